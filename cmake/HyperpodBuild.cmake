@@ -1,0 +1,55 @@
+# Build settings that every target of the project shares.
+
+option(HYPERPOD_TESTS "Build the tests" ${PROJECT_IS_TOP_LEVEL})
+option(HYPERPOD_BENCH "Build the benchmarks" ${PROJECT_IS_TOP_LEVEL})
+option(HYPERPOD_FUZZ "Build the libFuzzer targets (clang only)" OFF)
+option(HYPERPOD_WERROR "Treat warnings as errors" ${PROJECT_IS_TOP_LEVEL})
+set(HYPERPOD_SANITIZE "" CACHE STRING "Value of -fsanitize= for every target, e.g. thread")
+
+if(PROJECT_IS_TOP_LEVEL)
+  set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+  set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+endif()
+
+# What each of our targets is compiled with; PRIVATE, so that users of the libraries do not inherit it.
+add_library(hyperpod_build INTERFACE)
+target_compile_features(hyperpod_build INTERFACE cxx_std_20)
+target_compile_options(hyperpod_build INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor
+                                                -Wold-style-cast -Woverloaded-virtual)
+if(HYPERPOD_WERROR)
+  target_compile_options(hyperpod_build INTERFACE -Werror)
+endif()
+if(HYPERPOD_SANITIZE)
+  target_compile_options(hyperpod_build INTERFACE -fsanitize=${HYPERPOD_SANITIZE} -fno-omit-frame-pointer
+                                                  -fno-sanitize-recover=all)
+  target_link_options(hyperpod_build INTERFACE -fsanitize=${HYPERPOD_SANITIZE})
+endif()
+if(HYPERPOD_FUZZ)
+  target_compile_options(hyperpod_build INTERFACE -fsanitize=fuzzer-no-link,address,undefined)
+  target_link_options(hyperpod_build INTERFACE -fsanitize=address,undefined)
+endif()
+
+# hyperpod_test(NAME SOURCES a.cc... LIBS lib...): a GoogleTest program whose cases ctest runs one by one,
+# each bounded by a minute.
+function(hyperpod_test name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LIBS" ${ARGN})
+  if(NOT HYPERPOD_TESTS)
+    return()
+  endif()
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE hyperpod_build ${ARG_LIBS} GTest::gmock_main)
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  gtest_discover_tests(${name} PROPERTIES TIMEOUT 120 DISCOVERY_TIMEOUT 60)
+endfunction()
+
+# hyperpod_fuzz(NAME SOURCES a.cc... LIBS lib...): a libFuzzer target; its seeds are fixtures/fuzz/NAME.
+function(hyperpod_fuzz name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LIBS" ${ARGN})
+  if(NOT HYPERPOD_FUZZ)
+    return()
+  endif()
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE hyperpod_build ${ARG_LIBS})
+  target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz)
+endfunction()

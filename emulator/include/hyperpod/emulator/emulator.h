@@ -1,0 +1,49 @@
+// The emulator in-process: the same engine and data port that hyperpod-emulator runs.
+//
+//   auto emulator = hyperpod::emulator::Emulator::start(Options::for_test());
+//   if (!emulator) FAIL() << emulator.error().message;
+//   use(emulator->url(), emulator->shm_name());
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "hyperpod/emulator/error.h"
+#include "hyperpod/emulator/options.h"
+#include "hyperpod/emulator/statistics.h"
+
+namespace hyperpod::emulator {
+
+/// A running daemon: its segment, its data port and its threads. Move-only. Except for move and
+/// destruction, which need exclusive access, every member may be called from any thread.
+class Emulator {
+ public:
+  /// Creates the segment, binds the port and serves. On return, connections are accepted. On error
+  /// nothing is left behind: no segment, no thread, no descriptor.
+  static Result<Emulator> start(Options options);
+
+  Emulator(Emulator&&) noexcept;
+  Emulator& operator=(Emulator&&) noexcept;
+  ~Emulator();  ///< Calls stop().
+
+  /// Where to send requests, e.g. "http://127.0.0.1:43210". For a wildcard listen address this
+  /// names the loopback address of the same family.
+  const std::string& url() const;
+  std::uint16_t port() const;
+  const std::string& shm_name() const;
+  std::uint64_t capacity() const;
+
+  Statistics statistics() const;
+
+  /// Stops accepting, answers what is in flight (held lease requests are answered as misses),
+  /// closes every connection and removes the segment if it is still the one created. Idempotent.
+  void stop();
+
+ private:
+  class Impl;
+  explicit Emulator(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace hyperpod::emulator

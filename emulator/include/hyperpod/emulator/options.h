@@ -1,0 +1,125 @@
+// How an emulator is set up. Each field tells its default, its unit and what it costs.
+//
+// Facts about the real daemon are cited by the ids of docs/protocol.md; docs/fidelity.md lists
+// every behaviour that nobody has seen of the real daemon together with its switch here.
+#pragma once
+
+#include <spdlog/logger.h>
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "hyperpod/emulator/clock.h"
+
+namespace hyperpod::emulator {
+
+/// Where the blocks of one object lie. Only the last two are for tests of readers.
+enum class Placement {
+  contiguous,  ///< One fragment where a free run allows it, else as few as possible.
+  scattered,   ///< No two blocks side by side where free space allows it: a fragment a block.
+  worst_case,  ///< As scattered, and the first fragment ends inside a chunk header (13 bytes).
+};
+
+/// Who wins when two PUTs of one key overlap (protocol PUT-10, inferred).
+enum class PutRace {
+  first_complete,  ///< Both bodies are received; the first that is complete is stored.
+  first_begun,     ///< A PUT that begins while another is in flight is answered 409.
+};
+
+/// What the real daemon does where nothing public says so. Statuses must lie in 400..599.
+struct Behaviour {
+  /// Status of a lease request whose key is absent when its hold ends. Clients take 504 and 404.
+  int miss_status = 504;
+  /// Status of a release of an unknown, released or expired id (REL-02, inferred).
+  int unknown_release_status = 404;
+  /// Status of a PUT without a body (PUT-11, assumed).
+  int empty_put_status = 400;
+  /// Status of a PUT for which no room can be made (PUT-12, assumed).
+  int no_room_status = 507;
+  /// Status of a PUT larger than the whole capacity (PUT-13, assumed).
+  int too_large_status = 413;
+  /// Accept PUT bodies with chunked transfer coding (PUT-06, assumed); false answers 411.
+  bool accept_chunked = true;
+  /// Answer `Expect: 100-continue` (PUT-14, assumed); false answers 417.
+  bool honour_expect = true;
+  /// Hold of a lease request that names no timeout_ms (LEASE-12, assumed).
+  std::chrono::milliseconds default_hold{0};
+  /// TTL of a lease request that names no ttl_s (LEASE-12, assumed).
+  std::chrono::milliseconds default_ttl{30'000};
+  /// The longest hold granted, whatever timeout_ms asks for (assumed: nothing public limits it).
+  std::chrono::milliseconds max_hold{std::chrono::hours{1}};
+  /// The longest TTL granted, whatever ttl_s asks for (assumed: nothing public limits it).
+  std::chrono::milliseconds max_ttl{std::chrono::hours{24}};
+  /// Grant a held request the moment its key is stored (LEASE-06, inferred); false lets it look
+  /// again only when its hold ends.
+  bool wake_waiters = true;
+  /// Forget a held request when its connection closes (LEASE-13, inferred); false grants a lease
+  /// that nobody owns and that only its TTL ends.
+  bool drop_abandoned_waiters = true;
+  PutRace put_race = PutRace::first_complete;
+};
+
+/// Bounds on what a peer can make the daemon spend. Assumed throughout: the real ones are unknown.
+struct Limits {
+  /// Request line and headers together, in bytes; beyond it 431, or 414 when the target alone is.
+  std::uint32_t head_bytes = 16 * 1024;
+  std::uint32_t headers = 200;
+  /// A request head must be complete this long after its first byte.
+  std::chrono::milliseconds head_timeout{10'000};
+  /// A body or an answer that makes no progress for this long ends its connection.
+  std::chrono::milliseconds stall_timeout{30'000};
+  /// A connection without a request is closed after this long. Clients close theirs after 30 s.
+  std::chrono::milliseconds idle_timeout{120'000};
+  /// Of a body that is refused, at most this many bytes are read before the connection is closed.
+  std::uint64_t drain_bytes = 256ull << 20;
+  /// Connections beyond this many are closed at once. 0: no limit but the process's descriptors.
+  std::uint32_t connections = 0;
+};
+
+struct TlsOptions {
+  /// PEM files; both or neither. With neither and no directory the data port is plain HTTP.
+  std::string certificate_file;
+  std::string key_file;
+  /// Directory in which a self-signed certificate is made: cert.pem, key.pem, and ca.pem for
+  /// clients to trust. Existing files there are used again. Excludes the two files above.
+  std::string self_signed_directory;
+
+  bool enabled() const { return !certificate_file.empty() || !self_signed_directory.empty(); }
+};
+
+struct Options {
+  /// HOST:PORT of the data port; an IPv6 host stands in brackets. Port 0 picks a free one. The real
+  /// daemon listens on [::]:9200; the default here keeps to this machine.
+  std::string listen = "127.0.0.1:9200";
+  /// Name of the POSIX shared-memory segment, without a slash; it appears as /dev/shm/NAME.
+  std::string shm_name = "ai_toolkit_cache";
+  /// Size of the segment in bytes, a multiple of block_size. Reserved wholly at start.
+  std::uint64_t capacity = 1ull << 30;
+  /// Unit of allocation in bytes; an object occupies whole blocks (assumed: nobody published it).
+  std::uint64_t block_size = 1ull << 20;
+  /// Permissions of the segment; real nodes have 0600.
+  mode_t shm_mode = 0600;
+  /// Take the segment's name over even when it is not known to be stale.
+  bool replace_segment = false;
+  /// Touch every page at start: slower start, faster first PUTs.
+  bool prefault = false;
+  Placement placement = Placement::contiguous;
+  Behaviour behaviour;
+  Limits limits;
+  TlsOptions tls;
+  /// I/O threads, each with an event loop of its own; 0 takes one per core.
+  unsigned threads = 0;
+  /// Null takes the machine's clock. See ManualClock.
+  std::shared_ptr<Clock> clock;
+  /// Null logs nothing.
+  std::shared_ptr<spdlog::logger> logger;
+
+  /// Options for a test: a free port on 127.0.0.1, a segment name of its own, 64 MiB in blocks of
+  /// 64 KiB, one I/O thread.
+  static Options for_test();
+};
+
+}  // namespace hyperpod::emulator
