@@ -1,0 +1,91 @@
+#include "core/block_allocator.h"
+
+#include <algorithm>
+#include <iterator>
+
+namespace hyperpod::emulator {
+
+BlockAllocator::BlockAllocator(std::uint64_t blocks) : free_blocks_(blocks) {
+  if (blocks > 0) insert({0, blocks});
+}
+
+void BlockAllocator::insert(Extent extent) {
+  free_by_first_.emplace(extent.first, extent.count);
+  free_by_count_.emplace(extent.count, extent.first);
+}
+
+void BlockAllocator::erase(Extent extent) {
+  free_by_first_.erase(extent.first);
+  free_by_count_.erase({extent.count, extent.first});
+}
+
+Extents BlockAllocator::allocate(std::uint64_t count, Placement placement) {
+  Extents extents =
+      placement == Placement::contiguous ? allocate_contiguous(count) : allocate_apart(count);
+  // Descending offsets make a reader that assumes ascending ones fail.
+  if (placement == Placement::worst_case) std::reverse(extents.begin(), extents.end());
+  return extents;
+}
+
+Extents BlockAllocator::allocate_contiguous(std::uint64_t count) {
+  Extents extents;
+  while (count > 0) {
+    // Best fit; where no run is long enough, the longest, so that fragments stay few.
+    auto fit = free_by_count_.lower_bound({count, 0});
+    if (fit == free_by_count_.end()) fit = std::prev(fit);
+    const Extent taken{fit->second, std::min(fit->first, count)};
+    take(taken);
+    extents.push_back(taken);
+    count -= taken.count;
+  }
+  return extents;
+}
+
+Extents BlockAllocator::allocate_apart(std::uint64_t count) {
+  Extents extents;
+  for (const auto& [first, run] : free_by_first_) {
+    for (std::uint64_t block = 0; block < run && extents.size() < count; block += 2) {
+      extents.push_back({first + block, 1});
+    }
+    if (extents.size() == count) break;
+  }
+  for (const Extent& extent : extents) take(extent);
+  // Too little free space to leave gaps: neighbours fill the rest, still a fragment each.
+  while (extents.size() < count) {
+    const Extent taken{free_by_first_.begin()->first, 1};
+    take(taken);
+    extents.push_back(taken);
+  }
+  return extents;
+}
+
+void BlockAllocator::take(Extent wanted) {
+  const auto holder = std::prev(free_by_first_.upper_bound(wanted.first));
+  const Extent free{holder->first, holder->second};
+  erase(free);
+  if (free.first < wanted.first) insert({free.first, wanted.first - free.first});
+  const auto end = wanted.first + wanted.count;
+  if (const auto free_end = free.first + free.count; end < free_end) insert({end, free_end - end});
+  free_blocks_ -= wanted.count;
+}
+
+void BlockAllocator::release(Extent extent) {
+  free_blocks_ += extent.count;
+  const auto next = free_by_first_.lower_bound(extent.first);
+  if (next != free_by_first_.begin()) {
+    const auto [first, count] = *std::prev(next);
+    if (first + count == extent.first) {
+      erase({first, count});
+      extent = {first, count + extent.count};
+    }
+  }
+  if (const auto after = free_by_first_.find(extent.first + extent.count);
+      after != free_by_first_.end()) {
+    const Extent following{after->first, after->second};
+    erase(following);
+    extent.count += following.count;
+  }
+  insert(extent);
+}
+
+}  // namespace hyperpod::emulator

@@ -1,0 +1,49 @@
+// Which blocks of the segment are free, and how new objects are laid out in them.
+//
+// Pure bookkeeping in block numbers: no memory is touched. Not thread-safe: the owner locks.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "hyperpod/emulator/options.h"
+
+namespace hyperpod::emulator {
+
+/// A run of `count` neighbouring blocks.
+struct Extent {
+  std::uint64_t first = 0;
+  std::uint64_t count = 0;
+  friend bool operator==(const Extent&, const Extent&) = default;
+};
+
+using Extents = std::vector<Extent>;
+
+class BlockAllocator {
+ public:
+  explicit BlockAllocator(std::uint64_t blocks);
+
+  std::uint64_t free_blocks() const { return free_blocks_; }
+
+  /// Takes `count` blocks, laid out as `placement` says. REQUIRES count <= free_blocks().
+  Extents allocate(std::uint64_t count, Placement placement);
+
+  /// Gives blocks back. REQUIRES that they are allocated.
+  void release(Extent extent);
+
+ private:
+  Extents allocate_contiguous(std::uint64_t count);
+  Extents allocate_apart(std::uint64_t count);
+  void take(Extent wanted);
+  void insert(Extent extent);
+  void erase(Extent extent);
+
+  std::uint64_t free_blocks_;
+  std::map<std::uint64_t, std::uint64_t> free_by_first_;             // first block -> count
+  std::set<std::pair<std::uint64_t, std::uint64_t>> free_by_count_;  // (count, first block)
+};
+
+}  // namespace hyperpod::emulator

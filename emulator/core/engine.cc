@@ -1,0 +1,409 @@
+#include "core/engine.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace hyperpod::emulator {
+namespace {
+
+// Shorter than the 28 bytes of a chunk header, so that the header straddles two fragments.
+constexpr std::uint64_t worst_case_head = 13;
+
+}  // namespace
+
+class Engine::Critical {
+ public:
+  explicit Critical(Engine& engine) : engine_(engine), lock_(engine.mutex_) {}
+
+  ~Critical() {
+    const auto decided = std::exchange(engine_.decided_, {});
+    const bool ring = alarm_is_due();
+    lock_.unlock();
+    if (ring) engine_.alarm_();
+    for (const auto& [handler, grant] : decided) handler(grant);
+  }
+
+ private:
+  bool alarm_is_due() {
+    if (!engine_.alarm_) return false;
+    const auto due = engine_.wheel_.next_due();
+    if (!due || (engine_.alarm_rung_for_ && *engine_.alarm_rung_for_ <= *due)) return false;
+    engine_.alarm_rung_for_ = due;
+    return true;
+  }
+
+  Engine& engine_;
+  std::unique_lock<std::mutex> lock_;
+};
+
+// --- Puts ---------------------------------------------------------------------------------------
+
+Put::Put(Engine& engine, std::string_view bucket, std::string_view key)
+    : engine_(engine), bucket_(bucket), key_(key) {}
+
+Put::~Put() { engine_.abort(*this); }
+
+std::span<std::byte> Put::window() const {
+  if (current_ == fragments_.size()) return {};
+  const Fragment& fragment = fragments_[current_];
+  return engine_.memory_.subspan(fragment.offset + filled_in_current_,
+                                 fragment.length - filled_in_current_);
+}
+
+void Put::filled(std::uint64_t count) {
+  written_ += count;
+  filled_in_current_ += count;
+  if (filled_in_current_ == fragments_[current_].length) {
+    ++current_;
+    filled_in_current_ = 0;
+  }
+}
+
+tl::expected<void, PutRefusal> Put::extend() { return engine_.extend(*this); }
+
+PutOutcome Put::commit() { return engine_.commit(*this); }
+
+tl::expected<std::unique_ptr<Put>, PutRefusal> Engine::begin_put(
+    std::string_view bucket, std::string_view key, std::optional<std::uint64_t> size) {
+  // Declared before the lock, so that a refused Put is destroyed after the lock is gone.
+  std::unique_ptr<Put> put(new Put(*this, bucket, key));
+  Critical critical(*this);
+  const auto refuse = [this](PutRefusal why) {
+    ++(why == PutRefusal::exists ? totals_.puts_existing : totals_.puts_refused);
+    return tl::make_unexpected(why);
+  };
+  if (size == 0) return refuse(PutRefusal::empty);
+  if (size > capacity_) return refuse(PutRefusal::too_large);
+  if (find(bucket, key) != nullptr) return refuse(PutRefusal::exists);
+  if (behaviour_.put_race == PutRace::first_begun && put_in_flight(bucket, key)) {
+    return refuse(PutRefusal::exists);
+  }
+  const auto extents = reserve(blocks_for(size.value_or(1)));
+  if (!extents) return refuse(extents.error());
+  add_room(*put, *extents);
+  if (cuts_head(size.value_or(1))) put->fragments_.front().length = worst_case_head;
+  puts_.push_back(*put);
+  return put;
+}
+
+bool Engine::cuts_head(std::uint64_t size) const {
+  // Costs a block, which an object that needs all of them does not have.
+  const auto blocks = (size - std::min(size, worst_case_head) + block_size_ - 1) / block_size_ + 1;
+  return placement_ == Placement::worst_case && blocks * block_size_ <= capacity_;
+}
+
+std::uint64_t Engine::blocks_for(std::uint64_t size) const {
+  const auto blocks = [this](std::uint64_t bytes) {
+    return (bytes + block_size_ - 1) / block_size_;
+  };
+  if (!cuts_head(size)) return blocks(size);
+  return 1 + blocks(size - std::min(size, worst_case_head));
+}
+
+tl::expected<Extents, PutRefusal> Engine::reserve(std::uint64_t blocks) {
+  if (allocator_.free_blocks() < blocks) {
+    wheel_.run_due(clock_.now());  // what has expired pins nothing
+    if (allocator_.free_blocks() + evictable_blocks_ < blocks) {
+      return tl::make_unexpected(PutRefusal::no_room);
+    }
+    while (allocator_.free_blocks() < blocks) evict(*evictable_.begin());
+  }
+  return allocator_.allocate(blocks, placement_);
+}
+
+void Engine::add_room(Put& put, const Extents& extents) {
+  for (const Extent& extent : extents) {
+    const Fragment added{extent.first * block_size_, extent.count * block_size_};
+    if (placement_ == Placement::contiguous && !put.fragments_.empty()) {
+      Fragment& last = put.fragments_.back();
+      if (last.offset + last.length == added.offset) {
+        // A full last fragment that grows is the one being written again.
+        if (put.current_ == put.fragments_.size()) {
+          --put.current_;
+          put.filled_in_current_ = last.length;
+        }
+        last.length += added.length;
+        continue;
+      }
+    }
+    put.fragments_.push_back(added);
+  }
+}
+
+tl::expected<void, PutRefusal> Engine::extend(Put& put) {
+  Critical critical(*this);
+  auto refusal = PutRefusal::too_large;
+  if (put.written_ < capacity_) {
+    const auto extents = reserve(1);
+    if (extents) {
+      add_room(put, *extents);
+      return {};
+    }
+    refusal = extents.error();
+  }
+  forget(put);
+  free_blocks(put.fragments_);
+  put.fragments_.clear();
+  ++totals_.puts_refused;
+  return tl::make_unexpected(refusal);
+}
+
+PutOutcome Engine::commit(Put& put) {
+  Critical critical(*this);
+  forget(put);
+  if (find(put.bucket_, put.key_) != nullptr) {
+    free_blocks(put.fragments_);
+    put.fragments_.clear();
+    ++totals_.puts_existing;
+    return PutOutcome::exists;
+  }
+  // The last fragment ends with the last byte; room beyond it was reserved for nothing.
+  if (put.filled_in_current_ > 0) {
+    put.fragments_[put.current_++].length = put.filled_in_current_;
+  }
+  Fragments stored(put.fragments_.begin(),
+                   put.fragments_.begin() + static_cast<std::ptrdiff_t>(put.current_));
+  const Fragments unused(put.fragments_.begin() + static_cast<std::ptrdiff_t>(put.current_),
+                         put.fragments_.end());
+  free_blocks(unused);
+  put.fragments_.clear();
+
+  Bucket& bucket = bucket_named(put.bucket_);
+  const auto entry = bucket.objects.try_emplace(put.key_).first;
+  Object& object = entry->second;
+  object.bucket = &bucket;
+  object.key = entry->first;
+  for (const Fragment& fragment : stored) {
+    object.blocks += (fragment.length + block_size_ - 1) / block_size_;
+  }
+  object.fragments = std::move(stored);
+  object.last_use = ++uses_;
+  evictable_.insert(object);
+  evictable_blocks_ += object.blocks;
+  ++totals_.puts_stored;
+  ++totals_.objects;
+  if (behaviour_.wake_waiters) wake(bucket, object);
+  return PutOutcome::stored;
+}
+
+void Engine::abort(Put& put) {
+  if (!put.is_linked()) return;
+  Critical critical(*this);
+  forget(put);
+  free_blocks(put.fragments_);
+  ++totals_.puts_aborted;
+}
+
+void Engine::forget(Put& put) { puts_.erase(puts_.iterator_to(put)); }
+
+bool Engine::put_in_flight(std::string_view bucket, std::string_view key) const {
+  return std::any_of(puts_.begin(), puts_.end(),
+                     [&](const Put& put) { return put.bucket_ == bucket && put.key_ == key; });
+}
+
+void Engine::free_blocks(const Fragments& fragments) {
+  for (const Fragment& fragment : fragments) {
+    allocator_.release(
+        {fragment.offset / block_size_, (fragment.length + block_size_ - 1) / block_size_});
+  }
+}
+
+// --- Objects ------------------------------------------------------------------------------------
+
+Engine::Engine(const Options& options, std::span<std::byte> memory, const Clock& clock)
+    : capacity_(options.capacity),
+      block_size_(options.block_size),
+      placement_(options.placement),
+      behaviour_(options.behaviour),
+      memory_(memory),
+      clock_(clock),
+      allocator_(options.capacity / options.block_size),
+      wheel_(clock.now()) {}
+
+Engine::Object* Engine::find(std::string_view bucket, std::string_view key) {
+  const auto in = buckets_.find(bucket);
+  if (in == buckets_.end()) return nullptr;
+  const auto entry = in->second.objects.find(key);
+  return entry == in->second.objects.end() ? nullptr : &entry->second;
+}
+
+Engine::Bucket& Engine::bucket_named(std::string_view name) {
+  auto found = buckets_.find(name);
+  if (found == buckets_.end()) {
+    found = buckets_.try_emplace(std::string(name)).first;
+    found->second.name = found->first;
+  }
+  return found->second;
+}
+
+void Engine::drop_if_unused(Bucket& bucket) {
+  if (bucket.objects.empty() && bucket.waiting.empty()) buckets_.erase(buckets_.find(bucket.name));
+}
+
+void Engine::pin(Object& object) {
+  if (object.pins++ == 0) {
+    evictable_.erase(evictable_.iterator_to(object));
+    evictable_blocks_ -= object.blocks;
+    pinned_blocks_ += object.blocks;
+  }
+  object.last_use = ++uses_;  // orders the set, so it changes outside of it only
+}
+
+void Engine::unpin(Object& object) {
+  if (--object.pins > 0) return;
+  evictable_.insert(object);
+  evictable_blocks_ += object.blocks;
+  pinned_blocks_ -= object.blocks;
+}
+
+void Engine::evict(Object& object) {
+  evictable_.erase(evictable_.iterator_to(object));
+  evictable_blocks_ -= object.blocks;
+  free_blocks(object.fragments);
+  ++totals_.evictions;
+  --totals_.objects;
+  Bucket& bucket = *object.bucket;
+  bucket.objects.erase(bucket.objects.find(object.key));
+  drop_if_unused(bucket);
+}
+
+// --- Leases -------------------------------------------------------------------------------------
+
+std::optional<LeaseGrant> Engine::acquire(std::string_view bucket, std::string_view key,
+                                          Duration ttl) {
+  Critical critical(*this);
+  if (Object* object = find(bucket, key)) return grant(*object, ttl);
+  ++totals_.lease_misses;
+  return std::nullopt;
+}
+
+LeaseGrant Engine::grant(Object& object, Duration ttl) {
+  pin(object);
+  const auto id = LeaseId::generate();
+  Lease& lease = leases_.try_emplace(id, *this, object).first->second;
+  lease.id = id;
+  wheel_.arm(lease, clock_.now() + ttl);
+  ++totals_.leases_granted;
+  return {id, object.fragments};
+}
+
+void Engine::end(Lease& lease) {
+  unpin(lease.object);
+  leases_.erase(leases_.find(lease.id));
+}
+
+void Engine::expire(Lease& lease) {
+  ++totals_.leases_expired;
+  end(lease);
+}
+
+bool Engine::release(const LeaseId& id) {
+  Critical critical(*this);
+  const auto found = leases_.find(id);
+  if (found == leases_.end()) {
+    ++totals_.releases_unknown;
+    return false;
+  }
+  if (found->second.due() <= clock_.now()) {
+    expire(found->second);
+    ++totals_.releases_unknown;
+    return false;
+  }
+  ++totals_.leases_released;
+  end(found->second);
+  return true;
+}
+
+// --- Waiters ------------------------------------------------------------------------------------
+
+std::variant<LeaseGrant, Engine::WaiterId> Engine::hold(std::string_view bucket,
+                                                        std::string_view key, Duration ttl,
+                                                        Duration hold, GrantHandler handler) {
+  Critical critical(*this);
+  if (Object* object = find(bucket, key)) return grant(*object, ttl);
+  const WaiterId id = ++last_waiter_;
+  Waiter& waiter = waiters_.try_emplace(id, *this).first->second;
+  waiter.id = id;
+  waiter.bucket = &bucket_named(bucket);
+  waiter.key = key;
+  waiter.ttl = ttl;
+  waiter.handler = std::move(handler);
+  waiter.bucket->waiting[waiter.key].push_back(waiter);
+  wheel_.arm(waiter, clock_.now() + hold);
+  return id;
+}
+
+Engine::GrantHandler Engine::remove(Waiter& waiter) {
+  GrantHandler handler = std::move(waiter.handler);
+  Bucket& bucket = *waiter.bucket;
+  const auto queue = bucket.waiting.find(waiter.key);
+  queue->second.erase(queue->second.iterator_to(waiter));
+  if (queue->second.empty()) bucket.waiting.erase(queue);
+  waiters_.erase(waiter.id);
+  drop_if_unused(bucket);
+  return handler;
+}
+
+void Engine::wake(Bucket& bucket, Object& object) {
+  const auto queue = bucket.waiting.find(object.key);
+  if (queue == bucket.waiting.end()) return;
+  for (auto left = queue->second.size(); left > 0; --left) {
+    Waiter& waiter = queue->second.front();
+    const auto lease = grant(object, waiter.ttl);
+    decided_.emplace_back(remove(waiter), lease);
+  }
+}
+
+void Engine::end_hold(Waiter& waiter) {
+  std::optional<LeaseGrant> lease;
+  if (Object* object = find(waiter.bucket->name, waiter.key)) {
+    lease = grant(*object, waiter.ttl);  // only where storing does not wake
+  } else {
+    ++totals_.lease_misses;
+  }
+  decided_.emplace_back(remove(waiter), std::move(lease));
+}
+
+bool Engine::drop_waiter(WaiterId id) {
+  Critical critical(*this);
+  const auto found = waiters_.find(id);
+  if (found == waiters_.end()) return false;
+  remove(found->second);
+  ++totals_.waiters_dropped;
+  return true;
+}
+
+// --- Time and figures ---------------------------------------------------------------------------
+
+void Engine::set_alarm(std::function<void()> alarm) {
+  std::lock_guard lock(mutex_);
+  alarm_ = std::move(alarm);
+}
+
+std::optional<TimePoint> Engine::next_due() const {
+  std::lock_guard lock(mutex_);
+  return wheel_.next_due();
+}
+
+void Engine::run_due() {
+  Critical critical(*this);
+  wheel_.run_due(clock_.now());
+  alarm_rung_for_.reset();
+}
+
+Statistics Engine::statistics() const {
+  std::lock_guard lock(mutex_);
+  Statistics now = totals_;
+  now.buckets = static_cast<std::uint64_t>(
+      std::count_if(buckets_.begin(), buckets_.end(),
+                    [](const auto& entry) { return !entry.second.objects.empty(); }));
+  now.live_leases = leases_.size();
+  now.waiters = waiters_.size();
+  now.puts_in_flight = puts_.size();
+  now.capacity_bytes = capacity_;
+  now.used_bytes = capacity_ - allocator_.free_blocks() * block_size_;
+  now.pinned_bytes = pinned_blocks_ * block_size_;
+  return now;
+}
+
+}  // namespace hyperpod::emulator

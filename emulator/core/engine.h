@@ -1,0 +1,240 @@
+// The daemon as a state machine: buckets, objects, leases, waiters. It opens no socket and never
+// sleeps; time is what its Clock says.
+//
+// Every member of Engine may be called from any thread. Handlers of held requests run on the thread
+// whose call decided them, with no lock held, so they may call the engine.
+#pragma once
+
+#include <boost/intrusive/list.hpp>
+#include <boost/intrusive/set.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <tl/expected.hpp>
+#include <unordered_map>
+#include <variant>
+#include <vector>
+
+#include "core/block_allocator.h"
+#include "core/lease_id.h"
+#include "core/timer_wheel.h"
+#include "hyperpod/emulator/options.h"
+#include "hyperpod/emulator/statistics.h"
+
+namespace hyperpod::emulator {
+
+class Engine;
+
+/// A run of bytes of the segment. An object is one or more of them, in order.
+struct Fragment {
+  std::uint64_t offset = 0;
+  std::uint64_t length = 0;
+  friend bool operator==(const Fragment&, const Fragment&) = default;
+};
+
+using Fragments = std::vector<Fragment>;
+
+struct LeaseGrant {
+  LeaseId id;
+  Fragments fragments;
+};
+
+enum class PutRefusal {
+  exists,     ///< The key has an object, which stays as it is.
+  empty,      ///< A lease must have at least one byte to point at.
+  too_large,  ///< Larger than the whole segment.
+  no_room,    ///< Larger than what is free or held by objects that no lease pins.
+};
+
+enum class PutOutcome { stored, exists };
+
+/// Room reserved for one object whose bytes are on their way. Invisible to everybody until commit;
+/// destroying it uncommitted gives the room back. Used by one thread at a time; must not outlive
+/// its engine.
+class Put : public boost::intrusive::list_base_hook<> {
+ public:
+  Put(const Put&) = delete;
+  Put& operator=(const Put&) = delete;
+  ~Put();
+
+  /// Where the next bytes go, as far as they lie side by side; empty when the room is full.
+  std::span<std::byte> window() const;
+  /// Says that the first `count` bytes of window() have been written.
+  void filled(std::uint64_t count);
+  std::uint64_t bytes_written() const { return written_; }
+
+  /// Makes more room when window() is empty, for a body whose length was not announced. A refusal
+  /// gives all of the room back; the Put can then only be destroyed.
+  tl::expected<void, PutRefusal> extend();
+
+  /// Makes the bytes written so far the object, all at once, and grants the lease requests that
+  /// wait for it. `exists` if another PUT of the key was complete first.
+  /// REQUIRES at least one byte written.
+  PutOutcome commit();
+
+ private:
+  friend class Engine;
+  Put(Engine& engine, std::string_view bucket, std::string_view key);
+
+  Engine& engine_;
+  const std::string bucket_;
+  const std::string key_;
+  Fragments fragments_;  // as reserved: the last ones may be longer than what is written
+  std::size_t current_ = 0;
+  std::uint64_t filled_in_current_ = 0;
+  std::uint64_t written_ = 0;
+};
+
+class Engine {
+ public:
+  using WaiterId = std::uint64_t;
+  /// Called once when a hold is over: with a lease, or with nothing when its time ran out.
+  using GrantHandler = std::function<void(std::optional<LeaseGrant>)>;
+
+  /// `memory` and `clock` must outlive the engine. REQUIRES valid options (see validate.h).
+  Engine(const Options& options, std::span<std::byte> memory, const Clock& clock);
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  /// Reserves room for an object of `size` bytes, evicting the least recently used objects that no
+  /// lease pins if it must. Without a size, room is made by Put::extend as the bytes come. A
+  /// refusal changes nothing.
+  tl::expected<std::unique_ptr<Put>, PutRefusal> begin_put(std::string_view bucket,
+                                                           std::string_view key,
+                                                           std::optional<std::uint64_t> size);
+
+  /// Pins the object for `ttl` from now; nullopt if the key is absent.
+  std::optional<LeaseGrant> acquire(std::string_view bucket, std::string_view key, Duration ttl);
+
+  /// As acquire, but when the key is absent waits for it, at most `hold`: `handler` is then called
+  /// with the answer, and the TTL counts from the moment of the grant.
+  std::variant<LeaseGrant, WaiterId> hold(std::string_view bucket, std::string_view key,
+                                          Duration ttl, Duration hold, GrantHandler handler);
+
+  /// Forgets a held request without calling its handler. False if the handler has been called or is
+  /// about to be.
+  bool drop_waiter(WaiterId id);
+
+  /// Ends a lease. False if the id is unknown, already released or expired.
+  bool release(const LeaseId& id);
+
+  /// Called, with no lock held, whenever next_due moves to an earlier time.
+  void set_alarm(std::function<void()> alarm);
+  std::optional<TimePoint> next_due() const;
+  /// Expires leases and ends holds as the clock demands.
+  void run_due();
+
+  /// Fills in everything but the data port's counters.
+  Statistics statistics() const;
+
+ private:
+  friend class Put;
+  struct Bucket;
+
+  struct Object : boost::intrusive::set_base_hook<boost::intrusive::optimize_size<true>> {
+    Bucket* bucket = nullptr;
+    std::string_view key;
+    Fragments fragments;
+    std::uint64_t blocks = 0;
+    std::uint64_t last_use = 0;
+    std::uint32_t pins = 0;
+    friend bool operator<(const Object& a, const Object& b) { return a.last_use < b.last_use; }
+  };
+
+  struct Lease final : Timer {
+    Lease(Engine& owner, Object& leased) : engine(owner), object(leased) {}
+    void on_due() override { engine.expire(*this); }
+    Engine& engine;
+    Object& object;
+    LeaseId id;
+  };
+
+  struct Waiter final : Timer,
+                        boost::intrusive::list_base_hook<boost::intrusive::tag<struct QueueTag>> {
+    explicit Waiter(Engine& owner) : engine(owner) {}
+    void on_due() override { engine.end_hold(*this); }
+    Engine& engine;
+    WaiterId id = 0;
+    Bucket* bucket = nullptr;
+    std::string key;
+    Duration ttl{};
+    GrantHandler handler;
+  };
+  using WaiterQueue =
+      boost::intrusive::list<Waiter, boost::intrusive::base_hook<boost::intrusive::list_base_hook<
+                                         boost::intrusive::tag<QueueTag>>>>;
+
+  struct StringHash : std::hash<std::string_view> {
+    using is_transparent = void;
+  };
+  template <class T>
+  using ByName = std::unordered_map<std::string, T, StringHash, std::equal_to<>>;
+
+  /// Lives as long as it has objects or waiters.
+  struct Bucket {
+    std::string_view name;
+    ByName<Object> objects;
+    ByName<WaiterQueue> waiting;
+  };
+
+  /// Holds the lock; on the way out rings the alarm and calls the handlers decided under it.
+  class Critical;
+
+  Object* find(std::string_view bucket, std::string_view key);
+  Bucket& bucket_named(std::string_view name);
+  void drop_if_unused(Bucket& bucket);
+
+  LeaseGrant grant(Object& object, Duration ttl);
+  void end(Lease& lease);
+  void expire(Lease& lease);
+  void end_hold(Waiter& waiter);
+  GrantHandler remove(Waiter& waiter);
+  void wake(Bucket& bucket, Object& object);
+
+  void pin(Object& object);
+  void unpin(Object& object);
+  void evict(Object& object);
+  std::uint64_t blocks_for(std::uint64_t size) const;
+  bool cuts_head(std::uint64_t size) const;
+  tl::expected<Extents, PutRefusal> reserve(std::uint64_t blocks);
+  void free_blocks(const Fragments& fragments);
+
+  void add_room(Put& put, const Extents& extents);
+  tl::expected<void, PutRefusal> extend(Put& put);
+  PutOutcome commit(Put& put);
+  void abort(Put& put);
+  void forget(Put& put);
+  bool put_in_flight(std::string_view bucket, std::string_view key) const;
+
+  const std::uint64_t capacity_;
+  const std::uint64_t block_size_;
+  const Placement placement_;
+  const Behaviour behaviour_;
+  const std::span<std::byte> memory_;
+  const Clock& clock_;
+
+  mutable std::mutex mutex_;  // guards everything below
+  BlockAllocator allocator_;
+  TimerWheel wheel_;
+  ByName<Bucket> buckets_;
+  std::unordered_map<LeaseId, Lease> leases_;
+  std::unordered_map<WaiterId, Waiter> waiters_;
+  boost::intrusive::list<Put> puts_;         // in flight
+  boost::intrusive::set<Object> evictable_;  // unpinned, least recently used first
+  std::uint64_t evictable_blocks_ = 0;
+  std::uint64_t pinned_blocks_ = 0;
+  std::uint64_t uses_ = 0;
+  WaiterId last_waiter_ = 0;
+  Statistics totals_;
+  std::vector<std::pair<GrantHandler, std::optional<LeaseGrant>>> decided_;
+  std::function<void()> alarm_;
+  std::optional<TimePoint> alarm_rung_for_;
+};
+
+}  // namespace hyperpod::emulator
