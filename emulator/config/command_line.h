@@ -1,0 +1,23 @@
+// The command line of hyperpod-emulator.
+//
+// Not thread-safe; used before any thread starts.
+#pragma once
+
+#include <string>
+#include <variant>
+
+#include "config/configuration.h"
+#include "hyperpod/emulator/error.h"
+
+namespace hyperpod::emulator {
+
+/// Text that was asked for instead of a run: help, version, list of options.
+struct Printout {
+  std::string text;
+};
+
+/// Reads the arguments and the file that --config names: command line over file over default. An
+/// Error's message is one line that names the option, or the file, line and key, and the way out.
+Result<std::variant<Configuration, Printout>> parse_command_line(int argc, const char* const* argv);
+
+}  // namespace hyperpod::emulator
