@@ -14,9 +14,10 @@ namespace {
 
 using std::chrono::milliseconds;
 
+// The owner of NAME is recorded in .NAME.owner, which must be a file name too.
+constexpr std::size_t longest_name = NAME_MAX - 7;
 constexpr std::uint64_t least_block = 4096;  // a page: what the segment is mapped and pinned by
 constexpr std::uint64_t most_capacity = 1ull << 60;
-constexpr std::uint64_t most_blocks = UINT32_MAX;
 constexpr std::uint32_t least_head = 1024;  // a request of a real client takes half of it
 constexpr std::uint32_t most_head = 16u << 20;
 constexpr unsigned most_threads = 1024;
@@ -38,10 +39,11 @@ Finding check_name(const Options& options) {
         fmt::format("{} {}; take a plain name, such as ai_toolkit_cache", quoted(name), problem)};
   };
   if (name.empty()) return fault("is empty");
-  if (name == "." || name == "..") return fault("is a directory");
+  if (name.front() == '.') return fault("begins with a dot");  // owner records do
   if (name.find('/') != std::string::npos) return fault("has a slash in it");
   if (name.find('\0') != std::string::npos) return fault("has a zero byte in it");
-  if (name.size() > NAME_MAX) return fault("is longer than 255 bytes");
+  if (name.size() > longest_name)
+    return fault(fmt::format("is longer than {} bytes", longest_name));
   return std::nullopt;
 }
 
@@ -71,12 +73,6 @@ Finding check_capacity(const Options& options) {
                     "capacity of {} or {}",
                     format_size(capacity), format_size(block), format_size(capacity - rest),
                     format_size(capacity - rest + block))};
-  }
-  if (capacity / block > most_blocks) {
-    return Violation{{"block_size", "capacity"},
-                     fmt::format("a capacity of {} in blocks of {} are more than {} blocks; take "
-                                 "larger blocks",
-                                 format_size(capacity), format_size(block), most_blocks)};
   }
   return std::nullopt;
 }

@@ -1,0 +1,40 @@
+// TLS for the data port: certificates from files, or made on the spot for tests.
+//
+// Functions only; any thread. Several processes may share a directory of self-signed certificates.
+#pragma once
+
+#include <spdlog/logger.h>
+
+#include <utility>  // before Asio, which needs it in C++20
+
+#include <boost/asio/ssl/context.hpp>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "hyperpod/emulator/error.h"
+#include "hyperpod/emulator/options.h"
+
+namespace hyperpod::emulator {
+
+/// PEM files of one certificate.
+struct TlsFiles {
+  std::string ca_file;           ///< What clients are to trust.
+  std::string certificate_file;  ///< Of the server, issued by the CA.
+  std::string key_file;          ///< Its private key, readable by its owner alone.
+};
+
+/// Sees to it that `directory` (made if its parent exists) holds ca.pem, cert.pem and key.pem of a
+/// server certificate for localhost, 127.0.0.1, ::1 and `hosts` (names or addresses; wildcard
+/// addresses are passed over). Files that are there and fit are used again as long as they are
+/// valid for another day; others are replaced, which `logger` (may be null) is told. The CA's own
+/// key is never written: nobody can issue another certificate that its clients would trust.
+Result<TlsFiles> ensure_self_signed(const std::string& directory, const std::vector<std::string>& hosts,
+                                    const std::shared_ptr<spdlog::logger>& logger);
+
+/// A context for a server with TLS 1.2 or later, from the files or the directory that `options`
+/// name. `listen_host` is a host that clients may know the server by. REQUIRES options.enabled().
+Result<boost::asio::ssl::context> make_server_context(const TlsOptions& options, const std::string& listen_host,
+                                                      const std::shared_ptr<spdlog::logger>& logger);
+
+}  // namespace hyperpod::emulator
