@@ -27,10 +27,9 @@ constexpr int unusable_arguments = 2;
 
 constexpr std::array ending_signals{SIGTERM, SIGINT};
 // Those that end a process by default, but for the two above and SIGPIPE.
-constexpr std::array fatal_signals{SIGHUP,  SIGQUIT, SIGILL,    SIGTRAP,   SIGABRT, SIGBUS,
-                                   SIGFPE,  SIGSEGV, SIGSYS,    SIGXCPU,   SIGXFSZ, SIGALRM,
-                                   SIGUSR1, SIGUSR2, SIGVTALRM, SIGSTKFLT, SIGPROF, SIGIO,
-                                   SIGPWR};
+constexpr std::array fatal_signals{
+    SIGHUP,  SIGQUIT, SIGILL,  SIGTRAP, SIGABRT,   SIGBUS,    SIGFPE,  SIGSEGV, SIGSYS, SIGXCPU,
+    SIGXFSZ, SIGALRM, SIGUSR1, SIGUSR2, SIGVTALRM, SIGSTKFLT, SIGPROF, SIGIO,   SIGPWR};
 
 std::array<struct sigaction, NSIG> former_actions{};
 

@@ -5,8 +5,6 @@
 
 #include <spdlog/logger.h>
 
-#include <utility>  // before Asio, which needs it in C++20
-
 #include <boost/asio/ssl/context.hpp>
 #include <memory>
 #include <string>
@@ -27,14 +25,17 @@ struct TlsFiles {
 /// Sees to it that `directory` (made if its parent exists) holds ca.pem, cert.pem and key.pem of a
 /// server certificate for localhost, 127.0.0.1, ::1 and `hosts` (names or addresses; wildcard
 /// addresses are passed over). Files that are there and fit are used again as long as they are
-/// valid for another day; others are replaced, which `logger` (may be null) is told. The CA's own
-/// key is never written: nobody can issue another certificate that its clients would trust.
-Result<TlsFiles> ensure_self_signed(const std::string& directory, const std::vector<std::string>& hosts,
+/// valid for another day; older ones of our own are replaced, which `logger` (may be null) is told;
+/// files that we have not made are never overwritten but refused. The CA's own key is not kept:
+/// nobody can issue another certificate that its clients would trust.
+Result<TlsFiles> ensure_self_signed(const std::string& directory,
+                                    const std::vector<std::string>& hosts,
                                     const std::shared_ptr<spdlog::logger>& logger);
 
 /// A context for a server with TLS 1.2 or later, from the files or the directory that `options`
 /// name. `listen_host` is a host that clients may know the server by. REQUIRES options.enabled().
-Result<boost::asio::ssl::context> make_server_context(const TlsOptions& options, const std::string& listen_host,
-                                                      const std::shared_ptr<spdlog::logger>& logger);
+Result<boost::asio::ssl::context> make_server_context(
+    const TlsOptions& options, const std::string& listen_host,
+    const std::shared_ptr<spdlog::logger>& logger);
 
 }  // namespace hyperpod::emulator

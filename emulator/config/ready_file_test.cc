@@ -1,0 +1,58 @@
+#include "config/ready_file.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <spdlog/fmt/fmt.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+namespace hyperpod::emulator {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+class ReadyFile : public testing::Test {
+ protected:
+  ReadyFile() { fs::create_directories(directory_); }
+  ~ReadyFile() override { fs::remove_all(directory_); }
+
+  std::string directory_ = fmt::format("{}ready_file_test.{}", testing::TempDir(), getpid());
+  std::string path_ = directory_ + "/ready";
+};
+
+TEST_F(ReadyFile, HoldsItsContentAndNothingElseIsLeft) {
+  ASSERT_TRUE(write_ready_file(path_, "{}\n"));
+  std::ifstream file(path_);
+  EXPECT_EQ(std::string(std::istreambuf_iterator<char>(file), {}), "{}\n");
+  EXPECT_EQ(std::distance(fs::directory_iterator(directory_), {}), 1);
+}
+
+TEST_F(ReadyFile, OfAFormerRunIsRemoved) {
+  ASSERT_TRUE(write_ready_file(path_, "old"));
+  ASSERT_TRUE(clear_ready_file(path_));
+  EXPECT_FALSE(fs::exists(path_));
+  EXPECT_TRUE(clear_ready_file(path_));
+}
+
+TEST_F(ReadyFile, TakesTheNameOfNothingButARegularFile) {
+  fs::create_symlink("/dev/null", path_);
+  const auto cleared = clear_ready_file(path_);
+  ASSERT_FALSE(cleared);
+  EXPECT_THAT(cleared.error().message, HasSubstr("no regular file"));
+  EXPECT_TRUE(fs::is_symlink(path_));
+  EXPECT_FALSE(clear_ready_file("/dev/null"));
+  EXPECT_FALSE(clear_ready_file(directory_));
+}
+
+TEST_F(ReadyFile, ThatCannotBeWrittenIsNamed) {
+  const auto written = write_ready_file(directory_ + "/no/such", "x");
+  ASSERT_FALSE(written);
+  EXPECT_THAT(written.error().message, HasSubstr(directory_ + "/no/such: No such file"));
+}
+
+}  // namespace
+}  // namespace hyperpod::emulator
