@@ -1,0 +1,74 @@
+#include "http/chunk_decoder.h"
+
+#include <limits>
+
+namespace hyperpod::emulator {
+namespace {
+
+int hex_digit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return -1;
+}
+
+bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20 && c != '\t'; }
+
+}  // namespace
+
+ChunkDecoder::Event ChunkDecoder::next(std::string_view& input) {
+  if (state_ == State::data && data_left_ == 0) state_ = State::data_cr;
+  while (true) {
+    if (state_ == State::data) return Event::data;
+    if (state_ == State::end) return Event::end;
+    if (state_ == State::malformed) return Event::malformed;
+    if (input.empty()) return Event::need_more;
+    state_ = step(input.front());
+    input.remove_prefix(1);
+  }
+}
+
+ChunkDecoder::State ChunkDecoder::step(char c) {
+  switch (state_) {
+    case State::size_start:
+    case State::size: {
+      if (const int digit = hex_digit(c); digit >= 0) {
+        if (data_left_ > std::numeric_limits<std::uint64_t>::max() >> 4) return State::malformed;
+        data_left_ = data_left_ << 4 | static_cast<std::uint64_t>(digit);
+        return State::size;
+      }
+      if (state_ == State::size_start) return State::malformed;
+      if (c == ';') return State::extension;
+      return c == '\r' ? State::size_lf : State::malformed;
+    }
+    case State::extension:
+      if (c == '\r') return State::size_lf;
+      if (is_control(c) || ++ignored_ > max_ignored_bytes) return State::malformed;
+      return State::extension;
+    case State::size_lf:
+      if (c != '\n') return State::malformed;
+      return data_left_ > 0 ? State::data : State::trailer_start;
+    case State::data_cr:
+      return c == '\r' ? State::data_lf : State::malformed;
+    case State::data_lf:
+      return c == '\n' ? State::size_start : State::malformed;
+    case State::trailer_start:
+      if (c == '\r') return State::end_lf;
+      [[fallthrough]];
+    case State::trailer:
+      if (c == '\r') return State::trailer_lf;
+      if (is_control(c) || ++ignored_ > max_ignored_bytes) return State::malformed;
+      return State::trailer;
+    case State::trailer_lf:
+      return c == '\n' ? State::trailer_start : State::malformed;
+    case State::end_lf:
+      return c == '\n' ? State::end : State::malformed;
+    case State::data:
+    case State::end:
+    case State::malformed:
+      break;
+  }
+  return State::malformed;
+}
+
+}  // namespace hyperpod::emulator

@@ -1,0 +1,44 @@
+// Bytes received and not yet consumed, in one run of memory that grows up to a limit.
+#pragma once
+
+#include <algorithm>
+#include <boost/asio/buffer.hpp>
+#include <cstring>
+#include <string_view>
+#include <vector>
+
+namespace hyperpod::emulator {
+
+class InputBuffer {
+ public:
+  explicit InputBuffer(std::size_t limit) : limit_(limit) {}
+
+  std::string_view view() const { return {bytes_.data() + begin_, end_ - begin_}; }
+  bool empty() const { return begin_ == end_; }
+  bool full() const { return end_ - begin_ == limit_; }
+
+  /// Room for at least a byte unless full(). Ends the validity of earlier views.
+  boost::asio::mutable_buffer prepare() {
+    if (begin_ > 0) {
+      std::memmove(bytes_.data(), bytes_.data() + begin_, end_ - begin_);
+      end_ -= begin_;
+      begin_ = 0;
+    }
+    if (end_ == bytes_.size()) bytes_.resize(std::min(limit_, bytes_.size() * 2));
+    return boost::asio::buffer(bytes_.data() + end_, bytes_.size() - end_);
+  }
+  /// Says that `count` bytes were written to what prepare gave.
+  void commit(std::size_t count) { end_ += count; }
+  /// Drops `count` bytes from the front; views stay valid until prepare.
+  void consume(std::size_t count) { begin_ += count; }
+
+ private:
+  static constexpr std::size_t first_size = 2048;
+
+  const std::size_t limit_;
+  std::vector<char> bytes_ = std::vector<char>(std::min(limit_, first_size));
+  std::size_t begin_ = 0;
+  std::size_t end_ = 0;
+};
+
+}  // namespace hyperpod::emulator

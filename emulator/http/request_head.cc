@@ -1,0 +1,112 @@
+#include "http/request_head.h"
+
+#include <boost/asio/buffer.hpp>
+#include <boost/beast/core/string.hpp>
+#include <boost/beast/http/basic_parser.hpp>
+#include <boost/beast/http/error.hpp>
+#include <cstring>
+
+namespace hyperpod::emulator {
+namespace {
+
+namespace beast = boost::beast;
+namespace http = beast::http;
+
+/// Keeps what the daemon needs of a head, without copying or storing any field.
+class HeadParser final : public http::basic_parser<true> {
+ public:
+  explicit HeadParser(std::uint32_t max_headers) : max_headers_(max_headers) {}
+
+  RequestHead head;
+  std::optional<HeadError> error;
+  int hosts = 0;
+
+ private:
+  using Ec = boost::system::error_code;
+  using View = beast::string_view;
+
+  void on_request_impl(http::verb, View method, View target, int version, Ec&) override {
+    head.method = {method.data(), method.size()};
+    head.target = {target.data(), target.size()};
+    head.http_1_0 = version == 10;
+  }
+
+  void on_field_impl(http::field name, View, View value, Ec& ec) override {
+    if (++fields_ > max_headers_) return refuse(HeadError::too_many_headers, ec);
+    switch (name) {
+      case http::field::host:
+        ++hosts;
+        break;
+      case http::field::transfer_encoding:
+        if (has_coding_ || head.http_1_0) return refuse(HeadError::malformed, ec);
+        if (!beast::iequals(value, "chunked")) return refuse(HeadError::unknown_coding, ec);
+        has_coding_ = true;
+        break;
+      case http::field::expect:
+        if (!beast::iequals(value, "100-continue")) return refuse(HeadError::unknown_expect, ec);
+        head.expects_continue = !head.http_1_0;
+        break;
+      default:
+        break;
+    }
+  }
+
+  void refuse(HeadError why, Ec& ec) {
+    error = why;
+    ec = http::error::bad_value;
+  }
+
+  void on_header_impl(Ec&) override {}
+  void on_finish_impl(Ec&) override {}
+  void on_response_impl(int, View, int, Ec&) override {}
+  void on_body_init_impl(const boost::optional<std::uint64_t>&, Ec&) override {}
+  std::size_t on_body_impl(View, Ec&) override { return 0; }
+  void on_chunk_header_impl(std::uint64_t, View, Ec&) override {}
+  std::size_t on_chunk_body_impl(std::uint64_t, View, Ec&) override { return 0; }
+
+  const std::uint32_t max_headers_;
+  std::uint32_t fields_ = 0;
+  bool has_coding_ = false;
+};
+
+}  // namespace
+
+HeadScanner::Status HeadScanner::scan(std::string_view buffer) {
+  // A first byte that starts no method, such as that of a TLS greeting, needs no waiting for more.
+  if (!buffer.empty() && (buffer[0] < 'A' || buffer[0] > 'z')) return Status::malformed;
+  while (scanned_ < buffer.size()) {
+    const void* found = std::memchr(buffer.data() + scanned_, '\n', buffer.size() - scanned_);
+    if (found == nullptr) {
+      scanned_ = buffer.size();
+      break;
+    }
+    const auto at = static_cast<std::size_t>(static_cast<const char*>(found) - buffer.data());
+    if (at == 0 || buffer[at - 1] != '\r') return Status::malformed;
+    const bool empty_line = at - 1 == line_start_;
+    scanned_ = line_start_ = at + 1;
+    ++lines_;
+    if (empty_line) return Status::complete;
+  }
+  return Status::incomplete;
+}
+
+tl::expected<RequestHead, HeadError> parse_head(std::string_view head, const Limits& limits) {
+  HeadParser parser(limits.headers);
+  parser.header_limit(limits.head_bytes);
+  parser.skip(true);
+  boost::system::error_code ec;
+  parser.put(boost::asio::buffer(head.data(), head.size()), ec);
+  if (parser.error) return tl::make_unexpected(*parser.error);
+  if (ec == http::error::bad_version) return tl::make_unexpected(HeadError::unknown_version);
+  // RFC 9112, 3.2: a request of HTTP/1.1 names its host once.
+  const bool host_is_wrong = parser.hosts > 1 || (parser.hosts == 0 && !parser.head.http_1_0);
+  if (ec || !parser.is_done() || host_is_wrong) return tl::make_unexpected(HeadError::malformed);
+
+  RequestHead result = parser.head;
+  result.keep_alive = parser.keep_alive();
+  result.chunked = parser.chunked();
+  if (const auto length = parser.content_length()) result.content_length = *length;
+  return result;
+}
+
+}  // namespace hyperpod::emulator

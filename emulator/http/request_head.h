@@ -1,0 +1,59 @@
+// The head of a request: found in a byte stream, then parsed strictly.
+//
+// Pure functions of the bytes given. Syntax is Boost.Beast's parser's business; what Beast lets
+// pass but two parsers could read in two ways (request smuggling) is refused here.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <tl/expected.hpp>
+
+#include "hyperpod/emulator/options.h"
+
+namespace hyperpod::emulator {
+
+/// Looks for the end of a head in a growing buffer; each byte is looked at once.
+class HeadScanner {
+ public:
+  enum class Status { incomplete, complete, malformed };
+
+  /// `buffer` starts where the head starts and only ever grows between calls.
+  Status scan(std::string_view buffer);
+  /// Length of the head with its empty line, once scan has said complete.
+  std::size_t length() const { return scanned_; }
+  /// True once the request line has ended.
+  bool has_request_line() const { return lines_ > 0; }
+
+ private:
+  std::size_t scanned_ = 0;
+  std::size_t line_start_ = 0;
+  std::size_t lines_ = 0;
+};
+
+/// Views point into the bytes that were parsed.
+struct RequestHead {
+  std::string_view method;
+  std::string_view target;
+  bool http_1_0 = false;
+  bool keep_alive = true;
+  bool chunked = false;
+  bool expects_continue = false;
+  std::optional<std::uint64_t> content_length;
+
+  bool has_body() const { return chunked || content_length.value_or(0) > 0; }
+};
+
+enum class HeadError {
+  malformed,         ///< 400
+  too_many_headers,  ///< 431
+  unknown_coding,    ///< 501: a transfer coding other than chunked
+  unknown_expect,    ///< 417
+  unknown_version,   ///< 505
+};
+
+/// `head` is a whole head, as found by HeadScanner.
+tl::expected<RequestHead, HeadError> parse_head(std::string_view head, const Limits& limits);
+
+}  // namespace hyperpod::emulator

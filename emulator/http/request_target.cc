@@ -1,0 +1,195 @@
+#include "http/request_target.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <cstdint>
+
+namespace hyperpod::emulator {
+namespace {
+
+int hex_value(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return -1;
+}
+
+tl::unexpected<RouteRefusal> refuse(RouteError error, std::string_view message) {
+  return tl::make_unexpected(RouteRefusal{error, message});
+}
+
+tl::unexpected<RouteRefusal> not_found() {
+  return refuse(RouteError::not_found, "The daemon serves nothing under this method and path.");
+}
+
+/// Path and query of a target in origin form or absolute form.
+struct Target {
+  std::string_view path;
+  std::string_view query;
+};
+
+Target split_target(std::string_view target) {
+  for (const std::string_view scheme : {"http://", "https://"}) {
+    if (target.starts_with(scheme)) {
+      const auto slash = target.find('/', scheme.size());
+      target = slash == std::string_view::npos ? "/" : target.substr(slash);
+    }
+  }
+  const auto mark = target.find('?');
+  if (mark == std::string_view::npos) return {target, {}};
+  return {target.substr(0, mark), target.substr(mark + 1)};
+}
+
+/// The raw parts of "/a/b/c". Longer paths than any that is served come back cut short by one part
+/// too many, which no route matches.
+struct Parts {
+  static constexpr std::size_t max = 6;
+  std::array<std::string_view, max> at;
+  std::size_t count = 0;
+};
+
+Parts split_path(std::string_view path) {
+  Parts parts;
+  while (path.starts_with('/') && parts.count < Parts::max) {
+    path.remove_prefix(1);
+    const auto end = std::min(path.find('/'), path.size());
+    parts.at[parts.count++] = path.substr(0, end);
+    path.remove_prefix(end);
+  }
+  return parts;
+}
+
+std::optional<std::chrono::milliseconds> parse_milliseconds(std::string_view text) {
+  std::int64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size() || value < 0) return std::nullopt;
+  return std::chrono::milliseconds(value);
+}
+
+std::optional<double> parse_seconds(std::string_view text) {
+  double value = 0;
+  const auto [end, error] =
+      std::from_chars(text.data(), text.data() + text.size(), value, std::chars_format::fixed);
+  if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+  if (!std::isfinite(value) || std::signbit(value)) return std::nullopt;
+  return value;
+}
+
+/// nullptr, or what is wrong with the query.
+const char* read_query(std::string_view query, const Behaviour& behaviour, Route& route) {
+  std::optional<std::chrono::milliseconds> hold;
+  std::optional<double> ttl;
+  while (!query.empty()) {
+    const auto end = std::min(query.find('&'), query.size());
+    const auto pair = query.substr(0, end);
+    query.remove_prefix(std::min(end + 1, query.size()));
+    const auto equals = std::min(pair.find('='), pair.size());
+    const auto name = pair.substr(0, equals);
+    const auto value = pair.substr(std::min(equals + 1, pair.size()));
+    if (name == "timeout_ms") {
+      if (hold || !(hold = parse_milliseconds(value))) {
+        return "timeout_ms must be given once, as a whole number of milliseconds of at least 0.";
+      }
+    } else if (name == "ttl_s") {
+      if (ttl || !(ttl = parse_seconds(value))) {
+        return "ttl_s must be given once, as a decimal number of seconds of at least 0.";
+      }
+    }
+  }
+  route.hold = std::min(hold.value_or(behaviour.default_hold), behaviour.max_hold);
+  route.ttl = behaviour.default_ttl;
+  if (ttl) {
+    const std::chrono::duration<double> longest = behaviour.max_ttl;
+    route.ttl = std::chrono::duration_cast<Duration>(
+        std::min(std::chrono::duration<double>(*ttl), longest));
+  }
+  return nullptr;
+}
+
+bool is_utf8(std::string_view text) {
+  std::size_t i = 0;
+  while (i < text.size()) {
+    const auto lead = static_cast<unsigned char>(text[i]);
+    if (lead < 0x80) {
+      ++i;
+      continue;
+    }
+    const std::size_t length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
+    if (lead < 0xC2 || lead > 0xF4 || i + length > text.size()) return false;
+    std::uint32_t point = lead & (0xFFu >> (length + 1));
+    for (std::size_t k = 1; k < length; ++k) {
+      const auto next = static_cast<unsigned char>(text[i + k]);
+      if ((next & 0xC0) != 0x80) return false;
+      point = point << 6 | (next & 0x3Fu);
+    }
+    const bool overlong = (length == 3 && point < 0x800) || (length == 4 && point < 0x10000);
+    const bool surrogate = point >= 0xD800 && point <= 0xDFFF;
+    if (overlong || surrogate || point > 0x10FFFF) return false;
+    i += length;
+  }
+  return true;
+}
+
+}  // namespace
+
+std::optional<std::string> percent_decode(std::string_view text) {
+  std::string decoded;
+  decoded.reserve(text.size());
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '%') {
+      decoded.push_back(text[i]);
+      continue;
+    }
+    if (i + 2 >= text.size()) return std::nullopt;
+    const int high = hex_value(text[i + 1]);
+    const int low = hex_value(text[i + 2]);
+    if (high < 0 || low < 0) return std::nullopt;
+    decoded.push_back(static_cast<char>(high << 4 | low));
+    i += 2;
+  }
+  if (!is_utf8(decoded)) return std::nullopt;
+  return decoded;
+}
+
+tl::expected<Route, RouteRefusal> route(std::string_view method, std::string_view target,
+                                        const Behaviour& behaviour) {
+  const auto [path, query] = split_target(target);
+  const Parts parts = split_path(path);
+  const auto& at = parts.at;
+  if (parts.count < 4 || at[0] != "v1") return not_found();
+
+  const auto decode_failed = [] {
+    return refuse(RouteError::malformed,
+                  "A part of the path is not percent-encoded UTF-8; encode it as RFC 3986 says.");
+  };
+  Route result;
+  if (at[1] == "leases") {
+    if (method != "POST" || parts.count != 4 || at[3] != "release") return not_found();
+    auto id = percent_decode(at[2]);
+    if (!id) return decode_failed();
+    result.operation = Operation::release;
+    result.lease_id = std::move(*id);
+    return result;
+  }
+
+  if (at[1] != "kv" || at[2].empty() || at[3].empty()) return not_found();
+  const bool puts = method == "PUT" && parts.count == 4;
+  const bool acquires = method == "POST" && parts.count == 5 && at[4] == "leases";
+  if (!puts && !acquires) return not_found();
+  auto bucket = percent_decode(at[2]);
+  auto key = percent_decode(at[3]);
+  if (!bucket || !key) return decode_failed();
+  result.operation = puts ? Operation::put : Operation::acquire;
+  result.bucket = std::move(*bucket);
+  result.key = std::move(*key);
+  if (acquires) {
+    if (const char* wrong = read_query(query, behaviour, result)) {
+      return refuse(RouteError::malformed, wrong);
+    }
+  }
+  return result;
+}
+
+}  // namespace hyperpod::emulator

@@ -1,0 +1,203 @@
+#include "http/server.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/ip/v6_only.hpp>
+#include <boost/asio/post.hpp>
+#include <thread>
+
+#include "config/host_port.h"
+#include "http/tls.h"
+
+namespace hyperpod::emulator {
+namespace {
+
+constexpr int backlog = 4096;
+constexpr std::chrono::seconds finish_time{5};
+constexpr std::chrono::milliseconds accept_pause{100};
+
+std::vector<std::unique_ptr<Worker>> make_workers(const Options& options, const Clock& clock) {
+  const unsigned count =
+      options.threads > 0 ? options.threads : std::max(1u, std::thread::hardware_concurrency());
+  std::vector<std::unique_ptr<Worker>> workers;
+  for (unsigned i = 0; i < count; ++i) workers.push_back(std::make_unique<Worker>(clock));
+  return workers;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Server>> Server::start(const Options& options, Engine& engine,
+                                              Clock& clock) {
+  std::unique_ptr<Server> server(new Server(options, engine, clock));
+  if (options.tls.enabled()) {
+    const auto host = parse_host_port(options.listen);
+    auto context = make_server_context(options.tls, host ? host->host : "", options.logger);
+    if (!context) return tl::make_unexpected(context.error());
+    server->tls_ = std::move(*context);
+  }
+  if (auto bound = server->listen(); !bound) return tl::make_unexpected(bound.error());
+  server->run();
+  return server;
+}
+
+Server::Server(const Options& options, Engine& engine, Clock& clock)
+    : options_(options),
+      engine_(engine),
+      clock_(clock),
+      service_{engine, options.behaviour, options.limits, options.logger.get(), counters_},
+      workers_(make_workers(options, clock)),
+      acceptor_(workers_.front()->io()),
+      accept_again_(workers_.front()->io()),
+      engine_wake_(workers_.front()->io()) {}
+
+Server::~Server() { stop(); }
+
+Result<void> Server::listen() {
+  const auto wanted = parse_host_port(options_.listen);
+  if (!wanted) return tl::make_unexpected(wanted.error());
+  const auto fail = [&](const IoError& ec) {
+    return tl::make_unexpected(
+        Error{ErrorCode::address_unusable,
+              fmt::format("cannot listen on {}: {}; choose another address or port",
+                          options_.listen, ec.message())});
+  };
+  IoError ec;
+  asio::ip::tcp::resolver resolver(workers_.front()->io());
+  const auto found = resolver.resolve(wanted->host, std::to_string(wanted->port),
+                                      asio::ip::tcp::resolver::passive, ec);
+  if (ec) return fail(ec);
+  const asio::ip::tcp::endpoint address = found.begin()->endpoint();
+  acceptor_.open(address.protocol(), ec);
+  if (!ec) acceptor_.set_option(Acceptor::reuse_address(true), ec);
+  // The real daemon's [::] takes IPv4 as well.
+  if (!ec && address.address().is_v6()) acceptor_.set_option(asio::ip::v6_only(false), ec);
+  if (!ec) acceptor_.bind(address, ec);
+  if (!ec) acceptor_.listen(backlog, ec);
+  if (!ec) endpoint_ = acceptor_.local_endpoint(ec);
+  if (ec) return fail(ec);
+  return {};
+}
+
+void Server::run() {
+  engine_.set_alarm([this] { engine_alarm(); });
+  asio::co_spawn(workers_.front()->io(), accept_connections(), asio::detached);
+  for (const auto& worker : workers_) worker->start();
+  clock_.attach(*this);
+  running_ = true;
+}
+
+std::string Server::url() const {
+  auto address = endpoint_.address();
+  if (address.is_unspecified()) {
+    address = address.is_v6() ? asio::ip::address(asio::ip::address_v6::loopback())
+                              : asio::ip::address(asio::ip::address_v4::loopback());
+  }
+  return fmt::format("{}://{}{}{}:{}", tls_ ? "https" : "http", address.is_v6() ? "[" : "",
+                     address.to_string(), address.is_v6() ? "]" : "", port());
+}
+
+Awaitable<void> Server::accept_connections() {
+  for (std::size_t turn = 0;; turn = (turn + 1) % workers_.size()) {
+    Worker& worker = *workers_[turn];
+    Socket socket(worker.io());
+    IoError ec;
+    co_await acceptor_.async_accept(socket, resume_with(ec));
+    if (!acceptor_.is_open()) co_return;
+    if (ec) {
+      // Out of descriptors or memory: others' connections must end before it is worth trying again.
+      accept_again_.expires_after(accept_pause);
+      co_await accept_again_.async_wait(resume_with(ec));
+      continue;
+    }
+    asio::post(worker.io(), [this, &worker, accepted = std::move(socket)]() mutable {
+      open_session(worker, std::move(accepted));
+    });
+  }
+}
+
+void Server::open_session(Worker& worker, Socket socket) {
+  ++counters_.accepted;
+  const auto limit = options_.limits.connections;
+  if (limit > 0 && counters_.open >= limit) return;  // closed with the socket
+  const auto open = ++counters_.open;
+  auto peak = counters_.peak.load();
+  while (peak < open && !counters_.peak.compare_exchange_weak(peak, open)) {
+  }
+  IoError ignored;
+  socket.set_option(asio::ip::tcp::no_delay(true), ignored);
+  auto transport =
+      tls_ ? make_tls_transport(std::move(socket), *tls_) : make_plain_transport(std::move(socket));
+  std::make_shared<Session>(service_, worker, std::move(transport))->start();
+}
+
+void Server::stop() {
+  std::lock_guard lock(stop_mutex_);
+  if (!std::exchange(running_, false)) return;
+  clock_.detach(*this);
+  workers_.front()->run_and_wait([this] {
+    stopping_ = true;
+    IoError ignored;
+    acceptor_.close(ignored);
+    accept_again_.cancel();
+    engine_wake_.cancel();
+  });
+  const auto deadline = std::chrono::steady_clock::now() + finish_time;
+  for (const auto& worker : workers_) worker->finish();
+  for (const auto& worker : workers_) worker->join(deadline);
+}
+
+void Server::add_to(Statistics& statistics) const {
+  statistics.requests = counters_.requests;
+  statistics.requests_rejected = counters_.rejected;
+  statistics.open_connections = counters_.open;
+  statistics.peak_connections = counters_.peak;
+  statistics.accepted_connections = counters_.accepted;
+}
+
+// --- Time
+// -----------------------------------------------------------------------------------------
+
+void Server::engine_alarm() {
+  if (!clock_.runs_by_itself()) return;
+  asio::post(workers_.front()->io(), [this] { schedule_engine(); });
+}
+
+void Server::schedule_engine() {
+  const auto due = engine_.next_due();
+  if (!due || stopping_) return;
+  engine_wake_.expires_at(*due);
+  engine_wake_.async_wait([this](IoError ec) {
+    if (!ec) engine_.run_due();  // rings the alarm for what is due next
+  });
+}
+
+std::optional<TimePoint> Server::next_due() const {
+  auto earliest = engine_.next_due();
+  for (const auto& worker : workers_) {
+    worker->run_and_wait([&] {
+      const auto due = worker->next_due();
+      if (due && (!earliest || *due < *earliest)) earliest = due;
+    });
+  }
+  return earliest;
+}
+
+void Server::run_due(TimePoint) {
+  engine_.run_due();
+  for (const auto& worker : workers_) {
+    worker->run_and_wait([&] { worker->run_due(); });
+  }
+  // What was decided travels through the event loops; each round lets them take a step. A peer that
+  // does not read its answer must not stop the clock, so the rounds are bounded.
+  constexpr int most_rounds = 1000;
+  for (int round = 0; counters_.unsettled > 0 && round < most_rounds; ++round) {
+    for (const auto& worker : workers_) {
+      worker->run_and_wait([] {});
+    }
+  }
+}
+
+}  // namespace hyperpod::emulator

@@ -1,0 +1,89 @@
+#include "http/transport.h"
+
+#include <array>
+#include <boost/asio/ssl/stream.hpp>
+#include <boost/asio/write.hpp>
+
+namespace hyperpod::emulator {
+namespace {
+
+class PlainTransport final : public Transport {
+ public:
+  explicit PlainTransport(Socket socket) : socket_(std::move(socket)) {
+    IoError ignored;
+    socket_.non_blocking(true, ignored);
+  }
+
+  Awaitable<void> handshake(IoError&) override { co_return; }
+
+  Awaitable<std::size_t> read_some(asio::mutable_buffer first, asio::mutable_buffer second,
+                                   IoError& ec) override {
+    if (second.size() == 0) return socket_.async_read_some(first, resume_with(ec));
+    return socket_.async_read_some(std::array{first, second}, resume_with(ec));
+  }
+
+  Awaitable<void> write(std::string_view bytes, IoError& ec) override {
+    // An answer nearly always fits the send buffer, and then needs no trip through the event loop.
+    const auto sent = socket_.write_some(asio::buffer(bytes), ec);
+    if (ec == asio::error::would_block) ec = {};
+    if (ec || sent == bytes.size()) co_return;
+    co_await asio::async_write(socket_, asio::buffer(bytes.substr(sent)), resume_with(ec));
+  }
+
+  Awaitable<void> shutdown_send() override {
+    IoError ignored;
+    socket_.shutdown(Socket::shutdown_send, ignored);
+    co_return;
+  }
+
+  void close() override {
+    IoError ignored;
+    socket_.close(ignored);
+  }
+
+ private:
+  Socket socket_;
+};
+
+class TlsTransport final : public Transport {
+ public:
+  TlsTransport(Socket socket, asio::ssl::context& context) : stream_(std::move(socket), context) {}
+
+  Awaitable<void> handshake(IoError& ec) override {
+    return stream_.async_handshake(asio::ssl::stream_base::server, resume_with(ec));
+  }
+
+  Awaitable<std::size_t> read_some(asio::mutable_buffer first, asio::mutable_buffer second,
+                                   IoError& ec) override {
+    return stream_.async_read_some(first.size() > 0 ? first : second, resume_with(ec));
+  }
+
+  Awaitable<void> write(std::string_view bytes, IoError& ec) override {
+    co_await asio::async_write(stream_, asio::buffer(bytes), resume_with(ec));
+  }
+
+  Awaitable<void> shutdown_send() override {
+    IoError ignored;
+    co_await stream_.async_shutdown(resume_with(ignored));
+  }
+
+  void close() override {
+    IoError ignored;
+    stream_.lowest_layer().close(ignored);
+  }
+
+ private:
+  asio::ssl::stream<Socket> stream_;
+};
+
+}  // namespace
+
+std::unique_ptr<Transport> make_plain_transport(Socket socket) {
+  return std::make_unique<PlainTransport>(std::move(socket));
+}
+
+std::unique_ptr<Transport> make_tls_transport(Socket socket, asio::ssl::context& context) {
+  return std::make_unique<TlsTransport>(std::move(socket), context);
+}
+
+}  // namespace hyperpod::emulator

@@ -1,0 +1,32 @@
+// The byte stream of one connection: TCP, or TLS over it.
+#pragma once
+
+#include <boost/asio/ssl/context.hpp>
+#include <memory>
+#include <string_view>
+
+#include "http/asio.h"
+
+namespace hyperpod::emulator {
+
+/// Belongs to one io_context. Every awaitable must finish before the transport is destroyed.
+class Transport {
+ public:
+  virtual ~Transport() = default;
+
+  virtual Awaitable<void> handshake(IoError& ec) = 0;
+  /// Reads at least a byte into the two buffers, in order; the second may be empty.
+  virtual Awaitable<std::size_t> read_some(asio::mutable_buffer first, asio::mutable_buffer second,
+                                           IoError& ec) = 0;
+  virtual Awaitable<void> write(std::string_view bytes, IoError& ec) = 0;
+  /// Tells the peer that nothing more will be sent.
+  virtual Awaitable<void> shutdown_send() = 0;
+  /// Ends the connection at once; operations under way fail.
+  virtual void close() = 0;
+};
+
+std::unique_ptr<Transport> make_plain_transport(Socket socket);
+/// `context` must outlive the transport.
+std::unique_ptr<Transport> make_tls_transport(Socket socket, asio::ssl::context& context);
+
+}  // namespace hyperpod::emulator

@@ -1,0 +1,65 @@
+#include "http/worker.h"
+
+#include <boost/asio/post.hpp>
+
+namespace hyperpod::emulator {
+
+Worker::Worker(const Clock& clock) : clock_(clock), wheel_(clock.now()), scratch_(256 * 1024) {}
+
+Worker::~Worker() = default;
+
+void Worker::start() {
+  thread_ = std::thread([this] {
+    io_.run();
+    ended_.set_value();
+  });
+}
+
+void Worker::finish() {
+  asio::post(io_, [this] {
+    finishing_ = true;
+    work_.reset();
+    wake_.cancel();
+    // finish() only marks and cancels: no connection leaves the list during the loop.
+    for (Managed& connection : connections_) connection.finish();
+  });
+}
+
+void Worker::join(std::chrono::steady_clock::time_point deadline) {
+  if (ended_.get_future().wait_until(deadline) == std::future_status::timeout) io_.stop();
+  thread_.join();
+}
+
+void Worker::run_and_wait(const std::function<void()>& work) {
+  std::promise<void> done;
+  asio::post(io_, [&] {
+    work();
+    done.set_value();
+  });
+  done.get_future().wait();
+}
+
+void Worker::arm(Timer& timer, Duration after) {
+  wheel_.arm(timer, clock_.now() + after);
+  schedule();
+}
+
+void Worker::run_due() {
+  wheel_.run_due(clock_.now());
+  schedule();
+}
+
+void Worker::schedule() {
+  if (!clock_.runs_by_itself() || finishing_) return;
+  const auto due = wheel_.next_due();
+  if (!due || (wakes_at_ && *wakes_at_ <= *due)) return;
+  wakes_at_ = due;
+  wake_.expires_at(*due);
+  wake_.async_wait([this](IoError ec) {
+    if (ec) return;
+    wakes_at_.reset();
+    run_due();
+  });
+}
+
+}  // namespace hyperpod::emulator

@@ -1,0 +1,83 @@
+// One I/O thread: its event loop, its timers and the connections that live on it.
+//
+// Members may be used on the worker's own thread only, unless they say otherwise.
+#pragma once
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/intrusive/list.hpp>
+#include <functional>
+#include <future>
+#include <optional>
+#include <span>
+#include <thread>
+#include <vector>
+
+#include "core/timer_wheel.h"
+#include "http/asio.h"
+
+namespace hyperpod::emulator {
+
+/// A connection, as its worker sees it. Leaves its worker's list when it is destroyed.
+class Managed : public boost::intrusive::list_base_hook<
+                    boost::intrusive::tag<struct ManagedTag>,
+                    boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
+ public:
+  virtual ~Managed() = default;
+  /// Ends the connection as soon as the request under way, if any, has been answered; a held one is
+  /// answered at once.
+  virtual void finish() = 0;
+};
+
+class Worker {
+ public:
+  explicit Worker(const Clock& clock);
+  ~Worker();  ///< REQUIRES join() before, if start() was called.
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  asio::io_context& io() { return io_; }
+  const Clock& clock() const { return clock_; }
+
+  void start();
+  /// From any other thread. Asks every connection to finish; the loop ends when all have.
+  void finish();
+  /// From any other thread, after finish(). Waits for the end of the loop, at most until
+  /// `deadline`; what still runs then is cut off.
+  void join(std::chrono::steady_clock::time_point deadline);
+
+  /// Runs `work` on the worker's thread and waits for it. From any other thread, between start and
+  /// finish.
+  void run_and_wait(const std::function<void()>& work);
+
+  /// Arms a timer of this worker `after` from now.
+  void arm(Timer& timer, Duration after);
+  std::optional<TimePoint> next_due() const { return wheel_.next_due(); }
+  void run_due();
+
+  void add(Managed& connection) { connections_.push_back(connection); }
+
+  /// Room for bytes that nobody wants.
+  std::span<std::byte> scratch() { return scratch_; }
+
+ private:
+  void schedule();
+
+  const Clock& clock_;
+  asio::io_context io_{1};
+  asio::executor_work_guard<Executor> work_{io_.get_executor()};
+  TimerWheel wheel_;
+  SystemTimer wake_{io_};
+  std::optional<TimePoint> wakes_at_;
+  boost::intrusive::list<Managed,
+                         boost::intrusive::base_hook<boost::intrusive::list_base_hook<
+                             boost::intrusive::tag<ManagedTag>,
+                             boost::intrusive::link_mode<boost::intrusive::auto_unlink>>>,
+                         boost::intrusive::constant_time_size<false>>
+      connections_;
+  std::vector<std::byte> scratch_;
+  bool finishing_ = false;
+  std::promise<void> ended_;
+  std::thread thread_;
+};
+
+}  // namespace hyperpod::emulator
