@@ -34,7 +34,6 @@ Result<Number> parse_integer(std::string_view text, int base, std::string_view n
 
 struct Text {
   static constexpr TomlType type = TomlType::string;
-  static constexpr std::string_view value = "TEXT";
   static constexpr std::string_view form = "a string";
   static Result<std::string> parse(std::string_view text) { return std::string(text); }
   static std::string show(const std::string& text) { return text; }
