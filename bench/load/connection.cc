@@ -1,0 +1,62 @@
+#include "load/connection.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#include <array>
+#include <bit>
+
+#include "load/answer.h"
+
+namespace hyperpod::bench {
+
+Result<FileDescriptor> connect_to(std::uint16_t port) {
+  FileDescriptor socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!socket) return system_failure("no socket could be opened");
+  const int on = 1;
+  ::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  const timeval patience{.tv_sec = 10, .tv_usec = 0};
+  ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  ::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  if (::connect(socket.get(), std::bit_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    return system_failure("cannot connect to 127.0.0.1:" + std::to_string(port));
+  }
+  return socket;
+}
+
+Result<void> send_all(int socket, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t sent = ::send(socket, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (sent < 0) return system_failure("the server stopped reading");
+    bytes.remove_prefix(static_cast<std::size_t>(sent));
+  }
+  return {};
+}
+
+Result<Reply> ask(std::uint16_t port, std::string_view request) {
+  const auto socket = connect_to(port);
+  if (!socket) return tl::unexpected(socket.error());
+  if (auto sent = send_all(socket->get(), request); !sent) return tl::unexpected(sent.error());
+  std::string received;
+  std::array<char, 4096> buffer;
+  while (true) {
+    const auto parsed = parse_answer(received);
+    if (parsed.result == ParseResult::complete) {
+      return Reply{parsed.answer.status, std::string(parsed.answer.body)};
+    }
+    if (parsed.result == ParseResult::unreadable) return failure("unreadable answer: " + received);
+    const ssize_t got = ::recv(socket->get(), buffer.data(), buffer.size(), 0);
+    if (got < 0) return system_failure("no answer");
+    if (got == 0) return failure("the server closed the connection instead of answering");
+    received.append(buffer.data(), static_cast<std::size_t>(got));
+  }
+}
+
+}  // namespace hyperpod::bench

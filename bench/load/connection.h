@@ -1,0 +1,28 @@
+// Sockets to a server on this machine.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "error.h"
+#include "file_descriptor.h"
+
+namespace hyperpod::bench {
+
+/// A blocking connection to 127.0.0.1, without Nagle's delay, whose sends and receives give up
+/// after ten seconds without progress.
+Result<FileDescriptor> connect_to(std::uint16_t port);
+
+/// Sends all of `bytes`; fails when the peer goes away or stalls.
+Result<void> send_all(int socket, std::string_view bytes);
+
+struct Reply {
+  int status;
+  std::string body;
+};
+
+/// One request on a connection of its own; for setting up, not for measuring.
+Result<Reply> ask(std::uint16_t port, std::string_view request);
+
+}  // namespace hyperpod::bench

@@ -1,0 +1,97 @@
+// hyperpod-bench: the emulator's speed, end to end over loopback, against its comparators.
+//
+// Exit status: 0 whatever the verdicts, 1 if a row could not be measured, 2 for bad arguments.
+#include <sys/resource.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <fstream>
+
+#include "report.h"
+#include "rows/rows.h"
+
+namespace hyperpod::bench {
+namespace {
+
+std::vector<Row> all_rows() {
+  return {
+      lease_against_nginx(16), lease_against_nginx(128), lease_against_nginx(1024),
+      lease_against_aiohttp(), idle_connections(),       held_leases(),
+      put_against_raw_tcp(1),  put_against_raw_tcp(4),   memory(),
+      start_and_stop(),
+  };
+}
+
+struct Arguments {
+  Settings settings;
+  std::vector<std::string> only;
+  std::string json;
+};
+
+// Two ends of two thousand connections and some; the children inherit the limit.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+bool wanted(const Row& row, const std::vector<std::string>& only) {
+  return only.empty() || std::ranges::find(only, row.id) != only.end();
+}
+
+int run(const std::vector<Row>& rows, const Arguments& arguments) {
+  nlohmann::json report{{"machine", machine_report()},
+                        {"rounds", arguments.settings.rounds},
+                        {"slice_ms", arguments.settings.slice.count()},
+                        {"rows", nlohmann::json::array()}};
+  bool all_measured = true;
+  print_heading();
+  for (const Row& row : rows) {
+    if (!wanted(row, arguments.only)) continue;
+    const auto finding = row.measure(arguments.settings);
+    print_row(row, finding);
+    report["rows"].push_back(row_report(row, finding));
+    all_measured &= finding || finding.error().code == ErrorCode::missing;
+  }
+  if (!arguments.json.empty() && !(std::ofstream(arguments.json) << report.dump(2) << '\n')) {
+    std::fprintf(stderr, "hyperpod-bench: %s cannot be written\n", arguments.json.c_str());
+    return 1;
+  }
+  return all_measured ? 0 : 1;
+}
+
+int parse_and_run(int count, char** values) {
+  const std::vector<Row> rows = all_rows();
+  std::vector<std::string> ids;
+  for (const Row& row : rows) ids.push_back(row.id);
+
+  Arguments arguments;
+  double seconds = 1;
+  CLI::App app("Measures the emulator against its bounds and its comparators, over loopback");
+  app.add_option("--only", arguments.only, "Rows to measure; all if none is named")
+      ->check(CLI::IsMember(ids));
+  app.add_option("--seconds", seconds, "How long each server is measured in a round")
+      ->check(CLI::Range(0.05, 60.0))
+      ->capture_default_str();
+  app.add_option("--rounds", arguments.settings.rounds, "How often the servers compared take turns")
+      ->check(CLI::Range(1, 100))
+      ->capture_default_str();
+  app.add_option("--json", arguments.json, "Where to write the report as JSON");
+  app.add_option("--nginx", arguments.settings.nginx,
+                 "The nginx program; searched for if not given");
+  try {
+    app.parse(count, values);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  arguments.settings.slice = std::chrono::milliseconds(std::lround(seconds * 1000));
+  raise_descriptor_limit();
+  return run(rows, arguments);
+}
+
+}  // namespace
+}  // namespace hyperpod::bench
+
+int main(int count, char** values) { return hyperpod::bench::parse_and_run(count, values); }

@@ -1,0 +1,45 @@
+// Idle connections must cost nothing: no thread each, no polling.
+#include <thread>
+
+#include "load/workloads.h"
+#include "report.h"
+#include "rows/rows.h"
+#include "rows/setup.h"
+
+namespace hyperpod::bench {
+namespace {
+
+constexpr std::size_t connections = 1024;
+constexpr std::chrono::seconds idle_time{10};
+constexpr double cpu_bound_seconds = 0.1;
+
+Result<Finding> measure(const Settings& /*settings*/) {
+  const auto emulator = start_emulator_with_objects(connections);
+  if (!emulator) return tl::unexpected(emulator.error());
+  auto load = Load::connect(emulator->port, connections);
+  if (!load) return tl::unexpected(load.error());
+  LeaseAndRelease once(connections);
+  if (auto used = load->run(once, {.duration = std::chrono::milliseconds(200)}); !used) {
+    return tl::unexpected(used.error());
+  }
+  const auto before = emulator->child.cpu_time();
+  std::this_thread::sleep_for(idle_time);
+  const auto after = emulator->child.cpu_time();
+  const auto usage = emulator->child.usage();
+  if (!before || !after || !usage) return failure("the emulator's CPU time cannot be read");
+  const double cpu = std::chrono::duration<double>(*after - *before).count();
+  const unsigned cores = std::thread::hardware_concurrency();
+  return Finding{cpu < cpu_bound_seconds && usage->threads <= cores + 3,
+                 fixed(cpu, 2) + " s CPU",
+                 std::to_string(cores) + " cores",
+                 std::to_string(usage->threads) + " threads",
+                 {{"cpu_seconds", cpu}, {"threads", usage->threads}, {"cores", cores}}};
+}
+
+}  // namespace
+
+Row idle_connections() {
+  return {"idle", "1,024 idle connections for 10 s", "< 0.1 s, <= cores + 3", measure};
+}
+
+}  // namespace hyperpod::bench

@@ -1,0 +1,112 @@
+// Lease and release: the two requests of which a reader makes one pair for each chunk.
+#include <thread>
+
+#include "load/connection.h"
+#include "load/workloads.h"
+#include "report.h"
+#include "rows/comparison.h"
+#include "rows/rows.h"
+#include "rows/setup.h"
+#include "servers.h"
+
+namespace hyperpod::bench {
+namespace {
+
+using std::chrono::milliseconds;
+
+// What is kept of the rounds beside the rate: the latencies of all of them together.
+struct Contender {
+  const Server& server;
+  Latencies latencies;
+
+  Result<double> measure(std::size_t connections, milliseconds slice) {
+    auto load = Load::connect(server.port, connections, load_threads);
+    if (!load) return tl::unexpected(load.error());
+    LeaseAndRelease workload(connections);
+    const auto run = load->run(workload, {.warm_up = slice / 5, .duration = slice});
+    if (!run) return tl::unexpected(run.error());
+    latencies.merge(run->latencies);
+    return run->rate();
+  }
+
+  nlohmann::json details() const {
+    const auto microseconds = [this](double share) {
+      return std::chrono::duration<double, std::micro>(latencies.percentile(share)).count();
+    };
+    return {
+        {"p50_us", microseconds(0.5)}, {"p99_us", microseconds(0.99)}, {"max_us", microseconds(1)}};
+  }
+};
+
+Result<Finding> against(const char* name, const Server& emulator, const Server& comparator,
+                        std::size_t connections, double bound, const Settings& settings) {
+  Contender ours{emulator, {}};
+  Contender theirs{comparator, {}};
+  const auto comparison = compare(
+      settings.rounds, [&] { return ours.measure(connections, settings.slice); },
+      [&] { return theirs.measure(connections, settings.slice); });
+  if (!comparison) return tl::unexpected(comparison.error());
+  const double ratio = comparison->ratio();
+  nlohmann::json details = comparison->details();
+  details["unit"] = "requests/s";
+  details["latency_ours"] = ours.details();
+  details["latency_theirs"] = theirs.details();
+  return Finding{ratio >= bound, grouped(median(comparison->ours)) + "/s",
+                 std::string(name) + " " + grouped(median(comparison->theirs)) + "/s",
+                 fixed(ratio, 2) + " x", std::move(details)};
+}
+
+std::string with_thousands(std::size_t connections) {
+  return grouped(static_cast<double>(connections)) + " connections";
+}
+
+// The bodies that the emulator answers a lease and a release with.
+struct Bodies {
+  std::string lease;
+  std::string release;
+};
+
+Result<Bodies> sample_bodies(const Server& emulator) {
+  auto lease = ask(emulator.port, lease_request(0, 0));
+  if (!lease) return tl::unexpected(lease.error());
+  auto release = ask(emulator.port, release_request(lease_id(lease->body)));
+  if (!release) return tl::unexpected(release.error());
+  if (release->status != 200) return failure("the emulator refuses to release: " + release->body);
+  return Bodies{std::move(lease->body), std::move(release->body)};
+}
+
+}  // namespace
+
+Row lease_against_nginx(std::size_t connections) {
+  constexpr double bound = 0.75;
+  const auto measure = [connections](const Settings& settings) -> Result<Finding> {
+    const auto emulator = start_emulator_with_objects(connections);
+    if (!emulator) return tl::unexpected(emulator.error());
+    const auto bodies = sample_bodies(*emulator);
+    if (!bodies) return tl::unexpected(bodies.error());
+    const auto nginx = start_nginx(settings.nginx, bodies->lease, bodies->release);
+    if (!nginx) return tl::unexpected(nginx.error());
+    return against("nginx", *emulator, *nginx, connections, bound, settings);
+  };
+  return {"lease-" + std::to_string(connections), "lease + release, " + with_thousands(connections),
+          ">= 0.75 x nginx", measure};
+}
+
+Row lease_against_aiohttp() {
+  constexpr std::size_t connections = 1024;
+  constexpr double bound = 10;
+  const auto measure = [](const Settings& settings) -> Result<Finding> {
+    const auto emulator = start_emulator_with_objects(connections);
+    if (!emulator) return tl::unexpected(emulator.error());
+    const auto daemon = start_aiohttp_daemon(small_segment);
+    if (!daemon) return tl::unexpected(daemon.error());
+    if (auto stored = store_objects(daemon->port, connections, 16); !stored) {
+      return tl::unexpected(stored.error());
+    }
+    return against("aiohttp", *emulator, *daemon, connections, bound, settings);
+  };
+  return {"lease-aiohttp", "lease + release, " + with_thousands(connections), ">= 10 x aiohttp",
+          measure};
+}
+
+}  // namespace hyperpod::bench

@@ -1,0 +1,23 @@
+// Every row of the benchmark, a file each beside this one.
+#pragma once
+
+#include "rows/row.h"
+
+namespace hyperpod::bench {
+
+/// Lease and release against nginx, over `connections` keep-alive connections.
+Row lease_against_nginx(std::size_t connections);
+/// The same against the aiohttp daemon, over 1,024.
+Row lease_against_aiohttp();
+/// CPU time and threads of 1,024 idle connections.
+Row idle_connections();
+/// 1,000 leases held for a second, and what they do to others.
+Row held_leases();
+/// Bodies of 16 MiB against raw TCP received into a mapping.
+Row put_against_raw_tcp(unsigned connections);
+/// Memory beside the segment with 100,000 objects and 1,024 connections.
+Row memory();
+/// Starting and stopping the emulator in-process.
+Row start_and_stop();
+
+}  // namespace hyperpod::bench

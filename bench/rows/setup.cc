@@ -1,0 +1,23 @@
+#include "rows/setup.h"
+
+#include "load/workloads.h"
+
+namespace hyperpod::bench {
+
+Result<void> store_objects(std::uint16_t port, std::uint64_t count, std::size_t connections) {
+  auto load = Load::connect(port, connections);
+  if (!load) return tl::unexpected(load.error());
+  StoreObjects workload(connections, count, std::string(1024, 'k'));
+  return load->run(workload, {.duration = std::chrono::minutes(1)}).map([](const auto&) {});
+}
+
+Result<Server> start_emulator_with_objects(std::uint64_t count) {
+  auto emulator = start_emulator(small_segment, 4096);
+  if (!emulator) return emulator;
+  if (auto stored = store_objects(emulator->port, count, 16); !stored) {
+    return tl::unexpected(stored.error());
+  }
+  return emulator;
+}
+
+}  // namespace hyperpod::bench

@@ -1,0 +1,142 @@
+#include "servers.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <bit>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "load/connection.h"
+
+namespace hyperpod::bench {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+constexpr milliseconds start_patience{10'000};
+
+// Debian's own interpreter: another Python in PATH would not see Debian's packages.
+constexpr const char* debian_python = "/usr/bin/python3";
+
+std::string unique_name() {
+  static unsigned count = 0;
+  return "hyperpod-bench-" + std::to_string(::getpid()) + "-" + std::to_string(++count);
+}
+
+// Starts a server that prints, when it serves, a line of JSON with its "url".
+Result<Server> start_announcing(const std::vector<std::string>& arguments) {
+  auto child = Child::start(arguments);
+  if (!child) return tl::unexpected(child.error());
+  const auto line = child->read_line(start_patience);
+  if (!line) return failure(arguments.front() + " does not start: " + line.error().message);
+  const auto ready = nlohmann::json::parse(*line, nullptr, false);
+  const std::string url = ready.is_object() ? ready.value("url", "") : "";
+  const auto colon = url.rfind(':');
+  if (colon == url.npos) return failure(arguments.front() + " announced no url: " + *line);
+  const auto port = static_cast<std::uint16_t>(std::atoi(url.c_str() + colon + 1));
+  return Server{std::nullopt, std::move(*child), port};
+}
+
+// nginx cannot tell which port it was given, so one is picked that is free now.
+Result<std::uint16_t> free_port() {
+  const FileDescriptor socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  if (!socket || ::bind(socket.get(), std::bit_cast<sockaddr*>(&address), size) != 0 ||
+      ::getsockname(socket.get(), std::bit_cast<sockaddr*>(&address), &size) != 0) {
+    return system_failure("no free port could be found");
+  }
+  return ntohs(address.sin_port);
+}
+
+std::string nginx_configuration(const std::string& folder, std::uint16_t port,
+                                const std::string& lease_body, const std::string& other_body) {
+  std::string paths;
+  for (const char* kind : {"client_body", "proxy", "fastcgi", "uwsgi", "scgi"}) {
+    paths += std::string("  ") + kind + "_temp_path " + folder + "/" + kind + ";\n";
+  }
+  return "daemon off;\n"
+         "worker_processes auto;\n"
+         "error_log stderr crit;\n"
+         "pid " +
+         folder +
+         "/nginx.pid;\n"
+         "events { worker_connections 4096; }\n"
+         "http {\n" +
+         paths +
+         "  access_log off;\n"
+         "  default_type application/json;\n"
+         "  keepalive_requests 1000000000;\n"
+         "  server {\n"
+         "    listen 127.0.0.1:" +
+         std::to_string(port) +
+         " backlog=4096;\n"
+         "    location /v1/kv/ { return 200 '" +
+         lease_body +
+         "'; }\n"
+         "    location / { return 200 '" +
+         other_body +
+         "'; }\n"
+         "  }\n"
+         "}\n";
+}
+
+Result<void> wait_until_it_accepts(std::uint16_t port, const Child& child) {
+  const auto deadline = steady_clock::now() + start_patience;
+  while (!connect_to(port)) {
+    if (!child.running() || steady_clock::now() > deadline) {
+      return failure("nginx does not start" + child.last_words());
+    }
+    std::this_thread::sleep_for(milliseconds(5));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<Server> start_emulator(std::uint64_t capacity, std::uint64_t block_size) {
+  return start_announcing({own_folder() + "/hyperpod-emulator", "--listen", "127.0.0.1:0",
+                           "--admin", "off", "--shm-name", unique_name(), "--capacity",
+                           std::to_string(capacity >> 20) + "MiB", "--block-size",
+                           std::to_string(block_size >> 10) + "KiB", "--log-level", "warn"});
+}
+
+Result<Server> start_nginx(const std::string& program, const std::string& lease_body,
+                           const std::string& other_body) {
+  const std::string path = program.empty() ? find_program("nginx") : program;
+  if (path.empty()) return tl::unexpected(Error{ErrorCode::missing, "nginx is not installed"});
+  auto folder = TemporaryFolder::create();
+  if (!folder) return tl::unexpected(folder.error());
+  const auto port = free_port();
+  if (!port) return tl::unexpected(port.error());
+  const std::string configuration = folder->path() + "/nginx.conf";
+  std::ofstream(configuration) << nginx_configuration(folder->path(), *port, lease_body,
+                                                      other_body);
+  auto child = Child::start({path, "-e", "stderr", "-p", folder->path(), "-c", configuration});
+  if (!child) return tl::unexpected(child.error());
+  if (auto ready = wait_until_it_accepts(*port, *child); !ready) {
+    return tl::unexpected(ready.error());
+  }
+  return Server{std::move(*folder), std::move(*child), *port};
+}
+
+Result<Server> start_aiohttp_daemon(std::uint64_t capacity) {
+  if (!runs({debian_python, "-c", "import aiohttp"})) {
+    return tl::unexpected(Error{ErrorCode::missing, "python3-aiohttp is not installed"});
+  }
+  return start_announcing({debian_python, HYPERPOD_BENCH_COMPARATORS "/aiohttp_daemon.py",
+                           "--shm-name", unique_name(), "--capacity", std::to_string(capacity)});
+}
+
+Result<Server> start_raw_receiver(std::uint64_t capacity) {
+  return start_announcing(
+      {own_folder() + "/hyperpod-bench-raw-receiver", std::to_string(capacity)});
+}
+
+}  // namespace hyperpod::bench

@@ -1,0 +1,38 @@
+// The servers that are compared, each started as a child process on a free loopback port.
+//
+// Starting returns once the server answers. A comparator that is not installed is
+// ErrorCode::missing. Destruction stops the server.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "error.h"
+#include "process.h"
+
+namespace hyperpod::bench {
+
+struct Server {
+  std::optional<TemporaryFolder> folder;  // outlives the child
+  Child child;
+  std::uint16_t port;
+};
+
+/// hyperpod-emulator from the folder of this program, without an admin port, with a segment of its
+/// own of `capacity` bytes in blocks of `block_size`.
+Result<Server> start_emulator(std::uint64_t capacity, std::uint64_t block_size);
+
+/// nginx with one worker a core that answers every lease request with `lease_body` and everything
+/// else with `other_body`, both with status 200. `program` is where to find it; empty searches.
+Result<Server> start_nginx(const std::string& program, const std::string& lease_body,
+                           const std::string& other_body);
+
+/// comparators/aiohttp_daemon.py on Debian's Python.
+Result<Server> start_aiohttp_daemon(std::uint64_t capacity);
+
+/// comparators/raw_receiver.cc.
+Result<Server> start_raw_receiver(std::uint64_t capacity);
+
+}  // namespace hyperpod::bench
