@@ -55,6 +55,8 @@ Result<std::uint16_t> free_port() {
   return ntohs(address.sin_port);
 }
 
+// As fast as nginx goes on one machine: "reuseport" spreads the connections over its workers,
+// without which one worker may get all of them.
 std::string nginx_configuration(const std::string& folder, std::uint16_t port,
                                 const std::string& lease_body, const std::string& other_body) {
   std::string paths;
@@ -76,7 +78,7 @@ std::string nginx_configuration(const std::string& folder, std::uint16_t port,
          "  server {\n"
          "    listen 127.0.0.1:" +
          std::to_string(port) +
-         " backlog=4096;\n"
+         " backlog=4096 reuseport;\n"
          "    location /v1/kv/ { return 200 '" +
          lease_body +
          "'; }\n"

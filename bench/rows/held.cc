@@ -23,7 +23,7 @@ constexpr double p99_bound = 1.5;
 constexpr RunOptions others_run{.duration = hold + tolerance};
 
 Result<double> p99_of_others(const Server& emulator) {
-  auto load = Load::connect(emulator.port, other_connections, load_threads);
+  auto load = Load::connect(emulator.port, other_connections, load_threads());
   if (!load) return tl::unexpected(load.error());
   LeaseAndRelease workload(other_connections);
   const auto run = load->run(workload, others_run);

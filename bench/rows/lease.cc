@@ -20,7 +20,7 @@ struct Contender {
   Latencies latencies;
 
   Result<double> measure(std::size_t connections, milliseconds slice) {
-    auto load = Load::connect(server.port, connections, load_threads);
+    auto load = Load::connect(server.port, connections, load_threads());
     if (!load) return tl::unexpected(load.error());
     LeaseAndRelease workload(connections);
     const auto run = load->run(workload, {.warm_up = slice / 5, .duration = slice});

@@ -1,8 +1,13 @@
 #include "rows/setup.h"
 
+#include <algorithm>
+#include <thread>
+
 #include "load/workloads.h"
 
 namespace hyperpod::bench {
+
+std::size_t load_threads() { return std::max(1u, std::thread::hardware_concurrency()); }
 
 Result<void> store_objects(std::uint16_t port, std::uint64_t count, std::size_t connections) {
   auto load = Load::connect(port, connections);

@@ -8,8 +8,10 @@
 
 namespace hyperpod::bench {
 
-/// Threads of the load generator: see the figures in bench/README.md.
-constexpr std::size_t load_threads = 1;
+/// Threads of the load generator, for every server alike: one a core. bench/README.md has the
+/// figures behind it.
+std::size_t load_threads();
+
 constexpr std::uint64_t small_segment = 64ull << 20;
 
 /// Stores objects 0 … count - 1 of 1 KiB over so many connections.
