@@ -35,8 +35,17 @@ TEST(Child, IsGoneAfterStop) {
   EXPECT_NE(::kill(pid, 0), 0);
 }
 
+TEST(Child, IsAskedToEndBeforeItIsKilled) {
+  auto child = Child::start(
+      {"sh", "-c", "trap 'echo bye; exit' TERM; echo up; while :; do sleep 0.01; done"});
+  ASSERT_TRUE(child);
+  ASSERT_TRUE(child->read_line(10s));
+  child->stop();
+  EXPECT_EQ(child->read_line(10s).value_or(""), "bye");
+}
+
 TEST(Child, TellsItsThreadsAndMemory) {
-  auto child = Child::start({"sh", "-c", "echo up; read line"});
+  auto child = Child::start({"sh", "-c", "echo up; exec sleep 60"});
   ASSERT_TRUE(child);
   ASSERT_TRUE(child->read_line(10s));
   const auto usage = child->usage();
