@@ -14,6 +14,9 @@ namespace {
 
 using std::chrono::milliseconds;
 
+// In which a server accepts the connections and makes its buffers.
+constexpr milliseconds warm_up{200};
+
 // What is kept of the rounds beside the rate: the latencies of all of them together.
 struct Contender {
   const Server& server;
@@ -23,7 +26,7 @@ struct Contender {
     auto load = Load::connect(server.port, connections, load_threads());
     if (!load) return tl::unexpected(load.error());
     LeaseAndRelease workload(connections);
-    const auto run = load->run(workload, {.warm_up = slice / 5, .duration = slice});
+    const auto run = load->run(workload, {.warm_up = warm_up, .duration = slice});
     if (!run) return tl::unexpected(run.error());
     latencies.merge(run->latencies);
     return run->rate();
