@@ -12,6 +12,11 @@ constexpr std::string_view alphabet =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
 static_assert(alphabet.size() == 64);
 
+bool in_alphabet(char character) {
+  return (character >= 'A' && character <= 'Z') || (character >= 'a' && character <= 'z') ||
+         (character >= '0' && character <= '9') || character == '_' || character == '-';
+}
+
 // A thread draws random bytes in bulk: a system call per lease would be felt.
 class RandomBytes {
  public:
@@ -47,7 +52,9 @@ LeaseId LeaseId::generate() {
 }
 
 std::optional<LeaseId> LeaseId::parse(std::string_view text) {
-  if (text.size() != length) return std::nullopt;
+  if (text.size() != length || !std::all_of(text.begin(), text.end(), in_alphabet)) {
+    return std::nullopt;
+  }
   LeaseId id;
   std::copy(text.begin(), text.end(), id.text_.begin());
   return id;
