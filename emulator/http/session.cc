@@ -12,6 +12,10 @@ namespace {
 constexpr std::string_view continue_line = "HTTP/1.1 100 Continue\r\n\r\n";
 // How long a peer that was refused may go on sending before it is cut off.
 constexpr std::chrono::seconds linger_time{2};
+// A body that arrives faster than it is read lets other connections have their turn after so much.
+constexpr std::uint64_t turn_bytes = 1ull << 20;
+// Of a large body this much is let come together before it is read: fewer wakes, longer copies.
+constexpr std::uint64_t gather_bytes = 512 * 1024;
 
 /// Ends a lease that was granted to a request whose peer has gone away.
 void give_back(Service& service, const std::optional<LeaseGrant>& grant) {
@@ -90,6 +94,16 @@ void Session::finish() {
   if (phase_ == Phase::held && service_.engine.drop_waiter(held_->waiter)) {
     ++service_.counters.unsettled;
     hold_decided(std::nullopt);
+  }
+}
+
+void Session::on_due() {
+  // Too little may have come to end a gathering read, and yet be progress.
+  if (gathering_ && transport_->available() > 0) {
+    gather(false);
+    worker_.arm(*this, service_.limits.stall_timeout);
+  } else {
+    close();
   }
 }
 
@@ -205,12 +219,18 @@ Awaitable<std::size_t> Session::receive_into(Sink& sink, std::uint64_t at_most) 
     std::memcpy(window.data(), in_.view().data(), got);
     in_.consume(got);
   } else {
-    worker_.arm(*this, service_.limits.stall_timeout);
-    IoError ec;
     // What follows the window, if it comes along, is framing or the next request.
     const auto beyond = window.size() == at_most ? in_.prepare() : asio::mutable_buffer{};
-    const auto read =
-        co_await transport_->read_some(asio::buffer(window.data(), window.size()), beyond, ec);
+    const auto wanted = asio::buffer(window.data(), window.size());
+    IoError ec = asio::error::would_block;
+    std::size_t read = 0;
+    if (read_in_turn_ < turn_bytes) read = transport_->read_now(wanted, beyond, ec);
+    if (ec == asio::error::would_block) {
+      read_in_turn_ = 0;
+      worker_.arm(*this, service_.limits.stall_timeout);
+      read = co_await transport_->read_some(wanted, beyond, ec);
+    }
+    read_in_turn_ += read;
     got = std::min(read, window.size());
     in_.commit(read - got);
     if (ec) peer_gone_ = true;
@@ -220,12 +240,25 @@ Awaitable<std::size_t> Session::receive_into(Sink& sink, std::uint64_t at_most) 
 }
 
 Awaitable<Session::BodyEnd> Session::receive_counted(std::uint64_t length, Sink& sink) {
-  while (length > 0) {
-    if (sink.discarded() > service_.limits.drain_bytes) co_return BodyEnd::unread;
-    length -= co_await receive_into(sink, length);
-    if (peer_gone_) co_return BodyEnd::cut;
+  gather(length > 2 * gather_bytes);
+  auto end = BodyEnd::complete;
+  while (length > 0 && end == BodyEnd::complete) {
+    if (gathering_ && length < 2 * gather_bytes) gather(false);
+    if (sink.discarded() > service_.limits.drain_bytes) {
+      end = BodyEnd::unread;
+    } else {
+      length -= co_await receive_into(sink, length);
+      if (peer_gone_) end = BodyEnd::cut;
+    }
   }
-  co_return BodyEnd::complete;
+  gather(false);
+  co_return end;
+}
+
+void Session::gather(bool on) {
+  if (gathering_ == on) return;
+  gathering_ = on;
+  transport_->expect(on ? gather_bytes : 1);
 }
 
 Awaitable<Session::BodyEnd> Session::receive_chunked(Sink& sink) {

@@ -61,7 +61,7 @@ class Session final : public Managed, public Timer, public std::enable_shared_fr
   struct Held;
   class Sink;
 
-  void on_due() override { close(); }
+  void on_due() override;
   void close();
 
   Awaitable<void> run();
@@ -76,6 +76,7 @@ class Session final : public Managed, public Timer, public std::enable_shared_fr
   Awaitable<bool> read_more();
   Awaitable<BodyEnd> receive_body(const RequestHead& head, Sink& sink);
   Awaitable<BodyEnd> receive_counted(std::uint64_t length, Sink& sink);
+  void gather(bool on);
   Awaitable<BodyEnd> receive_chunked(Sink& sink);
   Awaitable<std::size_t> receive_into(Sink& sink, std::uint64_t at_most);
   Awaitable<void> discard_body(const RequestHead& head);
@@ -93,7 +94,9 @@ class Session final : public Managed, public Timer, public std::enable_shared_fr
   InputBuffer in_;
   std::string out_;
   Phase phase_ = Phase::idle;
-  std::string request_line_;  // for the log: views into the input do not last
+  std::string request_line_;        // for the log: views into the input do not last
+  std::uint64_t read_in_turn_ = 0;  // bytes of a body read since others had their turn
+  bool gathering_ = false;          // reads of the body wait for gather_bytes
   bool keep_alive_ = true;
   bool finishing_ = false;
   bool peer_gone_ = false;  // nothing can be sent or received any more

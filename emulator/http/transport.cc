@@ -22,6 +22,22 @@ class PlainTransport final : public Transport {
     return socket_.async_read_some(std::array{first, second}, resume_with(ec));
   }
 
+  std::size_t read_now(asio::mutable_buffer first, asio::mutable_buffer second,
+                       IoError& ec) override {
+    if (second.size() == 0) return socket_.read_some(asio::buffer(first), ec);
+    return socket_.read_some(std::array{first, second}, ec);
+  }
+
+  void expect(std::size_t bytes) override {
+    IoError ignored;
+    socket_.set_option(Socket::receive_low_watermark(static_cast<int>(bytes)), ignored);
+  }
+
+  std::size_t available() override {
+    IoError ignored;
+    return socket_.available(ignored);
+  }
+
   Awaitable<void> write(std::string_view bytes, IoError& ec) override {
     // An answer nearly always fits the send buffer, and then needs no trip through the event loop.
     const auto sent = socket_.write_some(asio::buffer(bytes), ec);
@@ -57,6 +73,15 @@ class TlsTransport final : public Transport {
                                    IoError& ec) override {
     return stream_.async_read_some(first.size() > 0 ? first : second, resume_with(ec));
   }
+
+  std::size_t read_now(asio::mutable_buffer, asio::mutable_buffer, IoError& ec) override {
+    ec = asio::error::would_block;  // what the socket has is not yet what the stream has
+    return 0;
+  }
+
+  // Bytes of the socket are not bytes of the stream.
+  void expect(std::size_t) override {}
+  std::size_t available() override { return 0; }
 
   Awaitable<void> write(std::string_view bytes, IoError& ec) override {
     co_await asio::async_write(stream_, asio::buffer(bytes), resume_with(ec));

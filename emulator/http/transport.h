@@ -18,6 +18,13 @@ class Transport {
   /// Reads at least a byte into the two buffers, in order; the second may be empty.
   virtual Awaitable<std::size_t> read_some(asio::mutable_buffer first, asio::mutable_buffer second,
                                            IoError& ec) = 0;
+  /// Reads what is there already, into the two buffers; nothing there is would_block.
+  virtual std::size_t read_now(asio::mutable_buffer first, asio::mutable_buffer second,
+                               IoError& ec) = 0;
+  /// A hint: lets read_some sleep until about `bytes` have come, or the peer is done sending.
+  virtual void expect(std::size_t bytes) = 0;
+  /// Bytes that have come and were not read yet, as far as that can be told.
+  virtual std::size_t available() = 0;
   virtual Awaitable<void> write(std::string_view bytes, IoError& ec) = 0;
   /// Tells the peer that nothing more will be sent.
   virtual Awaitable<void> shutdown_send() = 0;
