@@ -45,18 +45,18 @@ struct Behaviour {
   bool accept_chunked = true;
   /// Answer `Expect: 100-continue` (PUT-14, assumed); false answers 417.
   bool honour_expect = true;
-  /// Hold of a lease request that names no timeout_ms (LEASE-12, assumed).
+  /// Hold of a lease request that names no timeout_ms (LEASE-08, assumed).
   std::chrono::milliseconds default_hold{0};
-  /// TTL of a lease request that names no ttl_s (LEASE-12, assumed).
+  /// TTL of a lease request that names no ttl_s (LEASE-08, assumed).
   std::chrono::milliseconds default_ttl{30'000};
   /// The longest hold granted, whatever timeout_ms asks for (assumed: nothing public limits it).
   std::chrono::milliseconds max_hold{std::chrono::hours{1}};
   /// The longest TTL granted, whatever ttl_s asks for (assumed: nothing public limits it).
   std::chrono::milliseconds max_ttl{std::chrono::hours{24}};
-  /// Grant a held request the moment its key is stored (LEASE-06, inferred); false lets it look
+  /// Grant a held request the moment its key is stored (HOLD-04, inferred); false lets it look
   /// again only when its hold ends.
   bool wake_waiters = true;
-  /// Forget a held request when its connection closes (LEASE-13, inferred); false grants a lease
+  /// Forget a held request when its connection closes (HOLD-06, inferred); false grants a lease
   /// that nobody owns and that only its TTL ends.
   bool drop_abandoned_waiters = true;
   PutRace put_race = PutRace::first_complete;
