@@ -23,10 +23,28 @@ TEST(HostPort, NamesAndAddressesOfBothFamiliesAreRead) {
 }
 
 TEST(HostPort, WhatIsNoAddressIsRefusedWithTheWayOut) {
-  for (const char* text : {"",           ":",       "9200",          ":9200",       "[]:9200",
-                           "host",       "host:",   "host:x",        "host:-1",     "host:+1",
-                           "host:65536", "host: 1", "::1:9200",      "[::1]",       "[::1:9200",
-                           "ho st:1",    "a/b:1",   "http://host:1", "user@host:1", "host\n:1"}) {
+  for (const char* text : {"",
+                           ":",
+                           "9200",
+                           ":9200",
+                           "[]:9200",
+                           "host",
+                           "host:",
+                           "host:x",
+                           "host:-1",
+                           "host:+1",
+                           "host:65536",
+                           "host:92x",
+                           "host:92 ",
+                           "host: 1",
+                           "::1:9200",
+                           "[::1]",
+                           "[::1:9200",
+                           "ho st:1",
+                           "a/b:1",
+                           "http://host:1",
+                           "user@host:1",
+                           "host\n:1"}) {
     const auto address = parse_host_port(text);
     ASSERT_FALSE(address) << text;
     EXPECT_NE(address.error().message.find("write HOST:PORT"), std::string::npos);

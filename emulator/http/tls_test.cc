@@ -16,6 +16,7 @@
 #include <boost/asio/ssl/stream.hpp>
 #include <filesystem>
 #include <fstream>
+#include <latch>
 #include <set>
 #include <sstream>
 #include <thread>
@@ -205,15 +206,20 @@ TEST_F(Tls, FilesOfSomebodyElseAreNotOverwritten) {
 }
 
 TEST_F(Tls, EmulatorsThatStartAtOnceShareOneCertificate) {
-  std::vector<std::thread> threads;
-  for (int i = 0; i < 8; ++i) {
-    threads.emplace_back([&] {
-      auto context = make_server_context({"", "", path("d")}, "localhost", logger_);
-      ASSERT_TRUE(context) << context.error().message;
-      EXPECT_EQ(shake_hands(*context, path("d/ca.pem"), "localhost"), "trusted");
-    });
+  for (int round = 0; round < 10; ++round) {
+    const std::string directory = path(std::to_string(round));
+    std::latch begin(8);
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 8; ++i) {
+      threads.emplace_back([&] {
+        begin.arrive_and_wait();
+        auto context = make_server_context({"", "", directory}, "localhost", logger_);
+        ASSERT_TRUE(context) << context.error().message;
+        EXPECT_EQ(shake_hands(*context, directory + "/ca.pem", "localhost"), "trusted");
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
   }
-  for (std::thread& thread : threads) thread.join();
   EXPECT_THAT(log(), testing::Not(HasSubstr("replaced")));
 }
 
