@@ -1,0 +1,487 @@
+#include "core/segment.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <csignal>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <iterator>
+#include <optional>
+#include <span>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace hyperpod::emulator {
+namespace {
+
+using testing::AllOf;
+using testing::ContainsRegex;
+using testing::Each;
+using testing::HasSubstr;
+using testing::Not;
+
+constexpr std::uint64_t mib = 1 << 20;
+
+/// What the name leads to; nullopt if nothing.
+std::optional<struct stat> status_of(const std::string& path) {
+  struct stat info {};
+  if (::lstat(path.c_str(), &info) != 0) return std::nullopt;
+  return info;
+}
+
+std::ptrdiff_t open_descriptors() {
+  return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {});
+}
+
+/// How many pages of `memory` this process can touch without a page fault.
+std::uint64_t mapped_pages(std::span<const std::byte> memory) {
+  constexpr std::uint64_t page = 4096, present = 1ull << 63;
+  const int pagemap = ::open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+  EXPECT_GE(pagemap, 0);
+  std::vector<std::uint64_t> entries(memory.size() / page);
+  const auto first = reinterpret_cast<std::uintptr_t>(memory.data()) / page;
+  const auto bytes = entries.size() * sizeof entries[0];
+  EXPECT_EQ(::pread(pagemap, entries.data(), bytes, static_cast<off_t>(first * sizeof entries[0])),
+            static_cast<ssize_t>(bytes));
+  ::close(pagemap);
+  return static_cast<std::uint64_t>(std::count_if(
+      entries.begin(), entries.end(), [](std::uint64_t entry) { return (entry & present) != 0; }));
+}
+
+class SegmentTest : public testing::Test {
+ protected:
+  SegmentTest() {
+    static int count = 0;
+    options.name = fmt::format("hyperpod_segment_test_{}_{}", ::getpid(), ++count);
+    options.size = mib;
+    path = "/dev/shm/" + options.name;
+    owner_path = "/dev/shm/." + options.name + ".owner";
+  }
+  ~SegmentTest() override {
+    EXPECT_FALSE(status_of(path)) << "a segment was left behind";
+    EXPECT_FALSE(status_of(owner_path)) << "an owner file was left behind";
+    ::unlink(path.c_str());
+    ::unlink(owner_path.c_str());
+  }
+
+  ino_t make_foreign_segment() const {
+    const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    EXPECT_GE(fd, 0);
+    ::close(fd);
+    return status_of(path)->st_ino;
+  }
+
+  SegmentOptions options;
+  std::string path;
+  std::string owner_path;
+};
+
+/// Runs `body` in a forked process. Its exit status is what body returns.
+class Child {
+ public:
+  explicit Child(const std::function<int(const Child&)>& body) {
+    EXPECT_EQ(::pipe2(ready_.data(), O_CLOEXEC), 0);
+    pid_ = ::fork();
+    if (pid_ == 0) ::_exit(body(*this));
+  }
+  ~Child() {
+    if (pid_ > 0) kill();
+    ::close(ready_[0]);
+    ::close(ready_[1]);
+  }
+  Child(const Child&) = delete;
+  Child& operator=(const Child&) = delete;
+
+  pid_t pid() const { return pid_; }
+
+  /// For the child: says `verdict` to the parent and stays until it is killed.
+  int stay(char verdict) const {
+    if (::write(ready_[1], &verdict, 1) != 1) return 1;
+    while (true) ::pause();
+  }
+  /// For the parent: waits for that verdict.
+  char verdict() const {
+    char said = '\0';
+    return ::read(ready_[0], &said, 1) == 1 ? said : '\0';
+  }
+  int wait() {
+    int status = 0;
+    ::waitpid(std::exchange(pid_, 0), &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+  }
+  void kill() {
+    ::kill(pid_, SIGKILL);
+    wait();
+  }
+
+ private:
+  std::array<int, 2> ready_{};
+  pid_t pid_ = 0;
+};
+
+TEST_F(SegmentTest, IsVisibleUnderItsNameWithItsSize) {
+  const auto segment = Segment::create(options);
+  ASSERT_TRUE(segment) << segment.error().message;
+  EXPECT_EQ(segment->name(), options.name);
+  EXPECT_EQ(segment->memory().size(), options.size);
+  const auto there = status_of(path);
+  ASSERT_TRUE(there);
+  EXPECT_TRUE(S_ISREG(there->st_mode));
+  EXPECT_EQ(there->st_size, static_cast<off_t>(options.size));
+}
+
+TEST_F(SegmentTest, HoldsOnlyZeroesUntilItIsWritten) {
+  const auto segment = Segment::create(options);
+  ASSERT_TRUE(segment);
+  EXPECT_THAT(segment->memory(), Each(std::byte{0}));
+}
+
+TEST_F(SegmentTest, AReaderWhoMapsTheNameSeesWhatIsWritten) {
+  const auto segment = Segment::create(options);
+  ASSERT_TRUE(segment);
+  segment->memory()[12345] = std::byte{42};
+  const int fd = ::shm_open(("/" + options.name).c_str(), O_RDONLY, 0);
+  ASSERT_GE(fd, 0);
+  std::byte read{};
+  EXPECT_EQ(::pread(fd, &read, 1, 12345), 1);
+  EXPECT_EQ(read, std::byte{42});
+  ::close(fd);
+}
+
+TEST_F(SegmentTest, HasTheModeAskedForWhateverTheUmask) {
+  for (const mode_t mode : {0600u, 0640u, 0666u, 0400u}) {
+    for (const mode_t mask : {0u, 022u, 0777u}) {
+      options.mode = mode;
+      const mode_t before = ::umask(mask);
+      const auto segment = Segment::create(options);
+      ::umask(before);
+      ASSERT_TRUE(segment) << segment.error().message;
+      EXPECT_EQ(status_of(path)->st_mode & 07777, mode) << std::oct << mode << " under " << mask;
+    }
+  }
+}
+
+TEST_F(SegmentTest, IsWhollyReservedAtOnce) {
+  options.size = 8 * mib;
+  const auto segment = Segment::create(options);
+  ASSERT_TRUE(segment);
+  EXPECT_GE(static_cast<std::uint64_t>(status_of(path)->st_blocks) * 512, options.size);
+}
+
+TEST_F(SegmentTest, HasEveryPageMappedWhenPrefaulted) {
+  for (const bool prefault : {false, true}) {
+    options.prefault = prefault;
+    const auto segment = Segment::create(options);
+    ASSERT_TRUE(segment);
+    EXPECT_EQ(mapped_pages(segment->memory()), prefault ? options.size / 4096 : 0u);
+  }
+}
+
+TEST_F(SegmentTest, IsGoneAtTheEndAndLeavesNoDescriptor) {
+  const auto descriptors = open_descriptors();
+  {
+    const auto segment = Segment::create(options);
+    ASSERT_TRUE(segment);
+    EXPECT_TRUE(status_of(owner_path));
+  }
+  EXPECT_FALSE(status_of(path));
+  EXPECT_FALSE(status_of(owner_path));
+  EXPECT_EQ(open_descriptors(), descriptors);
+}
+
+TEST_F(SegmentTest, BelongsToWhereItWasMovedTo) {
+  std::optional<Segment> target;
+  {
+    auto segment = Segment::create(options);
+    ASSERT_TRUE(segment);
+    target.emplace(std::move(*segment));
+  }
+  EXPECT_TRUE(status_of(path));
+  EXPECT_EQ(target->memory().size(), options.size);
+  target->memory()[0] = std::byte{1};
+
+  SegmentOptions other = options;
+  other.name += "_other";
+  auto assigned = Segment::create(other);
+  ASSERT_TRUE(assigned);
+  *assigned = std::move(*target);
+  target.reset();
+  EXPECT_TRUE(status_of(path));
+  EXPECT_FALSE(status_of(path + "_other"));
+  EXPECT_EQ(assigned->name(), options.name);
+  EXPECT_EQ(assigned->memory()[0], std::byte{1});
+}
+
+TEST_F(SegmentTest, TwoOfDifferentNamesDoNotDisturbEachOther) {
+  const auto one = Segment::create(options);
+  SegmentOptions other = options;
+  other.name += "_other";
+  {
+    const auto two = Segment::create(other);
+    ASSERT_TRUE(one && two);
+    one->memory()[0] = std::byte{1};
+    two->memory()[0] = std::byte{2};
+    EXPECT_EQ(one->memory()[0], std::byte{1});
+  }
+  EXPECT_TRUE(status_of(path));
+  EXPECT_TRUE(status_of(owner_path));
+}
+
+// --- Names that are taken -----------------------------------------------------------------------
+
+TEST_F(SegmentTest, IsRefusedWhileAnotherLiveOneInThisProcessHasTheName) {
+  const auto segment = Segment::create(options);
+  ASSERT_TRUE(segment);
+  const auto inode = status_of(path)->st_ino;
+  for (const bool replace : {false, true}) {
+    options.replace = replace;
+    const auto descriptors = open_descriptors();
+    const auto second = Segment::create(options);
+    ASSERT_FALSE(second);
+    EXPECT_EQ(second.error().code, ErrorCode::segment_in_use);
+    EXPECT_THAT(second.error().message,
+                AllOf(HasSubstr(options.name), HasSubstr(std::to_string(::getpid()))));
+    EXPECT_EQ(open_descriptors(), descriptors);
+  }
+  EXPECT_EQ(status_of(path)->st_ino, inode);
+  EXPECT_TRUE(status_of(owner_path));
+}
+
+TEST_F(SegmentTest, IsRefusedToAnotherProcessWhileThisOneHasTheName) {
+  const auto segment = Segment::create(options);
+  ASSERT_TRUE(segment);
+  for (const bool replace : {false, true}) {
+    options.replace = replace;
+    Child child([this](const Child&) {
+      const auto second = Segment::create(options);
+      return !second && second.error().code == ErrorCode::segment_in_use ? 0 : 1;
+    });
+    EXPECT_EQ(child.wait(), 0);
+  }
+  EXPECT_TRUE(status_of(path));
+}
+
+TEST_F(SegmentTest, IsRefusedWhileAnotherProcessHasTheName) {
+  {
+    Child owner([this](const Child& self) {
+      const auto segment = Segment::create(options);
+      return self.stay(segment ? 'y' : 'n');
+    });
+    ASSERT_EQ(owner.verdict(), 'y');
+    for (const bool replace : {false, true}) {
+      options.replace = replace;
+      const auto second = Segment::create(options);
+      ASSERT_FALSE(second);
+      EXPECT_EQ(second.error().code, ErrorCode::segment_in_use);
+      EXPECT_THAT(second.error().message, HasSubstr(std::to_string(owner.pid())));
+    }
+    EXPECT_TRUE(status_of(path));
+  }
+  EXPECT_TRUE(Segment::create(options));  // clears away what the killed owner left
+}
+
+TEST_F(SegmentTest, ThatIsStaleAfterItsOwnerWasKilledIsTakenOver) {
+  Child owner([this](const Child& self) {
+    const auto segment = Segment::create(options);
+    if (!segment) return self.stay('n');
+    segment->memory()[0] = std::byte{42};
+    return self.stay('y');
+  });
+  ASSERT_EQ(owner.verdict(), 'y');
+  owner.kill();
+  const auto stale = status_of(path);
+  ASSERT_TRUE(stale) << "SIGKILL cannot be caught, so the segment must still be there";
+
+  const auto segment = Segment::create(options);
+  ASSERT_TRUE(segment) << segment.error().message;
+  EXPECT_NE(status_of(path)->st_ino, stale->st_ino) << "mapped clients notice by the inode";
+  EXPECT_THAT(segment->memory(), Each(std::byte{0}));
+}
+
+TEST_F(SegmentTest, ThatNoEmulatorMadeIsRefused) {
+  const auto foreign = make_foreign_segment();
+  const auto descriptors = open_descriptors();
+  const auto segment = Segment::create(options);
+  ASSERT_FALSE(segment);
+  EXPECT_EQ(segment.error().code, ErrorCode::segment_in_use);
+  EXPECT_THAT(segment.error().message,
+              AllOf(HasSubstr(path), HasSubstr("--replace-segment"), Not(HasSubstr("\n"))));
+  ASSERT_TRUE(status_of(path));
+  EXPECT_EQ(status_of(path)->st_ino, foreign);
+  EXPECT_FALSE(status_of(owner_path));
+  EXPECT_EQ(open_descriptors(), descriptors);
+  ::unlink(path.c_str());
+}
+
+TEST_F(SegmentTest, ThatNoEmulatorMadeIsTakenOverWhenToldTo) {
+  const auto foreign = make_foreign_segment();
+  options.replace = true;
+  const auto segment = Segment::create(options);
+  ASSERT_TRUE(segment) << segment.error().message;
+  EXPECT_NE(status_of(path)->st_ino, foreign);
+  EXPECT_EQ(status_of(path)->st_size, static_cast<off_t>(options.size));
+}
+
+TEST_F(SegmentTest, ThatSomebodyPutInPlaceOfADeadOwnersIsRefused) {
+  Child owner([this](const Child& self) {
+    const auto segment = Segment::create(options);
+    return self.stay(segment ? 'y' : 'n');
+  });
+  ASSERT_EQ(owner.verdict(), 'y');
+  owner.kill();
+  ::unlink(path.c_str());
+  const auto foreign = make_foreign_segment();
+  EXPECT_FALSE(Segment::create(options));
+  EXPECT_EQ(status_of(path)->st_ino, foreign);
+  ::unlink(path.c_str());
+}
+
+TEST_F(SegmentTest, OfManyWhoWantOneNameOneGetsIt) {
+  constexpr int threads = 4, rounds = 200;
+  options.size = 4096;
+  std::atomic<int> owners{0}, got{0}, crowded{0}, surprised{0};
+  std::vector<std::thread> contenders;
+  for (int i = 0; i < threads; ++i) {
+    contenders.emplace_back([&] {
+      for (int round = 0; round < rounds; ++round) {
+        const auto segment = Segment::create(options);
+        if (!segment) {
+          if (segment.error().code != ErrorCode::segment_in_use) ++surprised;
+          continue;
+        }
+        if (++owners > 1) ++crowded;
+        ++got;
+        --owners;
+      }
+    });
+  }
+  for (auto& contender : contenders) contender.join();
+  EXPECT_GE(got, rounds);
+  EXPECT_EQ(crowded, 0);
+  EXPECT_EQ(surprised, 0);
+}
+
+TEST_F(SegmentTest, ManyComeAndGoOnSeveralThreads) {
+  constexpr int threads = 4, rounds = 100;
+  options.size = 4096;
+  std::atomic<int> failed{0};
+  std::vector<std::thread> makers;
+  for (int i = 0; i < threads; ++i) {
+    makers.emplace_back([&, i] {
+      SegmentOptions mine = options;
+      mine.name += fmt::format("_{}", i);
+      for (int round = 0; round < rounds; ++round) {
+        if (!Segment::create(mine)) ++failed;
+      }
+    });
+  }
+  for (auto& maker : makers) maker.join();
+  EXPECT_EQ(failed, 0);
+}
+
+// --- What must not be removed -------------------------------------------------------------------
+
+TEST_F(SegmentTest, IsNotRemovedWhenSomebodyElseReplacedIt) {
+  ino_t foreign = 0;
+  {
+    const auto segment = Segment::create(options);
+    ASSERT_TRUE(segment);
+    ::unlink(path.c_str());
+    foreign = make_foreign_segment();
+  }
+  ASSERT_TRUE(status_of(path));
+  EXPECT_EQ(status_of(path)->st_ino, foreign);
+  ::unlink(path.c_str());
+}
+
+TEST_F(SegmentTest, ThatSomebodyUnlinkedServesOnAndEndsQuietly) {
+  const auto segment = Segment::create(options);
+  ASSERT_TRUE(segment);
+  ::unlink(path.c_str());
+  segment->memory()[0] = std::byte{1};
+  EXPECT_EQ(segment->memory()[0], std::byte{1});
+}
+
+// --- Failure ------------------------------------------------------------------------------------
+
+TEST_F(SegmentTest, ThatDoesNotFitIsOneClearErrorAndLeavesNothing) {
+  struct statvfs shm {};
+  ASSERT_EQ(::statvfs("/dev/shm", &shm), 0);
+  options.size = static_cast<std::uint64_t>(shm.f_blocks) * shm.f_frsize + mib;
+  const auto descriptors = open_descriptors();
+  const auto segment = Segment::create(options);
+  ASSERT_FALSE(segment);
+  EXPECT_EQ(segment.error().code, ErrorCode::segment_unusable);
+  EXPECT_THAT(segment.error().message,
+              AllOf(HasSubstr(std::to_string(options.size)), HasSubstr(options.name),
+                    ContainsRegex("/dev/shm has [0-9]+ bytes free"),
+                    HasSubstr("lower the capacity"), Not(HasSubstr("\n"))));
+  EXPECT_FALSE(status_of(path));
+  EXPECT_FALSE(status_of(owner_path));
+  EXPECT_EQ(open_descriptors(), descriptors);
+  options.size = mib;
+  EXPECT_TRUE(Segment::create(options)) << "the name is free again";
+}
+
+TEST_F(SegmentTest, WhoseNameTheSystemRefusesIsAnError) {
+  options.name = "no/such/directory";
+  const auto segment = Segment::create(options);
+  ASSERT_FALSE(segment);
+  EXPECT_EQ(segment.error().code, ErrorCode::segment_unusable);
+  EXPECT_THAT(segment.error().message, HasSubstr(options.name));
+}
+
+void die_of_abort_with(const SegmentOptions& options) {
+  std::signal(SIGABRT, [](int) {
+    Segment::unlink_all_on_crash();
+    std::signal(SIGABRT, SIG_DFL);
+    std::raise(SIGABRT);
+  });
+  SegmentOptions other = options;
+  other.name += "_other";
+  const auto one = Segment::create(options);
+  const auto two = Segment::create(other);
+  { const auto ended = Segment::create({.name = options.name + "_ended", .size = mib}); }
+  if (one && two) std::abort();
+}
+
+using SegmentDeathTest = SegmentTest;
+
+TEST_F(SegmentDeathTest, ACrashThatCallsUnlinkAllLeavesNoSegment) {
+  EXPECT_EXIT(die_of_abort_with(options), testing::KilledBySignal(SIGABRT), "");
+  for (const std::string suffix : {"", "_other", "_ended"}) {
+    EXPECT_FALSE(status_of(path + suffix)) << suffix;
+    EXPECT_FALSE(status_of("/dev/shm/." + options.name + suffix + ".owner")) << suffix;
+  }
+}
+
+TEST_F(SegmentDeathTest, ACrashSparesASegmentThatSomebodyElsePutInItsPlace) {
+  EXPECT_EXIT(
+      {
+        const auto segment = Segment::create(options);
+        ::unlink(path.c_str());
+        make_foreign_segment();
+        Segment::unlink_all_on_crash();
+        std::raise(SIGKILL);
+      },
+      testing::KilledBySignal(SIGKILL), "");
+  EXPECT_TRUE(status_of(path));
+  ::unlink(path.c_str());
+}
+
+}  // namespace
+}  // namespace hyperpod::emulator
