@@ -104,7 +104,8 @@ Result<Descriptor> lock_owner_file(const std::string& name) {
 struct CrashEntry {
   std::atomic<bool> used{false};
   std::atomic<bool> ready{false};
-  ino_t inode = 0;
+  std::atomic<ino_t> inode{0};
+  pid_t pid = 0;
   std::array<char, 300> segment{};
   std::array<char, 300> owner{};
 };
@@ -114,6 +115,7 @@ void remember_for_crash(const std::string& name, ino_t inode) {
   for (CrashEntry& entry : crash_entries) {
     if (entry.used.exchange(true)) continue;
     entry.inode = inode;
+    entry.pid = ::getpid();
     segment_path(name).copy(entry.segment.data(), entry.segment.size() - 1);
     owner_path(name).copy(entry.owner.data(), entry.owner.size() - 1);
     entry.ready = true;
@@ -181,6 +183,7 @@ Result<Segment> Segment::create(const SegmentOptions& options) {
   Segment segment;
   segment.name_ = options.name;
   segment.owner_fd_ = owner->release();
+  segment.owner_pid_ = ::getpid();
   Descriptor fd(::shm_open(shm_name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, options.mode));
   if (!fd) {
     return fail(ErrorCode::segment_unusable,
@@ -206,12 +209,14 @@ Segment::Segment(Segment&& other) noexcept
     : name_(std::move(other.name_)),
       memory_(std::exchange(other.memory_, {})),
       owner_fd_(std::exchange(other.owner_fd_, -1)),
+      owner_pid_(std::exchange(other.owner_pid_, 0)),
       inode_(std::exchange(other.inode_, 0)) {}
 
 Segment& Segment::operator=(Segment&& other) noexcept {
   std::swap(name_, other.name_);
   std::swap(memory_, other.memory_);
   std::swap(owner_fd_, other.owner_fd_);
+  std::swap(owner_pid_, other.owner_pid_);
   std::swap(inode_, other.inode_);
   return *this;
 }
@@ -219,18 +224,22 @@ Segment& Segment::operator=(Segment&& other) noexcept {
 Segment::~Segment() {
   if (owner_fd_ < 0) return;
   if (!memory_.empty()) ::munmap(memory_.data(), memory_.size());
+  if (owner_pid_ == ::getpid()) unlink_names();
+  ::close(owner_fd_);
+}
+
+void Segment::unlink_names() const {
   if (inode_ != 0) {
     if (inode_at(segment_path(name_)) == inode_) ::shm_unlink(("/" + name_).c_str());
     forget_for_crash(inode_);
   }
-  // Removed before the lock is dropped, so that a successor never locks a file without a name.
+  // While the lock is still held, so that a successor never locks a file without a name.
   ::unlink(owner_path(name_).c_str());
-  ::close(owner_fd_);
 }
 
 void Segment::unlink_all_on_crash() noexcept {
   for (CrashEntry& entry : crash_entries) {
-    if (!entry.ready) continue;
+    if (!entry.ready || entry.pid != ::getpid()) continue;
     struct stat info {};
     if (::stat(entry.segment.data(), &info) == 0 && info.st_ino == entry.inode) {
       ::unlink(entry.segment.data());

@@ -35,21 +35,25 @@ class Segment {
 
   Segment(Segment&& other) noexcept;
   Segment& operator=(Segment&& other) noexcept;
-  ~Segment();  ///< Unmaps, and unlinks the name if it still leads to this segment.
+  /// Unmaps, and unlinks the name if it still leads to this segment. In a process forked from the
+  /// creator nothing is unlinked.
+  ~Segment();
 
   std::span<std::byte> memory() const { return memory_; }
   const std::string& name() const { return name_; }
 
-  /// Unlinks every segment that this process owns. Async-signal-safe, for handlers of fatal
-  /// signals.
+  /// Unlinks every segment that this process, not one it was forked from, has created.
+  /// Async-signal-safe, for handlers of fatal signals.
   static void unlink_all_on_crash() noexcept;
 
  private:
   Segment() = default;
+  void unlink_names() const;
 
   std::string name_;
   std::span<std::byte> memory_;
   int owner_fd_ = -1;  // holds the lock
+  pid_t owner_pid_ = 0;
   ino_t inode_ = 0;
 };
 

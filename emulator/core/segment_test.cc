@@ -416,6 +416,30 @@ TEST_F(SegmentTest, ThatSomebodyUnlinkedServesOnAndEndsQuietly) {
   EXPECT_EQ(segment->memory()[0], std::byte{1});
 }
 
+TEST_F(SegmentTest, AForkedProcessThatEndsDoesNotRemoveItsParents) {
+  auto segment = Segment::create(options);
+  ASSERT_TRUE(segment);
+  Child child([&](const Child&) {
+    { const Segment copied_by_fork = std::move(*segment); }
+    return 0;
+  });
+  EXPECT_EQ(child.wait(), 0);
+  EXPECT_TRUE(status_of(path));
+  EXPECT_TRUE(status_of(owner_path));
+}
+
+TEST_F(SegmentTest, AForkedProcessThatCrashesDoesNotRemoveItsParents) {
+  const auto segment = Segment::create(options);
+  ASSERT_TRUE(segment);
+  Child child([](const Child&) {
+    Segment::unlink_all_on_crash();
+    return 0;
+  });
+  EXPECT_EQ(child.wait(), 0);
+  EXPECT_TRUE(status_of(path));
+  EXPECT_TRUE(status_of(owner_path));
+}
+
 // --- Failure ------------------------------------------------------------------------------------
 
 TEST_F(SegmentTest, ThatDoesNotFitIsOneClearErrorAndLeavesNothing) {
