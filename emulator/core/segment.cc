@@ -234,7 +234,10 @@ void Segment::unlink_names() const {
     forget_for_crash(inode_);
   }
   // While the lock is still held, so that a successor never locks a file without a name.
-  ::unlink(owner_path(name_).c_str());
+  struct stat owner {};
+  if (::fstat(owner_fd_, &owner) == 0 && inode_at(owner_path(name_)) == owner.st_ino) {
+    ::unlink(owner_path(name_).c_str());
+  }
 }
 
 void Segment::unlink_all_on_crash() noexcept {

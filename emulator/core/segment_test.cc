@@ -416,6 +416,22 @@ TEST_F(SegmentTest, ThatSomebodyUnlinkedServesOnAndEndsQuietly) {
   EXPECT_EQ(segment->memory()[0], std::byte{1});
 }
 
+TEST_F(SegmentTest, ThatLostItsOwnerFileSparesItsSuccessors) {
+  std::optional<Segment> successor;
+  {
+    const auto segment = Segment::create(options);
+    ASSERT_TRUE(segment);
+    ::unlink(owner_path.c_str());
+    options.replace = true;
+    auto taken = Segment::create(options);
+    ASSERT_TRUE(taken) << taken.error().message;
+    successor.emplace(std::move(*taken));
+  }
+  EXPECT_TRUE(status_of(path));
+  EXPECT_TRUE(status_of(owner_path));
+  EXPECT_FALSE(Segment::create(options)) << "a live owner is never robbed";
+}
+
 TEST_F(SegmentTest, AForkedProcessThatEndsDoesNotRemoveItsParents) {
   auto segment = Segment::create(options);
   ASSERT_TRUE(segment);
