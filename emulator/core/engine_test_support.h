@@ -1,0 +1,93 @@
+// What the engine's tests share: an engine on memory of its own, under a clock moved by hand.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/engine.h"
+#include "hyperpod/emulator/clock.h"
+
+namespace hyperpod::emulator {
+
+/// Bytes of a block in these tests: more than worst_case's 13 bytes and small enough to count.
+constexpr std::uint64_t block = 64;
+
+inline Options options_of(std::uint64_t blocks, Placement placement = Placement::contiguous) {
+  Options options;
+  options.capacity = blocks * block;
+  options.block_size = block;
+  options.placement = placement;
+  return options;
+}
+
+/// Writes `bytes` as far as the room goes. Returns how many it took.
+inline std::size_t write(Put& put, std::string_view bytes) {
+  std::size_t done = 0;
+  while (done < bytes.size()) {
+    const auto window = put.window();
+    if (window.empty()) break;
+    const auto count = std::min(window.size(), bytes.size() - done);
+    std::memcpy(window.data(), bytes.data() + done, count);
+    put.filled(count);
+    done += count;
+  }
+  return done;
+}
+
+/// Writes `bytes`, extending as they come. False if an extension was refused.
+inline bool write_growing(Put& put, std::string_view bytes) {
+  while (true) {
+    bytes.remove_prefix(write(put, bytes));
+    if (bytes.empty()) return true;
+    if (!put.extend()) return false;
+  }
+}
+
+inline std::string read(std::span<const std::byte> memory, const Fragments& fragments) {
+  std::string bytes;
+  for (const Fragment& fragment : fragments) {
+    const auto part = memory.subspan(fragment.offset, fragment.length);
+    for (const std::byte byte : part) bytes.push_back(static_cast<char>(byte));
+  }
+  return bytes;
+}
+
+/// An engine whose timers fire as `clock` is advanced.
+class TestEngine final : public Ticker {
+ public:
+  explicit TestEngine(const Options& options = options_of(16))
+      : memory(options.capacity), engine(options, memory, clock) {
+    clock.attach(*this);
+  }
+  ~TestEngine() override { clock.detach(*this); }
+  TestEngine(const TestEngine&) = delete;
+  TestEngine& operator=(const TestEngine&) = delete;
+
+  std::optional<TimePoint> next_due() const override { return engine.next_due(); }
+  void run_due(TimePoint /*now*/) override { engine.run_due(); }
+
+  /// Stores `bytes` as one PUT of announced length would.
+  tl::expected<PutOutcome, PutRefusal> store(std::string_view bucket, std::string_view key,
+                                             std::string_view bytes) {
+    auto put = engine.begin_put(bucket, key, bytes.size());
+    if (!put) return tl::make_unexpected(put.error());
+    write(**put, bytes);
+    return (*put)->commit();
+  }
+
+  std::string content(const LeaseGrant& grant) const { return read(memory, grant.fragments); }
+
+  ManualClock clock;
+  std::vector<std::byte> memory;
+  Engine engine;
+};
+
+}  // namespace hyperpod::emulator
