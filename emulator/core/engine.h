@@ -222,9 +222,9 @@ class Engine {
   mutable std::mutex mutex_;  // guards everything below
   BlockAllocator allocator_;
   TimerWheel wheel_;
-  ByName<Bucket> buckets_;
   std::unordered_map<LeaseId, Lease> leases_;
   std::unordered_map<WaiterId, Waiter> waiters_;
+  ByName<Bucket> buckets_;  // after waiters_, so that its queues end before what stands in them
   boost::intrusive::list<Put> puts_;         // in flight
   boost::intrusive::set<Object> evictable_;  // unpinned, least recently used first
   std::uint64_t evictable_blocks_ = 0;

@@ -588,6 +588,19 @@ TEST(Engine, LetsHandlersCallIt) {
   EXPECT_THAT(said, ElementsAre("stored", "stored by a handler", "miss"));
 }
 
+TEST(Engine, MayBeDestroyedWithLeasesAndHeldRequestsLeft) {
+  Answers answers;
+  {
+    TestEngine daemon;
+    daemon.store("bucket", "key", "bytes");
+    daemon.engine.acquire("bucket", "key", ttl);
+    daemon.engine.hold("bucket", "absent", ttl, 5s, answers.to(1));
+    daemon.engine.hold("bucket", "absent", ttl, 5s, answers.to(2));
+    daemon.engine.hold("other", "absent", ttl, 5s, answers.to(3));
+  }
+  EXPECT_THAT(answers.order, IsEmpty());
+}
+
 // --- The alarm ----------------------------------------------------------------------------------
 
 /// Sleeps as a thread that runs the timers would: until the time it read when the alarm last rang.
