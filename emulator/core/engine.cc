@@ -51,6 +51,7 @@ std::span<std::byte> Put::window() const {
 }
 
 void Put::filled(std::uint64_t count) {
+  if (count == 0) return;  // also legal where there is no fragment left to count in
   written_ += count;
   filled_in_current_ += count;
   if (filled_in_current_ == fragments_[current_].length) {

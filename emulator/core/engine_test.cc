@@ -176,6 +176,16 @@ TEST(Engine, TakesBytesInPiecesOfAnySize) {
   }
 }
 
+TEST(Engine, TakesNoBytesIntoAFullWindow) {
+  TestEngine daemon;
+  const auto put = *daemon.engine.begin_put("bucket", "key", block);
+  write(*put, bytes_of(1));
+  EXPECT_TRUE(put->window().empty());
+  put->filled(0);
+  EXPECT_EQ(put->bytes_written(), block);
+  EXPECT_EQ(put->commit(), PutOutcome::stored);
+}
+
 // --- Races of PUTs ------------------------------------------------------------------------------
 
 TEST(Engine, StoresTheFirstCompleteOfTwoPutsOfOneKey) {
