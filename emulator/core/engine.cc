@@ -366,10 +366,11 @@ void Engine::end_hold(Waiter& waiter) {
 }
 
 bool Engine::drop_waiter(WaiterId id) {
+  GrantHandler dropped;  // outlives the lock, since what it holds may call the engine as it goes
   Critical critical(*this);
   const auto found = waiters_.find(id);
   if (found == waiters_.end()) return false;
-  remove(found->second);
+  dropped = remove(found->second);
   ++totals_.waiters_dropped;
   return true;
 }

@@ -598,6 +598,25 @@ TEST(Engine, LetsHandlersCallIt) {
   EXPECT_THAT(said, ElementsAre("stored", "stored by a handler", "miss"));
 }
 
+TEST(Engine, DestroysADroppedHandlerWithNoLockHeld) {
+  TestEngine daemon;
+  const auto counting = [&] {
+    return std::shared_ptr<void>(nullptr, [&](void*) { daemon.engine.statistics(); });
+  };
+  std::shared_ptr<void> captured = counting();
+  const auto id = std::get<Engine::WaiterId>(daemon.engine.hold(
+      "bucket", "key", ttl, 5s, [captured = std::move(captured)](std::optional<LeaseGrant>) {}));
+  std::promise<void> done;
+  std::thread dropper([&] {
+    daemon.engine.drop_waiter(id);
+    done.set_value();
+  });
+  if (done.get_future().wait_for(10s) != std::future_status::ready) {
+    FAIL() << "drop_waiter waits for its own lock";  // and the thread with it: the process ends
+  }
+  dropper.join();
+}
+
 TEST(Engine, MayBeDestroyedWithLeasesAndHeldRequestsLeft) {
   Answers answers;
   {
