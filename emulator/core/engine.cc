@@ -87,18 +87,19 @@ tl::expected<std::unique_ptr<Put>, PutRefusal> Engine::begin_put(
   return put;
 }
 
+std::uint64_t Engine::whole_blocks(std::uint64_t bytes) const {
+  return (bytes + block_size_ - 1) / block_size_;
+}
+
 bool Engine::cuts_head(std::uint64_t size) const {
   // Costs a block, which an object that needs all of them does not have.
-  const auto blocks = (size - std::min(size, worst_case_head) + block_size_ - 1) / block_size_ + 1;
+  const auto blocks = 1 + whole_blocks(size - std::min(size, worst_case_head));
   return placement_ == Placement::worst_case && blocks * block_size_ <= capacity_;
 }
 
 std::uint64_t Engine::blocks_for(std::uint64_t size) const {
-  const auto blocks = [this](std::uint64_t bytes) {
-    return (bytes + block_size_ - 1) / block_size_;
-  };
-  if (!cuts_head(size)) return blocks(size);
-  return 1 + blocks(size - std::min(size, worst_case_head));
+  if (!cuts_head(size)) return whole_blocks(size);
+  return 1 + whole_blocks(size - std::min(size, worst_case_head));
 }
 
 tl::expected<Extents, PutRefusal> Engine::reserve(std::uint64_t blocks) {
@@ -158,26 +159,15 @@ PutOutcome Engine::commit(Put& put) {
     ++totals_.puts_existing;
     return PutOutcome::exists;
   }
-  // The last fragment ends with the last byte; room beyond it was reserved for nothing.
-  if (put.filled_in_current_ > 0) {
-    put.fragments_[put.current_++].length = put.filled_in_current_;
-  }
-  Fragments stored(put.fragments_.begin(),
-                   put.fragments_.begin() + static_cast<std::ptrdiff_t>(put.current_));
-  const Fragments unused(put.fragments_.begin() + static_cast<std::ptrdiff_t>(put.current_),
-                         put.fragments_.end());
-  free_blocks(unused);
-  put.fragments_.clear();
+  free_blocks(trim(put));
 
   Bucket& bucket = bucket_named(put.bucket_);
   const auto entry = bucket.objects.try_emplace(put.key_).first;
   Object& object = entry->second;
   object.bucket = &bucket;
   object.key = entry->first;
-  for (const Fragment& fragment : stored) {
-    object.blocks += (fragment.length + block_size_ - 1) / block_size_;
-  }
-  object.fragments = std::move(stored);
+  object.fragments = std::exchange(put.fragments_, {});
+  for (const Fragment& fragment : object.fragments) object.blocks += whole_blocks(fragment.length);
   object.last_use = ++uses_;
   evictable_.insert(object);
   evictable_blocks_ += object.blocks;
@@ -185,6 +175,20 @@ PutOutcome Engine::commit(Put& put) {
   ++totals_.objects;
   if (behaviour_.wake_waiters) wake(bucket, object);
   return PutOutcome::stored;
+}
+
+Fragments Engine::trim(Put& put) {
+  Fragments unused;
+  if (put.filled_in_current_ > 0) {
+    Fragment& last = put.fragments_[put.current_++];
+    const auto kept = whole_blocks(put.filled_in_current_) * block_size_;
+    if (kept < last.length) unused.push_back({last.offset + kept, last.length - kept});
+    last.length = put.filled_in_current_;
+  }
+  const auto end = put.fragments_.begin() + static_cast<std::ptrdiff_t>(put.current_);
+  unused.insert(unused.end(), end, put.fragments_.end());
+  put.fragments_.erase(end, put.fragments_.end());
+  return unused;
 }
 
 void Engine::abort(Put& put) {
@@ -204,8 +208,7 @@ bool Engine::put_in_flight(std::string_view bucket, std::string_view key) const 
 
 void Engine::free_blocks(const Fragments& fragments) {
   for (const Fragment& fragment : fragments) {
-    allocator_.release(
-        {fragment.offset / block_size_, (fragment.length + block_size_ - 1) / block_size_});
+    allocator_.release({fragment.offset / block_size_, whole_blocks(fragment.length)});
   }
 }
 

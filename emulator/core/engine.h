@@ -200,6 +200,7 @@ class Engine {
   void pin(Object& object);
   void unpin(Object& object);
   void evict(Object& object);
+  std::uint64_t whole_blocks(std::uint64_t bytes) const;
   std::uint64_t blocks_for(std::uint64_t size) const;
   bool cuts_head(std::uint64_t size) const;
   tl::expected<Extents, PutRefusal> reserve(std::uint64_t blocks);
@@ -208,6 +209,8 @@ class Engine {
   void add_room(Put& put, const Extents& extents);
   tl::expected<void, PutRefusal> extend(Put& put);
   PutOutcome commit(Put& put);
+  /// Cuts the fragments off after the last byte. Returns the blocks beyond it.
+  Fragments trim(Put& put);
   void abort(Put& put);
   void forget(Put& put);
   bool put_in_flight(std::string_view bucket, std::string_view key) const;

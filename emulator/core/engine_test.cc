@@ -158,6 +158,19 @@ TEST(Engine, GivesTheRoomOfADestroyedPutBack) {
   }
 }
 
+TEST(Engine, GivesRoomThatWasReservedForNothingBackAtCommit) {
+  for (const auto placement :
+       {Placement::contiguous, Placement::scattered, Placement::worst_case}) {
+    TestEngine daemon(options_of(16, placement));
+    const auto put = *daemon.engine.begin_put("bucket", "key", 8 * block);
+    write(*put, "short");
+    put->commit();
+    EXPECT_EQ(daemon.engine.statistics().used_bytes, block);
+    EXPECT_EQ(daemon.content(*daemon.engine.acquire("bucket", "key", ttl)), "short");
+    EXPECT_EQ(daemon.store("bucket", "other", bytes_of(15)), PutOutcome::stored);
+  }
+}
+
 TEST(Engine, TakesBytesInPiecesOfAnySize) {
   for (const auto placement :
        {Placement::contiguous, Placement::scattered, Placement::worst_case}) {
@@ -373,6 +386,20 @@ TEST_P(EngineGrowth, WithoutRoomIsRefusedAndLeavesNothing) {
   EXPECT_FALSE(write_growing(*put, bytes_of(4)));
   EXPECT_EQ(daemon.engine.statistics().used_bytes, used);
   EXPECT_EQ(daemon.content(*pinned), bytes_of(1));
+}
+
+TEST_P(EngineGrowth, GivesAnExtensionThatNothingCameIntoBack) {
+  TestEngine daemon(options_of(16, GetParam()));
+  const auto put = *daemon.engine.begin_put("bucket", "key", std::nullopt);
+  ASSERT_TRUE(write_growing(*put, bytes_of(3)));
+  if (put->window().empty()) {
+    ASSERT_TRUE(put->extend());
+  }
+  put->commit();
+  const auto grant = daemon.engine.acquire("bucket", "key", ttl);
+  EXPECT_EQ(daemon.content(*grant), bytes_of(3));
+  EXPECT_EQ(daemon.engine.statistics().used_bytes,
+            GetParam() == Placement::worst_case ? 4 * block : 3 * block);
 }
 
 // --- Leases -------------------------------------------------------------------------------------
