@@ -17,9 +17,9 @@ class Engine::Critical {
 
   ~Critical() {
     const auto decided = std::exchange(engine_.decided_, {});
-    const bool ring = alarm_is_due();
+    const auto alarm = alarm_is_due() ? engine_.alarm_ : nullptr;
     lock_.unlock();
-    if (ring) engine_.alarm_();
+    if (alarm) alarm();
     for (const auto& [handler, grant] : decided) handler(grant);
   }
 
@@ -27,8 +27,8 @@ class Engine::Critical {
   bool alarm_is_due() {
     if (!engine_.alarm_) return false;
     const auto due = engine_.wheel_.next_due();
-    if (!due || (engine_.alarm_rung_for_ && *engine_.alarm_rung_for_ <= *due)) return false;
-    engine_.alarm_rung_for_ = due;
+    if (!due || (engine_.told_due_ && *engine_.told_due_ <= *due)) return false;
+    engine_.told_due_ = due;
     return true;
   }
 
@@ -387,13 +387,13 @@ void Engine::set_alarm(std::function<void()> alarm) {
 
 std::optional<TimePoint> Engine::next_due() const {
   std::lock_guard lock(mutex_);
-  return wheel_.next_due();
+  return told_due_ = wheel_.next_due();
 }
 
 void Engine::run_due() {
   Critical critical(*this);
   wheel_.run_due(clock_.now());
-  alarm_rung_for_.reset();
+  told_due_.reset();
 }
 
 Statistics Engine::statistics() const {

@@ -124,7 +124,9 @@ class Engine {
   /// Ends a lease. False if the id is unknown, already released or expired.
   bool release(const LeaseId& id);
 
-  /// Called, with no lock held, whenever next_due moves to an earlier time.
+  /// `alarm` is called, with no lock held, when something falls due earlier than next_due last
+  /// told, and after run_due when anything is left. Whoever runs the timers then asks next_due
+  /// again. One that is being called while it is replaced runs to its end.
   void set_alarm(std::function<void()> alarm);
   std::optional<TimePoint> next_due() const;
   /// Expires leases and ends holds as the clock demands.
@@ -237,7 +239,9 @@ class Engine {
   Statistics totals_;
   std::vector<std::pair<GrantHandler, std::optional<LeaseGrant>>> decided_;
   std::function<void()> alarm_;
-  std::optional<TimePoint> alarm_rung_for_;
+  // What the alarm's owner knows of: rung for, or seen in next_due since. It may have found less to
+  // wait for than the alarm rang for, and must then be rung for later times, too.
+  mutable std::optional<TimePoint> told_due_;
 };
 
 }  // namespace hyperpod::emulator

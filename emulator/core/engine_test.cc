@@ -705,6 +705,26 @@ TEST_F(EngineAlarm, RingsWithNoLockHeld) {
   EXPECT_TRUE(due);
 }
 
+TEST_F(EngineAlarm, RingsForATimerThatFollowsOneThatWasReleasedBeforeTheSleeperLooked) {
+  const auto released = lease(10s);
+  EXPECT_EQ(rung, 1);
+  EXPECT_TRUE(daemon.engine.release(released));
+  wake_up();
+  EXPECT_EQ(asleep_until, std::nullopt) << "nothing is armed";
+  daemon.clock.advance(1s);
+  lease(10s);
+  EXPECT_EQ(rung, 1) << "nobody else will ever wake the sleeper";
+}
+
+TEST_F(EngineAlarm, RingsForATimerEarlierThanWhatTheSleeperFoundWhenItLooked) {
+  lease(1h);
+  const auto released = lease(10s);
+  EXPECT_TRUE(daemon.engine.release(released));
+  wake_up();
+  lease(20s);
+  EXPECT_EQ(rung, 1);
+}
+
 TEST_F(EngineAlarm, LetsASleeperWhoRunsTheTimersMissNothing) {
   const std::vector<Duration> ttls = {5s, 1ms, 1h, 70ms, 4096ms, 30s, 30s};
   for (const auto ttl_of_lease : ttls) lease(ttl_of_lease);
