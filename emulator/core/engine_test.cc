@@ -167,7 +167,7 @@ TEST(Engine, GivesRoomThatWasReservedForNothingBackAtCommit) {
     put->commit();
     EXPECT_EQ(daemon.engine.statistics().used_bytes, block);
     EXPECT_EQ(daemon.content(*daemon.engine.acquire("bucket", "key", ttl)), "short");
-    EXPECT_EQ(daemon.store("bucket", "other", bytes_of(15)), PutOutcome::stored);
+    EXPECT_EQ(daemon.store("bucket", "other", bytes_of(14)), PutOutcome::stored);
   }
 }
 

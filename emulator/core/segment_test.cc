@@ -351,13 +351,13 @@ TEST_F(SegmentTest, ThatSomebodyPutInPlaceOfADeadOwnersIsRefused) {
 }
 
 TEST_F(SegmentTest, OfManyWhoWantOneNameOneGetsIt) {
-  constexpr int threads = 4, rounds = 200;
+  constexpr int threads = 4, rounds = 50;
   options.size = 4096;
-  std::atomic<int> owners{0}, got{0}, crowded{0}, surprised{0};
+  std::atomic<int> owners{0}, crowded{0}, surprised{0};
   std::vector<std::thread> contenders;
   for (int i = 0; i < threads; ++i) {
     contenders.emplace_back([&] {
-      for (int round = 0; round < rounds; ++round) {
+      for (int got = 0; got < rounds;) {
         const auto segment = Segment::create(options);
         if (!segment) {
           if (segment.error().code != ErrorCode::segment_in_use) ++surprised;
@@ -370,7 +370,6 @@ TEST_F(SegmentTest, OfManyWhoWantOneNameOneGetsIt) {
     });
   }
   for (auto& contender : contenders) contender.join();
-  EXPECT_GE(got, rounds);
   EXPECT_EQ(crowded, 0);
   EXPECT_EQ(surprised, 0);
 }
