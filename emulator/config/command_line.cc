@@ -63,7 +63,7 @@ Result<std::variant<Configuration, Printout>> parse_command_line(int argc,
   app.add_option("--config", file, "Configuration, in the form of the real daemon's config.toml")
       ->type_name("FILE.toml");
   app.add_option("--list-options", listing, "Print the table of all settings and exit")
-      ->type_name("markdown")
+      ->type_name("FORMAT")
       ->check(CLI::IsMember({"markdown"}));
 
   std::vector<std::pair<const Setting*, CLI::Option*>> options;

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <spdlog/fmt/fmt.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -39,13 +40,15 @@ TEST_F(ReadyFile, OfAFormerRunIsRemoved) {
 }
 
 TEST_F(ReadyFile, TakesTheNameOfNothingButARegularFile) {
-  fs::create_symlink("/dev/null", path_);
+  fs::create_symlink(directory_, path_);
   const auto cleared = clear_ready_file(path_);
   ASSERT_FALSE(cleared);
   EXPECT_THAT(cleared.error().message, HasSubstr("no regular file"));
   EXPECT_TRUE(fs::is_symlink(path_));
-  EXPECT_FALSE(clear_ready_file("/dev/null"));
-  EXPECT_FALSE(clear_ready_file(directory_));
+  const std::string pipe = directory_ + "/pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  EXPECT_FALSE(clear_ready_file(pipe));
+  EXPECT_TRUE(fs::is_fifo(pipe));
 }
 
 TEST_F(ReadyFile, ThatCannotBeWrittenIsNamed) {
