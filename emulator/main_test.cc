@@ -23,6 +23,7 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <utility>
 
 namespace {
 
@@ -77,21 +78,24 @@ class Output {
   std::string seen_;
 };
 
+enum class Stdout { read, without_reader, closed };
+
 // A hyperpod-emulator; killed if it still runs in the end.
 class Program {
  public:
-  explicit Program(std::vector<std::string> arguments, bool with_stdout = true) {
+  explicit Program(std::vector<std::string> arguments, Stdout stdout_is = Stdout::read) {
     int out[2];
     int err[2];
     EXPECT_EQ(::pipe2(out, O_CLOEXEC), 0);
     EXPECT_EQ(::pipe2(err, O_CLOEXEC), 0);
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
-    if (with_stdout) {
-      posix_spawn_file_actions_adddup2(&actions, out[1], STDOUT_FILENO);
-    } else {
+    if (stdout_is == Stdout::closed) {
       posix_spawn_file_actions_addclose(&actions, STDOUT_FILENO);
+    } else {
+      posix_spawn_file_actions_adddup2(&actions, out[1], STDOUT_FILENO);
     }
+    if (stdout_is != Stdout::read) ::close(std::exchange(out[0], -1));
     posix_spawn_file_actions_adddup2(&actions, err[1], STDERR_FILENO);
     arguments.insert(arguments.begin(), HYPERPOD_EMULATOR);
     std::vector<char*> argv;
@@ -101,7 +105,7 @@ class Program {
     posix_spawn_file_actions_destroy(&actions);
     ::close(out[1]);
     ::close(err[1]);
-    out_.emplace(out[0]);
+    if (out[0] >= 0) out_.emplace(out[0]);
     err_.emplace(err[0]);
   }
 
@@ -452,9 +456,16 @@ TEST_F(Main, SurvivesTheEndOfItsTerminalUnderNohup) {
 }
 
 TEST_F(Main, WithoutStdoutNothingElseTakesItsPlace) {
-  Program program(arguments(), false);
+  Program program(arguments(), Stdout::closed);
   program.log_until("serving");
   EXPECT_EQ(fs::read_symlink(fmt::format("/proc/{}/fd/1", program.pid())), "/dev/null");
+  program.send(SIGTERM);
+  EXPECT_EQ(program.exit_code(), 0);
+}
+
+TEST_F(Main, AReadyLineThatNobodyReadsDoesNotEndIt) {
+  Program program(arguments(), Stdout::without_reader);
+  EXPECT_THAT(program.log_until("could not be printed"), HasSubstr("Broken pipe"));
   program.send(SIGTERM);
   EXPECT_EQ(program.exit_code(), 0);
 }
