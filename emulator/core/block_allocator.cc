@@ -19,6 +19,12 @@ void BlockAllocator::erase(Extent extent) {
   free_by_count_.erase({extent.count, extent.first});
 }
 
+Extents BlockAllocator::free_extents() const {
+  Extents extents;
+  for (const auto& [first, count] : free_by_first_) extents.push_back({first, count});
+  return extents;
+}
+
 Extents BlockAllocator::allocate(std::uint64_t count, Placement placement) {
   Extents extents =
       placement == Placement::contiguous ? allocate_contiguous(count) : allocate_apart(count);

@@ -28,6 +28,9 @@ class BlockAllocator {
 
   std::uint64_t free_blocks() const { return free_blocks_; }
 
+  /// Every free run, in order.
+  Extents free_extents() const;
+
   /// Takes `count` blocks, laid out as `placement` says. REQUIRES count <= free_blocks().
   Extents allocate(std::uint64_t count, Placement placement);
 

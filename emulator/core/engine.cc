@@ -1,6 +1,8 @@
 #include "core/engine.h"
 
 #include <algorithm>
+#include <cstring>
+#include <tuple>
 #include <utility>
 
 namespace hyperpod::emulator {
@@ -8,6 +10,13 @@ namespace {
 
 // Shorter than the 28 bytes of a chunk header, so that the header straddles two fragments.
 constexpr std::uint64_t worst_case_head = 13;
+
+/// Fills `bytes` with `text`, again and again.
+void stamp(std::span<std::byte> bytes, std::string_view text) {
+  for (std::size_t done = 0; done < bytes.size(); done += text.size()) {
+    std::memcpy(bytes.data() + done, text.data(), std::min(text.size(), bytes.size() - done));
+  }
+}
 
 }  // namespace
 
@@ -39,15 +48,19 @@ class Engine::Critical {
 // --- Puts ---------------------------------------------------------------------------------------
 
 Put::Put(Engine& engine, std::string_view bucket, std::string_view key)
-    : engine_(engine), bucket_(bucket), key_(key) {}
+    : engine_(engine),
+      memory_(engine.memory_),
+      memory_owner_(engine.memory_owner_),
+      bucket_(bucket),
+      key_(key) {}
 
 Put::~Put() { engine_.abort(*this); }
 
 std::span<std::byte> Put::window() const {
   if (current_ == fragments_.size()) return {};
   const Fragment& fragment = fragments_[current_];
-  return engine_.memory_.subspan(fragment.offset + filled_in_current_,
-                                 fragment.length - filled_in_current_);
+  return memory_.subspan(fragment.offset + filled_in_current_,
+                         fragment.length - filled_in_current_);
 }
 
 void Put::filled(std::uint64_t count) {
@@ -66,9 +79,9 @@ PutOutcome Put::commit() { return engine_.commit(*this); }
 
 tl::expected<std::unique_ptr<Put>, PutRefusal> Engine::begin_put(
     std::string_view bucket, std::string_view key, std::optional<std::uint64_t> size) {
-  // Declared before the lock, so that a refused Put is destroyed after the lock is gone.
-  std::unique_ptr<Put> put(new Put(*this, bucket, key));
+  std::unique_ptr<Put> put;  // before the lock: a refused Put is destroyed after the lock is gone
   Critical critical(*this);
+  put.reset(new Put(*this, bucket, key));
   const auto refuse = [this](PutRefusal why) {
     ++(why == PutRefusal::exists ? totals_.puts_existing : totals_.puts_refused);
     return tl::make_unexpected(why);
@@ -134,6 +147,7 @@ void Engine::add_room(Put& put, const Extents& extents) {
 
 tl::expected<void, PutRefusal> Engine::extend(Put& put) {
   Critical critical(*this);
+  if (!put.is_linked()) return tl::make_unexpected(PutRefusal::no_room);
   auto refusal = PutRefusal::too_large;
   if (put.written_ < capacity_) {
     const auto extents = reserve(1);
@@ -152,6 +166,7 @@ tl::expected<void, PutRefusal> Engine::extend(Put& put) {
 
 PutOutcome Engine::commit(Put& put) {
   Critical critical(*this);
+  if (!put.is_linked()) return PutOutcome::lost;
   forget(put);
   if (find(put.bucket_, put.key_) != nullptr) {
     free_blocks(put.fragments_);
@@ -192,8 +207,8 @@ Fragments Engine::trim(Put& put) {
 }
 
 void Engine::abort(Put& put) {
-  if (!put.is_linked()) return;
   Critical critical(*this);
+  if (!put.is_linked()) return;
   forget(put);
   free_blocks(put.fragments_);
   ++totals_.puts_aborted;
@@ -214,13 +229,15 @@ void Engine::free_blocks(const Fragments& fragments) {
 
 // --- Objects ------------------------------------------------------------------------------------
 
-Engine::Engine(const Options& options, std::span<std::byte> memory, const Clock& clock)
+Engine::Engine(const Options& options, std::span<std::byte> memory, const Clock& clock,
+               std::shared_ptr<const void> memory_owner)
     : capacity_(options.capacity),
       block_size_(options.block_size),
       placement_(options.placement),
       behaviour_(options.behaviour),
-      memory_(memory),
       clock_(clock),
+      memory_(memory),
+      memory_owner_(std::move(memory_owner)),
       allocator_(options.capacity / options.block_size),
       wheel_(clock.now()) {}
 
@@ -261,10 +278,19 @@ void Engine::unpin(Object& object) {
 }
 
 void Engine::evict(Object& object) {
+  ++totals_.evictions;
+  discard(object);
+}
+
+void Engine::discard(Object& object) {
   evictable_.erase(evictable_.iterator_to(object));
   evictable_blocks_ -= object.blocks;
+  if (object.poison) {
+    for (const Fragment& fragment : object.fragments) {
+      stamp(memory_.subspan(fragment.offset, fragment.length), *object.poison);
+    }
+  }
   free_blocks(object.fragments);
-  ++totals_.evictions;
   --totals_.objects;
   Bucket& bucket = *object.bucket;
   bucket.objects.erase(bucket.objects.find(object.key));
@@ -274,21 +300,33 @@ void Engine::evict(Object& object) {
 // --- Leases -------------------------------------------------------------------------------------
 
 std::optional<LeaseGrant> Engine::acquire(std::string_view bucket, std::string_view key,
-                                          Duration ttl) {
+                                          Duration ttl, const GrantTwist& twist) {
   Critical critical(*this);
-  if (Object* object = find(bucket, key)) return grant(*object, ttl);
+  if (Object* object = find(bucket, key)) return grant(*object, ttl, twist);
   ++totals_.lease_misses;
   return std::nullopt;
 }
 
-LeaseGrant Engine::grant(Object& object, Duration ttl) {
+LeaseGrant Engine::grant(Object& object, Duration ttl, const GrantTwist& twist) {
   pin(object);
   const auto id = LeaseId::generate();
   Lease& lease = leases_.try_emplace(id, *this, object).first->second;
   lease.id = id;
-  wheel_.arm(lease, clock_.now() + ttl);
+  wheel_.arm(lease, clock_.now() + twist.real_ttl.value_or(ttl));
   ++totals_.leases_granted;
-  return {id, object.fragments};
+  LeaseGrant granted{id, object.fragments};
+  if (twist.poison) {
+    object.poison = twist.poison;
+    lease.takes_object = true;
+  }
+  if (twist.evict) {
+    drop_leases_on(&object);
+    evict(object);
+  } else if (twist.forget) {
+    ++totals_.leases_dropped;
+    end(lease);
+  }
+  return granted;
 }
 
 void Engine::end(Lease& lease) {
@@ -298,7 +336,19 @@ void Engine::end(Lease& lease) {
 
 void Engine::expire(Lease& lease) {
   ++totals_.leases_expired;
+  Object& object = lease.object;
+  const bool takes_object = lease.takes_object;
   end(lease);
+  if (takes_object && object.pins == 0) evict(object);
+}
+
+void Engine::drop_leases_on(const Object* object) {
+  for (auto lease = leases_.begin(); lease != leases_.end();) {
+    Lease& dropped = (lease++)->second;
+    if (object != nullptr && &dropped.object != object) continue;
+    ++totals_.leases_dropped;
+    end(dropped);
+  }
 }
 
 bool Engine::release(const LeaseId& id) {
@@ -318,22 +368,32 @@ bool Engine::release(const LeaseId& id) {
   return true;
 }
 
+std::optional<std::pair<std::string, std::string>> Engine::leased_by(const LeaseId& id) const {
+  std::lock_guard lock(mutex_);
+  const auto found = leases_.find(id);
+  if (found == leases_.end()) return std::nullopt;
+  const Object& object = found->second.object;
+  return std::pair(std::string(object.bucket->name), std::string(object.key));
+}
+
 // --- Waiters ------------------------------------------------------------------------------------
 
 std::variant<LeaseGrant, Engine::WaiterId> Engine::hold(std::string_view bucket,
                                                         std::string_view key, Duration ttl,
-                                                        Duration hold, GrantHandler handler) {
+                                                        Duration hold, GrantHandler handler,
+                                                        const GrantTwist& twist) {
   Critical critical(*this);
-  if (Object* object = find(bucket, key)) return grant(*object, ttl);
+  if (Object* object = find(bucket, key)) return grant(*object, ttl, twist);
   const WaiterId id = ++last_waiter_;
   Waiter& waiter = waiters_.try_emplace(id, *this).first->second;
   waiter.id = id;
   waiter.bucket = &bucket_named(bucket);
   waiter.key = key;
   waiter.ttl = ttl;
+  waiter.twist = twist;
   waiter.handler = std::move(handler);
   waiter.bucket->waiting[waiter.key].push_back(waiter);
-  wheel_.arm(waiter, clock_.now() + hold);
+  wheel_.arm(waiter, clock_.now() + hold + twist.hold_longer);
   return id;
 }
 
@@ -353,15 +413,17 @@ void Engine::wake(Bucket& bucket, Object& object) {
   if (queue == bucket.waiting.end()) return;
   for (auto left = queue->second.size(); left > 0; --left) {
     Waiter& waiter = queue->second.front();
-    const auto lease = grant(object, waiter.ttl);
+    const bool evicts = waiter.twist.evict;
+    const auto lease = grant(object, waiter.ttl, waiter.twist);
     decided_.emplace_back(remove(waiter), lease);
+    if (evicts) return;  // nothing is left for the others
   }
 }
 
 void Engine::end_hold(Waiter& waiter) {
   std::optional<LeaseGrant> lease;
   if (Object* object = find(waiter.bucket->name, waiter.key)) {
-    lease = grant(*object, waiter.ttl);  // only where storing does not wake
+    lease = grant(*object, waiter.ttl, waiter.twist);  // only where storing does not wake
   } else {
     ++totals_.lease_misses;
   }
@@ -376,6 +438,44 @@ bool Engine::drop_waiter(WaiterId id) {
   dropped = remove(found->second);
   ++totals_.waiters_dropped;
   return true;
+}
+
+// --- Control ------------------------------------------------------------------------------------
+
+void Engine::drop_leases() {
+  Critical critical(*this);
+  drop_leases_on(nullptr);
+}
+
+void Engine::drop_objects() {
+  Critical critical(*this);
+  drop_leases_on(nullptr);
+  while (!evictable_.empty()) discard(*evictable_.begin());
+}
+
+void Engine::restart(const std::function<Memory()>& renew) {
+  Critical critical(*this);
+  drop_leases_on(nullptr);
+  while (!evictable_.empty()) discard(*evictable_.begin());
+  while (!puts_.empty()) {
+    Put& put = puts_.front();
+    forget(put);
+    free_blocks(put.fragments_);
+  }
+  while (!waiters_.empty()) decided_.emplace_back(remove(waiters_.begin()->second), std::nullopt);
+  std::tie(memory_, memory_owner_) = renew();
+}
+
+void Engine::replace_memory(const std::function<Memory()>& renew) {
+  Critical critical(*this);
+  std::tie(memory_, memory_owner_) = renew();
+}
+
+void Engine::reset_counters() {
+  std::lock_guard lock(mutex_);
+  const auto objects = totals_.objects;
+  totals_ = {};
+  totals_.objects = objects;
 }
 
 // --- Time and figures ---------------------------------------------------------------------------
@@ -409,6 +509,56 @@ Statistics Engine::statistics() const {
   now.used_bytes = capacity_ - allocator_.free_blocks() * block_size_;
   now.pinned_bytes = pinned_blocks_ * block_size_;
   return now;
+}
+
+State Engine::state() const {
+  std::lock_guard lock(mutex_);
+  State state;
+  state.capacity = capacity_;
+  state.block_size = block_size_;
+  const auto add_run = [&](const Fragment& fragment, BlockRun::Owner owner, std::string_view bucket,
+                           std::string_view key) {
+    state.blocks.push_back({fragment.offset / block_size_, whole_blocks(fragment.length), owner,
+                            std::string(bucket), std::string(key)});
+  };
+  for (const auto& [name, bucket] : buckets_) {
+    if (!bucket.objects.empty()) state.buckets.push_back(name);
+    for (const auto& [key, object] : bucket.objects) {
+      ObjectState& shown = state.objects.emplace_back();
+      shown.bucket = name;
+      shown.key = key;
+      shown.pins = object.pins;
+      shown.last_use = object.last_use;
+      for (const auto& [offset, length] : object.fragments) {
+        shown.fragments.push_back({offset, length});
+        shown.bytes += length;
+        add_run({offset, length}, BlockRun::Owner::object, name, key);
+      }
+    }
+  }
+  for (const Put& put : puts_) {
+    for (const Fragment& fragment : put.fragments_) {
+      add_run(fragment, BlockRun::Owner::put, put.bucket_, put.key_);
+    }
+  }
+  for (const Extent& free : allocator_.free_extents()) {
+    state.blocks.push_back({free.first, free.count, BlockRun::Owner::free, {}, {}});
+  }
+  const auto now = clock_.now();
+  const auto left = [now](TimePoint due) { return std::max(due - now, Duration::zero()); };
+  for (const auto& [id, lease] : leases_) {
+    state.leases.push_back({std::string(id.text()), std::string(lease.object.bucket->name),
+                            std::string(lease.object.key), left(lease.due())});
+  }
+  for (const auto& [id, waiter] : waiters_) {
+    state.waiters.push_back({std::string(waiter.bucket->name), waiter.key, left(waiter.due())});
+  }
+  std::ranges::sort(state.buckets);
+  std::ranges::sort(state.objects, {}, &ObjectState::last_use);
+  std::ranges::sort(state.blocks, {}, &BlockRun::first_block);
+  std::ranges::sort(state.leases, {}, &LeaseState::time_left);
+  std::ranges::sort(state.waiters, {}, &WaiterState::time_left);
+  return state;
 }
 
 }  // namespace hyperpod::emulator

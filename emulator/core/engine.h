@@ -25,6 +25,7 @@
 #include "core/lease_id.h"
 #include "core/timer_wheel.h"
 #include "hyperpod/emulator/options.h"
+#include "hyperpod/emulator/state.h"
 #include "hyperpod/emulator/statistics.h"
 
 namespace hyperpod::emulator {
@@ -45,6 +46,18 @@ struct LeaseGrant {
   Fragments fragments;
 };
 
+/// What a fault changes about one grant. Stands beside the request, so that the engine itself stays
+/// faithful.
+struct GrantTwist {
+  std::optional<Duration> real_ttl;  ///< Instead of the TTL asked for.
+  Duration hold_longer{};            ///< Past the hold asked for.
+  bool forget = false;               ///< The lease ends at once, unknown to release.
+  bool evict = false;                ///< The object goes at once, pinned or not.
+  /// Not null: the object's bytes are overwritten with this stamp when they are freed, and the
+  /// object goes when the lease expires.
+  std::shared_ptr<const std::string> poison;
+};
+
 enum class PutRefusal {
   exists,     ///< The key has an object, which stays as it is.
   empty,      ///< A lease must have at least one byte to point at.
@@ -52,7 +65,11 @@ enum class PutRefusal {
   no_room,    ///< Larger than what is free or held by objects that no lease pins.
 };
 
-enum class PutOutcome { stored, exists };
+enum class PutOutcome {
+  stored,
+  exists,
+  lost,  ///< The daemon was restarted while the body came.
+};
 
 /// Room reserved for one object whose bytes are on their way. Invisible to everybody until commit;
 /// destroying it uncommitted gives the room back. Used by one thread at a time; must not outlive
@@ -83,6 +100,8 @@ class Put : public boost::intrusive::list_base_hook<> {
   Put(Engine& engine, std::string_view bucket, std::string_view key);
 
   Engine& engine_;
+  const std::span<std::byte> memory_;
+  const std::shared_ptr<const void> memory_owner_;
   const std::string bucket_;
   const std::string key_;
   Fragments fragments_;  // as reserved: the last ones may be longer than what is written
@@ -97,8 +116,10 @@ class Engine {
   /// Called once when a hold is over: with a lease, or with nothing when its time ran out.
   using GrantHandler = std::function<void(std::optional<LeaseGrant>)>;
 
-  /// `memory` and `clock` must outlive the engine. REQUIRES valid options (see validate.h).
-  Engine(const Options& options, std::span<std::byte> memory, const Clock& clock);
+  /// `clock` must outlive the engine; `memory` must, too, unless `memory_owner` keeps it alive.
+  /// REQUIRES valid options (see validate.h).
+  Engine(const Options& options, std::span<std::byte> memory, const Clock& clock,
+         std::shared_ptr<const void> memory_owner = nullptr);
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
@@ -110,12 +131,14 @@ class Engine {
                                                            std::optional<std::uint64_t> size);
 
   /// Pins the object for `ttl` from now; nullopt if the key is absent.
-  std::optional<LeaseGrant> acquire(std::string_view bucket, std::string_view key, Duration ttl);
+  std::optional<LeaseGrant> acquire(std::string_view bucket, std::string_view key, Duration ttl,
+                                    const GrantTwist& twist = {});
 
   /// As acquire, but when the key is absent waits for it, at most `hold`: `handler` is then called
   /// with the answer, and the TTL counts from the moment of the grant.
   std::variant<LeaseGrant, WaiterId> hold(std::string_view bucket, std::string_view key,
-                                          Duration ttl, Duration hold, GrantHandler handler);
+                                          Duration ttl, Duration hold, GrantHandler handler,
+                                          const GrantTwist& twist = {});
 
   /// Forgets a held request without calling its handler. False if the handler has been called or is
   /// about to be.
@@ -123,6 +146,21 @@ class Engine {
 
   /// Ends a lease. False if the id is unknown, already released or expired.
   bool release(const LeaseId& id);
+
+  /// Bucket and key that a live lease is on.
+  std::optional<std::pair<std::string, std::string>> leased_by(const LeaseId& id) const;
+
+  /// Ends every lease; none of them can be released any more.
+  void drop_leases();
+  /// Drops every object, and the leases on them. PUTs in flight go on.
+  void drop_objects();
+  /// As if the process had died and come back: objects, leases, waiters and PUTs in flight are
+  /// gone. `renew` is called under the lock and returns the new memory and its owner.
+  using Memory = std::pair<std::span<std::byte>, std::shared_ptr<const void>>;
+  void restart(const std::function<Memory()>& renew);
+  /// Later PUTs go to other memory; offsets of what is stored stay as they are. `renew` as above.
+  void replace_memory(const std::function<Memory()>& renew);
+  void reset_counters();
 
   /// `alarm` is called, with no lock held, when something falls due earlier than next_due last
   /// told, and after run_due when anything is left. Whoever runs the timers then asks next_due
@@ -134,6 +172,7 @@ class Engine {
 
   /// Fills in everything but the data port's counters.
   Statistics statistics() const;
+  State state() const;
 
  private:
   friend class Put;
@@ -146,6 +185,7 @@ class Engine {
     std::uint64_t blocks = 0;
     std::uint64_t last_use = 0;
     std::uint32_t pins = 0;
+    std::shared_ptr<const std::string> poison;
     friend bool operator<(const Object& a, const Object& b) { return a.last_use < b.last_use; }
   };
 
@@ -155,6 +195,7 @@ class Engine {
     Engine& engine;
     Object& object;
     LeaseId id;
+    bool takes_object = false;  // when it expires
   };
 
   struct Waiter final : Timer,
@@ -166,6 +207,7 @@ class Engine {
     Bucket* bucket = nullptr;
     std::string key;
     Duration ttl{};
+    GrantTwist twist;
     GrantHandler handler;
   };
   using WaiterQueue =
@@ -192,7 +234,7 @@ class Engine {
   Bucket& bucket_named(std::string_view name);
   void drop_if_unused(Bucket& bucket);
 
-  LeaseGrant grant(Object& object, Duration ttl);
+  LeaseGrant grant(Object& object, Duration ttl, const GrantTwist& twist);
   void end(Lease& lease);
   void expire(Lease& lease);
   void end_hold(Waiter& waiter);
@@ -202,6 +244,8 @@ class Engine {
   void pin(Object& object);
   void unpin(Object& object);
   void evict(Object& object);
+  void discard(Object& object);
+  void drop_leases_on(const Object* object);
   std::uint64_t whole_blocks(std::uint64_t bytes) const;
   std::uint64_t blocks_for(std::uint64_t size) const;
   bool cuts_head(std::uint64_t size) const;
@@ -221,10 +265,11 @@ class Engine {
   const std::uint64_t block_size_;
   const Placement placement_;
   const Behaviour behaviour_;
-  const std::span<std::byte> memory_;
   const Clock& clock_;
 
   mutable std::mutex mutex_;  // guards everything below
+  std::span<std::byte> memory_;
+  std::shared_ptr<const void> memory_owner_;
   BlockAllocator allocator_;
   TimerWheel wheel_;
   std::unordered_map<LeaseId, Lease> leases_;

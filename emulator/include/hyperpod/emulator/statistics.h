@@ -5,7 +5,9 @@
 
 namespace hyperpod::emulator {
 
-/// A snapshot, consistent within itself. Totals count from the start of the emulator.
+/// A snapshot, consistent within itself. Totals count from the start of the emulator or the last
+/// reset; leases_granted = leases_released + leases_expired + leases_dropped + live_leases holds
+/// unless leases were live at a reset of the counters.
 struct Statistics {
   // What is there now.
   std::uint64_t objects = 0;
@@ -25,6 +27,8 @@ struct Statistics {
   std::uint64_t leases_granted = 0;
   std::uint64_t leases_released = 0;
   std::uint64_t leases_expired = 0;
+  std::uint64_t leases_dropped = 0;    ///< Ended by a fault or a reset.
+  std::uint64_t leases_abandoned = 0;  ///< Their grant never reached the peer, which had gone.
   std::uint64_t lease_misses = 0;
   std::uint64_t waiters_dropped = 0;  ///< Their connection went away while they were held.
   std::uint64_t releases_unknown = 0;

@@ -1,0 +1,69 @@
+// What a running emulator holds, as plain data.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "hyperpod/emulator/clock.h"
+
+namespace hyperpod::emulator {
+
+struct ObjectState {
+  std::string bucket;
+  std::string key;
+  struct Fragment {
+    std::uint64_t offset = 0;
+    std::uint64_t length = 0;
+  };
+  std::vector<Fragment> fragments;
+  std::uint64_t bytes = 0;
+  std::uint64_t pins = 0;
+  std::uint64_t last_use = 0;  ///< Rank: a greater one was used later.
+};
+
+struct LeaseState {
+  std::string id;
+  std::string bucket;
+  std::string key;
+  Duration time_left{};
+};
+
+struct WaiterState {
+  std::string bucket;
+  std::string key;
+  Duration time_left{};  ///< Of its hold.
+};
+
+/// A run of neighbouring blocks with one owner.
+struct BlockRun {
+  enum class Owner { free, object, put };
+  std::uint64_t first_block = 0;
+  std::uint64_t blocks = 0;
+  Owner owner = Owner::free;
+  std::string bucket;  ///< Of an object or a PUT in flight.
+  std::string key;
+};
+
+/// Consistent within itself. Ordered: objects by last use, leases and waiters by time left, runs by
+/// block.
+struct State {
+  std::uint64_t capacity = 0;
+  std::uint64_t block_size = 0;
+  std::vector<std::string> buckets;
+  std::vector<ObjectState> objects;
+  std::vector<LeaseState> leases;
+  std::vector<WaiterState> waiters;
+  std::vector<BlockRun> blocks;
+};
+
+/// What reset is to clear.
+struct ResetSelection {
+  bool objects = true;  ///< And the leases on them: the segment is free.
+  bool leases = true;   ///< Every lease ends, as if released.
+  bool faults = true;
+  bool journal = true;
+  bool counters = true;  ///< Totals of Statistics.
+};
+
+}  // namespace hyperpod::emulator
