@@ -425,6 +425,22 @@ TEST(Engine, ReleasesALeaseUntilTheNanosecondItExpires) {
   }
 }
 
+TEST(Engine, ExpiresALeaseWhenItsTimeHasPassedAndNotBefore) {
+  for (const auto ttl_of_lease : std::vector<Duration>{1ns, 999'999ns, 1ms, 1500us, 30s, 24h}) {
+    TestEngine daemon;
+    daemon.store("bucket", "key", "bytes");
+    daemon.clock.advance(123'457ns);
+    daemon.engine.acquire("bucket", "key", ttl_of_lease);
+    daemon.clock.advance(ttl_of_lease - 1ns);
+    EXPECT_EQ(daemon.engine.statistics().live_leases, 1u);
+    EXPECT_EQ(daemon.engine.statistics().pinned_bytes, block);
+    daemon.clock.advance(1ns);
+    EXPECT_EQ(daemon.engine.statistics().live_leases, 0u);
+    EXPECT_EQ(daemon.engine.statistics().pinned_bytes, 0u);
+    EXPECT_EQ(daemon.engine.statistics().leases_expired, 1u);
+  }
+}
+
 TEST(Engine, ReleasesALeaseOnce) {
   TestEngine daemon;
   daemon.store("bucket", "key", "bytes");
@@ -512,6 +528,23 @@ TEST(Engine, CountsTheTtlOfAHeldRequestFromItsGrant) {
   EXPECT_EQ(daemon.engine.statistics().live_leases, 1u);
   daemon.clock.advance(1ns);
   EXPECT_EQ(daemon.engine.statistics().live_leases, 0u);
+}
+
+TEST(Engine, EndsAHoldWithNothingAtItsTimeAndNotBefore) {
+  for (const auto hold : std::vector<Duration>{1ns, 1ms, 1500us, 5s, 1h}) {
+    TestEngine daemon;
+    Answers answers;
+    daemon.clock.advance(123'457ns);
+    daemon.engine.hold("bucket", "key", ttl, hold, answers.to(1));
+    daemon.clock.advance(hold - 1ns);
+    EXPECT_THAT(answers.order, IsEmpty());
+    daemon.clock.advance(1ns);
+    EXPECT_THAT(answers.order, ElementsAre(-1));
+    EXPECT_EQ(daemon.engine.statistics().lease_misses, 1u);
+    EXPECT_EQ(daemon.engine.statistics().waiters, 0u);
+    daemon.store("bucket", "key", "bytes");
+    EXPECT_THAT(answers.order, ElementsAre(-1));
+  }
 }
 
 TEST(Engine, EndsHoldsInOrderOfTheirTimes) {

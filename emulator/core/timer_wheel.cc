@@ -19,9 +19,9 @@ void TimerWheel::arm(Timer& timer, TimePoint due) {
 }
 
 void TimerWheel::place(Timer& timer) {
-  const auto wanted = std::chrono::ceil<Tick>(timer.due_ - origin_).count();
+  const auto wanted = std::chrono::floor<Tick>(timer.due_ - origin_).count();
   if (wanted <= static_cast<std::int64_t>(tick_)) {
-    due_now_.push_back(timer);
+    present_.insert(timer);
     return;
   }
   // Beyond the horizon a timer waits in the furthest slot and is placed again from there.
@@ -53,7 +53,7 @@ std::optional<TimerWheel::Stop> TimerWheel::next_stop() const {
 }
 
 std::optional<TimePoint> TimerWheel::next_due() const {
-  if (!due_now_.empty()) return origin_ + Tick(tick_);
+  if (!present_.empty()) return present_.begin()->due_;
   const auto stop = next_stop();
   if (!stop) return std::nullopt;
   return origin_ + Tick(stop->tick);
@@ -64,9 +64,9 @@ void TimerWheel::run_due(TimePoint now) {
   const auto target =
       std::max(tick_, static_cast<std::uint64_t>(std::max<std::int64_t>(elapsed, 0)));
   while (true) {
-    while (!due_now_.empty()) {
-      Timer& timer = due_now_.front();
-      due_now_.pop_front();
+    while (!present_.empty() && present_.begin()->due_ <= now) {
+      Timer& timer = *present_.begin();
+      timer.disarm();
       timer.on_due();
     }
     const auto stop = next_stop();

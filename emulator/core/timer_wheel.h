@@ -1,13 +1,16 @@
-// Timers whose cost does not grow with their number: arming, cancelling and firing are O(1).
+// Timers whose cost does not grow with their number: arming and cancelling are O(1), firing grows
+// with the logarithm of those due in the same millisecond.
 //
 // A hierarchical wheel: six levels of 64 slots, the lowest a millisecond wide, each level 64 times
-// as coarse as the one below. A timer stands in the level of the highest bit in which its tick
-// differs from the present one, and moves down as that time nears. Not thread-safe: the owner
-// locks.
+// as coarse as the one below. A timer stands in the level of the highest bit in which its
+// millisecond differs from the present one, and moves down as that time nears. Only the timers of
+// the present millisecond are sorted, so that each fires at its own nanosecond. Not thread-safe:
+// the owner locks.
 #pragma once
 
 #include <array>
 #include <boost/intrusive/list.hpp>
+#include <boost/intrusive/set.hpp>
 #include <cstdint>
 #include <optional>
 
@@ -17,13 +20,16 @@ namespace hyperpod::emulator {
 
 /// Something that happens at a time. Derive from it and arm it in a wheel; destroying it disarms
 /// it.
-class Timer : public boost::intrusive::list_base_hook<
-                  boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
+class Timer {
  public:
+  Timer() = default;
+  Timer(const Timer&) = delete;
+  Timer& operator=(const Timer&) = delete;
   virtual ~Timer() = default;
-  bool armed() const { return is_linked(); }
+  bool armed() const { return in_slot_.is_linked() || in_present_.is_linked(); }
   void disarm() {
-    if (is_linked()) unlink();
+    in_slot_.unlink();
+    in_present_.unlink();
   }
   /// The time given when it was last armed.
   TimePoint due() const { return due_; }
@@ -35,22 +41,26 @@ class Timer : public boost::intrusive::list_base_hook<
 
  private:
   friend class TimerWheel;
+  using AutoUnlink = boost::intrusive::link_mode<boost::intrusive::auto_unlink>;
+  friend bool operator<(const Timer& a, const Timer& b) { return a.due_ < b.due_; }
+
   TimePoint due_;
+  boost::intrusive::list_member_hook<AutoUnlink> in_slot_;
+  boost::intrusive::set_member_hook<AutoUnlink> in_present_;
 };
 
 class TimerWheel {
  public:
   explicit TimerWheel(TimePoint now);
 
-  /// Arms or re-arms `timer`. It fires at the first run_due whose time is not before `due`, and
-  /// never early; resolution is a millisecond.
+  /// Arms or re-arms `timer`. It fires at the first run_due whose time is not before `due`.
   void arm(Timer& timer, TimePoint due);
 
   /// A time not after the first moment at which run_due would have something to do; nullopt if
   /// nothing is armed. May name a moment at which timers only move down a level.
   std::optional<TimePoint> next_due() const;
 
-  /// Fires what is due at `now`, in order of milliseconds. `now` must not go back.
+  /// Fires what is due at `now`, in order of time. `now` must not go back.
   void run_due(TimePoint now);
 
  private:
@@ -59,7 +69,13 @@ class TimerWheel {
   static constexpr std::uint64_t slots = 1u << slot_bits;
   static constexpr std::uint64_t horizon = 1ull << (levels * slot_bits);
 
-  using Slot = boost::intrusive::list<Timer, boost::intrusive::constant_time_size<false>>;
+  using Slot = boost::intrusive::list<
+      Timer, boost::intrusive::member_hook<Timer, decltype(Timer::in_slot_), &Timer::in_slot_>,
+      boost::intrusive::constant_time_size<false>>;
+  using Present = boost::intrusive::multiset<
+      Timer,
+      boost::intrusive::member_hook<Timer, decltype(Timer::in_present_), &Timer::in_present_>,
+      boost::intrusive::constant_time_size<false>>;
   struct Stop {
     std::uint64_t tick;
     int level;
@@ -70,8 +86,8 @@ class TimerWheel {
   std::optional<Stop> next_stop() const;
 
   TimePoint origin_;
-  std::uint64_t tick_ = 0;  // every tick up to this one has been run
-  Slot due_now_;            // armed for a tick that has been run already
+  std::uint64_t tick_ = 0;  // every tick before this one has been run
+  Present present_;         // due in this tick, or overdue
   std::array<std::array<Slot, slots>, levels> wheel_;
   // A bit per slot that may hold timers; bits of emptied slots are cleared when come across.
   mutable std::array<std::uint64_t, levels> occupied_{};

@@ -38,13 +38,18 @@ TEST_F(TimerWheelTest, FiresAtItsTimeAndNotBefore) {
   EXPECT_FALSE(timer.armed());
 }
 
-TEST_F(TimerWheelTest, NeverFiresEarlyWithinAMillisecond) {
-  Recorded timer(fired, 1);
-  wheel.arm(timer, start + 1500us);
-  wheel.run_due(start + 1499us);
+TEST_F(TimerWheelTest, FiresToTheNanosecondWithinAMillisecond) {
+  Recorded first(fired, 1), second(fired, 2), third(fired, 3);
+  wheel.arm(third, start + 2ms);
+  wheel.arm(second, start + 1500us + 1ns);
+  wheel.arm(first, start + 1500us);
+  wheel.run_due(start + 1500us - 1ns);
   EXPECT_THAT(fired, IsEmpty());
-  wheel.run_due(start + 2ms);
+  wheel.run_due(start + 1500us);
   EXPECT_THAT(fired, ElementsAre(1));
+  EXPECT_EQ(wheel.next_due(), start + 1500us + 1ns);
+  wheel.run_due(start + 3ms);
+  EXPECT_THAT(fired, ElementsAre(1, 2, 3));
 }
 
 TEST_F(TimerWheelTest, FiresInOrderOfTime) {
