@@ -1,0 +1,305 @@
+#include "http/request_target.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+#include <limits>
+#include <string>
+
+namespace hyperpod::emulator {
+namespace {
+
+using namespace std::chrono_literals;
+using namespace std::string_literals;
+using testing::AllOf;
+using testing::Field;
+
+// --- Percent-encoding
+// ---------------------------------------------------------------------------
+
+TEST(PercentDecode, DecodesOnce) {
+  EXPECT_EQ(percent_decode("a%2540b"), "a%40b");
+  EXPECT_EQ(percent_decode("%25"), "%");
+  EXPECT_EQ(percent_decode("%2F%2f"), "//");
+  EXPECT_EQ(percent_decode("%00"), "\0"s);
+  EXPECT_EQ(percent_decode(""), "");
+}
+
+TEST(PercentDecode, LeavesEverythingElseAsItIs) {
+  EXPECT_EQ(percent_decode("a+b"), "a+b");
+  EXPECT_EQ(percent_decode("@:~!$&'()*,;="), "@:~!$&'()*,;=");
+}
+
+TEST(PercentDecode, RefusesBrokenEscapes) {
+  for (const char* broken :
+       {"%", "a%", "%4", "a%4", "%%40", "%4g", "%g4", "% 4", "%-1", "%+1", "%0x", "%4%30"}) {
+    EXPECT_EQ(percent_decode(broken), std::nullopt) << broken;
+  }
+}
+
+TEST(PercentDecode, AcceptsUtf8AtItsBounds) {
+  for (const char* text : {"%7F", "%C2%80", "%DF%BF", "%E0%A0%80", "%ED%9F%BF", "%EE%80%80",
+                           "%EF%BF%BF", "%F0%90%80%80", "%F4%8F%BF%BF", "\xC3\xA4"}) {
+    EXPECT_TRUE(percent_decode(text)) << text;
+  }
+}
+
+TEST(PercentDecode, RefusesWhatIsNoUtf8) {
+  for (const char* text : {
+           "%80",          "%BF",                                // continuation without lead
+           "%C0%80",       "%C1%BF",                             // overlong
+           "%E0%80%80",    "%E0%9F%BF",                          // overlong
+           "%F0%80%80%80", "%F0%8F%BF%BF",                       // overlong
+           "%ED%A0%80",    "%ED%BF%BF",                          // surrogates
+           "%F4%90%80%80", "%F5%80%80%80", "%FF",                // beyond Unicode
+           "%C3",          "%E2%82",       "%F0%9F%98", "%C3a",  // cut short
+           "%E2%28%A1",    "%E2%82%28",    "\xC3",
+       }) {
+    EXPECT_EQ(percent_decode(text), std::nullopt) << text;
+  }
+}
+
+std::string encode_all(std::string_view bytes) {
+  static constexpr std::string_view digits = "0123456789ABCDEF";
+  std::string encoded;
+  for (const char c : bytes) {
+    const auto byte = static_cast<unsigned char>(c);
+    encoded += {'%', digits[byte >> 4], digits[byte & 15]};
+  }
+  return encoded;
+}
+
+RC_GTEST_PROP(PercentDecodeProperty, GivesBackWhatWasEncoded, (const std::string& bytes)) {
+  const auto decoded = percent_decode(encode_all(bytes));
+  if (decoded) RC_ASSERT(*decoded == bytes);
+  const bool ascii = std::all_of(bytes.begin(), bytes.end(), [](char c) { return c >= 0; });
+  if (ascii) RC_ASSERT(decoded.has_value());
+}
+
+// --- Paths
+// --------------------------------------------------------------------------------------
+
+tl::expected<Route, RouteRefusal> put(std::string_view target) {
+  return route("PUT", target, Behaviour{});
+}
+
+tl::expected<Route, RouteRefusal> post(std::string_view target, const Behaviour& behaviour = {}) {
+  return route("POST", target, behaviour);
+}
+
+void expect_key(std::string_view target, const std::string& bucket, const std::string& key) {
+  const auto routed = put(target);
+  ASSERT_TRUE(routed) << target;
+  EXPECT_EQ(routed->operation, Operation::put) << target;
+  EXPECT_EQ(routed->bucket, bucket) << target;
+  EXPECT_EQ(routed->key, key) << target;
+}
+
+void expect_refused(std::string_view method, std::string_view target, RouteError why) {
+  const auto routed = route(method, target, Behaviour{});
+  ASSERT_FALSE(routed) << method << ' ' << target;
+  EXPECT_EQ(routed.error().error, why) << method << ' ' << target;
+  EXPECT_FALSE(routed.error().message.empty());
+}
+
+TEST(Route, ToAPutIsSplitBeforeItIsDecoded) {
+  expect_key("/v1/kv/b/k", "b", "k");
+  expect_key("/v1/kv/b/a%2Fb", "b", "a/b");
+  expect_key("/v1/kv/b%2Fc/k", "b/c", "k");
+  expect_key("/v1/kv/b/%2F", "b", "/");
+  expect_key("/v1/kv/b/leases", "b", "leases");
+  expect_key("/v1/kv/leases/x", "leases", "x");
+  expect_key("/v1/kv/b/k%3Fx=y", "b", "k?x=y");
+}
+
+TEST(Route, ToAKeyIsDecodedOnce) {
+  expect_key("/v1/kv/b/%2540", "b", "%40");
+  expect_key("/v1/kv/b/%40", "b", "@");
+  expect_key("/v1/kv/b/@", "b", "@");
+  expect_key("/v1/kv/b/%252F", "b", "%2F");
+}
+
+TEST(Route, LeavesAPlusAPlus) {
+  expect_key("/v1/kv/b/a+b", "b", "a+b");
+  expect_key("/v1/kv/b/a%2Bb", "b", "a+b");
+  expect_key("/v1/kv/b/a%20b", "b", "a b");
+}
+
+TEST(Route, TakesKeysAsLmcacheBuildsThem) {
+  expect_key("/v1/kv/lmcache/meta-llama%2FLlama-3.1-8B@8@0@1f2e@bfloat16@tag%25v%3A1", "lmcache",
+             "meta-llama/Llama-3.1-8B@8@0@1f2e@bfloat16@tag%v:1");
+  expect_key("/v1/kv/%E6%A1%B6/%E2%82%AC", "\u6876", "\u20ac");
+}
+
+TEST(Route, DoesNotResolveDots) {
+  expect_key("/v1/kv/b/..", "b", "..");
+  expect_key("/v1/kv/b/%2E%2E", "b", "..");
+  expect_key("/v1/kv/./..", ".", "..");
+}
+
+TEST(Route, UnderstandsTheAbsoluteForm) {
+  expect_key("http://127.0.0.1:9200/v1/kv/b/k", "b", "k");
+  expect_key("https://node/v1/kv/b/a%2Fb", "b", "a/b");
+  expect_key("HTTP://Node/v1/kv/b/k", "b", "k");
+  expect_refused("PUT", "http://node", RouteError::not_found);
+  expect_refused("PUT", "http://", RouteError::not_found);
+  expect_refused("PUT", "ftp://node/v1/kv/b/k", RouteError::not_found);
+}
+
+TEST(Route, TakesNoPathOutOfTheQueryOfAnAbsoluteForm) {
+  expect_refused("PUT", "http://node?/v1/kv/b/k", RouteError::not_found);
+  expect_refused("PUT", "http://node?x=/v1/kv/b/k", RouteError::not_found);
+}
+
+TEST(Route, IgnoresTheQueryOfAPutAndARelease) {
+  expect_key("/v1/kv/b/k?x=y&timeout_ms=never", "b", "k");
+  EXPECT_TRUE(post("/v1/leases/x/release?ttl_s=-1"));
+}
+
+TEST(Route, ToAnUnencodableKeyIsMalformed) {
+  for (const char* target : {"/v1/kv/b/%", "/v1/kv/b/%4", "/v1/kv/%zz/k", "/v1/kv/b/%FF",
+                             "/v1/kv/%C3/k", "/v1/kv/b/\xff"}) {
+    expect_refused("PUT", target, RouteError::malformed);
+  }
+  expect_refused("POST", "/v1/kv/b/%/leases", RouteError::malformed);
+  expect_refused("POST", "/v1/leases/%/release", RouteError::malformed);
+}
+
+TEST(Route, LeadsNowhereFromAnythingElse) {
+  for (const char* target : {"",
+                             "/",
+                             "*",
+                             "v1/kv/b/k",
+                             "//v1/kv/b/k",
+                             "/v1",
+                             "/v1/",
+                             "/v1/kv",
+                             "/v1/kv/",
+                             "/v1/kv/b",
+                             "/v1/kv/b/",
+                             "/v1/kv//k",
+                             "/v1/kv/b/k/",
+                             "/v1/kv/b/k/x",
+                             "/v1/kv/b/k/leases/",
+                             "/v1//kv/b/k",
+                             "/V1/kv/b/k",
+                             "/v1/KV/b/k",
+                             "/v2/kv/b/k",
+                             "/v1/kv/b/k/leases/x/y/z",
+                             "/v1/cp/b/k",
+                             "/%761/kv/b/k",
+                             "/v1%2Fkv/b/k",
+                             "/v1/kv/b%2Fk",
+                             "/v1/kv?/b/k"}) {
+    expect_refused("PUT", target, RouteError::not_found);
+  }
+  for (const char* target :
+       {"/v1/kv/b/k", "/v1/kv/b/k/lease", "/v1/kv/b/k/leases/", "/v1/kv/b/k/leases/id/release",
+        "/v1/leases/x", "/v1/leases/x/renew", "/v1/leases/x/release/", "/v1/leases/x/Release",
+        "/v1/leases/release"}) {
+    expect_refused("POST", target, RouteError::not_found);
+  }
+}
+
+TEST(Route, LeadsNowhereWithOtherMethods) {
+  for (const char* method : {"GET", "HEAD", "DELETE", "PATCH", "OPTIONS", "POST", "put"}) {
+    expect_refused(method, "/v1/kv/b/k", RouteError::not_found);
+  }
+  for (const char* method : {"GET", "PUT", "DELETE", "post"}) {
+    expect_refused(method, "/v1/kv/b/k/leases", RouteError::not_found);
+    expect_refused(method, "/v1/leases/x/release", RouteError::not_found);
+  }
+  // The call that clients once made by mistake.
+  expect_refused("DELETE", "/v1/kv/b/k/leases/x", RouteError::not_found);
+}
+
+TEST(Route, ToAReleaseHasADecodedId) {
+  const auto routed = post("/v1/leases/a%2Fb_-/release");
+  ASSERT_TRUE(routed);
+  EXPECT_EQ(routed->operation, Operation::release);
+  EXPECT_EQ(routed->lease_id, "a/b_-");
+}
+
+// --- Queries of a lease request
+// -----------------------------------------------------------------
+
+const std::string leases = "/v1/kv/b/k/leases";
+
+void expect_times(const std::string& query, std::chrono::milliseconds hold, Duration ttl,
+                  const Behaviour& behaviour = {}) {
+  const auto routed = post(leases + query, behaviour);
+  ASSERT_TRUE(routed) << query;
+  EXPECT_EQ(routed->operation, Operation::acquire);
+  EXPECT_EQ(routed->hold, hold) << query;
+  EXPECT_EQ(routed->ttl, ttl) << query;
+}
+
+TEST(LeaseQuery, IsReadAsThePublicClientsSendIt) {
+  expect_times("?timeout_ms=5000&ttl_s=30.0", 5s, 30s);
+  expect_times("?timeout_ms=1000&ttl_s=30.0", 1s, 30s);
+}
+
+TEST(LeaseQuery, CountsFractionsOfASecond) {
+  expect_times("?ttl_s=0.25", 0ms, 250ms);
+  expect_times("?ttl_s=.5", 0ms, 500ms);
+  expect_times("?ttl_s=12.", 0ms, 12s);
+  expect_times("?ttl_s=0.000000001", 0ms, 1ns);
+  expect_times("?ttl_s=0", 0ms, 0ns);
+}
+
+TEST(LeaseQuery, HasDefaultsThatAreOptions) {
+  expect_times("", 0ms, 30s);
+  expect_times("?", 0ms, 30s);
+  expect_times("?timeout_ms=7", 7ms, 30s);
+  Behaviour behaviour;
+  behaviour.default_hold = 1234ms;
+  behaviour.default_ttl = 5678ms;
+  expect_times("", 1234ms, 5678ms, behaviour);
+  expect_times("?ttl_s=1", 1234ms, 1s, behaviour);
+  expect_times("?timeout_ms=1", 1ms, 5678ms, behaviour);
+}
+
+TEST(LeaseQuery, IsClampedToTheLongestThatIsGranted) {
+  Behaviour behaviour;
+  behaviour.max_hold = 2s;
+  behaviour.max_ttl = 3s;
+  expect_times("?timeout_ms=2000&ttl_s=3", 2s, 3s, behaviour);
+  expect_times("?timeout_ms=2001&ttl_s=3.001", 2s, 3s, behaviour);
+  expect_times("?timeout_ms=9223372036854775807&ttl_s=1" + std::string(300, '0'), 2s, 3s,
+               behaviour);
+}
+
+TEST(LeaseQuery, IsClampedHoweverHugeItsNumbersAre) {
+  const std::string huge(400, '9');
+  expect_times("?timeout_ms=9223372036854775808", 1h, 30s);
+  expect_times("?timeout_ms=" + huge + "&ttl_s=" + huge, 1h, 24h);
+  expect_times("?ttl_s=" + huge + ".5", 0ms, 24h);
+  expect_times("?ttl_s=0." + std::string(400, '0') + "1", 0ms, 0ns);
+}
+
+TEST(LeaseQuery, IgnoresOtherParameters) {
+  expect_times("?x=1&timeout_ms=5&&y&=z&ttl_s=1&timeout=9&TTL_S=9", 5ms, 1s);
+}
+
+TEST(LeaseQuery, ThatIsMalformedIsRefused) {
+  for (const char* number : {"", "x", "1x", "x1", " 1", "1 ", "+1", "-1", "-0", "1.0", "1e3", "0x1",
+                             "1,5", "nan", "%31"}) {
+    expect_refused("POST", leases + "?timeout_ms=" + number, RouteError::malformed);
+  }
+  for (const char* number :
+       {"",      ".",   "x",   "1x",   " 1",       "1 ",  "+1",  "-1",  "-0.0",   "-0",  "1.2.3",
+        "0x1p3", "1,5", "inf", "-inf", "infinity", "INF", "nan", "NaN", "nan(1)", "-nan"}) {
+    expect_refused("POST", leases + "?ttl_s=" + number, RouteError::malformed);
+  }
+  expect_refused("POST", leases + "?timeout_ms", RouteError::malformed);
+  expect_refused("POST", leases + "?ttl_s", RouteError::malformed);
+}
+
+TEST(LeaseQuery, ThatNamesAParameterTwiceIsRefused) {
+  expect_refused("POST", leases + "?timeout_ms=1&timeout_ms=1", RouteError::malformed);
+  expect_refused("POST", leases + "?ttl_s=1&timeout_ms=1&ttl_s=2", RouteError::malformed);
+}
+
+}  // namespace
+}  // namespace hyperpod::emulator
