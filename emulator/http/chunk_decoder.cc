@@ -1,7 +1,5 @@
 #include "http/chunk_decoder.h"
 
-#include <limits>
-
 namespace hyperpod::emulator {
 namespace {
 
@@ -33,7 +31,7 @@ ChunkDecoder::State ChunkDecoder::step(char c) {
     case State::size_start:
     case State::size: {
       if (const int digit = hex_digit(c); digit >= 0) {
-        if (data_left_ > std::numeric_limits<std::uint64_t>::max() >> 4) return State::malformed;
+        if (++size_digits_ > max_size_digits) return State::malformed;
         data_left_ = data_left_ << 4 | static_cast<std::uint64_t>(digit);
         return State::size;
       }
@@ -47,6 +45,7 @@ ChunkDecoder::State ChunkDecoder::step(char c) {
       return State::extension;
     case State::size_lf:
       if (c != '\n') return State::malformed;
+      size_digits_ = 0;
       return data_left_ > 0 ? State::data : State::trailer_start;
     case State::data_cr:
       return c == '\r' ? State::data_lf : State::malformed;

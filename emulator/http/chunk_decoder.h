@@ -40,6 +40,8 @@ class ChunkDecoder {
     end,
     malformed
   };
+  // Zeros in front count too: a size that never ends is no size.
+  static constexpr std::uint32_t max_size_digits = 16;
   // Extensions and trailers are read past; more than this of either is an attack.
   static constexpr std::uint32_t max_ignored_bytes = 8 * 1024;
 
@@ -47,6 +49,7 @@ class ChunkDecoder {
 
   State state_ = State::size_start;
   std::uint64_t data_left_ = 0;
+  std::uint32_t size_digits_ = 0;
   std::uint32_t ignored_ = 0;
 };
 
