@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <array>
+#include <boost/beast/core/string.hpp>
 #include <charconv>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 
 namespace hyperpod::emulator {
 namespace {
@@ -32,9 +34,9 @@ struct Target {
 
 Target split_target(std::string_view target) {
   for (const std::string_view scheme : {"http://", "https://"}) {
-    if (target.starts_with(scheme)) {
-      const auto slash = target.find('/', scheme.size());
-      target = slash == std::string_view::npos ? "/" : target.substr(slash);
+    if (boost::beast::iequals(target.substr(0, scheme.size()), scheme)) {
+      target.remove_prefix(std::min(target.find_first_of("/?", scheme.size()), target.size()));
+      break;
     }
   }
   const auto mark = target.find('?');
@@ -61,19 +63,26 @@ Parts split_path(std::string_view path) {
   return parts;
 }
 
+// A number too large to be represented is as good as the largest that is: limits cut it anyway.
+
 std::optional<std::chrono::milliseconds> parse_milliseconds(std::string_view text) {
-  std::int64_t value = 0;
+  constexpr std::uint64_t most = std::numeric_limits<std::int64_t>::max();
+  std::uint64_t value = most;  // unsigned: no sign is accepted
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || end != text.data() + text.size() || value < 0) return std::nullopt;
-  return std::chrono::milliseconds(value);
+  if (error == std::errc::invalid_argument || end != text.data() + text.size()) return std::nullopt;
+  return std::chrono::milliseconds(std::min(value, most));
 }
 
 std::optional<double> parse_seconds(std::string_view text) {
   double value = 0;
   const auto [end, error] =
       std::from_chars(text.data(), text.data() + text.size(), value, std::chars_format::fixed);
-  if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
-  if (!std::isfinite(value) || std::signbit(value)) return std::nullopt;
+  if (error == std::errc::invalid_argument || end != text.data() + text.size()) return std::nullopt;
+  if (error == std::errc::result_out_of_range) {
+    const bool tiny = text.find_first_of("123456789") > text.find('.');
+    value = tiny ? 0 : std::numeric_limits<double>::max();
+  }
+  if (!std::isfinite(value) || text.starts_with('-')) return std::nullopt;
   return value;
 }
 
