@@ -1,0 +1,392 @@
+#include "hyperpod/emulator/journal.h"
+
+#include <gmock/gmock.h>
+#include <malloc.h>
+
+#include <algorithm>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace hyperpod::emulator {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::Pair;
+
+JournalEntry lease(std::string key, int status = 200) {
+  JournalEntry entry;
+  entry.connection = 1;
+  entry.peer = "127.0.0.1:43210";
+  entry.operation = JournalOperation::lease;
+  entry.bucket = std::string("b");  // g++ 12 warns of the plain literal
+  entry.key = std::move(key);
+  entry.status = status;
+  return entry;
+}
+
+JournalEntry of_connection(std::uint64_t connection) {
+  JournalEntry entry = lease("k");
+  entry.connection = connection;
+  return entry;
+}
+
+JournalEntry of_bucket(std::string bucket) {
+  JournalEntry entry = lease("k");
+  entry.bucket = std::move(bucket);
+  return entry;
+}
+
+std::vector<std::string> keys_of(const std::vector<JournalEntry>& entries) {
+  std::vector<std::string> keys;
+  for (const JournalEntry& entry : entries) keys.push_back(entry.key);
+  return keys;
+}
+
+// About what a production key looks like.
+std::string long_key(std::size_t number) {
+  return "vllm@meta-llama/Llama-3.1-70B-Instruct@8@3@" + std::to_string(number) + "@bfloat16";
+}
+
+TEST(Journal, KeepsAllThatAnEntrySays) {
+  Journal journal(8);
+  JournalEntry entry;
+  entry.at = TimePoint{} + 90s;
+  entry.connection = 7;
+  entry.peer = "[::1]:9";
+  entry.operation = JournalOperation::put;
+  entry.bucket = "bucket";
+  entry.key = std::string("k\0\xff", 3);
+  entry.lease_id = "id";
+  entry.status = 201;
+  entry.bytes_in = 1;
+  entry.bytes_out = 2;
+  entry.held = 3us;
+  entry.served = 4us;
+  entry.in_flight = 5;
+  entry.fault = "slow";
+  entry.end = ConnectionEnd::reset_by_fault;
+  journal.record(entry);
+
+  const auto kept = journal.entries();
+  ASSERT_EQ(kept.size(), 1u);
+  EXPECT_EQ(kept[0].sequence, 1u);
+  EXPECT_EQ(kept[0].at, entry.at);
+  EXPECT_EQ(kept[0].connection, 7u);
+  EXPECT_EQ(kept[0].peer, entry.peer);
+  EXPECT_EQ(kept[0].operation, JournalOperation::put);
+  EXPECT_EQ(kept[0].bucket, entry.bucket);
+  EXPECT_EQ(kept[0].key, entry.key);
+  EXPECT_EQ(kept[0].lease_id, entry.lease_id);
+  EXPECT_EQ(kept[0].status, 201);
+  EXPECT_EQ(kept[0].bytes_in, 1u);
+  EXPECT_EQ(kept[0].bytes_out, 2u);
+  EXPECT_EQ(kept[0].held, 3us);
+  EXPECT_EQ(kept[0].served, 4us);
+  EXPECT_EQ(kept[0].in_flight, 5u);
+  EXPECT_EQ(kept[0].fault, "slow");
+  EXPECT_EQ(kept[0].end, ConnectionEnd::reset_by_fault);
+}
+
+TEST(Journal, DropsTheOldestEntriesAndCountsThem) {
+  Journal journal(3);
+  for (const char* key : {"a", "b", "c", "d", "e"}) journal.record(lease(key));
+  EXPECT_THAT(keys_of(journal.entries()), ElementsAre("c", "d", "e"));
+  EXPECT_EQ(journal.entries().front().sequence, 3u);
+  EXPECT_EQ(journal.recorded(), 5u);
+  EXPECT_EQ(journal.dropped(), 2u);
+  EXPECT_EQ(journal.totals().requests, 5u);
+}
+
+TEST(Journal, WithoutCapacityKeepsTotalsOnly) {
+  Journal journal(0);
+  journal.record(lease("a"));
+  EXPECT_TRUE(journal.entries().empty());
+  EXPECT_EQ(journal.recorded(), 1u);
+  EXPECT_EQ(journal.dropped(), 1u);
+  EXPECT_EQ(journal.totals().leases, 1u);
+}
+
+TEST(Journal, LongNamesPushOutMoreEntriesAndStayWhole) {
+  Journal journal(1000);
+  for (std::size_t i = 0; i < 3000; ++i) {
+    // Sizes that are no divisor of anything, so that texts meet the ring's end in every way.
+    journal.record(lease(std::to_string(i) + std::string(i * 37 % 5000, 'x')));
+  }
+  const auto kept = journal.entries();
+  ASSERT_FALSE(kept.empty());
+  EXPECT_LT(kept.size(), 1000u);
+  EXPECT_EQ(journal.dropped() + kept.size(), 3000u);
+  for (const JournalEntry& entry : kept) {
+    const std::size_t i = entry.sequence - 1;
+    EXPECT_EQ(entry.key, std::to_string(i) + std::string(i * 37 % 5000, 'x'));
+    EXPECT_EQ(entry.peer, "127.0.0.1:43210");
+  }
+}
+
+TEST(Journal, CutsATextThatIsLongerThanItKeeps) {
+  Journal journal(1);
+  JournalEntry entry = lease(std::string(1 << 20, 'k'));
+  entry.peer = entry.bucket = entry.lease_id = entry.fault = entry.key;
+  journal.record(entry);
+  const auto kept = journal.entries();
+  ASSERT_EQ(kept.size(), 1u);
+  EXPECT_EQ(kept[0].key, std::string(Journal::longest_text, 'k'));
+  EXPECT_EQ(kept[0].fault.size(), Journal::longest_text);
+}
+
+TEST(Journal, HundredThousandEntriesTakeBoundedMemory) {
+  constexpr std::size_t capacity = 100'000;
+  Journal journal(capacity);
+  const auto record_all = [&] {
+    for (std::size_t i = 0; i < capacity; ++i) journal.record(lease(long_key(i)));
+  };
+  record_all();
+  EXPECT_EQ(journal.entries({}, 1).front().sequence, 1u);
+  const std::size_t in_use = mallinfo2().uordblks + mallinfo2().hblkhd;
+  record_all();
+  record_all();
+  // A thousandth of what the entries take.
+  EXPECT_LT(mallinfo2().uordblks + mallinfo2().hblkhd, in_use + capacity / 2);
+  EXPECT_EQ(journal.recorded(), 3 * capacity);
+  EXPECT_EQ(journal.dropped(), 2 * capacity);
+  EXPECT_EQ(journal.totals().requests, 3 * capacity);
+  const auto last = journal.entries({.after_sequence = 3 * capacity - 1});
+  ASSERT_EQ(last.size(), 1u);
+  EXPECT_EQ(last[0].key, long_key(capacity - 1));
+}
+
+TEST(Journal, FiltersByEachMember) {
+  Journal journal(16);
+  journal.record(lease("plain"));
+  JournalEntry other = lease("other");
+  other.operation = JournalOperation::put;
+  other.bucket = std::string("c");
+  other.connection = 2;
+  other.status = 201;
+  other.fault = "slow";
+  journal.record(other);
+
+  EXPECT_THAT(keys_of(journal.entries({.operation = JournalOperation::put})), ElementsAre("other"));
+  EXPECT_THAT(keys_of(journal.entries({.bucket = "c"})), ElementsAre("other"));
+  EXPECT_THAT(keys_of(journal.entries({.key = "other"})), ElementsAre("other"));
+  EXPECT_THAT(keys_of(journal.entries({.connection = 2})), ElementsAre("other"));
+  EXPECT_THAT(keys_of(journal.entries({.status = 201})), ElementsAre("other"));
+  EXPECT_THAT(keys_of(journal.entries({.fault = "slow"})), ElementsAre("other"));
+  EXPECT_THAT(keys_of(journal.entries({.fault = ""})), ElementsAre("plain"));
+  EXPECT_THAT(keys_of(journal.entries({.after_sequence = 1})), ElementsAre("other"));
+  EXPECT_THAT(keys_of(journal.entries({.bucket = "c", .status = 200})), ElementsAre());
+}
+
+TEST(Journal, GivesTheFirstEntriesThatItIsAskedFor) {
+  Journal journal(2000);
+  for (std::size_t i = 0; i < 1500; ++i) journal.record(lease(std::to_string(i % 500)));
+  EXPECT_THAT(keys_of(journal.entries({}, 2)), ElementsAre("0", "1"));
+  EXPECT_TRUE(journal.entries({}, 0).empty());
+  // Beyond what one look at the ring covers.
+  const auto found = journal.entries({.key = "499", .after_sequence = 600}, 2);
+  ASSERT_EQ(found.size(), 2u);
+  EXPECT_EQ(found[1].sequence, 1500u);
+  EXPECT_EQ(journal.entries().size(), 1500u);
+}
+
+TEST(Journal, CountsWhatKindOfRequestsThereWere) {
+  Journal journal(1);
+  JournalEntry put = lease("p", 201);
+  put.operation = JournalOperation::put;
+  put.bytes_in = 100;
+  put.bytes_out = 10;
+  put.in_flight = 9;
+  journal.record(put);
+  journal.record(lease("granted"));
+  journal.record(lease("miss", 504));
+  journal.record(lease("missing", 404));
+  journal.record(lease("failed", 503));
+  JournalEntry silent = lease("silent", 0);
+  silent.operation = JournalOperation::release;
+  silent.fault = "never";
+  silent.in_flight = 3;
+  journal.record(silent);
+
+  const JournalTotals totals = journal.totals();
+  EXPECT_EQ(totals.requests, 6u);
+  EXPECT_EQ(totals.puts, 1u);
+  EXPECT_EQ(totals.leases, 4u);
+  EXPECT_EQ(totals.leases_granted, 1u);
+  EXPECT_EQ(totals.releases, 1u);
+  EXPECT_EQ(totals.errors, 2u);
+  EXPECT_EQ(totals.faults, 1u);
+  EXPECT_EQ(totals.bytes_in, 100u);
+  EXPECT_EQ(totals.bytes_out, 10u);
+  EXPECT_EQ(totals.peak_in_flight, 9u);
+}
+
+TEST(Journal, FoldsOldConnectionsTogether) {
+  constexpr std::uint64_t kept = Journal::connections_kept;
+  Journal journal(1);
+  for (std::uint64_t c = 1; c <= kept; ++c) journal.record(of_connection(c));
+  EXPECT_EQ(journal.totals_by_connection().size(), kept);
+  EXPECT_FALSE(journal.totals_by_connection().contains(0));
+
+  journal.record(of_connection(kept + 1));  // takes the place of 1
+  journal.record(of_connection(1));         // an old one that is still there
+  journal.record(of_connection(kept + 1));
+  const auto totals = journal.totals_by_connection();
+  EXPECT_EQ(totals.size(), kept + 1);
+  EXPECT_FALSE(totals.contains(1));
+  EXPECT_EQ(totals.at(0).requests, 2u);
+  EXPECT_EQ(totals.at(2).requests, 1u);
+  EXPECT_EQ(totals.at(kept + 1).requests, 2u);
+}
+
+TEST(Journal, FoldsTheSurplusOfBucketsTogether) {
+  Journal journal(1);
+  for (std::size_t i = 0; i < Journal::buckets_kept; ++i) {
+    journal.record(of_bucket(std::to_string(i)));
+  }
+  EXPECT_FALSE(journal.totals_by_bucket().contains(""));
+  journal.record(of_bucket("late"));
+  journal.record(of_bucket("0"));
+  journal.record(of_bucket(""));
+  const auto totals = journal.totals_by_bucket();
+  EXPECT_EQ(totals.size(), Journal::buckets_kept + 1);
+  EXPECT_EQ(totals.at("").requests, 2u);
+  EXPECT_EQ(totals.at("0").requests, 2u);
+
+  Journal another(1);
+  another.record(of_bucket(std::string(Journal::longest_bucket_kept + 1, 'b')));
+  EXPECT_EQ(another.totals_by_bucket().at("").requests, 1u);
+}
+
+TEST(Journal, CountsStatusesAndTimesByOperation) {
+  Journal journal(1);
+  JournalEntry entry = lease("k");
+  entry.served = 50us;  // a bound belongs to its own range
+  journal.record(entry);
+  entry.served = 50us + 1ns;
+  journal.record(entry);
+  entry.status = 504;
+  entry.served = entry.held = 31s;
+  journal.record(entry);
+
+  const auto totals = journal.totals_by_operation();
+  ASSERT_EQ(totals.size(), 1u);
+  const OperationTotals& leases = totals.at(JournalOperation::lease);
+  EXPECT_THAT(leases.by_status, ElementsAre(Pair(200, 2u), Pair(504, 1u)));
+  EXPECT_EQ(leases.served.count, 3u);
+  EXPECT_EQ(leases.served.sum, 31s + 100us + 1ns);
+  EXPECT_EQ(leases.served.counts[0], 1u);
+  EXPECT_EQ(leases.served.counts[1], 1u);
+  EXPECT_EQ(leases.served.counts.back(), 1u);
+  EXPECT_EQ(leases.held.count, 1u);
+  EXPECT_EQ(leases.held.sum, 31s);
+  EXPECT_TRUE(std::ranges::is_sorted(Histogram::bounds));
+}
+
+TEST(Journal, ClearForgetsEverythingButTheSequence) {
+  Journal journal(3);
+  for (int i = 0; i < 5; ++i) journal.record(lease("k"));
+  journal.clear();
+  EXPECT_TRUE(journal.entries().empty());
+  EXPECT_EQ(journal.recorded(), 0u);
+  EXPECT_EQ(journal.dropped(), 0u);
+  EXPECT_EQ(journal.totals().requests, 0u);
+  EXPECT_TRUE(journal.totals_by_connection().empty());
+  EXPECT_TRUE(journal.totals_by_bucket().empty());
+  EXPECT_TRUE(journal.totals_by_operation().empty());
+
+  for (const char* key : {"a", "b"}) journal.record(lease(key));
+  EXPECT_THAT(keys_of(journal.entries()), ElementsAre("a", "b"));
+  EXPECT_EQ(journal.entries().front().sequence, 6u);
+  for (const char* key : {"c", "d"}) journal.record(lease(key));
+  EXPECT_THAT(keys_of(journal.entries()), ElementsAre("b", "c", "d"));
+  EXPECT_EQ(journal.dropped(), 1u);
+}
+
+TEST(Journal, WaitsUntilAConditionHolds) {
+  Journal journal(8);
+  std::jthread peer([&] {
+    for (int i = 0; i < 3; ++i) journal.record(lease("k"));
+  });
+  EXPECT_TRUE(journal.wait_until([](const Journal& now) { return now.recorded() == 3; },
+                                 std::chrono::steady_clock::now() + 30s));
+}
+
+TEST(Journal, AClearedJournalWakesWhoWaits) {
+  Journal journal(8);
+  journal.record(lease("k"));
+  std::jthread peer([&] { journal.clear(); });
+  EXPECT_TRUE(journal.wait_until([](const Journal& now) { return now.recorded() == 0; },
+                                 std::chrono::steady_clock::now() + 30s));
+}
+
+TEST(Journal, AWaitEndsAtItsDeadline) {
+  const Journal journal(8);
+  EXPECT_FALSE(journal.wait_until([](const Journal&) { return false; },
+                                  std::chrono::steady_clock::now() + 1ms));
+}
+
+TEST(Journal, AConditionThatHoldsIsSeenAfterTheDeadlineToo) {
+  const Journal journal(8);
+  EXPECT_TRUE(journal.wait_until([](const Journal&) { return true; },
+                                 std::chrono::steady_clock::now() - 1s));
+}
+
+TEST(Journal, WritesOneJsonObjectALine) {
+  Journal journal(8);
+  JournalEntry entry = lease("line\nbreak \"quoted\"");
+  entry.at = TimePoint{} + 1s;
+  entry.lease_id = "id";
+  entry.bytes_out = 12;
+  entry.held = 1500us;
+  entry.served = 1600us + 999ns;
+  entry.in_flight = 1;
+  journal.record(entry);
+  journal.record(lease("\xff", 504));
+
+  std::ostringstream out;
+  journal.write_json_lines(out, {.status = 200});
+  EXPECT_EQ(
+      out.str(),
+      R"({"sequence":1,"at_us":1000000,"connection":1,"peer":"127.0.0.1:43210",)"
+      R"("operation":"lease","bucket":"b","key":"line\nbreak \"quoted\"","lease_id":"id",)"
+      R"("status":200,"bytes_in":0,"bytes_out":12,"held_us":1500,"served_us":1600,"in_flight":1,)"
+      R"("fault":"","end":"kept"})"
+      "\n");
+  std::ostringstream all;
+  journal.write_json_lines(all);
+  EXPECT_THAT(all.str(), HasSubstr("\"key\":\"\xef\xbf\xbd\""));
+}
+
+TEST(Journal, IsRightWhenManyThreadsUseItAtOnce) {
+  constexpr std::uint64_t each = 20'000;
+  Journal journal(500);
+  {
+    std::vector<std::jthread> threads;
+    for (std::uint64_t connection = 1; connection <= 2; ++connection) {
+      threads.emplace_back([&journal, connection] {
+        for (std::uint64_t i = 0; i < each; ++i) journal.record(of_connection(connection));
+      });
+    }
+    threads.emplace_back([&journal] {
+      journal.wait_until(
+          [](const Journal& now) {
+            const auto kept = now.entries();
+            EXPECT_LE(kept.size(), now.recorded());
+            EXPECT_TRUE(std::ranges::is_sorted(kept, {}, &JournalEntry::sequence));
+            return now.recorded() == 2 * each;
+          },
+          std::chrono::steady_clock::now() + 60s);
+    });
+  }
+  EXPECT_EQ(journal.totals().requests, 2 * each);
+  EXPECT_EQ(journal.totals_by_connection().at(1).requests, each);
+  EXPECT_EQ(journal.totals_by_connection().at(2).requests, each);
+  EXPECT_EQ(journal.entries().size() + journal.dropped(), 2 * each);
+}
+
+}  // namespace
+}  // namespace hyperpod::emulator

@@ -1,0 +1,223 @@
+// The journal: every request and how it went.
+//
+// Thread-safe. Memory is bounded: the newest entries are kept and the rest counted; the totals stay
+// right whatever is dropped. record() allocates nothing but for a bucket or a status not seen
+// before.
+#pragma once
+
+#include <array>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <iosfwd>
+#include <limits>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "hyperpod/emulator/clock.h"
+
+namespace hyperpod::emulator {
+
+/// `other`: a target that the data port does not have. `unreadable`: no request that could be
+/// understood.
+enum class JournalOperation { put, lease, release, other, unreadable };
+constexpr std::array all_journal_operations{JournalOperation::put, JournalOperation::lease,
+                                            JournalOperation::release, JournalOperation::other,
+                                            JournalOperation::unreadable};
+/// As in JSON: "put".
+std::string_view name_of(JournalOperation operation);
+
+/// How the connection stood once the request was done with.
+enum class ConnectionEnd {
+  kept,
+  closed_by_us,
+  closed_by_peer,
+  reset_by_fault,
+};
+std::string_view name_of(ConnectionEnd end);
+
+/// Of each text at most 64 KiB are kept.
+struct JournalEntry {
+  std::uint64_t sequence = 0;  ///< From 1, in the order in which requests ended; never used twice.
+  TimePoint at;                ///< When the head was complete, by the emulator's clock.
+  std::uint64_t connection = 0;  ///< From 1, in the order of acceptance.
+  std::string peer;              ///< "127.0.0.1:43210"
+  JournalOperation operation = JournalOperation::other;
+  std::string bucket;
+  std::string key;
+  std::string lease_id;         ///< Granted, or to be released.
+  int status = 0;               ///< 0: no answer was sent.
+  std::uint64_t bytes_in = 0;   ///< Of the body.
+  std::uint64_t bytes_out = 0;  ///< Of the answer, its head included.
+  Duration held{};              ///< Waiting for the key.
+  Duration served{};            ///< From head to answer, the hold included.
+  std::uint64_t in_flight = 0;  ///< Requests under way when this one began, itself included.
+  std::string fault;            ///< Name of the fault that hit it.
+  ConnectionEnd end = ConnectionEnd::kept;
+};
+
+/// One JSON object without a line break. Times are whole microseconds; what is not UTF-8 in a name
+/// is replaced.
+std::string entry_to_json(const JournalEntry& entry);
+
+/// All that is given must hold.
+struct JournalFilter {
+  std::optional<JournalOperation> operation{};
+  std::optional<std::string> bucket{};
+  std::optional<std::string> key{};
+  std::optional<std::uint64_t> connection{};
+  std::optional<int> status{};
+  std::optional<std::string> fault{};
+  std::uint64_t after_sequence = 0;  ///< Only later entries.
+
+  bool accepts(const JournalEntry& entry) const;
+};
+
+struct JournalTotals {
+  std::uint64_t requests = 0;
+  std::uint64_t puts = 0;
+  std::uint64_t leases = 0;  ///< Asked for.
+  std::uint64_t leases_granted = 0;
+  std::uint64_t releases = 0;
+  /// Answered with 500 or above, or not at all. A lease answered 504 is a miss and no error.
+  std::uint64_t errors = 0;
+  std::uint64_t faults = 0;  ///< Requests that a fault hit.
+  std::uint64_t bytes_in = 0;
+  std::uint64_t bytes_out = 0;
+  std::uint64_t peak_in_flight = 0;
+};
+
+/// How many durations fell into each of a fixed set of ranges.
+struct Histogram {
+  /// The greatest duration of each range but the last, which has no bound.
+  static constexpr std::array<Duration, 18> bounds{
+      std::chrono::microseconds{50},   std::chrono::microseconds{100},
+      std::chrono::microseconds{250},  std::chrono::microseconds{500},
+      std::chrono::milliseconds{1},    std::chrono::microseconds{2500},
+      std::chrono::milliseconds{5},    std::chrono::milliseconds{10},
+      std::chrono::milliseconds{25},   std::chrono::milliseconds{50},
+      std::chrono::milliseconds{100},  std::chrono::milliseconds{250},
+      std::chrono::milliseconds{500},  std::chrono::seconds{1},
+      std::chrono::milliseconds{2500}, std::chrono::seconds{5},
+      std::chrono::seconds{10},        std::chrono::seconds{30}};
+
+  std::array<std::uint64_t, bounds.size() + 1> counts{};
+  std::uint64_t count = 0;
+  Duration sum{};
+
+  void add(Duration value);
+};
+
+struct OperationTotals {
+  std::map<int, std::uint64_t> by_status;  ///< 0: no answer was sent.
+  Histogram served;                        ///< Of every request.
+  Histogram held;                          ///< Of those that waited for their key.
+};
+
+class Journal {
+ public:
+  /// Connections and buckets with totals of their own.
+  static constexpr std::size_t connections_kept = 4096;
+  static constexpr std::size_t buckets_kept = 1024;
+  static constexpr std::size_t longest_bucket_kept = 255;
+  static constexpr std::size_t longest_text = 64 * 1024;
+
+  /// Keeps at most `capacity` entries, in about 400 bytes each; where names are long, fewer. 0
+  /// keeps totals only.
+  explicit Journal(std::size_t capacity);
+
+  /// Appends; `entry.sequence` is set here. Entries beyond the capacity push out the oldest.
+  void record(const JournalEntry& entry);
+
+  /// The first `most` entries that are kept and that the filter accepts, oldest first. Does not
+  /// hold up record() for long: what is recorded or dropped meanwhile may be missing.
+  std::vector<JournalEntry> entries(
+      const JournalFilter& filter = {},
+      std::size_t most = std::numeric_limits<std::size_t>::max()) const;
+
+  // Since the start, or the last clear().
+  std::uint64_t recorded() const;
+  std::uint64_t dropped() const;  ///< Part of recorded(): no longer among the entries.
+  JournalTotals totals() const;
+  /// The newest 4,096 connections; all older ones together stand under 0.
+  std::map<std::uint64_t, JournalTotals> totals_by_connection() const;
+  /// The first 1,024 buckets. Under the empty name stand together: requests without a bucket, later
+  /// buckets, and those with names of more than 255 bytes.
+  std::map<std::string, JournalTotals> totals_by_bucket() const;
+  /// Operations that occurred.
+  std::map<JournalOperation, OperationTotals> totals_by_operation() const;
+
+  /// Waits, in real time, until `condition` holds or `deadline` has passed; returns whether it
+  /// holds. It is tried at once and after each change of the journal, on this thread, and may call
+  /// any member.
+  bool wait_until(const std::function<bool(const Journal&)>& condition,
+                  std::chrono::steady_clock::time_point deadline) const;
+
+  /// Each entry that the filter accepts, as entry_to_json, on a line of its own.
+  void write_json_lines(std::ostream& out, const JournalFilter& filter = {}) const;
+
+  /// Forgets entries and totals. Sequences go on.
+  void clear();
+
+ private:
+  // An entry's texts lie side by side in text_, from `text_begin` on.
+  struct Record {
+    TimePoint at;
+    std::uint64_t connection;
+    std::uint64_t bytes_in;
+    std::uint64_t bytes_out;
+    Duration held;
+    Duration served;
+    std::uint64_t in_flight;
+    std::uint64_t text_begin;
+    std::array<std::uint32_t, 5> text_sizes;
+    int status;
+    JournalOperation operation;
+    ConnectionEnd end;
+  };
+  struct ConnectionTotals {
+    std::uint64_t connection = 0;
+    JournalTotals totals;
+  };
+
+  std::size_t place_of(std::uint64_t sequence) const;
+  void store(const JournalEntry& entry);
+  std::uint64_t reserve_text(std::size_t size);
+  void load(std::uint64_t sequence, JournalEntry& entry) const;
+  void count(const JournalEntry& entry);
+  JournalTotals& totals_of_connection(std::uint64_t connection);
+  JournalTotals& totals_of_bucket(const std::string& bucket);
+  std::uint64_t scan(const JournalFilter& filter, std::uint64_t from, std::size_t most,
+                     std::vector<JournalEntry>& found) const;
+
+  const std::size_t capacity_;
+  const std::size_t text_capacity_;
+
+  mutable std::mutex mutex_;  // guards all below
+  mutable std::condition_variable changed_;
+  std::uint64_t changes_ = 0;
+
+  std::uint64_t next_sequence_ = 1;
+  std::uint64_t oldest_ = 1;  // sequence of the oldest entry kept; next_sequence_ if there is none
+  std::uint64_t first_ = 1;   // first sequence since the last clear
+  std::vector<Record> records_;  // the entry with sequence s stands at place_of(s)
+  // A ring of bytes. Positions only grow and are taken modulo text_capacity_, so that those in
+  // front of text_end_ - text_capacity_ have been overwritten. No text wraps.
+  std::unique_ptr<char[]> text_;
+  std::uint64_t text_end_ = 0;
+
+  JournalTotals total_;
+  std::array<OperationTotals, all_journal_operations.size()> by_operation_;
+  std::vector<ConnectionTotals> by_connection_;  // at connection % connections_kept
+  JournalTotals older_connections_;
+  std::unordered_map<std::string, JournalTotals> by_bucket_;
+  JournalTotals other_buckets_;
+};
+
+}  // namespace hyperpod::emulator
