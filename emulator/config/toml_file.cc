@@ -4,19 +4,14 @@
 #include <toml++/toml.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
-#include <fstream>
-#include <iterator>
 #include <set>
 
 #include "config/printable.h"
 #include "config/settings.h"
+#include "config/small_file.h"
 
 namespace hyperpod::emulator {
 namespace {
-
-constexpr std::size_t most_bytes = 1u << 20;
 
 tl::unexpected<Error> refuse(std::string message) {
   return tl::unexpected(Error{ErrorCode::invalid_option, std::move(message)});
@@ -147,20 +142,9 @@ Result<void> load_toml(std::string_view document, std::string_view file, Draft& 
 }
 
 Result<void> load_toml_file(const std::string& path, Draft& draft) {
-  errno = 0;
-  std::ifstream file(path, std::ios::binary);
-  std::string document(most_bytes + 1, '\0');
-  file.read(document.data(), static_cast<std::streamsize>(document.size()));
-  if (!file.is_open() || file.bad()) {
-    return refuse(fmt::format("{}: cannot be read ({}); name a readable file", printable(path),
-                              std::strerror(errno)));
-  }
-  document.resize(static_cast<std::size_t>(file.gcount()));
-  if (document.size() > most_bytes) {
-    return refuse(
-        fmt::format("{}: is larger than 1MiB; that is no configuration", printable(path)));
-  }
-  return load_toml(document, path, draft);
+  const auto document = read_small_file(path);
+  if (!document) return tl::unexpected(document.error());
+  return load_toml(*document, path, draft);
 }
 
 }  // namespace hyperpod::emulator

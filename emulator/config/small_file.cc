@@ -1,0 +1,38 @@
+#include "config/small_file.h"
+
+#include <spdlog/fmt/fmt.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+
+#include "config/printable.h"
+
+namespace hyperpod::emulator {
+namespace {
+
+constexpr std::size_t most_bytes = 1u << 20;
+
+tl::unexpected<Error> refuse(std::string message) {
+  return tl::unexpected(Error{ErrorCode::invalid_option, std::move(message)});
+}
+
+}  // namespace
+
+Result<std::string> read_small_file(const std::string& path) {
+  errno = 0;
+  std::ifstream file(path, std::ios::binary);
+  std::string text(most_bytes + 1, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  if (!file.is_open() || file.bad()) {
+    return refuse(fmt::format("{}: cannot be read ({}); name a readable file", printable(path),
+                              std::strerror(errno)));
+  }
+  text.resize(static_cast<std::size_t>(file.gcount()));
+  if (text.size() > most_bytes) {
+    return refuse(fmt::format("{}: is larger than 1MiB; name a smaller file", printable(path)));
+  }
+  return text;
+}
+
+}  // namespace hyperpod::emulator
