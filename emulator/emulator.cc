@@ -8,6 +8,7 @@
 #include <optional>
 #include <utility>
 
+#include "admin/control.h"
 #include "config/validate.h"
 #include "core/engine.h"
 #include "core/segment.h"
@@ -15,20 +16,147 @@
 
 namespace hyperpod::emulator {
 
-class Emulator::Impl {
+class Emulator::Impl final : public Control {
  public:
   Impl(Options with, Segment owned)
-      : options(std::move(with)),
-        segment(std::move(owned)),
-        engine(options, segment->memory(), *options.clock) {}
+      : options_(std::move(with)),
+        segment_(std::move(owned)),
+        journal_(options_.journal_entries),
+        engine_(options_, segment_->memory(), *options_.clock, segment_->mapping()) {}
 
-  const Options options;
-  std::mutex stop_mutex;
-  std::optional<Segment> segment;  // gone once stopped
-  Engine engine;
-  std::unique_ptr<Server> server;
-  std::string url;
+  Result<void> start();
+  void stop();
+
+  const std::string& url() const { return url_; }
+  std::uint16_t port() const { return server_->port(); }
+
+  Statistics statistics() const override;
+  State state() const override { return engine_.state(); }
+  SegmentState segment() const override;
+  FaultPlan& faults() override { return faults_; }
+  Journal& journal() override { return journal_; }
+  Clock& clock() override { return *options_.clock; }
+  const Options& options() const override { return options_; }
+  bool ready() const override { return ready_; }
+  void reset(const ResetSelection& selection) override;
+  Result<void> cause(const Effects& effects) override;
+
+ private:
+  Engine::Memory renew_segment();
+
+  const Options options_;
+  mutable std::mutex segment_mutex_;
+  std::optional<Segment> segment_;  // gone once stopped
+  FaultPlan faults_;
+  Journal journal_;
+  Engine engine_;
+  std::unique_ptr<Server> server_;
+  std::string url_;
+  std::mutex stop_mutex_;
+  std::atomic<bool> ready_{false};
 };
+
+Result<void> Emulator::Impl::start() {
+  // In force before the first connection is accepted.
+  if (auto planned = faults_.replace(options_.faults); !planned) return planned;
+  auto server = Server::start({.options = options_,
+                               .engine = engine_,
+                               .clock = *options_.clock,
+                               .faults = faults_,
+                               .journal = journal_,
+                               .cause = [this](const Effects& effects) { cause(effects); }});
+  if (!server) return tl::make_unexpected(server.error());
+  server_ = std::move(*server);
+  url_ = server_->url();
+  ready_ = true;
+  if (auto* logger = options_.logger.get()) {
+    logger->info("serving {} with segment '{}' of {} bytes", url_, options_.shm_name,
+                 options_.capacity);
+  }
+  return {};
+}
+
+void Emulator::Impl::stop() {
+  std::lock_guard lock(stop_mutex_);
+  if (!server_ || !ready_.exchange(false)) return;
+  server_->stop();
+  std::lock_guard segment_lock(segment_mutex_);
+  segment_.reset();
+  if (auto* logger = options_.logger.get()) logger->info("stopped {}", url_);
+}
+
+Statistics Emulator::Impl::statistics() const {
+  Statistics now = engine_.statistics();
+  server_->add_to(now);
+  return now;
+}
+
+SegmentState Emulator::Impl::segment() const {
+  std::lock_guard lock(segment_mutex_);
+  SegmentState state{.name = options_.shm_name, .size = options_.capacity};
+  if (segment_) {
+    state.inode = segment_->inode();
+    state.mode = segment_->mode();
+    state.linked = segment_->linked();
+  }
+  return state;
+}
+
+void Emulator::Impl::reset(const ResetSelection& selection) {
+  if (selection.faults) faults_.clear();
+  if (selection.objects) engine_.drop_objects();
+  if (selection.leases) engine_.drop_leases();
+  if (selection.journal) journal_.clear();
+  if (selection.counters) {
+    engine_.reset_counters();
+    server_->reset_counters();
+  }
+}
+
+Engine::Memory Emulator::Impl::renew_segment() {
+  std::lock_guard lock(segment_mutex_);
+  if (segment_) {
+    if (auto renewed = segment_->renew(); !renewed && options_.logger) {
+      options_.logger->error("{}", renewed.error().message);
+    }
+    return {segment_->memory(), segment_->mapping()};
+  }
+  return {};
+}
+
+Result<void> Emulator::Impl::cause(const Effects& effects) {
+  std::unique_lock lock(segment_mutex_, std::defer_lock);
+  switch (*effects.incident) {
+    case Incident::drop_objects:
+      engine_.drop_objects();
+      return {};
+    case Incident::restart:
+      engine_.restart([this] { return renew_segment(); });
+      server_->cut_connections();
+      return {};
+    case Incident::recreate_segment:
+      engine_.replace_memory([this] { return renew_segment(); });
+      return {};
+    case Incident::unlink_segment:
+      lock.lock();
+      if (segment_) segment_->unlink_name();
+      return {};
+    case Incident::change_mode:
+      lock.lock();
+      return segment_ ? segment_->set_mode(effects.mode.value_or(options_.shm_mode))
+                      : Result<void>{};
+    case Incident::empty_segment:
+      lock.lock();
+      break;
+  }
+  if (!segment_) return {};
+  if (auto hidden = segment_->hide(); !hidden) return hidden;
+  server_->after(effects.lasting, [this] {
+    std::lock_guard again(segment_mutex_);
+    if (segment_) segment_->show();
+  });
+  return {};
+}
 
 Options Options::for_test() {
   static std::atomic<unsigned> number{0};
@@ -48,14 +176,7 @@ Result<Emulator> Emulator::start(Options options) {
                                   options.replace_segment, options.prefault});
   if (!segment) return tl::make_unexpected(segment.error());
   auto impl = std::make_unique<Impl>(std::move(options), std::move(*segment));
-  auto server = Server::start(impl->options, impl->engine, *impl->options.clock);
-  if (!server) return tl::make_unexpected(server.error());
-  impl->server = std::move(*server);
-  impl->url = impl->server->url();
-  if (auto* logger = impl->options.logger.get()) {
-    logger->info("serving {} with segment '{}' of {} bytes", impl->url, impl->options.shm_name,
-                 impl->options.capacity);
-  }
+  if (auto started = impl->start(); !started) return tl::make_unexpected(started.error());
   return Emulator(std::move(impl));
 }
 
@@ -64,33 +185,27 @@ Emulator::Emulator(Emulator&&) noexcept = default;
 
 Emulator& Emulator::operator=(Emulator&& other) noexcept {
   if (this != &other) {
-    if (impl_) stop();
+    if (impl_) impl_->stop();
     impl_ = std::move(other.impl_);
   }
   return *this;
 }
 
 Emulator::~Emulator() {
-  if (impl_) stop();
+  if (impl_) impl_->stop();
 }
 
-const std::string& Emulator::url() const { return impl_->url; }
-std::uint16_t Emulator::port() const { return impl_->server->port(); }
-const std::string& Emulator::shm_name() const { return impl_->options.shm_name; }
-std::uint64_t Emulator::capacity() const { return impl_->options.capacity; }
-
-Statistics Emulator::statistics() const {
-  Statistics now = impl_->engine.statistics();
-  impl_->server->add_to(now);
-  return now;
-}
-
-void Emulator::stop() {
-  std::lock_guard lock(impl_->stop_mutex);
-  if (!impl_->segment) return;
-  impl_->server->stop();
-  impl_->segment.reset();
-  if (auto* logger = impl_->options.logger.get()) logger->info("stopped {}", impl_->url);
-}
+const std::string& Emulator::url() const { return impl_->url(); }
+std::uint16_t Emulator::port() const { return impl_->port(); }
+const std::string& Emulator::shm_name() const { return impl_->options().shm_name; }
+std::uint64_t Emulator::capacity() const { return impl_->options().capacity; }
+Statistics Emulator::statistics() const { return impl_->statistics(); }
+State Emulator::state() const { return impl_->state(); }
+SegmentState Emulator::segment() const { return impl_->segment(); }
+FaultPlan& Emulator::faults() { return impl_->faults(); }
+Journal& Emulator::journal() { return impl_->journal(); }
+void Emulator::reset(const ResetSelection& selection) { impl_->reset(selection); }
+Result<void> Emulator::cause(const Effects& effects) { return impl_->cause(effects); }
+void Emulator::stop() { impl_->stop(); }
 
 }  // namespace hyperpod::emulator

@@ -24,6 +24,10 @@ std::string segment_path(const std::string& name) {
   return fmt::format("{}/{}", shm_directory, name);
 }
 
+std::string hidden_path(const std::string& name) {
+  return fmt::format("{}/.{}.hidden", shm_directory, name);
+}
+
 std::string owner_path(const std::string& name) {
   return fmt::format("{}/.{}.owner", shm_directory, name);
 }
@@ -145,20 +149,66 @@ Error out_of_room(const SegmentOptions& options, int error) {
                   shm.f_bavail * shm.f_frsize)};
 }
 
-Result<std::span<std::byte>> map_reserved(int fd, const SegmentOptions& options) {
-  const auto size = static_cast<off_t>(options.size);
-  int error = 0;
-  do {
-    error = ::posix_fallocate(fd, 0, size);
-  } while (error == EINTR);
-  if (error != 0) return tl::make_unexpected(out_of_room(options, error));
-  void* memory = ::mmap(nullptr, options.size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-  if (memory == MAP_FAILED) return tl::make_unexpected(out_of_room(options, errno));
-  if (options.prefault) ::madvise(memory, options.size, MADV_POPULATE_WRITE);
-  return std::span(static_cast<std::byte*>(memory), options.size);
-}
-
 }  // namespace
+
+/// One file of /dev/shm and its mapping. The file's name is removed by the Segment, not here.
+struct Segment::Mapping {
+  Descriptor fd;
+  ino_t inode = 0;
+  std::span<std::byte> memory = {};
+
+  explicit Mapping(Descriptor file) : fd(std::move(file)) {}
+  Mapping(const Mapping&) = delete;
+  Mapping& operator=(const Mapping&) = delete;
+  ~Mapping() {
+    if (!memory.empty()) ::munmap(memory.data(), memory.size());
+  }
+
+  /// Leaves nothing behind on error.
+  static Result<std::shared_ptr<Mapping>> create(const SegmentOptions& options, int owner_fd) {
+    const auto path = segment_path(options.name);
+    const auto shm_name = "/" + options.name;
+    Descriptor file(
+        ::shm_open(shm_name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, options.mode));
+    if (!file) {
+      return fail(ErrorCode::segment_unusable,
+                  fmt::format("cannot create {}: {}; choose another segment name", path,
+                              std::strerror(errno)));
+    }
+    auto mapping = std::make_shared<Mapping>(std::move(file));
+    struct stat created {};
+    ::fstat(mapping->fd.get(), &created);
+    mapping->inode = created.st_ino;
+    remember_for_crash(options.name, mapping->inode);
+    auto filled = mapping->fill(options, owner_fd);
+    if (!filled) {
+      ::shm_unlink(shm_name.c_str());
+      forget_for_crash(mapping->inode);
+      return tl::make_unexpected(filled.error());
+    }
+    return mapping;
+  }
+
+ private:
+  Result<void> fill(const SegmentOptions& options, int owner_fd) {
+    // The mode asked for, whatever the umask is.
+    if (::fchmod(fd.get(), options.mode) != 0 || !write_owner(owner_fd, inode)) {
+      return fail(
+          ErrorCode::segment_unusable,
+          fmt::format("cannot set up {}: {}", segment_path(options.name), std::strerror(errno)));
+    }
+    int error = 0;
+    do {
+      error = ::posix_fallocate(fd.get(), 0, static_cast<off_t>(options.size));
+    } while (error == EINTR);
+    if (error != 0) return tl::make_unexpected(out_of_room(options, error));
+    void* mapped = ::mmap(nullptr, options.size, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
+    if (mapped == MAP_FAILED) return tl::make_unexpected(out_of_room(options, errno));
+    memory = std::span(static_cast<std::byte*>(mapped), options.size);
+    if (options.prefault) ::madvise(mapped, options.size, MADV_POPULATE_WRITE);
+    return {};
+  }
+};
 
 Result<Segment> Segment::create(const SegmentOptions& options) {
   auto owner = lock_owner_file(options.name);
@@ -166,6 +216,7 @@ Result<Segment> Segment::create(const SegmentOptions& options) {
   const auto path = segment_path(options.name);
   const auto shm_name = "/" + options.name;
 
+  ::unlink(hidden_path(options.name).c_str());  // of an owner that died while it hid its segment
   if (const auto present = inode_at(path)) {
     const bool stale = read_owner(owner->get()).inode == *present;
     if (!stale && !options.replace) {
@@ -180,64 +231,97 @@ Result<Segment> Segment::create(const SegmentOptions& options) {
   }
 
   // From here on the destructor cleans up whatever has been made.
-  Segment segment;
-  segment.name_ = options.name;
+  Segment segment(options);
   segment.owner_fd_ = owner->release();
   segment.owner_pid_ = ::getpid();
-  Descriptor fd(::shm_open(shm_name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, options.mode));
-  if (!fd) {
-    return fail(ErrorCode::segment_unusable,
-                fmt::format("cannot create {}: {}; choose another segment name", path,
-                            std::strerror(errno)));
-  }
-  struct stat created {};
-  ::fstat(fd.get(), &created);
-  segment.inode_ = created.st_ino;
-  remember_for_crash(options.name, segment.inode_);
-  // The mode asked for, whatever the umask is.
-  if (::fchmod(fd.get(), options.mode) != 0 || !write_owner(segment.owner_fd_, segment.inode_)) {
-    return fail(ErrorCode::segment_unusable,
-                fmt::format("cannot set up {}: {}", path, std::strerror(errno)));
-  }
-  auto memory = map_reserved(fd.get(), options);
-  if (!memory) return tl::make_unexpected(memory.error());
-  segment.memory_ = *memory;
+  if (auto made = segment.renew(); !made) return tl::make_unexpected(made.error());
   return segment;
 }
 
 Segment::Segment(Segment&& other) noexcept
-    : name_(std::move(other.name_)),
-      memory_(std::exchange(other.memory_, {})),
+    : options_(std::move(other.options_)),
+      mapping_(std::move(other.mapping_)),
       owner_fd_(std::exchange(other.owner_fd_, -1)),
       owner_pid_(std::exchange(other.owner_pid_, 0)),
-      inode_(std::exchange(other.inode_, 0)) {}
+      hidden_(std::exchange(other.hidden_, false)) {}
 
 Segment& Segment::operator=(Segment&& other) noexcept {
-  std::swap(name_, other.name_);
-  std::swap(memory_, other.memory_);
+  std::swap(options_, other.options_);
+  std::swap(mapping_, other.mapping_);
   std::swap(owner_fd_, other.owner_fd_);
   std::swap(owner_pid_, other.owner_pid_);
-  std::swap(inode_, other.inode_);
+  std::swap(hidden_, other.hidden_);
   return *this;
 }
 
 Segment::~Segment() {
   if (owner_fd_ < 0) return;
-  if (!memory_.empty()) ::munmap(memory_.data(), memory_.size());
   if (owner_pid_ == ::getpid()) unlink_names();
   ::close(owner_fd_);
 }
 
-void Segment::unlink_names() const {
-  if (inode_ != 0) {
-    if (inode_at(segment_path(name_)) == inode_) ::shm_unlink(("/" + name_).c_str());
-    forget_for_crash(inode_);
+void Segment::unlink_names() {
+  if (mapping_) {
+    show();
+    unlink_name();
+    forget_for_crash(mapping_->inode);
   }
   // While the lock is still held, so that a successor never locks a file without a name.
   struct stat owner {};
-  if (::fstat(owner_fd_, &owner) == 0 && inode_at(owner_path(name_)) == owner.st_ino) {
-    ::unlink(owner_path(name_).c_str());
+  if (::fstat(owner_fd_, &owner) == 0 && inode_at(owner_path(name())) == owner.st_ino) {
+    ::unlink(owner_path(name()).c_str());
   }
+}
+
+std::span<std::byte> Segment::memory() const { return mapping_->memory; }
+ino_t Segment::inode() const { return mapping_->inode; }
+
+mode_t Segment::mode() const {
+  struct stat info {};
+  ::fstat(mapping_->fd.get(), &info);
+  return info.st_mode & 07777;
+}
+
+bool Segment::linked() const { return inode_at(segment_path(name())) == mapping_->inode; }
+
+Result<void> Segment::renew() {
+  if (mapping_) {
+    show();
+    unlink_name();
+  }
+  auto made = Mapping::create(options_, owner_fd_);
+  if (!made) return tl::make_unexpected(made.error());
+  if (mapping_) forget_for_crash(mapping_->inode);
+  mapping_ = std::move(*made);
+  return {};
+}
+
+void Segment::unlink_name() {
+  if (linked()) ::unlink(segment_path(name()).c_str());
+}
+
+Result<void> Segment::hide() {
+  if (hidden_ || !linked()) return {};
+  const auto path = segment_path(name());
+  if (::rename(path.c_str(), hidden_path(name()).c_str()) != 0) {
+    return fail(ErrorCode::segment_unusable,
+                fmt::format("cannot rename {}: {}", path, std::strerror(errno)));
+  }
+  hidden_ = true;
+  const Descriptor empty(
+      ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, options_.mode));
+  return {};
+}
+
+void Segment::show() {
+  if (!std::exchange(hidden_, false)) return;
+  ::rename(hidden_path(name()).c_str(), segment_path(name()).c_str());
+}
+
+Result<void> Segment::set_mode(mode_t mode) {
+  if (::fchmod(mapping_->fd.get(), mode) == 0) return {};
+  return fail(ErrorCode::segment_unusable, fmt::format("cannot change the mode of {}: {}",
+                                                       segment_path(name()), std::strerror(errno)));
 }
 
 void Segment::unlink_all_on_crash() noexcept {

@@ -9,8 +9,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "hyperpod/emulator/error.h"
 
@@ -26,7 +28,7 @@ struct SegmentOptions {
   bool prefault = false;
 };
 
-/// Move-only. Thread-safe once created; the memory is the caller's to synchronise.
+/// Move-only. Not thread-safe, but for the memory, which is the caller's to synchronise.
 class Segment {
  public:
   /// Creates the segment and reserves all of it, so that a /dev/shm that is too small is an error
@@ -39,22 +41,43 @@ class Segment {
   /// creator nothing is unlinked.
   ~Segment();
 
-  std::span<std::byte> memory() const { return memory_; }
-  const std::string& name() const { return name_; }
+  std::span<std::byte> memory() const;
+  /// Keeps memory() mapped, though the segment be renewed or destroyed.
+  std::shared_ptr<const void> mapping() const { return mapping_; }
+  const std::string& name() const { return options_.name; }
+
+  // What faults do to a segment. The name stays ours through all of it.
+
+  /// Makes a new segment under the name, as a restart of the daemon does. On error the old one
+  /// stays in use.
+  Result<void> renew();
+  /// Removes the name; the memory stays in use. What stands under the name later is not touched.
+  void unlink_name();
+  /// Puts an empty file in the segment's place, until show().
+  Result<void> hide();
+  void show();
+  Result<void> set_mode(mode_t mode);
+
+  ino_t inode() const;
+  mode_t mode() const;
+  /// Whether the name leads to this segment.
+  bool linked() const;
 
   /// Unlinks every segment that this process, not one it was forked from, has created.
   /// Async-signal-safe, for handlers of fatal signals.
   static void unlink_all_on_crash() noexcept;
 
  private:
-  Segment() = default;
-  void unlink_names() const;
+  struct Mapping;
 
-  std::string name_;
-  std::span<std::byte> memory_;
+  explicit Segment(SegmentOptions options) : options_(std::move(options)) {}
+  void unlink_names();
+
+  SegmentOptions options_;
+  std::shared_ptr<Mapping> mapping_;
   int owner_fd_ = -1;  // holds the lock
   pid_t owner_pid_ = 0;
-  ino_t inode_ = 0;
+  bool hidden_ = false;
 };
 
 }  // namespace hyperpod::emulator

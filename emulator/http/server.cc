@@ -29,9 +29,21 @@ std::vector<std::unique_ptr<Worker>> make_workers(const Options& options, const 
 
 }  // namespace
 
-Result<std::unique_ptr<Server>> Server::start(const Options& options, Engine& engine,
-                                              Clock& clock) {
-  std::unique_ptr<Server> server(new Server(options, engine, clock));
+/// Something to be done at a time; lives on the first worker.
+struct Server::Later final : Timer {
+  Later(Server& owner, std::function<void()> todo) : server(owner), work(std::move(todo)) {}
+  void on_due() override {
+    const auto todo = std::move(work);
+    server.later_.remove_if([this](const Later& other) { return &other == this; });
+    todo();
+  }
+  Server& server;
+  std::function<void()> work;
+};
+
+Result<std::unique_ptr<Server>> Server::start(Parts parts) {
+  const Options& options = parts.options;
+  std::unique_ptr<Server> server(new Server(std::move(parts)));
   if (options.tls.enabled()) {
     const auto host = parse_host_port(options.listen);
     auto context = make_server_context(options.tls, host ? host->host : "", options.logger);
@@ -43,12 +55,19 @@ Result<std::unique_ptr<Server>> Server::start(const Options& options, Engine& en
   return server;
 }
 
-Server::Server(const Options& options, Engine& engine, Clock& clock)
-    : options_(options),
-      engine_(engine),
-      clock_(clock),
-      service_{engine, options.behaviour, options.limits, options.logger.get(), counters_},
-      workers_(make_workers(options, clock)),
+Server::Server(Parts parts)
+    : options_(parts.options),
+      engine_(parts.engine),
+      clock_(parts.clock),
+      faults_(parts.faults),
+      service_{.engine = parts.engine,
+               .options = parts.options,
+               .faults = parts.faults,
+               .journal = parts.journal,
+               .cause = std::move(parts.cause),
+               .closed = [this] { unpark(); },
+               .counters = counters_},
+      workers_(make_workers(options_, clock_)),
       acceptor_(workers_.front()->io()),
       accept_again_(workers_.front()->io()),
       engine_wake_(workers_.front()->io()) {}
@@ -113,24 +132,71 @@ Awaitable<void> Server::accept_connections() {
       continue;
     }
     asio::post(worker.io(), [this, &worker, accepted = std::move(socket)]() mutable {
-      open_session(worker, std::move(accepted));
+      greet(worker, std::move(accepted));
     });
   }
 }
 
-void Server::open_session(Worker& worker, Socket socket) {
-  ++counters_.accepted;
+void Server::greet(Worker& worker, Socket socket) {
+  const auto number = ++counters_.accepted;
   const auto limit = options_.limits.connections;
   if (limit > 0 && counters_.open >= limit) return;  // closed with the socket
+  std::optional<FiredFault> fault;
+  if (!faults_.empty()) {
+    FaultSubject subject;
+    subject.operation = FaultOperation::connect;
+    subject.connection = number;
+    subject.open_connections = counters_.open + 1;
+    fault = faults_.decide(subject);
+  }
+  if (fault && fault->effects.leave_unaccepted) {
+    std::lock_guard lock(parked_mutex_);
+    parked_.push_back({&worker, std::move(socket), number});
+  } else if (!fault || !fault->effects.connections_above) {
+    open_session(worker, std::move(socket), number, std::move(fault));
+  }
+}
+
+void Server::unpark() {
+  std::lock_guard lock(parked_mutex_);
+  if (parked_.empty()) return;
+  Parked next = std::move(parked_.front());
+  parked_.pop_front();
+  Worker& worker = *next.worker;
+  asio::post(worker.io(), [this, &worker, number = next.number,
+                           socket = std::move(next.socket)]() mutable {
+    open_session(worker, std::move(socket), number, std::nullopt);
+  });
+}
+
+void Server::open_session(Worker& worker, Socket socket, std::uint64_t number,
+                          std::optional<FiredFault> fault) {
   const auto open = ++counters_.open;
   auto peak = counters_.peak.load();
   while (peak < open && !counters_.peak.compare_exchange_weak(peak, open)) {
   }
   IoError ignored;
   socket.set_option(asio::ip::tcp::no_delay(true), ignored);
-  auto transport =
-      tls_ ? make_tls_transport(std::move(socket), *tls_) : make_plain_transport(std::move(socket));
-  std::make_shared<Session>(service_, worker, std::move(transport))->start();
+  auto transport = tls_ ? make_tls_transport(std::move(socket), *tls_)
+                        : make_plain_transport(std::move(socket));
+  const auto session = std::make_shared<Session>(service_, worker, std::move(transport), number);
+  if (fault) session->meet(*fault);
+  session->start();
+}
+
+void Server::cut_connections() {
+  {
+    std::lock_guard lock(parked_mutex_);
+    parked_.clear();
+  }
+  for (const auto& worker : workers_) worker->cut_connections();
+}
+
+void Server::after(Duration time, std::function<void()> work) {
+  Worker& worker = *workers_.front();
+  asio::post(worker.io(), [this, &worker, time, work = std::move(work)]() mutable {
+    worker.arm(later_.emplace_back(*this, std::move(work)), time);
+  });
 }
 
 void Server::stop() {
@@ -143,10 +209,13 @@ void Server::stop() {
     acceptor_.close(ignored);
     accept_again_.cancel();
     engine_wake_.cancel();
+    later_.clear();
   });
+
   const auto deadline = std::chrono::steady_clock::now() + finish_time;
   for (const auto& worker : workers_) worker->finish();
   for (const auto& worker : workers_) worker->join(deadline);
+  parked_.clear();
 }
 
 void Server::add_to(Statistics& statistics) const {
@@ -155,6 +224,14 @@ void Server::add_to(Statistics& statistics) const {
   statistics.open_connections = counters_.open;
   statistics.peak_connections = counters_.peak;
   statistics.accepted_connections = counters_.accepted;
+  statistics.leases_abandoned = counters_.abandoned;
+}
+
+void Server::reset_counters() {
+  counters_.requests = 0;
+  counters_.rejected = 0;
+  counters_.peak = counters_.open.load();
+  counters_.abandoned = 0;
 }
 
 // --- Time

@@ -5,6 +5,9 @@
 
 #include <boost/asio/basic_socket_acceptor.hpp>
 #include <boost/asio/ssl/context.hpp>
+#include <deque>
+#include <functional>
+#include <list>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -21,9 +24,19 @@ namespace hyperpod::emulator {
 
 class Server final : private Ticker {
  public:
-  /// Binds and serves. `options`, `engine` and `clock` must outlive the server.
-  static Result<std::unique_ptr<Server>> start(const Options& options, Engine& engine,
-                                               Clock& clock);
+  /// What a server serves; all of it must outlive the server.
+  struct Parts {
+    const Options& options;
+    Engine& engine;
+    Clock& clock;
+    FaultPlan& faults;
+    Journal& journal;
+    /// Does what a fault's incident says. Called on the server's threads; must not wait for them.
+    std::function<void(const Effects&)> cause;
+  };
+
+  /// Binds and serves.
+  static Result<std::unique_ptr<Server>> start(Parts parts);
   ~Server() override;  ///< Calls stop().
 
   std::uint16_t port() const { return endpoint_.port(); }
@@ -34,18 +47,30 @@ class Server final : private Ticker {
   /// of real time. Idempotent.
   void stop();
 
+  /// Ends every connection at once, soon. Any thread, the server's own included.
+  void cut_connections();
+  /// Does `work` on one of the server's threads once `time` has passed on the emulator's clock; not
+  /// at all if the server stops before. Any thread, the server's own included.
+  void after(Duration time, std::function<void()> work);
+
   /// Fills in the data port's counters.
   void add_to(Statistics& statistics) const;
+  void reset_counters();
 
  private:
   using Acceptor = asio::basic_socket_acceptor<asio::ip::tcp, Executor>;
 
-  Server(const Options& options, Engine& engine, Clock& clock);
+  struct Later;
+
+  explicit Server(Parts parts);
   Result<void> listen();
   void run();
 
   Awaitable<void> accept_connections();
-  void open_session(Worker& worker, Socket socket);
+  void greet(Worker& worker, Socket socket);
+  void open_session(Worker& worker, Socket socket, std::uint64_t number,
+                    std::optional<FiredFault> fault);
+  void unpark();
   void engine_alarm();
   void schedule_engine();
 
@@ -55,14 +80,27 @@ class Server final : private Ticker {
   const Options& options_;
   Engine& engine_;
   Clock& clock_;
+  FaultPlan& faults_;
   PortCounters counters_;
   Service service_;
   std::optional<asio::ssl::context> tls_;
+
+  // Connections that a fault leaves waiting as if they had not been accepted yet. Empty before the
+  // workers go.
+  struct Parked {
+    Worker* worker;
+    Socket socket;
+    std::uint64_t number;
+  };
+  std::mutex parked_mutex_;
+  std::deque<Parked> parked_;
+
   std::vector<std::unique_ptr<Worker>> workers_;
   // These live on the first worker.
   Acceptor acceptor_;
   SystemTimer accept_again_;
   SystemTimer engine_wake_;
+  std::list<Later> later_;
   bool stopping_ = false;
 
   asio::ip::tcp::endpoint endpoint_;

@@ -1,37 +1,31 @@
 #include "http/session.h"
 
 #include <algorithm>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
-#include <cstring>
+
+#include "http/chunk_decoder.h"
 
 namespace hyperpod::emulator {
 namespace {
 
 constexpr std::string_view continue_line = "HTTP/1.1 100 Continue\r\n\r\n";
-// How long a peer that was refused may go on sending before it is cut off.
-constexpr std::chrono::seconds linger_time{2};
-// A body that arrives faster than it is read lets other connections have their turn after so much.
-constexpr std::uint64_t turn_bytes = 1ull << 20;
-// Of a large body this much is let come together before it is read: fewer wakes, longer copies.
-constexpr std::uint64_t gather_bytes = 512 * 1024;
 
 /// Ends a lease that was granted to a request whose peer has gone away.
 void give_back(Service& service, const std::optional<LeaseGrant>& grant) {
-  if (grant && service.behaviour.drop_abandoned_waiters) service.engine.release(grant->id);
+  if (!grant) return;
+  if (service.options.behaviour.drop_abandoned_waiters) {
+    service.engine.release(grant->id);
+  } else {
+    ++service.counters.abandoned;
+  }
 }
 
 }  // namespace
 
 /// A lease request that waits for its key.
-struct Session::Held {
-  explicit Held(PortCounters& shared) : counters(shared) {}
-  ~Held() {
-    if (decided) --counters.unsettled;
-  }
-  PortCounters& counters;
+struct Session::Hold {
   Engine::WaiterId waiter = 0;
+  bool waiting = true;
   bool decided = false;
   std::optional<LeaseGrant> grant;
 };
@@ -70,130 +64,130 @@ class Session::Sink {
   std::optional<PutRefusal> refusal_;
 };
 
-Session::Session(Service& service, Worker& worker, std::unique_ptr<Transport> transport)
-    : service_(service),
-      worker_(worker),
-      transport_(std::move(transport)),
-      in_(service.limits.head_bytes),
-      event_(worker.io()) {
-  event_.expires_at(SystemTimer::time_point::max());
-  worker_.add(*this);
+Session::Session(Service& service, Worker& worker, std::unique_ptr<Transport> transport,
+                 std::uint64_t number)
+    : Connection(worker, service.options.limits, service.counters, std::move(transport)),
+      service_(service),
+      behaviour_(service.options.behaviour),
+      number_(number) {
+  entry_.connection = number;
+  entry_.peer = peer();
 }
 
-Session::~Session() { --service_.counters.open; }
+Session::~Session() { service_.closed(); }
 
-void Session::start() {
-  asio::co_spawn(
-      worker_.io(), [self = shared_from_this()] { return self->run(); }, asio::detached);
+Awaitable<void> Session::serve() {
+  if (greeting_) {
+    if (greeting_->delay.count() > 0) co_await pause(greeting_->delay, true);
+    if (greeting_->effects.reset) reset();
+    if (greeting_->effects.never_answer) co_await fall_silent(true);
+  }
+  // Not one condition: g++ 12 miscompiles a co_await behind && there.
+  bool more = !peer_gone();
+  while (more) more = co_await serve_next();
 }
 
-void Session::finish() {
-  finishing_ = true;
+void Session::hurry() {
   keep_alive_ = false;
-  if (phase_ == Phase::idle) close();
-  if (phase_ == Phase::held && service_.engine.drop_waiter(held_->waiter)) {
-    ++service_.counters.unsettled;
+  if (hold_ && hold_->waiting && service_.engine.drop_waiter(hold_->waiter)) {
     hold_decided(std::nullopt);
   }
 }
 
-void Session::on_due() {
-  // Too little may have come to end a gathering read, and yet be progress.
-  if (gathering_ && transport_->available() > 0) {
-    gather(false);
-    worker_.arm(*this, service_.limits.stall_timeout);
-  } else {
-    close();
-  }
-}
-
-void Session::close() {
-  peer_gone_ = true;
-  transport_->close();
-  event_.cancel();
-}
-
-Awaitable<void> Session::run() {
-  worker_.arm(*this, service_.limits.head_timeout);
-  IoError ec;
-  co_await transport_->handshake(ec);
-  if (!ec) {
-    while (co_await serve_next()) {
-    }
-    if (!peer_gone_) co_await linger();
-  }
-  close();
-  // The watcher's read may still be on its way back.
-  while (watching_) co_await event_.async_wait(resume_with(ec));
-}
-
 Awaitable<bool> Session::serve_next() {
+  set_idle(true);
   const auto head = co_await read_head();
-  if (peer_gone_) co_return false;
-  if (!head) {
+  if (peer_gone()) co_return false;
+  set_idle(false);
+  ++service_.counters.in_flight;
+  begin(head ? *head : RequestHead{});
+  WireForm form;
+  Answer answered;
+  if (head) {
+    keep_alive_ = keep_alive_ && head->keep_alive;
+    form = {.http_1_0 = head->http_1_0, .with_body = head->method != "HEAD"};
+    answered = co_await answer(*head);
+  } else {
     keep_alive_ = false;
     ++service_.counters.rejected;
-    request_line_ = "an unreadable request";
-    log(head.error());
-    co_await send(head.error(), {.keep_alive = false});
-    co_return false;
+    answered = head.error();
   }
-  phase_ = Phase::busy;
-  keep_alive_ = keep_alive_ && head->keep_alive;
-  const bool http_1_0 = head->http_1_0;
-  const bool wants_body = head->method != "HEAD";
-  request_line_.assign(head->method).append(" ").append(head->target);
-  const Answer answered = co_await answer(*head);
-  if (!peer_gone_) {
+  form.keep_alive = keep_alive_;
+  int status = 0;
+  if (!peer_gone()) {
     log(answered);
-    co_await send(answered, {keep_alive_, http_1_0, wants_body});
+    co_await deliver(answered, form);
+    status = peer_gone() && out_.empty() ? 0 : answered.status;
   }
-  held_.reset();
-  phase_ = Phase::idle;
-  co_return keep_alive_ && !peer_gone_;
+  if (granted_ && peer_gone() && status == 0) ++service_.counters.abandoned;
+  record(status);
+  --service_.counters.in_flight;
+  hold_.reset();
+  fault_.reset();
+  settle();
+  co_return keep_alive_ && !peer_gone();
 }
 
-// --- Reading
-// --------------------------------------------------------------------------------------
-
-Awaitable<bool> Session::read_more() {
-  IoError ec;
-  if (watching_) {
-    while (watching_ && !peer_gone_) co_await event_.async_wait(resume_with(ec));
-    co_return !peer_gone_;
-  }
-  const auto got = co_await transport_->read_some(in_.prepare(), {}, ec);
-  in_.commit(got);
-  if (ec) peer_gone_ = true;
-  co_return !peer_gone_;
+void Session::begin(const RequestHead& head) {
+  request_line_ = "an unreadable request";
+  if (!head.method.empty()) request_line_.assign(head.method).append(" ").append(head.target);
+  entry_.at = worker().clock().now();
+  entry_.operation = head.method.empty() ? JournalOperation::unreadable : JournalOperation::other;
+  entry_.bucket.clear();
+  entry_.key.clear();
+  entry_.lease_id.clear();
+  entry_.fault.clear();
+  entry_.bytes_in = 0;
+  entry_.bytes_out = 0;
+  entry_.held = Duration::zero();
+  entry_.in_flight = service_.counters.in_flight;
+  granted_ = false;
 }
+
+void Session::record(int status) {
+  entry_.status = status;
+  entry_.served = worker().clock().now() - entry_.at;
+  if (reset_by_fault_) {
+    entry_.end = ConnectionEnd::reset_by_fault;
+  } else if (peer_gone()) {
+    entry_.end = ConnectionEnd::closed_by_peer;
+  } else {
+    entry_.end = keep_alive_ ? ConnectionEnd::kept : ConnectionEnd::closed_by_us;
+  }
+  service_.journal.record(entry_);
+}
+
+// --- Heads and bodies
+// -----------------------------------------------------------------------------
 
 Awaitable<tl::expected<RequestHead, Answer>> Session::read_head() {
   const auto refuse = [](int status, std::string_view code, std::string_view message) {
     return tl::make_unexpected(refusal(status, code, message));
   };
+  const Limits& limits = service_.options.limits;
+  InputBuffer& in = input();
   HeadScanner scanner;
   bool begun = false;
   while (true) {
     // RFC 9112, 2.2: empty lines before a request are ignored.
-    while (!begun && in_.view().starts_with("\r\n")) in_.consume(2);
-    const auto status = scanner.scan(in_.view());
+    while (!begun && in.view().starts_with("\r\n")) in.consume(2);
+    const auto status = scanner.scan(in.view());
     if (status == HeadScanner::Status::complete) break;
     if (status == HeadScanner::Status::malformed) {
       co_return refuse(400, "malformed_request", "The request is no HTTP/1.1 request.");
     }
-    if (in_.full() && !scanner.has_request_line()) {
+    if (in.full() && !scanner.has_request_line()) {
       co_return refuse(414, "target_too_long", "The request line is too long.");
     }
-    if (in_.full()) co_return refuse(431, "head_too_large", "The request head is too large.");
+    if (in.full()) co_return refuse(431, "head_too_large", "The request head is too large.");
     if (!begun) {
-      begun = !in_.empty();
-      worker_.arm(*this, begun ? service_.limits.head_timeout : service_.limits.idle_timeout);
+      begun = !in.empty();
+      limit_time(begun ? limits.head_timeout : limits.idle_timeout);
     }
     if (!co_await read_more()) co_return tl::make_unexpected(Answer{});  // for nobody
   }
-  const auto head = parse_head(in_.view().substr(0, scanner.length()), service_.limits);
-  in_.consume(scanner.length());
+  const auto head = parse_head(in.view().substr(0, scanner.length()), limits);
+  in.consume(scanner.length());
   if (head) co_return *head;
   switch (head.error()) {
     case HeadError::too_many_headers:
@@ -210,74 +204,54 @@ Awaitable<tl::expected<RequestHead, Answer>> Session::read_head() {
   co_return refuse(400, "malformed_request", "The request head is malformed or ambiguous.");
 }
 
-Awaitable<std::size_t> Session::receive_into(Sink& sink, std::uint64_t at_most) {
-  auto window = sink.window();
-  window = window.first(std::min<std::uint64_t>(window.size(), at_most));
-  std::size_t got = 0;
-  if (!in_.empty()) {
-    got = std::min(window.size(), in_.view().size());
-    std::memcpy(window.data(), in_.view().data(), got);
-    in_.consume(got);
-  } else {
-    // What follows the window, if it comes along, is framing or the next request.
-    const auto beyond = window.size() == at_most ? in_.prepare() : asio::mutable_buffer{};
-    const auto wanted = asio::buffer(window.data(), window.size());
-    IoError ec = asio::error::would_block;
-    std::size_t read = 0;
-    if (read_in_turn_ < turn_bytes) read = transport_->read_now(wanted, beyond, ec);
-    if (ec == asio::error::would_block) {
-      read_in_turn_ = 0;
-      worker_.arm(*this, service_.limits.stall_timeout);
-      read = co_await transport_->read_some(wanted, beyond, ec);
-    }
-    read_in_turn_ += read;
-    got = std::min(read, window.size());
-    in_.commit(read - got);
-    if (ec) peer_gone_ = true;
+Awaitable<std::uint64_t> Session::receive_into(Sink& sink, std::uint64_t at_most) {
+  const auto& stop = effects().stop_reading_after;
+  if (stop) {
+    if (entry_.bytes_in >= *stop) co_await fall_silent(false);
+    at_most = std::min(at_most, *stop - std::min(*stop, entry_.bytes_in));
   }
+  if (peer_gone()) co_return 0;
+  const auto window = sink.window();
+  const auto size = std::min<std::uint64_t>(window.size(), at_most);
+  const auto got = co_await read_body(window.first(size), size == at_most);
   sink.filled(got);
+  entry_.bytes_in += got;
   co_return got;
 }
 
 Awaitable<Session::BodyEnd> Session::receive_counted(std::uint64_t length, Sink& sink) {
-  gather(length > 2 * gather_bytes);
+  gather(length > 2 * gather_bytes && !fault_);
   auto end = BodyEnd::complete;
   while (length > 0 && end == BodyEnd::complete) {
-    if (gathering_ && length < 2 * gather_bytes) gather(false);
-    if (sink.discarded() > service_.limits.drain_bytes) {
+    if (length < 2 * gather_bytes) gather(false);
+    if (sink.discarded() > service_.options.limits.drain_bytes) {
       end = BodyEnd::unread;
     } else {
       length -= co_await receive_into(sink, length);
-      if (peer_gone_) end = BodyEnd::cut;
+      if (peer_gone()) end = BodyEnd::cut;
     }
   }
   gather(false);
   co_return end;
 }
 
-void Session::gather(bool on) {
-  if (gathering_ == on) return;
-  gathering_ = on;
-  transport_->expect(on ? gather_bytes : 1);
-}
-
 Awaitable<Session::BodyEnd> Session::receive_chunked(Sink& sink) {
   ChunkDecoder decoder;
-  while (!peer_gone_) {
-    auto input = in_.view();
-    const auto event = decoder.next(input);
-    in_.consume(in_.view().size() - input.size());
+  while (!peer_gone()) {
+    auto framing = input().view();
+    const auto event = decoder.next(framing);
+    input().consume(input().view().size() - framing.size());
     switch (event) {
       case ChunkDecoder::Event::end:
         co_return BodyEnd::complete;
       case ChunkDecoder::Event::malformed:
         co_return BodyEnd::malformed;
       case ChunkDecoder::Event::data:
-        if (sink.discarded() > service_.limits.drain_bytes) co_return BodyEnd::unread;
+        if (sink.discarded() > service_.options.limits.drain_bytes) co_return BodyEnd::unread;
         decoder.data_taken(co_await receive_into(sink, decoder.data_left()));
         break;
       case ChunkDecoder::Event::need_more:
-        worker_.arm(*this, service_.limits.stall_timeout);
+        limit_time(service_.options.limits.stall_timeout);
         co_await read_more();
         break;
     }
@@ -293,22 +267,34 @@ Awaitable<Session::BodyEnd> Session::receive_body(const RequestHead& head, Sink&
 Awaitable<void> Session::discard_body(const RequestHead& head) {
   if (!head.has_body()) co_return;
   // A peer that asked before sending need not send; whether it does cannot be told.
-  if (head.expects_continue || head.content_length > service_.limits.drain_bytes) {
+  if (head.expects_continue || head.content_length > service_.options.limits.drain_bytes) {
     keep_alive_ = false;
     co_return;
   }
-  Sink nowhere(nullptr, worker_.scratch());
+  Sink nowhere(nullptr, worker().scratch());
   if (co_await receive_body(head, nowhere) != BodyEnd::complete) keep_alive_ = false;
 }
 
-// --- Answering
-// ------------------------------------------------------------------------------------
+// --- Operations
+// -----------------------------------------------------------------------------------
 
 Awaitable<Answer> Session::answer(const RequestHead& head) {
-  const auto routed = route(head.method, head.target, service_.behaviour);
-  if (routed && routed->operation == Operation::put) co_return co_await put(head, *routed);
+  const auto routed = route(head.method, head.target, behaviour_);
+  if (routed) {
+    entry_.bucket = routed->bucket;
+    entry_.key = routed->key;
+    entry_.lease_id = routed->lease_id;
+    fault_ = fault_for(*routed);
+    if (fault_) {
+      entry_.fault = fault_->name;
+      set_pace(effects().bytes_per_second.value_or(0));
+      if (effects().incident) service_.cause(effects());
+      if (effects().status) co_return co_await answer_instead(head);
+    }
+    if (routed->operation == Operation::put) co_return co_await put(head, *routed);
+  }
   co_await discard_body(head);
-  if (peer_gone_) co_return Answer{};  // for nobody
+  if (peer_gone()) co_return Answer{};  // for nobody
   if (!routed) {
     const auto& [error, message] = routed.error();
     if (error == RouteError::not_found) co_return refusal(404, "not_found", message);
@@ -320,12 +306,12 @@ Awaitable<Answer> Session::answer(const RequestHead& head) {
 }
 
 Awaitable<Answer> Session::put(const RequestHead& head, const Route& route) {
-  const Behaviour& behaviour = service_.behaviour;
-  if (head.chunked && !behaviour.accept_chunked) {
+  entry_.operation = JournalOperation::put;
+  if (head.chunked && !behaviour_.accept_chunked) {
     co_await discard_body(head);
     co_return refusal(411, "length_required", "A PUT needs a Content-Length.");
   }
-  if (head.expects_continue && !behaviour.honour_expect) {
+  if (head.expects_continue && !behaviour_.honour_expect) {
     keep_alive_ = false;
     co_return refusal(417, "unknown_expectation", "Send the body without Expect.");
   }
@@ -340,11 +326,8 @@ Awaitable<Answer> Session::put(const RequestHead& head, const Route& route) {
     }
     co_return refused(put.error());
   }
-  if (head.expects_continue) {
-    IoError ec;
-    co_await transport_->write(continue_line, ec);
-  }
-  Sink sink(put->get(), worker_.scratch());
+  if (head.expects_continue) co_await write(continue_line);
+  Sink sink(put->get(), worker().scratch());
   const auto end = co_await receive_body(head, sink);
   if (end != BodyEnd::complete) keep_alive_ = false;
   if (sink.refusal()) co_return refused(*sink.refusal());
@@ -353,144 +336,206 @@ Awaitable<Answer> Session::put(const RequestHead& head, const Route& route) {
   }
   if (end == BodyEnd::cut) co_return Answer{};  // for nobody
   if ((*put)->bytes_written() == 0) co_return refused(PutRefusal::empty);
-  if ((*put)->commit() == PutOutcome::exists) co_return refused(PutRefusal::exists);
+  switch ((*put)->commit()) {
+    case PutOutcome::exists:
+      co_return refused(PutRefusal::exists);
+    case PutOutcome::lost:
+      close();
+      break;
+    case PutOutcome::stored:
+      break;
+  }
   co_return stored();
 }
 
 Answer Session::refused(PutRefusal why) const {
-  const Behaviour& behaviour = service_.behaviour;
   switch (why) {
     case PutRefusal::exists:
       return refusal(409, "exists", "The key is stored already; its bytes stay as they are.");
     case PutRefusal::empty:
-      return refusal(behaviour.empty_put_status, "empty", "An object has at least one byte.");
+      return refusal(behaviour_.empty_put_status, "empty", "An object has at least one byte.");
     case PutRefusal::too_large:
-      return refusal(behaviour.too_large_status, "too_large",
+      return refusal(behaviour_.too_large_status, "too_large",
                      "The object is larger than the whole segment.");
     case PutRefusal::no_room:
       break;
   }
-  return refusal(behaviour.no_room_status, "no_room",
+  return refusal(behaviour_.no_room_status, "no_room",
                  "No room can be made: what is stored is pinned by leases.");
 }
 
 Awaitable<Answer> Session::acquire(const Route& route) {
+  entry_.operation = JournalOperation::lease;
+  const GrantTwist changed = twist();
   std::optional<LeaseGrant> lease;
-  if (route.hold > std::chrono::milliseconds::zero()) {
-    lease = co_await hold(route);
+  if (route.hold + changed.hold_longer > Duration::zero()) {
+    lease = co_await hold(route, changed);
   } else {
-    lease = service_.engine.acquire(route.bucket, route.key, route.ttl);
+    lease = service_.engine.acquire(route.bucket, route.key, route.ttl, changed);
   }
-  if (lease) co_return granted(*lease);
-  co_return refusal(service_.behaviour.miss_status, "absent", "The key is not stored.");
+  if (!lease) co_return refusal(behaviour_.miss_status, "absent", "The key is not stored.");
+  entry_.lease_id = lease->id.text();
+  granted_ = true;
+  if (effects().grant_defect) {
+    co_return granted_wrongly(*lease, *effects().grant_defect, service_.options.capacity);
+  }
+  co_return granted(*lease);
 }
 
 Answer Session::release(const Route& route) {
+  entry_.operation = JournalOperation::release;
   const auto id = LeaseId::parse(route.lease_id);
-  if (service_.engine.release(id.value_or(LeaseId{}))) return released();
-  return refusal(service_.behaviour.unknown_release_status, "unknown_lease",
+  if (id && service_.engine.release(*id)) return released();
+  return refusal(behaviour_.unknown_release_status, "unknown_lease",
                  "No live lease has this id; it was released or has expired.");
 }
 
-// --- Holding
-// --------------------------------------------------------------------------------------
-
-Awaitable<std::optional<LeaseGrant>> Session::hold(const Route& route) {
+Awaitable<std::optional<LeaseGrant>> Session::hold(const Route& route, const GrantTwist& twist) {
   // The engine decides on any thread; the decision travels to the worker's.
   auto handler = [weak = weak_from_this(), &service = service_,
-                  &io = worker_.io()](std::optional<LeaseGrant> grant) {
+                  &io = worker().io()](std::optional<LeaseGrant> grant) {
     ++service.counters.unsettled;
     asio::post(io, [weak, &service, grant = std::move(grant)]() mutable {
-      if (const auto session = weak.lock()) {
-        session->hold_decided(std::move(grant));
+      if (const auto connection = weak.lock()) {
+        static_cast<Session&>(*connection).hold_decided(std::move(grant));
       } else {
         give_back(service, grant);
-        --service.counters.unsettled;
       }
+      --service.counters.unsettled;
     });
   };
-  held_ = std::make_unique<Held>(service_.counters);
-  auto outcome =
-      service_.engine.hold(route.bucket, route.key, route.ttl, route.hold, std::move(handler));
+  hold_ = std::make_unique<Hold>();
+  auto outcome = service_.engine.hold(route.bucket, route.key, route.ttl, route.hold,
+                                      std::move(handler), twist);
   if (auto* grant = std::get_if<LeaseGrant>(&outcome)) co_return std::move(*grant);
 
-  held_->waiter = std::get<Engine::WaiterId>(outcome);
-  phase_ = Phase::held;
-  disarm();
-  if (!watching_ && !in_.full()) {
-    watching_ = true;
-    asio::co_spawn(
-        worker_.io(), [self = shared_from_this()] { return self->watch_peer(); }, asio::detached);
+  hold_->waiter = std::get<Engine::WaiterId>(outcome);
+  lift_time_limit();
+  watch();
+  while (!hold_->decided && !peer_gone()) co_await wait();
+  stop_watching();
+  hold_->waiting = false;
+  entry_.held = worker().clock().now() - entry_.at;
+  if (peer_gone() && behaviour_.drop_abandoned_waiters) {
+    service_.engine.drop_waiter(hold_->waiter);
+    if (hold_->decided) give_back(service_, hold_->grant);
+    co_return std::nullopt;
   }
-  IoError ec;
-  while (!held_->decided && !peer_gone_) co_await event_.async_wait(resume_with(ec));
-  phase_ = Phase::busy;
-  if (peer_gone_ && service_.behaviour.drop_abandoned_waiters) {
-    service_.engine.drop_waiter(held_->waiter);
-    if (held_->decided) give_back(service_, held_->grant);
-  }
-  co_return std::move(held_->grant);
+  co_return std::move(hold_->grant);
 }
 
 void Session::hold_decided(std::optional<LeaseGrant> grant) {
   // Too late if the peer went away between the decision and its arrival here.
-  if (phase_ != Phase::held) {
-    give_back(service_, grant);
-    --service_.counters.unsettled;
-    return;
+  if (!hold_ || !hold_->waiting) return give_back(service_, grant);
+  hold_->decided = true;
+  hold_->grant = std::move(grant);
+  unsettle();
+  wake();
+}
+
+// --- Faults
+// ---------------------------------------------------------------------------------------
+
+std::optional<FiredFault> Session::fault_for(const Route& route) {
+  if (service_.faults.empty()) return std::nullopt;
+  FaultSubject subject;
+  subject.connection = number_;
+  std::optional<std::pair<std::string, std::string>> leased;
+  switch (route.operation) {
+    case Operation::put:
+      subject.operation = FaultOperation::put;
+      break;
+    case Operation::acquire:
+      subject.operation = FaultOperation::lease;
+      break;
+    case Operation::release:
+      subject.operation = FaultOperation::release;
+      if (const auto id = LeaseId::parse(route.lease_id)) leased = service_.engine.leased_by(*id);
+      break;
   }
-  held_->decided = true;
-  held_->grant = std::move(grant);
-  event_.cancel();
+  subject.bucket = leased ? leased->first : route.bucket;
+  subject.key = leased ? leased->second : route.key;
+  return service_.faults.decide(subject);
 }
 
-/// Reads on while a request is held, to notice when the peer goes away. Requests that it pipelines
-/// meanwhile wait in the input buffer.
-Awaitable<void> Session::watch_peer() {
-  do {
-    IoError ec;
-    in_.commit(co_await transport_->read_some(in_.prepare(), {}, ec));
-    if (ec) peer_gone_ = true;
-  } while (phase_ == Phase::held && !peer_gone_ && !in_.full());
-  watching_ = false;
-  event_.cancel();
+const Effects& Session::effects() const {
+  static const Effects none;
+  return fault_ ? fault_->effects : none;
 }
 
-// --- Sending
-// --------------------------------------------------------------------------------------
+GrantTwist Session::twist() const {
+  const Effects& wanted = effects();
+  GrantTwist twist;
+  twist.real_ttl = wanted.real_ttl;
+  twist.hold_longer = wanted.hold_longer.value_or(std::chrono::milliseconds{});
+  twist.forget = wanted.forget_lease;
+  twist.evict = wanted.evict_under_lease;
+  if (wanted.poison) twist.poison = std::make_shared<const std::string>(*wanted.poison);
+  return twist;
+}
 
-Awaitable<void> Session::send(const Answer& answer, WireForm form) {
-  ++service_.counters.requests;
+Awaitable<Answer> Session::answer_instead(const RequestHead& head) {
+  co_await discard_body(head);
+  Answer answer = refusal(*effects().status, "fault", "A fault answers in place of the daemon.");
+  if (effects().body) answer.body = *effects().body;
+  if (answer.status < 400 && !effects().body) answer.body.clear();
+  answer.retry_after = effects().retry_after;
+  co_return answer;
+}
+
+/// Says nothing more, until the peer has had enough; which shows only to one who `watches`.
+Awaitable<void> Session::fall_silent(bool watches) {
+  settle();
+  limit_time(service_.options.limits.idle_timeout);
+  if (watches) {
+    lift_time_limit();
+    watch();
+  }
+  while (!peer_gone() && !finishing()) co_await wait();
+  close();
+}
+
+Awaitable<void> Session::deliver(const Answer& answer, WireForm form) {
   out_.clear();
+  if (fault_) {
+    if (fault_->delay.count() > 0) co_await pause(fault_->delay, true);
+    if (effects().never_answer) co_await fall_silent(true);
+    if (effects().reset) {
+      reset_by_fault_ = true;
+      reset();
+    }
+    if (peer_gone()) co_return;
+  }
+  ++service_.counters.requests;
   append_wire_form(answer, form, out_);
-  worker_.arm(*this, service_.limits.stall_timeout);
-  IoError ec;
-  co_await transport_->write(out_, ec);
-  if (ec) peer_gone_ = true;
-}
+  entry_.bytes_out = out_.size();
+  if (!fault_) co_return co_await write(out_);
 
-Awaitable<void> Session::linger() {
-  co_await transport_->shutdown_send();
-  if (finishing_ || watching_) co_return;
-  // Closing with input unread would reset the connection, and might take the answer with it.
-  worker_.arm(*this, linger_time);
-  std::uint64_t discarded = 0;
-  IoError ec;
-  while (!ec && discarded < service_.limits.drain_bytes) {
-    const auto scratch = worker_.scratch();
-    discarded +=
-        co_await transport_->read_some(asio::buffer(scratch.data(), scratch.size()), {}, ec);
+  std::string_view rest = out_;
+  if (const auto& limit = effects().close_after_bytes) rest = rest.substr(0, *limit);
+  entry_.bytes_out = rest.size();
+  while (effects().dribble && rest.size() > 1 && !peer_gone()) {
+    co_await write(rest.substr(0, 1));
+    rest.remove_prefix(1);
+    co_await pause(*effects().dribble, false);
+  }
+  co_await write(rest);
+  set_pace(0);
+  if (effects().close_after_bytes) {
+    reset_by_fault_ = true;
+    keep_alive_ = false;
   }
 }
 
 void Session::log(const Answer& answer) const {
-  if (service_.logger == nullptr) return;
+  auto* logger = service_.options.logger.get();
+  if (logger == nullptr) return;
   // Misses and duplicates are everyday answers; the rest of the refusals somebody wants to see.
-  const bool everyday = answer.status < 400 || answer.status == 409 ||
-                        answer.status == service_.behaviour.miss_status;
-  service_.logger->log(everyday ? spdlog::level::debug : spdlog::level::info, "{} {}: {}{}",
-                       answer.status, request_line_, answer.status < 400 ? "ok" : "refused ",
-                       answer.status < 400 ? "" : answer.body);
+  const bool everyday =
+      answer.status < 400 || answer.status == 409 || answer.status == behaviour_.miss_status;
+  logger->log(everyday ? spdlog::level::debug : spdlog::level::info, "{} {}: {}{}", answer.status,
+              request_line_, answer.status < 400 ? "ok" : "refused ",
+              answer.status < 400 ? "" : answer.body);
 }
 
 }  // namespace hyperpod::emulator

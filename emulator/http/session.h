@@ -1,108 +1,101 @@
-// One connection of the data port: requests in, answers out, strictly in order.
-//
-// A session lives on one worker and is touched by that worker's thread only. It keeps itself alive
-// while its coroutine runs.
+// The requests of one connection: each is read, met by a fault or served, answered and journalled,
+// strictly in order.
 #pragma once
 
 #include <spdlog/logger.h>
 
-#include <atomic>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 
 #include "core/engine.h"
 #include "http/answer.h"
-#include "http/chunk_decoder.h"
-#include "http/input_buffer.h"
+#include "http/connection.h"
 #include "http/request_head.h"
 #include "http/request_target.h"
-#include "http/transport.h"
-#include "http/worker.h"
+#include "hyperpod/emulator/faults.h"
+#include "hyperpod/emulator/journal.h"
 
 namespace hyperpod::emulator {
-
-/// What the data port counts; see Statistics. Any thread.
-struct PortCounters {
-  std::atomic<std::uint64_t> requests{0};
-  std::atomic<std::uint64_t> rejected{0};
-  std::atomic<std::uint64_t> open{0};
-  std::atomic<std::uint64_t> peak{0};
-  std::atomic<std::uint64_t> accepted{0};
-  /// Decisions of the engine whose answers are not on their way yet.
-  std::atomic<std::uint64_t> unsettled{0};
-};
 
 /// What every session of a server shares. Outlives them.
 struct Service {
   Engine& engine;
-  const Behaviour& behaviour;
-  const Limits& limits;
-  spdlog::logger* logger;  ///< Null logs nothing.
+  const Options& options;
+  FaultPlan& faults;
+  Journal& journal;
+  /// Does what a fault's incident says. Any thread; does not wait for connections.
+  std::function<void(const Effects&)> cause;
+  /// Called when a connection has ended.
+  std::function<void()> closed;
   PortCounters& counters;
 };
 
-class Session final : public Managed, public Timer, public std::enable_shared_from_this<Session> {
+class Session final : public Connection {
  public:
-  Session(Service& service, Worker& worker, std::unique_ptr<Transport> transport);
+  /// `number` counts connections from 1.
+  Session(Service& service, Worker& worker, std::unique_ptr<Transport> transport,
+          std::uint64_t number);
   ~Session() override;
 
-  void start();
-  void finish() override;
+  /// A fault that meets this connection before it has said anything.
+  void meet(const FiredFault& fault) { greeting_ = fault; }
 
  private:
-  enum class Phase { idle, busy, held };
   enum class BodyEnd {
     complete,
     malformed,
     unread,  ///< Given up: more was to be discarded than is worth it.
     cut,     ///< The peer went away.
   };
-  struct Held;
+  struct Hold;
   class Sink;
 
-  void on_due() override;
-  void close();
+  Awaitable<void> serve() override;
+  void hurry() override;
 
-  Awaitable<void> run();
   Awaitable<bool> serve_next();
   Awaitable<tl::expected<RequestHead, Answer>> read_head();
   Awaitable<Answer> answer(const RequestHead& head);
   Awaitable<Answer> put(const RequestHead& head, const Route& route);
   Awaitable<Answer> acquire(const Route& route);
-  Awaitable<std::optional<LeaseGrant>> hold(const Route& route);
+  Awaitable<std::optional<LeaseGrant>> hold(const Route& route, const GrantTwist& twist);
   Answer release(const Route& route);
+  Answer refused(PutRefusal why) const;
+  void hold_decided(std::optional<LeaseGrant> grant);
 
-  Awaitable<bool> read_more();
   Awaitable<BodyEnd> receive_body(const RequestHead& head, Sink& sink);
   Awaitable<BodyEnd> receive_counted(std::uint64_t length, Sink& sink);
-  void gather(bool on);
   Awaitable<BodyEnd> receive_chunked(Sink& sink);
-  Awaitable<std::size_t> receive_into(Sink& sink, std::uint64_t at_most);
+  Awaitable<std::uint64_t> receive_into(Sink& sink, std::uint64_t at_most);
   Awaitable<void> discard_body(const RequestHead& head);
-  Awaitable<void> send(const Answer& answer, WireForm form);
-  Awaitable<void> linger();
 
-  Awaitable<void> watch_peer();
-  void hold_decided(std::optional<LeaseGrant> grant);
-  Answer refused(PutRefusal why) const;
+  std::optional<FiredFault> fault_for(const Route& route);
+  const Effects& effects() const;
+  GrantTwist twist() const;
+  Awaitable<Answer> answer_instead(const RequestHead& head);
+  Awaitable<void> fall_silent(bool watches);
+  Awaitable<void> deliver(const Answer& answer, WireForm form);
+
+  void begin(const RequestHead& head);
+  void record(int status);
   void log(const Answer& answer) const;
 
   Service& service_;
-  Worker& worker_;
-  std::unique_ptr<Transport> transport_;
-  InputBuffer in_;
+  const Behaviour& behaviour_;
+  const std::uint64_t number_;
+  std::optional<FiredFault> greeting_;
+
+  // Of the request under way.
+  std::optional<FiredFault> fault_;
+  std::unique_ptr<Hold> hold_;
+  std::string request_line_;  // for the log: views into the input do not last
   std::string out_;
-  Phase phase_ = Phase::idle;
-  std::string request_line_;        // for the log: views into the input do not last
-  std::uint64_t read_in_turn_ = 0;  // bytes of a body read since others had their turn
-  bool gathering_ = false;          // reads of the body wait for gather_bytes
+  JournalEntry entry_;
+  bool granted_ = false;
   bool keep_alive_ = true;
-  bool finishing_ = false;
-  bool peer_gone_ = false;  // nothing can be sent or received any more
-  bool watching_ = false;   // watch_peer has a read under way
-  SystemTimer event_;       // cancelled to wake who waits for a hold's end or for watch_peer
-  std::unique_ptr<Held> held_;
+  bool reset_by_fault_ = false;
 };
 
 }  // namespace hyperpod::emulator

@@ -1,11 +1,28 @@
 #include "http/transport.h"
 
+#include <fmt/format.h>
+
 #include <array>
 #include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/write.hpp>
 
 namespace hyperpod::emulator {
 namespace {
+
+void reset_socket(Socket& socket) {
+  IoError ignored;
+  socket.set_option(Socket::linger(true, 0), ignored);
+  socket.close(ignored);
+}
+
+std::string peer_of(const Socket& socket) {
+  IoError ec;
+  const auto peer = socket.remote_endpoint(ec);
+  if (ec) return {};
+  const auto address = peer.address().to_string();
+  return peer.address().is_v6() ? fmt::format("[{}]:{}", address, peer.port())
+                                : fmt::format("{}:{}", address, peer.port());
+}
 
 class PlainTransport final : public Transport {
  public:
@@ -57,6 +74,9 @@ class PlainTransport final : public Transport {
     socket_.close(ignored);
   }
 
+  void reset() override { reset_socket(socket_); }
+  std::string peer() const override { return peer_of(socket_); }
+
  private:
   Socket socket_;
 };
@@ -96,6 +116,9 @@ class TlsTransport final : public Transport {
     IoError ignored;
     stream_.lowest_layer().close(ignored);
   }
+
+  void reset() override { reset_socket(stream_.next_layer()); }
+  std::string peer() const override { return peer_of(stream_.next_layer()); }
 
  private:
   asio::ssl::stream<Socket> stream_;

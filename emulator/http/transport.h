@@ -3,6 +3,7 @@
 
 #include <boost/asio/ssl/context.hpp>
 #include <memory>
+#include <string>
 #include <string_view>
 
 #include "http/asio.h"
@@ -30,6 +31,10 @@ class Transport {
   virtual Awaitable<void> shutdown_send() = 0;
   /// Ends the connection at once; operations under way fail.
   virtual void close() = 0;
+  /// As close, but the peer is told with a TCP reset.
+  virtual void reset() = 0;
+  /// "127.0.0.1:43210"; empty if the peer has gone.
+  virtual std::string peer() const = 0;
 };
 
 std::unique_ptr<Transport> make_plain_transport(Socket socket);

@@ -30,6 +30,12 @@ void Worker::join(std::chrono::steady_clock::time_point deadline) {
   thread_.join();
 }
 
+void Worker::cut_connections() {
+  asio::post(io_, [this] {
+    for (Managed& connection : connections_) connection.cut();
+  });
+}
+
 void Worker::run_and_wait(const std::function<void()>& work) {
   std::promise<void> done;
   asio::post(io_, [&] {

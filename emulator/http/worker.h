@@ -26,6 +26,8 @@ class Managed : public boost::intrusive::list_base_hook<
   /// Ends the connection as soon as the request under way, if any, has been answered; a held one is
   /// answered at once.
   virtual void finish() = 0;
+  /// Ends the connection at once.
+  virtual void cut() = 0;
 };
 
 class Worker {
@@ -44,6 +46,9 @@ class Worker {
   /// From any other thread, after finish(). Waits for the end of the loop, at most until
   /// `deadline`; what still runs then is cut off.
   void join(std::chrono::steady_clock::time_point deadline);
+
+  /// From any thread. Ends every connection at once, soon.
+  void cut_connections();
 
   /// Runs `work` on the worker's thread and waits for it. From any other thread, between start and
   /// finish.

@@ -10,7 +10,10 @@
 #include <string>
 
 #include "hyperpod/emulator/error.h"
+#include "hyperpod/emulator/faults.h"
+#include "hyperpod/emulator/journal.h"
 #include "hyperpod/emulator/options.h"
+#include "hyperpod/emulator/state.h"
 #include "hyperpod/emulator/statistics.h"
 
 namespace hyperpod::emulator {
@@ -35,6 +38,17 @@ class Emulator {
   std::uint64_t capacity() const;
 
   Statistics statistics() const;
+  State state() const;
+  SegmentState segment() const;
+
+  /// The faults in force; changes hold for the next request.
+  FaultPlan& faults();
+  /// Every request so far.
+  Journal& journal();
+  /// Does at once what a fault's incident would do. Of `effects` only the incident's fields count.
+  Result<void> cause(const Effects& effects);
+  /// Back to empty, as far as selected. Connections stay.
+  void reset(const ResetSelection& selection = {});
 
   /// Stops accepting, answers what is in flight (held lease requests are answered as misses),
   /// closes every connection and removes the segment if it is still the one created. Idempotent.

@@ -11,8 +11,10 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "hyperpod/emulator/clock.h"
+#include "hyperpod/emulator/faults.h"
 
 namespace hyperpod::emulator {
 
@@ -110,6 +112,10 @@ struct Options {
   Behaviour behaviour;
   Limits limits;
   TlsOptions tls;
+  /// Faults in force before the first connection is accepted.
+  std::vector<Fault> faults;
+  /// Requests that the journal remembers, each at some 300 bytes.
+  std::size_t journal_entries = 10'000;
   /// I/O threads, each with an event loop of its own; 0 takes one per core.
   unsigned threads = 0;
   /// Null takes the machine's clock. See ManualClock.

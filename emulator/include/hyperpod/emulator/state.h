@@ -57,6 +57,15 @@ struct State {
   std::vector<BlockRun> blocks;
 };
 
+/// The segment as it stands in /dev/shm now.
+struct SegmentState {
+  std::string name;
+  std::uint64_t size = 0;   ///< As created.
+  std::uint64_t inode = 0;  ///< Of the one that is served.
+  unsigned mode = 0;
+  bool linked = false;  ///< The name leads to the one that is served.
+};
+
 /// What reset is to clear.
 struct ResetSelection {
   bool objects = true;  ///< And the leases on them: the segment is free.

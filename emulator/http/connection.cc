@@ -1,0 +1,235 @@
+#include "http/connection.h"
+
+#include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <cstring>
+
+namespace hyperpod::emulator {
+namespace {
+
+// How long a peer that was refused may go on sending before it is cut off.
+constexpr std::chrono::seconds linger_time{2};
+// A body that arrives faster than it is read lets other connections have their turn after so much.
+constexpr std::uint64_t turn_bytes = 1ull << 20;
+// A limited rate is kept by a pause after each slice of this much time.
+constexpr std::chrono::milliseconds pace_slice{50};
+
+}  // namespace
+
+class Connection::Pause final : public Timer {
+ public:
+  explicit Pause(Connection& connection) : connection_(connection) {}
+  bool over() const { return over_; }
+
+ private:
+  void on_due() override {
+    over_ = true;
+    connection_.unsettle();
+    connection_.wake();
+  }
+
+  Connection& connection_;
+  bool over_ = false;
+};
+
+Connection::Connection(Worker& worker, const Limits& limits, PortCounters& counters,
+                       std::unique_ptr<Transport> transport)
+    : worker_(worker),
+      limits_(limits),
+      counters_(counters),
+      transport_(std::move(transport)),
+      in_(limits.head_bytes),
+      event_(worker.io()) {
+  event_.expires_at(SystemTimer::time_point::max());
+  worker_.add(*this);
+}
+
+Connection::~Connection() {
+  settle();
+  --counters_.open;
+}
+
+void Connection::start() {
+  asio::co_spawn(
+      worker_.io(), [self = shared_from_this()] { return self->run(); }, asio::detached);
+}
+
+void Connection::finish() {
+  finishing_ = true;
+  if (idle_) close();
+  hurry();
+  wake();
+}
+
+Awaitable<void> Connection::run() {
+  limit_time(limits_.head_timeout);
+  IoError ec;
+  co_await transport_->handshake(ec);
+  if (!ec) {
+    co_await serve();
+    if (!peer_gone_) co_await linger();
+  }
+  close();
+  stop_watching();
+  while (watching_) co_await event_.async_wait(resume_with(ec));
+}
+
+void Connection::on_due() {
+  // Too little may have come to end a gathering read, and yet be progress.
+  if (gathering_ && transport_->available() > 0) {
+    gather(false);
+    limit_time(limits_.stall_timeout);
+  } else {
+    close();
+  }
+}
+
+void Connection::close() {
+  peer_gone_ = true;
+  transport_->close();
+  wake();
+}
+
+void Connection::reset() {
+  transport_->reset();
+  close();
+}
+
+Awaitable<void> Connection::linger() {
+  co_await transport_->shutdown_send();
+  if (finishing_ || watching_) co_return;
+  // Closing with input unread would reset the connection, and might take the answer with it.
+  limit_time(linger_time);
+  std::uint64_t discarded = 0;
+  IoError ec;
+  while (!ec && discarded < limits_.drain_bytes) {
+    const auto scratch = worker_.scratch();
+    discarded +=
+        co_await transport_->read_some(asio::buffer(scratch.data(), scratch.size()), {}, ec);
+  }
+}
+
+// --- Reading
+// --------------------------------------------------------------------------------------
+
+Awaitable<bool> Connection::read_more() {
+  if (watching_) {
+    // A background read is under way, and the next bytes are its.
+    while (watching_ && !peer_gone_) co_await wait();
+    co_return !peer_gone_;
+  }
+  IoError ec;
+  in_.commit(co_await transport_->read_some(in_.prepare(), {}, ec));
+  if (ec) peer_gone_ = true;
+  co_return !peer_gone_;
+}
+
+Awaitable<std::size_t> Connection::read_body(std::span<std::byte> window, bool ends_here) {
+  window = window.first(slice(window.size()));
+  std::size_t got = 0;
+  if (in_.empty() && watching_) {
+    limit_time(limits_.stall_timeout);
+    co_await read_more();
+  }
+  if (!in_.empty()) {
+    got = std::min(window.size(), in_.view().size());
+    std::memcpy(window.data(), in_.view().data(), got);
+    in_.consume(got);
+  } else if (!peer_gone_) {
+    const auto beyond = ends_here && pace_ == 0 ? in_.prepare() : asio::mutable_buffer{};
+    const auto wanted = asio::buffer(window.data(), window.size());
+    IoError ec = asio::error::would_block;
+    std::size_t read = 0;
+    if (read_in_turn_ < turn_bytes) read = transport_->read_now(wanted, beyond, ec);
+    if (ec == asio::error::would_block) {
+      read_in_turn_ = 0;
+      limit_time(limits_.stall_timeout);
+      read = co_await transport_->read_some(wanted, beyond, ec);
+    }
+    read_in_turn_ += read;
+    got = std::min(read, window.size());
+    in_.commit(read - got);
+    if (ec) peer_gone_ = true;
+  }
+  if (pace_ > 0) co_await keep_pace(got);
+  co_return got;
+}
+
+void Connection::gather(bool on) {
+  if (gathering_ == on) return;
+  gathering_ = on;
+  transport_->expect(on ? gather_bytes : 1);
+}
+
+void Connection::watch() {
+  wants_watching_ = true;
+  if (watching_ || in_.full()) return;
+  watching_ = true;
+  asio::co_spawn(
+      worker_.io(), [self = shared_from_this()] { return self->keep_watching(); }, asio::detached);
+}
+
+Awaitable<void> Connection::keep_watching() {
+  do {
+    IoError ec;
+    in_.commit(co_await transport_->read_some(in_.prepare(), {}, ec));
+    if (ec) peer_gone_ = true;
+  } while (wants_watching_ && !peer_gone_ && !in_.full());
+  watching_ = false;
+  wake();
+}
+
+// --- Waiting
+// --------------------------------------------------------------------------------------
+
+Awaitable<void> Connection::wait() {
+  IoError woken;
+  co_await event_.async_wait(resume_with(woken));
+}
+
+Awaitable<void> Connection::pause(Duration time, bool watches) {
+  settle();
+  lift_time_limit();
+  Pause pause(*this);
+  worker_.arm(pause, time);
+  if (watches) watch();
+  while (!pause.over() && !peer_gone_ && !finishing_) co_await wait();
+  stop_watching();
+}
+
+void Connection::unsettle() {
+  if (!std::exchange(unsettled_, true)) ++counters_.unsettled;
+}
+
+void Connection::settle() {
+  if (std::exchange(unsettled_, false)) --counters_.unsettled;
+}
+
+// --- Sending
+// --------------------------------------------------------------------------------------
+
+Awaitable<void> Connection::write(std::string_view bytes) {
+  while (!bytes.empty() && !peer_gone_) {
+    const auto part = bytes.substr(0, slice(bytes.size()));
+    bytes.remove_prefix(part.size());
+    limit_time(limits_.stall_timeout);
+    IoError ec;
+    co_await transport_->write(part, ec);
+    if (ec) peer_gone_ = true;
+    if (pace_ > 0) co_await keep_pace(part.size());
+  }
+}
+
+std::size_t Connection::slice(std::size_t wanted) const {
+  if (pace_ == 0) return wanted;
+  const auto part = pace_ * static_cast<std::uint64_t>(pace_slice.count()) / 1000;
+  return std::min<std::size_t>(wanted, std::max<std::uint64_t>(part, 1));
+}
+
+Awaitable<void> Connection::keep_pace(std::size_t bytes) {
+  const std::chrono::duration<double> owed(static_cast<double>(bytes) / static_cast<double>(pace_));
+  co_await pause(std::chrono::duration_cast<Duration>(owed), false);
+}
+
+}  // namespace hyperpod::emulator

@@ -1,0 +1,121 @@
+// The bytes of one connection: reading ahead, time limits, pauses, and a clean end.
+//
+// A connection lives on one worker and is touched by that worker's thread only.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include "http/input_buffer.h"
+#include "http/transport.h"
+#include "http/worker.h"
+#include "hyperpod/emulator/options.h"
+
+namespace hyperpod::emulator {
+
+/// What the data port counts; see Statistics. Any thread.
+struct PortCounters {
+  std::atomic<std::uint64_t> requests{0};
+  std::atomic<std::uint64_t> rejected{0};
+  std::atomic<std::uint64_t> in_flight{0};
+  std::atomic<std::uint64_t> open{0};
+  std::atomic<std::uint64_t> peak{0};
+  std::atomic<std::uint64_t> accepted{0};
+  std::atomic<std::uint64_t> abandoned{0};
+  /// What time has set in motion and is not done yet.
+  std::atomic<std::uint64_t> unsettled{0};
+};
+
+class Connection : public Managed, public Timer, public std::enable_shared_from_this<Connection> {
+ public:
+  Connection(Worker& worker, const Limits& limits, PortCounters& counters,
+             std::unique_ptr<Transport> transport);
+  ~Connection() override;
+
+  /// Runs the connection to its end; it keeps itself alive meanwhile.
+  void start();
+  void finish() override;
+  void cut() override { close(); }
+
+ protected:
+  /// Serves until the connection is to end.
+  virtual Awaitable<void> serve() = 0;
+  /// Called by finish: whatever waits is to be decided now.
+  virtual void hurry() {}
+
+  /// True once nothing can be sent or received any more.
+  bool peer_gone() const { return peer_gone_; }
+  /// True once the daemon stops: the request under way is the last.
+  bool finishing() const { return finishing_; }
+  /// Says whether the connection is between two requests, and so may be closed at any moment.
+  void set_idle(bool idle) { idle_ = idle; }
+
+  InputBuffer& input() { return in_; }
+  /// Reads more into input(). False when the peer has gone.
+  Awaitable<bool> read_more();
+  /// Reads up to window.size() bytes of a body, from input() or the transport. What follows the
+  /// window, if `ends_here`, is framing or the next request and goes to input().
+  Awaitable<std::size_t> read_body(std::span<std::byte> window, bool ends_here);
+  /// While on, reads of a body may wait until gather_bytes have come.
+  void gather(bool on);
+  static constexpr std::uint64_t gather_bytes = 512 * 1024;
+
+  Awaitable<void> write(std::string_view bytes);
+  void close();
+  void reset();
+
+  /// Limits both ways to so many bytes a second; 0: no limit.
+  void set_pace(std::uint64_t bytes_per_second) { pace_ = bytes_per_second; }
+
+  /// Lets `time` pass on the emulator's clock; less if the daemon stops, or if the peer goes away
+  /// and that is seen, which takes `watches`.
+  Awaitable<void> pause(Duration time, bool watches);
+  /// Waits for wake(), or for the peer to go away.
+  Awaitable<void> wait();
+  void wake() { event_.cancel(); }
+  /// Reads on in the background, to notice when the peer goes away. Requests that it pipelines
+  /// meanwhile wait in input(). Goes on until stop_watching, and at most one read beyond.
+  void watch();
+  void stop_watching() { wants_watching_ = false; }
+
+  /// Something that time has brought about is being done; see PortCounters::unsettled.
+  void unsettle();
+  void settle();
+
+  void limit_time(Duration limit) { worker_.arm(*this, limit); }
+  void lift_time_limit() { disarm(); }
+
+  Worker& worker() { return worker_; }
+  std::string peer() const { return transport_->peer(); }
+
+ private:
+  class Pause;
+
+  void on_due() override;
+  Awaitable<void> run();
+  Awaitable<void> keep_watching();
+  Awaitable<void> linger();
+  /// As many bytes as may pass in one go.
+  std::size_t slice(std::size_t wanted) const;
+  Awaitable<void> keep_pace(std::size_t bytes);
+
+  Worker& worker_;
+  const Limits& limits_;
+  PortCounters& counters_;
+  std::unique_ptr<Transport> transport_;
+  InputBuffer in_;
+  SystemTimer event_;  // never expires; cancelling it wakes who waits
+  std::uint64_t pace_ = 0;
+  std::uint64_t read_in_turn_ = 0;  // bytes of a body read since other connections had their turn
+  bool gathering_ = false;
+  bool wants_watching_ = false;
+  bool watching_ = false;  // a background read is under way
+  bool idle_ = true;
+  bool peer_gone_ = false;
+  bool finishing_ = false;
+  bool unsettled_ = false;
+};
+
+}  // namespace hyperpod::emulator
