@@ -1,0 +1,74 @@
+// Any method and target ("PUT /v1/kv/b/k"): it leads nowhere, or to an operation whose names, when
+// encoded again, lead to the same.
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+
+#include "http/request_target.h"
+
+namespace hyperpod::emulator {
+namespace {
+
+using namespace std::chrono_literals;
+
+void require(bool holds) {
+  if (!holds) std::abort();
+}
+
+std::string encode(std::string_view text) {
+  static constexpr std::string_view digits = "0123456789ABCDEF";
+  std::string encoded;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    encoded += {'%', digits[byte >> 4], digits[byte & 15]};
+  }
+  return encoded;
+}
+
+std::string target_of(const Route& route) {
+  switch (route.operation) {
+    case Operation::put:
+      return "/v1/kv/" + encode(route.bucket) + "/" + encode(route.key);
+    case Operation::acquire:
+      return "/v1/kv/" + encode(route.bucket) + "/" + encode(route.key) + "/leases";
+    case Operation::release:
+      return "/v1/leases/" + encode(route.lease_id) + "/release";
+  }
+  std::abort();
+}
+
+void check_route(const Route& found, std::string_view method, const Behaviour& behaviour) {
+  require(found.hold >= 0ms && found.hold <= behaviour.max_hold);
+  require(found.ttl >= 0ns && found.ttl <= behaviour.max_ttl);
+  if (found.operation != Operation::release) require(!found.bucket.empty() && !found.key.empty());
+  const auto again = route(method, target_of(found), behaviour);
+  require(again.has_value());
+  require(again->operation == found.operation && again->bucket == found.bucket &&
+          again->key == found.key && again->lease_id == found.lease_id);
+}
+
+void check(std::string_view line) {
+  const auto decoded = percent_decode(line);
+  if (decoded) require(percent_decode(encode(*decoded)) == decoded);
+
+  const auto space = std::min(line.find(' '), line.size());
+  const auto method = line.substr(0, space);
+  const auto target = line.substr(std::min(space + 1, line.size()));
+  const Behaviour behaviour;
+  const auto found = route(method, target, behaviour);
+  if (found) {
+    check_route(*found, method, behaviour);
+  } else {
+    require(!found.error().message.empty());
+  }
+}
+
+}  // namespace
+}  // namespace hyperpod::emulator
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  hyperpod::emulator::check({reinterpret_cast<const char*>(data), size});
+  return 0;
+}
