@@ -171,7 +171,8 @@ Awaitable<tl::expected<RequestHead, Answer>> Session::read_head() {
   while (true) {
     // RFC 9112, 2.2: empty lines before a request are ignored.
     while (!begun && in.view().starts_with("\r\n")) in.consume(2);
-    const auto status = scanner.scan(in.view());
+    const bool half_line = !begun && in.view() == "\r";
+    const auto status = scanner.scan(half_line ? std::string_view{} : in.view());
     if (status == HeadScanner::Status::complete) break;
     if (status == HeadScanner::Status::malformed) {
       co_return refuse(400, "malformed_request", "The request is no HTTP/1.1 request.");
@@ -181,7 +182,7 @@ Awaitable<tl::expected<RequestHead, Answer>> Session::read_head() {
     }
     if (in.full()) co_return refuse(431, "head_too_large", "The request head is too large.");
     if (!begun) {
-      begun = !in.empty();
+      begun = !in.empty() && !half_line;
       limit_time(begun ? limits.head_timeout : limits.idle_timeout);
     }
     if (!co_await read_more()) co_return tl::make_unexpected(Answer{});  // for nobody

@@ -1,0 +1,423 @@
+// What a client sees of storing, leasing and releasing over one plain connection.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <spdlog/sinks/ostream_sink.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <vector>
+
+#include "http/testing/daemon.h"
+
+namespace hyperpod::emulator {
+namespace {
+
+using namespace std::chrono_literals;
+using namespace std::string_literals;
+using testing::HasSubstr;
+
+class DataPort : public testing::Test {
+ protected:
+  DataPort() { options.capacity = 16 * block; }
+
+  /// Started with `options` at first use.
+  Daemon& daemon() {
+    if (!daemon_) daemon_.emplace(options);
+    return *daemon_;
+  }
+  WireClient& client() {
+    if (!client_) client_.emplace(daemon().connect());
+    return *client_;
+  }
+
+  Reply put(std::string_view path, std::string_view body) {
+    return client().ask(put_request(path, body));
+  }
+  Reply lease(std::string_view path, std::string_view query = "timeout_ms=0&ttl_s=30.0") {
+    return client().ask(lease_request(path, query));
+  }
+  Reply release(std::string_view id) { return client().ask(release_request(id)); }
+
+  /// What is stored under `path`, leased and released again.
+  std::string stored(std::string_view path) {
+    const auto grant = lease(path);
+    const auto bytes = daemon().leased_bytes(grant);
+    EXPECT_EQ(release(id_of(grant)).status, 200);
+    return bytes;
+  }
+
+  /// Whether the next request on the connection is answered as it should be.
+  bool in_step() { return client().ask(get_request()).error() == "not_found"; }
+
+  static constexpr std::uint64_t block = 64 * 1024;
+  const std::shared_ptr<ManualClock> clock = std::make_shared<ManualClock>();
+  Options options = test_options(clock);
+
+ private:
+  std::optional<Daemon> daemon_;
+  std::optional<WireClient> client_;
+};
+
+void expect_refusal(const Reply& reply, int status, std::string_view error) {
+  EXPECT_EQ(reply.status, status);
+  EXPECT_EQ(reply.error(), error);
+  EXPECT_EQ(reply.fields.at("content-type"), "application/json");
+  EXPECT_GT(nlohmann::json::parse(reply.body).at("message").get<std::string>().size(), 10u);
+}
+
+// --- Store
+// --------------------------------------------------------------------------------------
+
+TEST_F(DataPort, StoresABodyByteForByte) {
+  const auto body = random_bytes(5 * block + 123);
+  const auto reply = put("bucket/key", body);
+  EXPECT_EQ(reply.status, 200);
+  EXPECT_EQ(reply.body, "");
+  EXPECT_EQ(stored("bucket/key"), body);
+}
+
+TEST_F(DataPort, StoresABodyOfOneByteAndOneOfTheWholeSegment) {
+  EXPECT_EQ(put("b/small", "x").status, 200);
+  EXPECT_EQ(stored("b/small"), "x");
+  const auto all = random_bytes(options.capacity);
+  EXPECT_EQ(put("b/all", all).status, 200);
+  EXPECT_EQ(stored("b/all"), all);
+}
+
+TEST_F(DataPort, StoresABodyThatComesMuchLaterAndInPieces) {
+  const auto body = random_bytes(3000);
+  client().send(put_head("b/k", body.size()));
+  EXPECT_TRUE(daemon().reaches([](const Statistics& s) { return s.puts_in_flight == 1; }));
+  for (std::size_t at = 0, size = 1; at < body.size(); at += size, size = size % 97 + 7) {
+    client().send(std::string_view(body).substr(at, size));
+  }
+  EXPECT_EQ(client().receive().status, 200);
+  EXPECT_EQ(stored("b/k"), body);
+}
+
+TEST_F(DataPort, KeepsWhatIsStoredWhenAKeyIsStoredAgain) {
+  put("b/k", "first");
+  expect_refusal(put("b/k", random_bytes(3 * block)), 409, "exists");
+  EXPECT_TRUE(in_step());
+  EXPECT_EQ(stored("b/k"), "first");
+  EXPECT_EQ(daemon().statistics().puts_existing, 1u);
+}
+
+TEST_F(DataPort, RefusesAnEmptyBody) {
+  expect_refusal(put("b/k", ""), 400, "empty");
+  const auto without_length = client().ask("PUT /v1/kv/b/k HTTP/1.1\r\nHost: h\r\n\r\n");
+  expect_refusal(without_length, 400, "empty");
+  expect_refusal(client().ask(chunked_head("b/k") + "0\r\n\r\n"), 400, "empty");
+  EXPECT_EQ(lease("b/k").status, 504);
+  EXPECT_EQ(daemon().statistics().used_bytes, 0u);
+}
+
+TEST_F(DataPort, RefusesABodyLargerThanTheSegmentBeforeItIsRead) {
+  const auto reply = client().ask(put_head("b/k", options.capacity + 1));
+  expect_refusal(reply, 413, "too_large");
+  EXPECT_TRUE(reply.closes());
+  client().close_sending();
+  EXPECT_EQ(client().receive_until_closed(), "");
+}
+
+TEST_F(DataPort, LetsAPeerThatSendsARefusedBodyReadTheAnswer) {
+  // Closing at once would reset the connection, and the answer might never be seen.
+  client().try_send(put_request("b/k", random_bytes(options.capacity + 1)));
+  const auto reply = client().receive();
+  expect_refusal(reply, 413, "too_large");
+}
+
+TEST_F(DataPort, RefusesABodyForWhichNoRoomCanBeMade) {
+  put("b/pinned", random_bytes(10 * block));
+  const auto grant = lease("b/pinned");
+  const auto before = daemon().statistics();
+  expect_refusal(put("b/k", random_bytes(7 * block)), 507, "no_room");
+  EXPECT_TRUE(in_step());
+  const auto after = daemon().statistics();
+  EXPECT_EQ(after.used_bytes, before.used_bytes);
+  EXPECT_EQ(after.objects, before.objects);
+  EXPECT_EQ(after.evictions, 0u);
+
+  release(id_of(grant));
+  EXPECT_EQ(put("b/k", random_bytes(7 * block)).status, 200);
+  EXPECT_EQ(lease("b/pinned").status, 504) << "not evicted";
+}
+
+TEST_F(DataPort, ChangesNothingUnderALeaseHoweverMuchIsStored) {
+  const auto body = random_bytes(2 * block);
+  put("b/pinned", body);
+  const auto grant = lease("b/pinned");
+  for (int i = 0; i < 40; ++i) {
+    EXPECT_EQ(put("b/" + std::to_string(i), random_bytes(3 * block)).status, 200);
+  }
+  EXPECT_GT(daemon().statistics().evictions, 30u);
+  EXPECT_EQ(daemon().leased_bytes(grant), body);
+  EXPECT_EQ(lease("b/pinned").status, 200);
+}
+
+TEST_F(DataPort, LeavesNothingOfAPutCutShort) {
+  for (const bool reset : {false, true}) {
+    auto sender = daemon().connect();
+    sender.send(put_head("b/k", 8 * block) + random_bytes(3 * block));
+    ASSERT_TRUE(daemon().reaches([](const Statistics& s) { return s.used_bytes > 0; }));
+    reset ? sender.reset() : sender.close();
+    EXPECT_TRUE(daemon().reaches([](const Statistics& s) {
+      return s.puts_in_flight == 0 && s.used_bytes == 0 && s.open_connections == 0;
+    }));
+  }
+  EXPECT_EQ(daemon().statistics().puts_aborted, 2u);
+  EXPECT_EQ(lease("b/k").status, 504);
+}
+
+TEST_F(DataPort, ShowsAnObjectOnlyWhenAllOfItHasCome) {
+  auto sender = daemon().connect();
+  sender.send(put_head("b/k", 100) + std::string(99, 'x'));
+  ASSERT_TRUE(daemon().reaches([](const Statistics& s) { return s.puts_in_flight == 1; }));
+  EXPECT_EQ(lease("b/k").status, 504);
+  sender.send("y");
+  EXPECT_EQ(sender.receive().status, 200);
+  EXPECT_EQ(stored("b/k"), std::string(99, 'x') + "y");
+}
+
+TEST_F(DataPort, StoresTheFirstCompleteOfTwoPutsOfOneKey) {
+  auto slow = daemon().connect();
+  slow.send(put_head("b/k", 2 * block) + std::string(block, 's'));
+  ASSERT_TRUE(daemon().reaches([](const Statistics& s) { return s.puts_in_flight == 1; }));
+  EXPECT_EQ(put("b/k", std::string(2 * block, 'f')).status, 200);
+  slow.send(std::string(block, 's'));
+  expect_refusal(slow.receive(), 409, "exists");
+  EXPECT_EQ(stored("b/k"), std::string(2 * block, 'f'));
+  EXPECT_EQ(daemon().statistics().used_bytes, 2 * block);
+}
+
+TEST_F(DataPort, StoresTheFirstBegunOfTwoPutsIfToldTo) {
+  options.behaviour.put_race = PutRace::first_begun;
+  auto slow = daemon().connect();
+  slow.send(put_head("b/k", 2) + "s");
+  ASSERT_TRUE(daemon().reaches([](const Statistics& s) { return s.puts_in_flight == 1; }));
+  expect_refusal(put("b/k", "ff"), 409, "exists");
+  EXPECT_TRUE(in_step());
+  slow.send("s");
+  EXPECT_EQ(slow.receive().status, 200);
+  EXPECT_EQ(stored("b/k"), "ss");
+}
+
+TEST_F(DataPort, ReadsPartOfABodyIntoEachFragment) {
+  for (const auto placement :
+       {Placement::contiguous, Placement::scattered, Placement::worst_case}) {
+    options = test_options(clock);
+    options.placement = placement;
+    Daemon scattering(options);
+    auto sender = scattering.connect();
+    const auto body = random_bytes(6 * block + 17);
+    ASSERT_EQ(sender.ask(put_request("b/k", body)).status, 200);
+    const auto grant = sender.ask(lease_request("b/k"));
+    EXPECT_EQ(fragments_of(grant), placement == Placement::contiguous  ? 1u
+                                   : placement == Placement::scattered ? 7u
+                                                                       : 8u);
+    EXPECT_EQ(scattering.leased_bytes(grant), body);
+  }
+}
+
+// --- Names
+// --------------------------------------------------------------------------------------
+
+TEST_F(DataPort, TakesAKeyForTheSameHoweverItIsEncoded) {
+  put("b/model%2Fa@8@0@ff", "x");
+  for (const char* path :
+       {"b/model%2Fa@8@0@ff", "b/model%2fa%408%400%40ff", "%62/model%2Fa%408@0@ff"}) {
+    EXPECT_EQ(lease(path).status, 200) << path;
+  }
+  EXPECT_EQ(daemon().statistics().objects, 1u);
+}
+
+TEST_F(DataPort, KeepsKeysThatDifferApart) {
+  const std::vector<std::string> paths{"b/%40", "b/%2540",     "b/a+b",  "b/a%20b",
+                                       "b/A",   "b/a",         "b/a%2F", "b/%2Fa",
+                                       "c/a",   "b/%E2%82%AC", "b/..",   "b/leases"};
+  for (const auto& path : paths) EXPECT_EQ(put(path, "of " + path).status, 200) << path;
+  for (const auto& path : paths) EXPECT_EQ(stored(path), "of " + path);
+  EXPECT_EQ(daemon().statistics().buckets, 2u);
+}
+
+TEST_F(DataPort, RefusesNamesThatCannotBeDecoded) {
+  for (const char* path : {"b/%", "b/%4", "b/%zz", "%f/k", "b/%FF", "b/%C0%80"}) {
+    expect_refusal(put(path, "body"), 400, "malformed_request");
+    expect_refusal(lease(path), 400, "malformed_request");
+  }
+  EXPECT_EQ(daemon().statistics().used_bytes, 0u);
+  EXPECT_EQ(daemon().statistics().requests_rejected, 12u);
+}
+
+// --- Lease
+// --------------------------------------------------------------------------------------
+
+TEST_F(DataPort, GrantsALeaseAsJson) {
+  put("b/k", "bytes");
+  const auto reply = lease("b/k");
+  EXPECT_EQ(reply.status, 200);
+  EXPECT_EQ(reply.fields.at("content-type"), "application/json");
+  EXPECT_THAT(id_of(reply), testing::MatchesRegex("[A-Za-z0-9_-]+"));
+  const auto offsets = nlohmann::json::parse(reply.body).at("offsets");
+  ASSERT_EQ(offsets.size(), 1u);
+  EXPECT_EQ(offsets[0].at("len"), 5);
+  EXPECT_TRUE(offsets[0].at("offset").is_number_unsigned());
+}
+
+TEST_F(DataPort, AnswersAMissAsAnOrdinaryThing) {
+  expect_refusal(lease("b/k"), 504, "absent");
+  EXPECT_TRUE(in_step());
+  EXPECT_EQ(daemon().statistics().lease_misses, 1u);
+}
+
+TEST_F(DataPort, GivesEachLeaseOnAnObjectALifeOfItsOwn) {
+  put("b/k", "bytes");
+  const auto one = id_of(lease("b/k"));
+  const auto two = id_of(lease("b/k"));
+  EXPECT_NE(one, two);
+  EXPECT_EQ(release(one).status, 200);
+  const auto now = daemon().statistics();
+  EXPECT_EQ(now.live_leases, 1u);
+  EXPECT_EQ(now.pinned_bytes, block);
+  EXPECT_EQ(release(two).status, 200);
+  EXPECT_EQ(daemon().statistics().pinned_bytes, 0u);
+}
+
+TEST_F(DataPort, RefusesALeaseRequestWithNumbersThatAreNone) {
+  put("b/k", "bytes");
+  for (const char* query : {"timeout_ms=x", "timeout_ms=-1", "timeout_ms=1.5", "ttl_s=", "ttl_s=-1",
+                            "ttl_s=nan", "ttl_s=inf", "ttl_s=1&ttl_s=1"}) {
+    expect_refusal(lease("b/k", query), 400, "malformed_request");
+  }
+  EXPECT_EQ(daemon().statistics().live_leases, 0u);
+  EXPECT_EQ(daemon().statistics().requests_rejected, 8u);
+}
+
+TEST_F(DataPort, GrantsALeaseWithoutQueryForThirtySeconds) {
+  put("b/k", "bytes");
+  const auto grant = client().ask("POST /v1/kv/b/k/leases HTTP/1.1\r\nHost: h\r\n\r\n");
+  EXPECT_EQ(grant.status, 200);
+  clock->advance(30s - 1ms);
+  EXPECT_EQ(daemon().statistics().live_leases, 1u);
+  clock->advance(1ms);
+  EXPECT_EQ(daemon().statistics().live_leases, 0u);
+}
+
+TEST_F(DataPort, ReadsPastTheBodyOfARequestThatNeedsNone) {
+  put("b/k", "bytes");
+  client().send("POST /v1/kv/b/k/leases HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nbody1");
+  EXPECT_EQ(client().receive().status, 200);
+  client().send(
+      "GET / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nGET\r\n0\r\n\r\n");
+  EXPECT_EQ(client().receive().status, 404);
+  EXPECT_TRUE(in_step());
+}
+
+// --- Release
+// ------------------------------------------------------------------------------------
+
+TEST_F(DataPort, ReleasesALeaseOnce) {
+  put("b/k", "bytes");
+  const auto id = id_of(lease("b/k"));
+  const auto reply = release(id);
+  EXPECT_EQ(reply.status, 200);
+  EXPECT_EQ(reply.body, "");
+  expect_refusal(release(id), 404, "unknown_lease");
+}
+
+TEST_F(DataPort, DoesNotKnowIdsThatItNeverGave) {
+  for (const char* id : {"unknown", "", "AAAAAAAAAAAAAAAAAAAAAA", "a%2Fb", "%00"}) {
+    expect_refusal(release(id), 404, "unknown_lease");
+  }
+}
+
+TEST_F(DataPort, ReleasesALeaseOverAnotherConnection) {
+  put("b/k", "bytes");
+  const auto id = id_of(lease("b/k"));
+  EXPECT_EQ(daemon().connect().ask(release_request(id)).status, 200);
+}
+
+TEST_F(DataPort, LetsALeaseLiveOnWhenItIsDeletedInsteadOfReleased) {
+  put("b/k", "bytes");
+  const auto id = id_of(lease("b/k"));
+  for (const auto& target : {"/v1/kv/b/k/leases/" + id, "/v1/leases/" + id}) {
+    const auto reply = client().ask("DELETE " + target + " HTTP/1.1\r\nHost: h\r\n\r\n");
+    expect_refusal(reply, 404, "not_found");
+  }
+  EXPECT_EQ(daemon().statistics().live_leases, 1u);
+  EXPECT_EQ(release(id).status, 200);
+}
+
+// --- Everything else
+// ----------------------------------------------------------------------------
+
+TEST_F(DataPort, HasNothingToInspect) {
+  put("b/k", "bytes");
+  for (const char* target : {"/", "/health", "/metrics", "/stats", "/status", "/buckets", "/cache",
+                             "/debug/vars", "/v1", "/v1/kv", "/v1/kv/b", "/v1/kv/b/k", "*"}) {
+    expect_refusal(client().ask(get_request(target)), 404, "not_found");
+  }
+  EXPECT_EQ(client().ask("DELETE /v1/kv/b/k HTTP/1.1\r\nHost: h\r\n\r\n").status, 404);
+  EXPECT_EQ(stored("b/k"), "bytes");
+}
+
+TEST_F(DataPort, AnswersHeadWithoutABody) {
+  client().send("HEAD /v1/kv/b/k HTTP/1.1\r\nHost: h\r\n\r\n");
+  const auto reply = client().receive(true);
+  EXPECT_EQ(reply.status, 404);
+  EXPECT_NE(reply.fields.at("content-length"), "0");
+  EXPECT_TRUE(in_step());
+}
+
+TEST_F(DataPort, AnswersWithTheStatusesItIsToldTo) {
+  options.behaviour.miss_status = 404;
+  options.behaviour.unknown_release_status = 410;
+  options.behaviour.empty_put_status = 422;
+  options.behaviour.no_room_status = 503;
+  options.behaviour.too_large_status = 507;
+  expect_refusal(lease("b/k"), 404, "absent");
+  expect_refusal(release("unknown"), 410, "unknown_lease");
+  expect_refusal(put("b/k", ""), 422, "empty");
+  put("b/pinned", random_bytes(options.capacity));
+  lease("b/pinned");
+  expect_refusal(put("b/k", "x"), 503, "no_room");
+  expect_refusal(client().ask(put_head("b/k", options.capacity + 1)), 507, "too_large");
+}
+
+TEST_F(DataPort, CountsEachRequestOnce) {
+  put("b/k", "bytes");
+  lease("b/k");
+  lease("b/absent");
+  EXPECT_TRUE(in_step());
+  client().ask("GET / HTTP/1.1\r\n\r\n");
+  const auto now = daemon().statistics();
+  EXPECT_EQ(now.requests, 5u);
+  EXPECT_EQ(now.requests_rejected, 1u);
+  EXPECT_EQ(now.accepted_connections, 1u);
+}
+
+TEST_F(DataPort, LogsEachRefusalOnceAndTheRestForDebugging) {
+  std::ostringstream log;
+  options.logger = std::make_shared<spdlog::logger>(
+      "test", std::make_shared<spdlog::sinks::ostream_sink_mt>(log));
+  options.logger->set_pattern("%l %v");
+  options.logger->set_level(spdlog::level::debug);
+  put("b/k", "bytes");
+  put("b/k", "bytes");
+  lease("b/absent");
+  put("b/empty", "");
+  client().ask("nonsense\n");
+  daemon().emulator().stop();
+  const std::string lines = log.str();
+  EXPECT_THAT(lines, HasSubstr("debug 200 PUT /v1/kv/b/k: ok\n"));
+  EXPECT_THAT(lines, HasSubstr("debug 409 PUT /v1/kv/b/k: refused"));
+  EXPECT_THAT(lines, HasSubstr("debug 504 POST /v1/kv/b/absent/leases"));
+  EXPECT_THAT(lines, HasSubstr("info 400 PUT /v1/kv/b/empty: refused"));
+  EXPECT_THAT(lines, HasSubstr("info 400 an unreadable request: refused"));
+  const auto count = std::count(lines.begin(), lines.end(), '\n');
+  EXPECT_EQ(count, 7) << "start, five requests, stop:\n" << lines;
+}
+
+}  // namespace
+}  // namespace hyperpod::emulator
