@@ -129,6 +129,7 @@ Awaitable<std::size_t> Connection::read_body(std::span<std::byte> window, bool e
   window = window.first(slice(window.size()));
   std::size_t got = 0;
   if (in_.empty() && watching_) {
+    // The watcher's read came first, and what it gets is the front of the body.
     limit_time(limits_.stall_timeout);
     co_await read_more();
   }

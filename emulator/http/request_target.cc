@@ -2,11 +2,12 @@
 
 #include <algorithm>
 #include <array>
-#include <boost/beast/core/string.hpp>
+#include <boost/algorithm/string/predicate.hpp>
 #include <charconv>
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <locale>
 
 namespace hyperpod::emulator {
 namespace {
@@ -33,8 +34,9 @@ struct Target {
 };
 
 Target split_target(std::string_view target) {
-  for (const std::string_view scheme : {"http://", "https://"}) {
-    if (boost::beast::iequals(target.substr(0, scheme.size()), scheme)) {
+  if (!target.starts_with('/')) {
+    for (const std::string_view scheme : {"http://", "https://"}) {
+      if (!boost::algorithm::istarts_with(target, scheme, std::locale::classic())) continue;
       target.remove_prefix(std::min(target.find_first_of("/?", scheme.size()), target.size()));
       break;
     }
