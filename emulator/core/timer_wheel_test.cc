@@ -2,9 +2,13 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <rapidcheck/gtest.h>
+#include <rapidcheck.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <map>
+#include <memory>
+#include <ostream>
 #include <vector>
 
 namespace hyperpod::emulator {
@@ -93,56 +97,159 @@ TEST_F(TimerWheelTest, ATimerBeyondTheHorizonStillFires) {
   EXPECT_THAT(fired, ElementsAre(1));
 }
 
-// Stepping from one next_due to the next must fire each timer at its own millisecond, whatever was
-// armed, re-armed and disarmed on the way: the model is a sorted map.
-RC_GTEST_PROP(TimerWheelProperty, AgreesWithASortedMap, ()) {
-  const TimePoint start = TimePoint{} + 1h;
-  TimerWheel wheel(start);
-  std::vector<int> fired;
-  std::vector<std::unique_ptr<Recorded>> timers;
-  for (int id = 0; id < 20; ++id) timers.push_back(std::make_unique<Recorded>(fired, id));
-  std::map<int, std::chrono::milliseconds> model;
-  std::chrono::milliseconds now{0};
+// --- Against a sorted map -----------------------------------------------------------------------
 
-  const auto steps = *rc::gen::inRange(1, 60);
-  for (int step = 0; step < steps; ++step) {
-    const int id = *rc::gen::inRange(0, 20);
-    auto& timer = *timers[static_cast<std::size_t>(id)];
-    switch (*rc::gen::inRange(0, 3)) {
-      case 0: {
-        const std::chrono::milliseconds wait(*rc::gen::inRange(1, 1 << *rc::gen::inRange(1, 28)));
-        wheel.arm(timer, start + now + wait);
-        model[id] = now + wait;
-        break;
-      }
-      case 1:
-        timer.disarm();
-        model.erase(id);
-        break;
-      default: {
-        const auto target =
-            now + std::chrono::milliseconds(*rc::gen::inRange(0, 1 << *rc::gen::inRange(1, 28)));
-        while (true) {
-          const auto due = wheel.next_due();
-          const auto stop = due && *due <= start + target ? *due - start : target;
-          fired.clear();
-          wheel.run_due(start + stop);
-          std::vector<int> expected;
-          for (const auto& [other, when] : model) {
-            if (when <= stop) expected.push_back(other);
-          }
-          for (int other : expected) {
-            RC_ASSERT(model[other] == std::chrono::duration_cast<std::chrono::milliseconds>(stop));
-            model.erase(other);
-          }
-          RC_ASSERT(std::multiset<int>(fired.begin(), fired.end()) ==
-                    std::multiset<int>(expected.begin(), expected.end()));
-          if (stop == target) break;
-        }
-        now = target;
-      }
+/// One step of a random history. What its numbers mean depends on the kind of step.
+struct Step {
+  enum Kind { arm, disarm, step_through, jump };
+  Kind kind = arm;
+  int timer = 0;
+  int magnitude = 0;           // bits of the duration
+  std::uint64_t duration = 0;  // in ns, of which `magnitude` bits count
+
+  Duration span() const {
+    return Duration(static_cast<std::int64_t>(duration & ((1ull << magnitude) - 1)));
+  }
+};
+
+void showValue(const Step& step, std::ostream& out) {
+  constexpr const char* names[] = {"arm", "disarm", "step_through", "jump"};
+  out << names[step.kind] << " " << step.timer << " " << step.span().count() << "ns";
+}
+
+constexpr int timers = 24;
+
+rc::Gen<Step> any_step() {
+  using rc::gen::inRange;
+  const auto kind = rc::gen::weightedElement<Step::Kind>(
+      {{5, Step::arm}, {1, Step::disarm}, {2, Step::step_through}, {1, Step::jump}});
+  // Up to 2^57 ns, four and a half years, so that timers stand on every level and beyond them all.
+  return rc::gen::build<Step>(
+      rc::gen::set(&Step::kind, kind), rc::gen::set(&Step::timer, inRange(0, timers)),
+      rc::gen::set(&Step::magnitude, inRange(0, 58)), rc::gen::set(&Step::duration));
+}
+
+/// A wheel and what it must do, told by a map.
+class WheelAgainstMap {
+ public:
+  struct Plan : Timer {
+    WheelAgainstMap* owner = nullptr;
+    int id = 0;
+    void on_due() override { owner->fired(*this); }
+  };
+
+  WheelAgainstMap() {
+    for (int id = 0; id < timers; ++id) {
+      plans_.push_back(std::make_unique<Plan>());
+      plans_.back()->owner = this;
+      plans_.back()->id = id;
     }
   }
+
+  void run(const Step& step) {
+    switch (step.kind) {
+      case Step::arm:
+        return arm(step.timer, step.span());
+      case Step::disarm:
+        return disarm(step.timer);
+      case Step::step_through:
+        return step_to(now_ + step.span());
+      case Step::jump:
+        return jump_to(now_ + step.span());
+    }
+  }
+
+  void check() const {
+    for (int id = 0; id < timers; ++id) RC_ASSERT(plan(id).armed() == model_.contains(id));
+    RC_ASSERT(wheel_.next_due().has_value() == !model_.empty());
+  }
+
+  int fired_in_all = 0;
+  int armed_by_others = 0;
+  int cascades = 0;  // stops at which timers only moved down
+
+ private:
+  Plan& plan(int id) const { return *plans_[static_cast<std::size_t>(id)]; }
+
+  void arm(int id, Duration after) {
+    wheel_.arm(plan(id), now_ + after);
+    model_[id] = now_ + after;
+    RC_ASSERT(*wheel_.next_due() <= now_ + after);
+  }
+
+  void disarm(int id) {
+    plan(id).disarm();
+    model_.erase(id);
+  }
+
+  /// Every third timer that fires arms itself again, every seventh disarms its neighbour.
+  void fired(Plan& plan) {
+    RC_ASSERT(model_.contains(plan.id));
+    const TimePoint due = model_[plan.id];
+    RC_ASSERT(due == plan.due());
+    RC_ASSERT(due <= now_);
+    for (const auto& [other, when] : model_) RC_ASSERT(when >= due);
+    if (stepping_) RC_ASSERT(due == now_);
+    model_.erase(plan.id);
+    ++fired_in_all;
+    if (fired_in_all % 3 == 0) {
+      ++armed_by_others;
+      arm(plan.id, Duration(fired_in_all) * 1'000'003);
+    }
+    if (fired_in_all % 7 == 0) disarm((plan.id + 1) % timers);
+  }
+
+  void jump_to(TimePoint target) {
+    now_ = target;
+    wheel_.run_due(now_);
+    nothing_is_overdue();
+  }
+
+  void step_to(TimePoint target) {
+    stepping_ = true;
+    for (int stops = 0;; ++stops) {
+      RC_ASSERT(stops < 10'000);
+      const auto due = wheel_.next_due();
+      const bool last = !due || *due > target;
+      const int fired_before = fired_in_all;
+      now_ = last ? target : std::max(now_, *due);
+      wheel_.run_due(now_);
+      nothing_is_overdue();
+      if (last) break;
+      if (fired_in_all == fired_before) ++cascades;
+    }
+    stepping_ = false;
+  }
+
+  void nothing_is_overdue() const {
+    for (const auto& [id, due] : model_) RC_ASSERT(due > now_);
+  }
+
+  const TimePoint start_ = TimePoint{} + 1h;
+  TimePoint now_ = start_;
+  bool stepping_ = false;
+  TimerWheel wheel_{start_};
+  std::map<int, TimePoint> model_;
+  std::vector<std::unique_ptr<Plan>> plans_;
+};
+
+TEST(TimerWheelProperty, AgreesWithASortedMap) {
+  int fired = 0, armed_by_others = 0, cascades = 0;
+  EXPECT_TRUE(rc::check([&] {
+    const auto steps = *rc::gen::resize(400, rc::gen::container<std::vector<Step>>(any_step()));
+    WheelAgainstMap pair;
+    for (const Step& step : steps) {
+      pair.run(step);
+      pair.check();
+    }
+    fired += pair.fired_in_all;
+    armed_by_others += pair.armed_by_others;
+    cascades += pair.cascades;
+  }));
+  // A property that generates next to nothing would hold, too.
+  EXPECT_GT(fired, 2000);
+  EXPECT_GT(armed_by_others, 500);
+  EXPECT_GT(cascades, 500);
 }
 
 }  // namespace
