@@ -93,7 +93,10 @@ Result<std::variant<Configuration, Printout>> parse_command_line(int argc,
       return tl::unexpected(done.error());
     }
   }
-  return std::move(draft).finish();
+  // Not returned as it is: tl::expected 1.0 leaks when one result converts into another.
+  auto configuration = std::move(draft).finish();
+  if (!configuration) return tl::unexpected(configuration.error());
+  return std::move(*configuration);
 }
 
 }  // namespace hyperpod::emulator
