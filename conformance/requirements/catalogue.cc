@@ -245,8 +245,7 @@ constexpr std::array requirements{
                 "A request head of 1 MiB, or one of 5,000 headers, is refused (431 or 400) or its "
                 "connection closed."},
     Requirement{"LIMIT-06", C::limits, inferred, "RFC 9110 section 5.5",
-                "A head with a NUL or another control character is refused (400) or its connection "
-                "closed."},
+                "A head with a NUL in it is refused (400) or its connection closed."},
     Requirement{
         "LIMIT-07", C::limits, assumed, "RFC 3986 section 2.1",
         "A malformed percent-encoding in a target is answered 400 or 404 and stores nothing."},

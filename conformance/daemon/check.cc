@@ -1,0 +1,220 @@
+#include "daemon/check.h"
+
+#include <algorithm>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+namespace hyperpod::conformance {
+namespace {
+
+constexpr std::uint64_t largest_filled = 16ull << 30;
+
+[[noreturn]] void no_grant(const Answer& answer, const std::string& why) {
+  throw Violation{R"(a grant {"id": STRING, "offsets": [{"offset": N, "len": N}, …]})",
+                  why + ", in " + described(answer) + ": " + answer.body.substr(0, 200)};
+}
+
+std::uint64_t number_in(const Answer& answer, const nlohmann::json& fragment, const char* name) {
+  const auto member = fragment.is_object() ? fragment.find(name) : fragment.end();
+  if (!fragment.is_object() || member == fragment.end()) {
+    no_grant(answer, std::string("a fragment has no ") + name);
+  }
+  if (!member->is_number_unsigned()) {
+    no_grant(answer, std::string(name) + " is no integer from 0 up");
+  }
+  return member->get<std::uint64_t>();
+}
+
+Grant parse_grant(const Answer& answer) {
+  const auto json = nlohmann::json::parse(answer.body, nullptr, false);
+  if (!json.is_object()) no_grant(answer, "the body is no JSON object");
+  const auto id = json.find("id");
+  if (id == json.end() || !id->is_string()) no_grant(answer, "there is no string id");
+  const auto offsets = json.find("offsets");
+  if (offsets == json.end() || !offsets->is_array()) no_grant(answer, "there is no array offsets");
+  Grant grant{id->get<std::string>(), {}, answer.asked};
+  for (const auto& fragment : *offsets) {
+    grant.fragments.push_back(
+        {number_in(answer, fragment, "offset"), number_in(answer, fragment, "len")});
+  }
+  return grant;
+}
+
+std::string listed(const std::vector<Fragment>& fragments) {
+  std::string text;
+  for (const Fragment& fragment : fragments) {
+    if (text.size() > 200) return text + " …";
+    text += (text.empty() ? "" : ", ") + std::to_string(fragment.offset) + "+" +
+            std::to_string(fragment.len);
+  }
+  return "[" + text + "]";
+}
+
+}  // namespace
+
+std::uint64_t Grant::size() const {
+  std::uint64_t sum = 0;
+  for (const Fragment& fragment : fragments) sum += fragment.len;
+  return sum;
+}
+
+std::string described(const Answer& answer) {
+  const std::string type = answer.media_type();
+  return std::to_string(answer.status) + " (" + (type.empty() ? "no content type" : type) + ", " +
+         std::to_string(answer.body.size()) + " bytes)";
+}
+
+Check::Check(const Target& target, const Requirement& requirement,
+             std::shared_ptr<const Segment> segment, std::uint64_t seed)
+    : target_(target), requirement_(requirement), segment_(std::move(segment)), random_(seed) {}
+
+std::chrono::milliseconds Check::span(std::chrono::milliseconds time) const {
+  return std::chrono::ceil<std::chrono::milliseconds>(time * target_.time_scale);
+}
+
+std::uint64_t Check::capacity() const {
+  if (target_.capacity == 0)
+    skip("it would evict what others have stored; give --capacity to allow that");
+  if (target_.capacity > largest_filled) skip("a cache over 16 GiB takes too long to fill");
+  return target_.capacity;
+}
+
+void Check::expect(bool holds, std::string expected, std::string seen) const {
+  if (!holds) throw Violation{std::move(expected), std::move(seen)};
+}
+
+void Check::expect_status(const Answer& answer, int status, std::string_view to_what) const {
+  expect_one_of(answer, {status}, to_what);
+}
+
+void Check::expect_one_of(const Answer& answer, std::initializer_list<int> statuses,
+                          std::string_view to_what) const {
+  std::string list;
+  for (const int status : statuses) list += (list.empty() ? "" : " or ") + std::to_string(status);
+  expect(std::ranges::find(statuses, answer.status) != statuses.end(),
+         list + " to " + std::string(to_what), described(answer));
+}
+
+void Check::figure(std::string name, std::string value) {
+  const std::lock_guard lock(mutex_);
+  figures_.emplace_back(std::move(name), std::move(value));
+}
+
+Name Check::fresh_name(std::string_view suffix) {
+  const std::lock_guard lock(mutex_);
+  return {target_.bucket, target_.run_id + "-" + std::string(requirement_.id) + "-" +
+                              std::to_string(++names_) + std::string(suffix)};
+}
+
+std::string Check::bytes(std::size_t size) {
+  const std::lock_guard lock(mutex_);
+  std::string text(size, '\0');
+  for (std::size_t at = 0; at < size; at += 8) {
+    const std::uint64_t word = random_();
+    std::memcpy(text.data() + at, &word, std::min<std::size_t>(8, size - at));
+  }
+  return text;
+}
+
+Session Check::connect() {
+  auto session = try_connect(target_.endpoint, target_.tls, AF_UNSPEC);
+  if (!session)
+    throw Violation{"a connection to " + target_.endpoint.url(), session.error().message};
+  return *std::move(session);
+}
+
+Result<Session> Check::try_connect(const Endpoint& endpoint, const TlsSettings& tls, int family) {
+  const Duration patience = span(std::chrono::seconds(5));
+  auto connection = Connection::open(endpoint, now() + patience, tls, family);
+  if (!connection) return tl::unexpected(connection.error());
+  return Session(*std::move(connection), endpoint.authority(), patience, transcript_);
+}
+
+std::vector<Session> Check::connect_many(std::size_t count) {
+  std::vector<Session> sessions;
+  sessions.reserve(count);
+  while (sessions.size() < count) sessions.push_back(connect());
+  return sessions;
+}
+
+void Check::store(Session& session, const Name& name, std::string_view body) {
+  const Answer answer = session.put(name, body);
+  expect(answer.status / 100 == 2, "200 to the PUT of a new key", described(answer));
+}
+
+Grant Check::lease(Session& session, const Name& name, const LeaseTerms& terms) {
+  const Answer answer = session.acquire(name, terms);
+  expect(answer.status / 100 == 2, "a lease on a key that was stored", described(answer));
+  return grant_in(answer);
+}
+
+Grant Check::grant_in(const Answer& answer) {
+  Grant grant = parse_grant(answer);
+  const std::lock_guard lock(mutex_);
+  open_leases_.push_back(grant.id);
+  return grant;
+}
+
+void Check::release(Session& session, const Grant& grant) {
+  (void)session.release(grant.id);
+  forget(grant);
+}
+
+void Check::forget(const Grant& grant) {
+  const std::lock_guard lock(mutex_);
+  std::erase(open_leases_, grant.id);
+}
+
+std::string Check::read(const Grant& grant) const {
+  auto bytes = segment_->read(grant.fragments);
+  if (!bytes) throw Violation{"fragments inside the segment", bytes.error().message};
+  return *std::move(bytes);
+}
+
+void Check::expect_bytes(const Grant& grant, std::string_view bytes, std::string_view whose) const {
+  const std::string found = read(grant);
+  if (found == bytes) return;
+  const auto differ = std::ranges::mismatch(found, bytes);
+  throw Violation{"the " + std::to_string(bytes.size()) + " bytes of " + std::string(whose),
+                  std::to_string(found.size()) + " bytes at " + listed(grant.fragments) +
+                      ", which differ from byte " + std::to_string(differ.in1 - found.begin()) +
+                      " on"};
+}
+
+void Check::expect_stored(Session& session, const Name& name, std::string_view bytes) {
+  const Grant grant = lease(session, name);
+  expect_bytes(grant, bytes, "the object " + name.key);
+  release(session, grant);
+}
+
+void Check::expect_absent(Session& session, const Name& name, std::string_view why) {
+  const Answer answer = session.acquire(name);
+  expect(is_miss(answer), "a miss (504 or 404): " + std::string(why), described(answer));
+}
+
+void Check::expect_alive() {
+  Session session = connect();
+  const Name name = fresh_name();
+  const std::string body = bytes(64);
+  store(session, name, body);
+  expect_stored(session, name, body);
+}
+
+void Check::remap() {
+  auto segment = Segment::open(target_.shm_name);
+  if (!segment) throw Violation{"the segment under its name", segment.error().message};
+  segment_ = std::make_shared<const Segment>(*std::move(segment));
+}
+
+void Check::tidy() {
+  if (open_leases_.empty()) return;
+  auto session = try_connect(target_.endpoint, target_.tls, AF_UNSPEC);
+  if (!session) return;
+  try {
+    for (const std::string& id : open_leases_) (void)session->release(id);
+  } catch (const Violation&) {
+    // What cannot be released now ends with its TTL.
+  }
+}
+
+}  // namespace hyperpod::conformance

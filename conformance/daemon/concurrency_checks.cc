@@ -1,0 +1,192 @@
+// Many at once: connections, held requests, bodies, leases and whole worker processes.
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <set>
+#include <thread>
+
+#include "daemon/chapters.h"
+#include "daemon/worker.h"
+
+namespace hyperpod::conformance {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// Skips the check when this process may not have so many descriptors.
+void need_descriptors(const Check& check, std::uint64_t count) {
+  rlimit limit{};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  if (limit.rlim_cur < count + 64) {
+    check.skip("this process may open " + std::to_string(limit.rlim_cur) +
+               " descriptors only; raise ulimit -n");
+  }
+}
+
+/// Stores, leases and releases one small object over each session, all at the same time.
+void serve_all(Check& check, std::vector<Session>& sessions) {
+  std::vector<Name> names;
+  for (Session& session : sessions) {
+    names.push_back(check.fresh_name());
+    session.send(put_request(names.back(), "body"));
+  }
+  for (Session& session : sessions) check.expect_status(session.answer(), 200, "a PUT among many");
+  for (std::size_t i = 0; i < sessions.size(); ++i) sessions[i].send(acquire_request(names[i], {}));
+  for (Session& session : sessions) {
+    const Answer answer = session.answer();
+    check.expect_status(answer, 200, "a lease request among many");
+    const Grant grant = check.grant_in(answer);
+    session.send(release_request(grant.id));
+    check.forget(grant);
+  }
+  for (Session& session : sessions)
+    check.expect_status(session.answer(), 200, "a release among many");
+}
+
+void one_engines_connections_are_served(Check& check) {
+  need_descriptors(check, 128);
+  std::vector<Session> sessions = check.connect_many(128);
+  serve_all(check, sessions);
+  serve_all(check, sessions);
+}
+
+void held_requests_delay_nobody(Check& check) {
+  constexpr std::size_t count = 256;
+  need_descriptors(check, count);
+  Session ordinary = check.connect();
+  std::vector<Session> held = check.connect_many(count);
+  for (Session& session : held)
+    session.send(acquire_request(check.fresh_name(), {.hold = check.span(4s)}));
+  Duration slowest{};
+  for (int i = 0; i < 20; ++i) {
+    const Name name = check.fresh_name();
+    const Moment begun = now();
+    check.store(ordinary, name, "body");
+    check.release(ordinary, check.lease(ordinary, name));
+    slowest = std::max(slowest, now() - begun);
+    check.expect(slowest < check.span(500ms),
+                 "store, lease and release within 500 ms while 256 requests are held",
+                 in_ms(slowest));
+  }
+  check.figure("slowest store, lease and release beside 256 held requests", in_ms(slowest));
+  check.expect(held.front().silent_for(1ms), "the held requests still to be held",
+               "one was answered");
+}
+
+void concurrent_bodies_are_kept_apart(Check& check) {
+  constexpr std::size_t count = 16;
+  constexpr std::size_t size = 100'000;
+  std::vector<Session> sessions = check.connect_many(count);
+  std::vector<Name> names;
+  std::vector<std::string> bodies;
+  for (Session& session : sessions) {
+    names.push_back(check.fresh_name());
+    bodies.push_back(check.bytes(size));
+    session.send_raw(session.head_of(put_request(names.back(), bodies.back())));
+  }
+  for (std::size_t at = 0; at < size; at += 3000) {
+    for (std::size_t i = 0; i < count; ++i)
+      sessions[i].send_raw(std::string_view(bodies[i]).substr(at, 3000));
+  }
+  for (Session& session : sessions)
+    check.expect_status(session.answer(), 200, "one of 16 PUTs at once");
+  for (std::size_t i = 0; i < count; ++i) check.expect_stored(sessions[0], names[i], bodies[i]);
+}
+
+void concurrent_leases_are_different(Check& check) {
+  std::vector<Session> sessions = check.connect_many(32);
+  const Name name = check.fresh_name();
+  check.store(sessions[0], name, "body");
+  std::vector<Grant> grants;
+  std::set<std::string> ids;
+  for (int round = 0; round < 8; ++round) {
+    for (Session& session : sessions) session.send(acquire_request(name, {}));
+    for (Session& session : sessions) {
+      grants.push_back(check.grant_in(session.answer()));
+      ids.insert(grants.back().id);
+    }
+  }
+  check.expect(ids.size() == grants.size(), std::to_string(grants.size()) + " different ids",
+               std::to_string(ids.size()));
+  for (std::size_t i = 0; i < grants.size(); i += sessions.size()) {
+    for (std::size_t k = 0; k < sessions.size(); ++k)
+      sessions[k].send(release_request(grants[i + k].id));
+    for (std::size_t k = 0; k < sessions.size(); ++k) {
+      check.expect_status(sessions[k].answer(), 200, "the release of one of many leases");
+      check.forget(grants[i + k]);
+    }
+  }
+}
+
+void no_worker_starves(Check& check) {
+  const bool stress = check.target().profile == Profile::stress;
+  const unsigned count = stress ? 8 : 4;
+  const WorkerOrder order{.connections = stress ? 128u : 16u, .duration = stress ? 10s : 2s};
+  const auto workers = run_worker_processes(check.target(), order, count);
+  std::uint64_t fewest = UINT64_MAX;
+  std::uint64_t most = 0;
+  for (const WorkerFigures& worker : workers) {
+    check.figure("worker", to_json(worker));
+    fewest = std::min(fewest, worker.operations);
+    most = std::max(most, worker.operations);
+  }
+  check.figure("fairness (fewest / most operations)",
+               most == 0 ? "none done"
+                         : std::to_string(static_cast<double>(fewest) / static_cast<double>(most)));
+  for (const WorkerFigures& worker : workers) {
+    check.expect(worker.wrong == 0, "right answers to every request of every worker",
+                 to_json(worker));
+    check.expect(worker.held >= worker.connected - 4, "each held request to be answered",
+                 to_json(worker));
+  }
+  check.expect(fewest * 5 >= most && most > 0,
+               "no worker to get less than a fifth of what another gets",
+               std::to_string(fewest) + " operations against " + std::to_string(most));
+}
+
+/// How many connections are accepted and answered a request, up to `count`.
+std::size_t connections_served(Check& check, std::size_t count, std::vector<Session>& sessions) {
+  while (sessions.size() < count) {
+    auto session = check.try_connect(check.target().endpoint, check.target().tls, AF_UNSPEC);
+    if (!session) break;
+    if (!session->try_send_raw(session->head_of(release_request("no-such-lease")))) break;
+    try {
+      if (!session->answer_or_close()) break;
+    } catch (const Violation&) {
+      break;
+    }
+    sessions.push_back(*std::move(session));
+  }
+  return sessions.size();
+}
+
+void eight_workers_connections_are_served(Check& check) {
+  constexpr std::size_t wanted = 1024;
+  const std::size_t tried = check.target().profile == Profile::stress ? 4096 : wanted;
+  need_descriptors(check, tried);
+  std::vector<Session> sessions;
+  const std::size_t served = connections_served(check, tried, sessions);
+  check.figure("connections served at once",
+               std::to_string(served) + (served == tried ? ", no refusal" : ", then refused"));
+  check.expect(served >= wanted, "1,024 connections at once",
+               std::to_string(served) + " were served");
+  serve_all(check, sessions);
+}
+
+}  // namespace
+
+std::span<const CheckEntry> concurrency_checks() {
+  using enum Profile;
+  using enum Company;
+  static constexpr CheckEntry entries[]{
+      {"CONC-01", core, alone, one_engines_connections_are_served},
+      {"CONC-02", core, alone, held_requests_delay_nobody},
+      {"CONC-03", core, shared, concurrent_bodies_are_kept_apart},
+      {"CONC-04", core, shared, concurrent_leases_are_different},
+      {"CONC-05", full, alone, no_worker_starves},
+      {"CONC-06", full, alone, eight_workers_connections_are_served},
+  };
+  return entries;
+}
+
+}  // namespace hyperpod::conformance

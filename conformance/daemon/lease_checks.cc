@@ -1,0 +1,168 @@
+// Acquiring: what a request may look like and what a grant must.
+#include <algorithm>
+#include <set>
+#include <thread>
+
+#include "daemon/chapters.h"
+
+namespace hyperpod::conformance {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// Stores an object of this size and returns its name.
+Name stored(Check& check, Session& session, std::size_t size = 1000) {
+  const Name name = check.fresh_name();
+  check.store(session, name, check.bytes(size));
+  return name;
+}
+
+void grant_is_200_and_json(Check& check) {
+  Session session = check.connect();
+  const Answer answer = session.acquire(stored(check, session));
+  check.expect_status(answer, 200, "a lease request for a stored key");
+  check.expect(answer.media_type() == "application/json", "Content-Type: application/json",
+               std::string(answer.header("content-type").value_or("no Content-Type")));
+  (void)check.grant_in(answer);
+}
+
+void grant_has_id_and_offsets(Check& check) {
+  Session session = check.connect();
+  const Answer answer = session.acquire(stored(check, session));
+  check.expect(answer.status / 100 == 2, "a lease on a stored key", described(answer));
+  const Grant grant = check.grant_in(answer);
+  check.expect(!grant.id.empty(), "an id that is not empty", answer.body);
+}
+
+void ids_need_no_encoding(Check& check) {
+  Session session = check.connect();
+  const Name name = stored(check, session);
+  for (int i = 0; i < 32; ++i) {
+    const Grant grant = check.lease(session, name);
+    const bool plain = std::ranges::all_of(grant.id, [](char c) {
+      return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+             c == '_' || c == '-';
+    });
+    check.expect(plain && !grant.id.empty(), "an id of A-Z a-z 0-9 _ -", "\"" + grant.id + "\"");
+    check.release(session, grant);
+  }
+}
+
+void queries_of_the_clients_are_understood(Check& check) {
+  Session session = check.connect();
+  const Name name = stored(check, session);
+  for (const char* query : {"timeout_ms=5000&ttl_s=30.0", "timeout_ms=1000&ttl_s=30.0",
+                            "timeout_ms=0&ttl_s=0.5", "timeout_ms=100&ttl_s=12.25"}) {
+    session.send_raw("POST " + name.target() + "/leases?" + query +
+                     " HTTP/1.1\r\nHost: " + check.target().endpoint.authority() +
+                     "\r\nUser-Agent: LMCache-SageMaker-HyperPod/1.0\r\nAccept: */*\r\n"
+                     "Accept-Encoding: gzip, deflate\r\nContent-Length: 0\r\n\r\n");
+    const Answer answer = session.answer();
+    check.expect_status(answer, 200, std::string("a lease request with ") + query);
+    check.release(session, check.grant_in(answer));
+  }
+}
+
+void fragments_cover_the_object(Check& check) {
+  Session session = check.connect();
+  for (const std::size_t size : {1u, 28u, 65'536u, 1'048'577u}) {
+    const Grant grant = check.lease(session, stored(check, session, size));
+    check.expect(
+        !grant.fragments.empty() && grant.size() == size,
+        "fragments of " + std::to_string(size) + " bytes together",
+        std::to_string(grant.fragments.size()) + " fragments of " + std::to_string(grant.size()));
+    (void)check.read(grant);
+    auto sorted = grant.fragments;
+    std::ranges::sort(sorted, {}, &Fragment::offset);
+    std::uint64_t end = 0;
+    for (const Fragment& fragment : sorted) {
+      check.expect(fragment.len > 0, "no fragment of length 0",
+                   "one at " + std::to_string(fragment.offset));
+      check.expect(fragment.offset >= end, "no two fragments that overlap",
+                   "one at " + std::to_string(fragment.offset) + " before the end of another");
+      end = fragment.offset + fragment.len;
+    }
+    check.release(session, grant);
+  }
+}
+
+void many_leases_on_one_object(Check& check) {
+  std::vector<Session> sessions = check.connect_many(4);
+  const Name name = stored(check, sessions[0]);
+  std::vector<Grant> grants;
+  std::set<std::string> ids;
+  for (int i = 0; i < 16; ++i) {
+    grants.push_back(check.lease(sessions[i % sessions.size()], name));
+    ids.insert(grants.back().id);
+  }
+  check.expect(ids.size() == grants.size(), "16 leases with ids of their own",
+               std::to_string(ids.size()) + " different ids");
+  for (const Grant& grant : grants) {
+    check.expect_status(sessions[1].release(grant.id), 200, "the release of one of 16 live leases");
+    check.forget(grant);
+  }
+}
+
+void misses_are_ordinary(Check& check) {
+  Session session = check.connect();
+  for (int i = 0; i < 10; ++i) {
+    check.expect_absent(session, check.fresh_name(), "nothing was stored under it");
+  }
+  const Name name = stored(check, session);
+  check.release(session, check.lease(session, name));
+}
+
+void missing_parameters_have_defaults(Check& check) {
+  Session session = check.connect();
+  const auto ask = [&](const Name& name, std::string_view query) {
+    return session.ask({"POST", name.target() + "/leases" + std::string(query), {}, {}});
+  };
+  const Answer miss = ask(check.fresh_name(), "?ttl_s=30.0");
+  check.expect(is_miss(miss) && miss.took() < check.span(500ms),
+               "a miss at once without timeout_ms",
+               described(miss) + " after " + in_ms(miss.took()));
+  const Name name = stored(check, session);
+  const Answer long_lived = ask(name, "");
+  check.expect_status(long_lived, 200, "a lease request without parameters");
+  const Grant grant = check.grant_in(long_lived);
+  const Grant second = check.grant_in(ask(name, "?timeout_ms=0"));
+  std::this_thread::sleep_until(grant.asked + 28s);
+  check.expect_status(session.release(grant.id), 200,
+                      "the release after 28 s of a lease without ttl_s");
+  std::this_thread::sleep_until(second.asked + 30s + check.span(1s));
+  check.expect(session.release(second.id).status != 200, "a lease without ttl_s to end after 30 s",
+               "it was still alive after 31 s");
+}
+
+void malformed_parameters_are_answered_400(Check& check) {
+  Session session = check.connect();
+  const Name name = stored(check, session);
+  for (const char* query :
+       {"timeout_ms=soon&ttl_s=30.0", "timeout_ms=-1&ttl_s=30.0", "timeout_ms=&ttl_s=30.0",
+        "timeout_ms=0&ttl_s=nan", "timeout_ms=0&ttl_s=inf", "timeout_ms=0&ttl_s=-1",
+        "timeout_ms=0&ttl_s=x", "timeout_ms=0&ttl_s="}) {
+    const Answer answer = session.ask({"POST", name.target() + "/leases?" + query, {}, {}});
+    check.expect_status(answer, 400, std::string("a lease request with ") + query);
+  }
+}
+
+}  // namespace
+
+std::span<const CheckEntry> lease_checks() {
+  using enum Profile;
+  using enum Company;
+  static constexpr CheckEntry entries[]{
+      {"LEASE-01", core, shared, grant_is_200_and_json},
+      {"LEASE-02", core, shared, grant_has_id_and_offsets},
+      {"LEASE-03", core, shared, ids_need_no_encoding},
+      {"LEASE-04", core, shared, queries_of_the_clients_are_understood},
+      {"LEASE-05", core, shared, fragments_cover_the_object},
+      {"LEASE-06", core, shared, many_leases_on_one_object},
+      {"LEASE-07", core, shared, misses_are_ordinary},
+      {"LEASE-08", stress, shared, missing_parameters_have_defaults},
+      {"LEASE-09", full, shared, malformed_parameters_are_answered_400},
+  };
+  return entries;
+}
+
+}  // namespace hyperpod::conformance

@@ -1,0 +1,187 @@
+// Hostile input: it is refused, it costs nothing lasting, and nothing of it is obeyed.
+#include <thread>
+
+#include "daemon/chapters.h"
+
+namespace hyperpod::conformance {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// Sends bytes over a connection of their own and expects one of these answers or a closed
+/// connection, never silence.
+void expect_refused(Check& check, const std::string& bytes, std::initializer_list<int> statuses,
+                    std::string_view what) {
+  Session session = check.connect();
+  (void)session.try_send_raw(bytes);
+  const auto answer = session.answer_or_close();
+  if (answer) check.expect_one_of(*answer, statuses, what);
+}
+
+std::string put_head(const Name& name, std::string_view headers) {
+  return "PUT " + name.target() + " HTTP/1.1\r\nHost: x\r\n" + std::string(headers) + "\r\n";
+}
+
+std::string whole_put(const Name& name) { return put_head(name, "Content-Length: 1\r\n") + "x"; }
+
+void both_framings_are_refused(Check& check) {
+  const Name name = check.fresh_name();
+  const Name smuggled = check.fresh_name("-smuggled");
+  const std::string behind = "0\r\n\r\n" + whole_put(smuggled);
+  const std::string length = "Content-Length: " + std::to_string(behind.size()) + "\r\n";
+  const std::string coding = "Transfer-Encoding: chunked\r\n";
+  for (const std::string& headers : {length + coding, coding + length}) {
+    expect_refused(check, put_head(name, headers) + behind, {400},
+                   "a PUT with Content-Length and Transfer-Encoding");
+  }
+  Session session = check.connect();
+  check.expect_absent(session, smuggled, "its PUT stood in the body of a refused one");
+  check.expect_absent(session, name, "its PUT was to be refused");
+}
+
+void doubtful_lengths_are_refused(Check& check) {
+  const Name name = check.fresh_name();
+  for (const char* headers :
+       {"Content-Length: 1\r\nContent-Length: 2\r\n", "Content-Length: -1\r\n",
+        "Content-Length: 1x\r\n", "Content-Length: 99999999999999999999999\r\n",
+        "Content-Length: 0x1\r\n"}) {
+    expect_refused(check, put_head(name, headers) + "xx", {400, 413},
+                   std::string("a PUT with ") + headers);
+  }
+  Session session = check.connect();
+  check.expect_absent(session, name, "its PUTs had doubtful lengths");
+}
+
+void malformed_chunks_are_refused(Check& check) {
+  const Name name = check.fresh_name();
+  for (const char* body :
+       {"zz\r\nxx\r\n0\r\n\r\n", "-2\r\nxx\r\n0\r\n\r\n", "0x2\r\nxx\r\n0\r\n\r\n",
+        "FFFFFFFFFFFFFFFFFF\r\nxx\r\n0\r\n\r\n", "2\r\nxxyy\r\n0\r\n\r\n", "\r\nxx\r\n0\r\n\r\n"}) {
+    expect_refused(check, put_head(name, "Transfer-Encoding: chunked\r\n") + body,
+                   {400, 411, 413, 501}, "a PUT with a malformed chunk");
+  }
+  Session session = check.connect();
+  check.expect_absent(session, name, "its PUTs had malformed chunks");
+}
+
+void long_targets_are_refused(Check& check) {
+  const Name name = check.fresh_name(std::string(64 * 1024, 'k'));
+  expect_refused(check, whole_put(name), {414, 431, 400}, "a target of 64 KiB");
+  check.expect_alive();
+}
+
+void large_heads_are_refused(Check& check) {
+  const Name name = check.fresh_name();
+  expect_refused(check, put_head(name, "X: " + std::string(1 << 20, 'x') + "\r\n"), {431, 400},
+                 "a head of 1 MiB");
+  std::string many;
+  for (int i = 0; i < 5000; ++i) many += "X-" + std::to_string(i) + ": 1\r\n";
+  expect_refused(check, put_head(name, many + "Content-Length: 1\r\n") + "x", {431, 400},
+                 "a head of 5,000 headers");
+  check.expect_alive();
+}
+
+void nul_in_a_head_is_refused(Check& check) {
+  const Name name = check.fresh_name();
+  using namespace std::string_literals;
+  for (const std::string& header : {"X: a\0b\r\n"s, "X\0: ab\r\n"s}) {
+    expect_refused(check, put_head(name, header + "Content-Length: 1\r\n") + "x", {400},
+                   "a head with a NUL");
+  }
+  Session session = check.connect();
+  check.expect_absent(session, name, "the heads of its PUTs had a NUL");
+}
+
+void malformed_encodings_are_refused(Check& check) {
+  for (const char* ending : {"%zz", "%4", "%", "%%41", "a%4gb"}) {
+    const Name name = check.fresh_name(ending);
+    Session session = check.connect();
+    const Answer answer = session.put(name, "x");
+    check.expect_one_of(answer, {400, 404}, std::string("a PUT of a key with ") + ending);
+  }
+}
+
+void incomplete_targets_are_refused(Check& check) {
+  const Name name = check.fresh_name();
+  for (const std::string& target : {std::string("/v1/kv/"), "/v1/kv/" + name.bucket,
+                                    "/v1/kv/" + name.bucket + "/", "/v1/kv//" + name.key}) {
+    Session session = check.connect();
+    check.expect_one_of(session.ask({"PUT", target, {}, "x"}), {400, 404, 405}, "PUT " + target);
+    Session second = check.connect();
+    const Answer leased = second.ask({"POST", target + "/leases?timeout_ms=0&ttl_s=1.0", {}, {}});
+    check.expect_one_of(leased, {400, 404, 405, 504}, "POST " + target + "/leases");
+  }
+}
+
+void garbage_is_refused(Check& check) {
+  Session witness = check.connect();
+  const Name name = check.fresh_name();
+  check.store(witness, name, "x");
+  expect_refused(check, "GARBAGE\r\n\r\n", {400}, "a line that is no request");
+  expect_refused(check, check.bytes(4000) + "\r\n\r\n", {400}, "4,000 random bytes");
+  expect_refused(check, "\x16\x03\x01\x02\r\n\r\n", {400}, "the beginning of a TLS handshake");
+  expect_refused(check, "PUT " + name.target() + " HTTP/9.9.9\r\nHost: x\r\n\r\n", {400, 505},
+                 "a request of an unknown version");
+  check.expect_stored(witness, name, "x");
+}
+
+void host_is_required(Check& check) {
+  Session session = check.connect();
+  session.send_raw("GET / HTTP/1.1\r\n\r\n");
+  check.expect_status(session.answer(), 400, "a request of HTTP/1.1 without Host");
+}
+
+void unfinished_heads_are_cut(Check& check) {
+  Session session = check.connect();
+  const Moment begun = now();
+  session.send_raw("PUT /v1/kv/bucket/key HTTP/1.1\r\nHost: x\r\nX-Slow: ");
+  const auto limit = 10s + check.span(3s);
+  while (now() < begun + limit) {
+    if (session.closes_within(250ms)) return;
+    if (!session.try_send_raw("x")) return;
+  }
+  throw Violation{"a head unfinished after 10 s to cost the connection",
+                  "it is open after " + in_ms(limit)};
+}
+
+void silent_connections_do_no_harm(Check& check) {
+  Session witness = check.connect();
+  std::vector<Session> silent;
+  for (int i = 0; i < 2000; ++i) {
+    auto session = check.try_connect(check.target().endpoint, check.target().tls, AF_UNSPEC);
+    if (!session) {
+      if (session.error().code == ErrorCode::system) throw Skipped{session.error().message};
+      break;  // A daemon may refuse some.
+    }
+    silent.push_back(*std::move(session));
+  }
+  check.figure("silent connections accepted", std::to_string(silent.size()));
+  const Name name = check.fresh_name();
+  check.store(witness, name, "x");
+  silent.clear();
+  check.expect_alive();
+}
+
+}  // namespace
+
+std::span<const CheckEntry> limit_checks() {
+  using enum Profile;
+  using enum Company;
+  static constexpr CheckEntry entries[]{
+      {"LIMIT-01", full, shared, both_framings_are_refused},
+      {"LIMIT-02", full, shared, doubtful_lengths_are_refused},
+      {"LIMIT-03", full, shared, malformed_chunks_are_refused},
+      {"LIMIT-04", full, shared, long_targets_are_refused},
+      {"LIMIT-05", full, shared, large_heads_are_refused},
+      {"LIMIT-06", full, shared, nul_in_a_head_is_refused},
+      {"LIMIT-07", full, shared, malformed_encodings_are_refused},
+      {"LIMIT-08", full, shared, incomplete_targets_are_refused},
+      {"LIMIT-09", full, shared, garbage_is_refused},
+      {"LIMIT-10", full, shared, host_is_required},
+      {"LIMIT-11", full, shared, unfinished_heads_are_cut},
+      {"LIMIT-12", full, alone, silent_connections_do_no_harm},
+  };
+  return entries;
+}
+
+}  // namespace hyperpod::conformance

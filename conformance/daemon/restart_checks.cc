@@ -1,0 +1,120 @@
+// Restarts, and the loss of the segment's name. Only with leave to restart the daemon.
+#include <sys/mman.h>
+
+#include <thread>
+
+#include "daemon/chapters.h"
+
+namespace hyperpod::conformance {
+namespace {
+
+using namespace std::chrono_literals;
+
+void need_restart(const Check& check) {
+  if (!check.target().restart)
+    check.skip("the daemon may not be restarted; give --restart-command to allow it");
+}
+
+/// Restarts the daemon and maps its segment as soon as the daemon answers.
+void restart(Check& check) {
+  if (const auto done = check.target().restart(); !done) throw SuiteFailure{done.error().message};
+  const Moment deadline = now() + check.span(60s);
+  while (!check.try_connect(check.target().endpoint, check.target().tls, AF_UNSPEC)) {
+    check.expect(now() < deadline, "the daemon back within " + in_ms(check.span(60s)), "it is not");
+    std::this_thread::sleep_for(50ms);
+  }
+  check.remap();
+}
+
+void segment_is_new_after_a_restart(Check& check) {
+  need_restart(check);
+  const SegmentFacts before = check.segment().facts();
+  restart(check);
+  const SegmentFacts after = check.segment().facts();
+  check.expect(after.inode != before.inode || after.device != before.device,
+               "another inode under the segment's name",
+               "inode " + std::to_string(after.inode) + " again");
+  check.expect(after.size == before.size, "the same size", std::to_string(after.size));
+}
+
+void daemon_serves_after_a_restart(Check& check) {
+  need_restart(check);
+  restart(check);
+  Session session = check.connect();
+  const Name name = check.fresh_name();
+  const std::string body = check.bytes(100'000);
+  check.expect_status(session.put(name, body), 200, "a PUT after the restart");
+  check.expect_stored(session, name, body);
+}
+
+void leases_do_not_outlive_a_restart(Check& check) {
+  need_restart(check);
+  Session before = check.connect();
+  const Name name = check.fresh_name();
+  check.store(before, name, "x");
+  const Grant grant = check.lease(before, name, {.ttl = 300s});
+  restart(check);
+  Session after = check.connect();
+  check.expect_status(after.release(grant.id), 404,
+                      "the release of a lease from before the restart");
+  check.forget(grant);
+}
+
+/// Takes the segment's name away and gives the daemon back whole, whatever the check finds.
+class Unlinked {
+ public:
+  explicit Unlinked(Check& check) : check_(check) {
+    if (::shm_unlink(("/" + check.target().shm_name).c_str()) != 0) {
+      check.skip("this user may not unlink the segment");
+    }
+  }
+  ~Unlinked() {
+    try {
+      restart(check_);
+    } catch (...) {
+      // The next check of this chapter will tell.
+    }
+  }
+  Unlinked(const Unlinked&) = delete;
+  Unlinked& operator=(const Unlinked&) = delete;
+
+ private:
+  Check& check_;
+};
+
+void unlinked_segment_does_not_come_back(Check& check) {
+  need_restart(check);
+  const Unlinked unlinked(check);
+  Session session = check.connect();
+  (void)session.put(check.fresh_name(), "x");
+  std::this_thread::sleep_for(check.span(1s));
+  check.expect(!look_at_segment(check.target().shm_name),
+               "no segment under its name before a restart", "there is one again");
+}
+
+void daemon_serves_from_the_orphan(Check& check) {
+  need_restart(check);
+  const Unlinked unlinked(check);
+  Session session = check.connect();
+  const Name name = check.fresh_name();
+  const std::string body = check.bytes(100'000);
+  check.expect_status(session.put(name, body), 200, "a PUT while the segment has no name");
+  check.expect_stored(session, name, body);
+}
+
+}  // namespace
+
+std::span<const CheckEntry> restart_checks() {
+  using enum Profile;
+  using enum Company;
+  static constexpr CheckEntry entries[]{
+      {"RESTART-01", core, alone, segment_is_new_after_a_restart},
+      {"RESTART-02", core, alone, daemon_serves_after_a_restart},
+      {"RESTART-03", full, alone, leases_do_not_outlive_a_restart},
+      {"RESTART-04", full, alone, unlinked_segment_does_not_come_back},
+      {"RESTART-05", full, alone, daemon_serves_from_the_orphan},
+  };
+  return entries;
+}
+
+}  // namespace hyperpod::conformance

@@ -1,0 +1,66 @@
+// The suite's own view of a shared-memory segment: attached read-only, never created, never
+// unlinked.
+//
+// Const members may be called from several threads.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "probe/error.h"
+
+namespace hyperpod::conformance {
+
+/// Where a part of an object lies in the segment.
+struct Fragment {
+  std::uint64_t offset;
+  std::uint64_t len;
+  bool operator==(const Fragment&) const = default;
+};
+
+/// What tells one segment from another and what a directory listing would show of it.
+struct SegmentFacts {
+  dev_t device;
+  ino_t inode;
+  std::uint64_t size;
+  mode_t mode;  ///< Permission bits only.
+  uid_t owner;
+  bool operator==(const SegmentFacts&) const = default;
+};
+
+class Segment {
+ public:
+  /// Maps /dev/shm/NAME as it is now. Errors: missing (the message lists what there is instead),
+  /// forbidden, system.
+  static Result<Segment> open(const std::string& name);
+
+  Segment(Segment&& other) noexcept;
+  Segment& operator=(Segment&& other) noexcept;
+  ~Segment();
+
+  /// As of the opening.
+  const SegmentFacts& facts() const { return facts_; }
+  /// The bytes of the fragments put together, read through the mapping. Error: invalid, when a
+  /// fragment reaches outside the segment. A segment that is being truncated at this very moment
+  /// would raise SIGBUS, so the size is looked up before each reading.
+  Result<std::string> read(std::span<const Fragment> fragments) const;
+  /// Whether these bytes stand anywhere in the first `limit` bytes of the segment.
+  bool contains(std::string_view bytes, std::uint64_t limit) const;
+
+ private:
+  Segment() = default;
+
+  int fd_ = -1;
+  const char* data_ = nullptr;
+  SegmentFacts facts_{};
+};
+
+/// What stands under this name now. Errors: missing, system.
+Result<SegmentFacts> look_at_segment(const std::string& name);
+
+}  // namespace hyperpod::conformance
