@@ -46,9 +46,9 @@ std::span<const CheckEntry> bucket_checks() {
   using enum Profile;
   using enum Company;
   static constexpr CheckEntry entries[]{
-      {"BUCKET-01", core, shared, first_put_makes_the_bucket},
-      {"BUCKET-02", core, shared, same_key_in_two_buckets},
-      {"BUCKET-03", core, shared, bucket_names_are_decoded_once},
+      {"BUCKET-01", core, quick, first_put_makes_the_bucket},
+      {"BUCKET-02", core, quick, same_key_in_two_buckets},
+      {"BUCKET-03", core, quick, bucket_names_are_decoded_once},
   };
   return entries;
 }

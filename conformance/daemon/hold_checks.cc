@@ -112,13 +112,13 @@ std::span<const CheckEntry> hold_checks() {
   using enum Profile;
   using enum Company;
   static constexpr CheckEntry entries[]{
-      {"HOLD-01", core, shared, absent_key_is_held},
-      {"HOLD-02", core, shared, miss_is_504_or_404},
-      {"HOLD-03", core, shared, hold_ends_in_time},
-      {"HOLD-04", core, shared, held_request_is_granted_when_stored},
-      {"HOLD-05", core, shared, all_waiters_are_granted},
+      {"HOLD-01", core, patient, absent_key_is_held},
+      {"HOLD-02", core, patient, miss_is_504_or_404},
+      {"HOLD-03", core, patient, hold_ends_in_time},
+      {"HOLD-04", core, patient, held_request_is_granted_when_stored},
+      {"HOLD-05", core, patient, all_waiters_are_granted},
       {"HOLD-06", full, alone, disconnected_holder_leaves_no_lease},
-      {"HOLD-07", core, shared, present_key_is_granted_without_hold},
+      {"HOLD-07", core, quick, present_key_is_granted_without_hold},
   };
   return entries;
 }

@@ -152,15 +152,15 @@ std::span<const CheckEntry> lease_checks() {
   using enum Profile;
   using enum Company;
   static constexpr CheckEntry entries[]{
-      {"LEASE-01", core, shared, grant_is_200_and_json},
-      {"LEASE-02", core, shared, grant_has_id_and_offsets},
-      {"LEASE-03", core, shared, ids_need_no_encoding},
-      {"LEASE-04", core, shared, queries_of_the_clients_are_understood},
-      {"LEASE-05", core, shared, fragments_cover_the_object},
-      {"LEASE-06", core, shared, many_leases_on_one_object},
-      {"LEASE-07", core, shared, misses_are_ordinary},
-      {"LEASE-08", stress, shared, missing_parameters_have_defaults},
-      {"LEASE-09", full, shared, malformed_parameters_are_answered_400},
+      {"LEASE-01", core, quick, grant_is_200_and_json},
+      {"LEASE-02", core, quick, grant_has_id_and_offsets},
+      {"LEASE-03", core, quick, ids_need_no_encoding},
+      {"LEASE-04", core, quick, queries_of_the_clients_are_understood},
+      {"LEASE-05", core, quick, fragments_cover_the_object},
+      {"LEASE-06", core, quick, many_leases_on_one_object},
+      {"LEASE-07", core, quick, misses_are_ordinary},
+      {"LEASE-08", stress, patient, missing_parameters_have_defaults},
+      {"LEASE-09", full, quick, malformed_parameters_are_answered_400},
   };
   return entries;
 }

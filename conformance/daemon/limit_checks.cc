@@ -168,17 +168,17 @@ std::span<const CheckEntry> limit_checks() {
   using enum Profile;
   using enum Company;
   static constexpr CheckEntry entries[]{
-      {"LIMIT-01", full, shared, both_framings_are_refused},
-      {"LIMIT-02", full, shared, doubtful_lengths_are_refused},
-      {"LIMIT-03", full, shared, malformed_chunks_are_refused},
-      {"LIMIT-04", full, shared, long_targets_are_refused},
-      {"LIMIT-05", full, shared, large_heads_are_refused},
-      {"LIMIT-06", full, shared, nul_in_a_head_is_refused},
-      {"LIMIT-07", full, shared, malformed_encodings_are_refused},
-      {"LIMIT-08", full, shared, incomplete_targets_are_refused},
-      {"LIMIT-09", full, shared, garbage_is_refused},
-      {"LIMIT-10", full, shared, host_is_required},
-      {"LIMIT-11", full, shared, unfinished_heads_are_cut},
+      {"LIMIT-01", full, quick, both_framings_are_refused},
+      {"LIMIT-02", full, quick, doubtful_lengths_are_refused},
+      {"LIMIT-03", full, quick, malformed_chunks_are_refused},
+      {"LIMIT-04", full, quick, long_targets_are_refused},
+      {"LIMIT-05", full, quick, large_heads_are_refused},
+      {"LIMIT-06", full, quick, nul_in_a_head_is_refused},
+      {"LIMIT-07", full, quick, malformed_encodings_are_refused},
+      {"LIMIT-08", full, quick, incomplete_targets_are_refused},
+      {"LIMIT-09", full, quick, garbage_is_refused},
+      {"LIMIT-10", full, quick, host_is_required},
+      {"LIMIT-11", full, patient, unfinished_heads_are_cut},
       {"LIMIT-12", full, alone, silent_connections_do_no_harm},
   };
   return entries;

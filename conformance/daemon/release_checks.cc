@@ -76,12 +76,12 @@ std::span<const CheckEntry> release_checks() {
   using enum Profile;
   using enum Company;
   static constexpr CheckEntry entries[]{
-      {"REL-01", core, shared, live_lease_is_released_with_200},
-      {"REL-02", core, shared, unknown_id_is_answered_404},
+      {"REL-01", core, quick, live_lease_is_released_with_200},
+      {"REL-02", core, quick, unknown_id_is_answered_404},
       {"REL-03", core, alone, release_ends_the_pin_at_once},
-      {"REL-04", core, shared, delete_is_no_release},
-      {"REL-05", core, shared, release_ends_one_lease},
-      {"REL-06", core, shared, any_connection_may_release},
+      {"REL-04", core, quick, delete_is_no_release},
+      {"REL-05", core, quick, release_ends_one_lease},
+      {"REL-06", core, quick, any_connection_may_release},
   };
   return entries;
 }

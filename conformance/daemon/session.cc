@@ -9,6 +9,8 @@
 namespace hyperpod::conformance {
 namespace {
 
+// Of a long check its beginning and its end are kept.
+constexpr std::size_t first_events_kept = 8;
 constexpr std::size_t events_kept = 24;
 constexpr std::size_t text_kept = 2048;
 
@@ -37,16 +39,20 @@ std::size_t utf8_length(std::string_view text) {
   return overlong || beyond ? 0 : length;
 }
 
-/// Head and body of what was sent; bytes without an empty line count as a head.
-std::pair<std::string_view, std::string_view> split(std::string_view bytes) {
-  const auto end = bytes.find("\r\n\r\n");
-  if (end == std::string_view::npos) return {bytes, {}};
-  return {bytes.substr(0, end), bytes.substr(end + 4)};
+bool is_text(std::string_view bytes) {
+  return std::ranges::all_of(
+      bytes, [](char c) { return c >= ' ' || c < 0 || c == '\n' || c == '\r' || c == '\t'; });
 }
 
-bool is_text(std::string_view bytes) {
-  return std::ranges::all_of(bytes,
-                             [](char c) { return c >= ' ' || c < 0 || c == '\n' || c == '\t'; });
+/// Head and body of what was sent. Without an empty line, text counts as a head and all else as a
+/// body.
+std::pair<std::string_view, std::string_view> split(std::string_view bytes) {
+  const auto end = bytes.find("\r\n\r\n");
+  if (end != std::string_view::npos && is_text(bytes.substr(0, end))) {
+    return {bytes.substr(0, end), bytes.substr(end + 4)};
+  }
+  if (is_text(bytes.substr(0, text_kept))) return {bytes, {}};
+  return {{}, bytes};
 }
 
 }  // namespace
@@ -82,7 +88,7 @@ void Transcript::add(Event::Kind kind, int connection, std::string_view head,
                      std::string_view body) {
   const std::lock_guard lock(mutex_);
   if (events_.size() == events_kept) {
-    events_.erase(events_.begin());
+    events_.erase(events_.begin() + first_events_kept);
     ++dropped_;
   }
   const bool show = kind == Event::Kind::received && is_text(body.substr(0, text_kept));

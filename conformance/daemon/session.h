@@ -60,13 +60,14 @@ struct Event {
 /// kept.
 std::string printable(std::string_view text);
 
-/// The latest events of a check. Any thread may add.
+/// The first and the latest events of a check. Any thread may add.
 class Transcript {
  public:
   void add(Event::Kind kind, int connection, std::string_view head, std::string_view body);
   int next_connection();
   /// Oldest first.
   std::vector<Event> events() const;
+  /// How many events were left out, between the first and the latest ones.
   std::uint64_t dropped() const;
 
  private:

@@ -84,10 +84,10 @@ std::span<const CheckEntry> shared_memory_checks() {
   using enum Profile;
   using enum Company;
   static constexpr CheckEntry entries[]{
-      {"SHM-01", core, shared, segment_is_as_large_as_the_cache},
-      {"SHM-02", core, shared, segment_is_its_owners_alone},
-      {"SHM-03", core, shared, offsets_lead_to_the_bytes},
-      {"SHM-04", core, shared, bytes_are_there_when_the_grant_is},
+      {"SHM-01", core, quick, segment_is_as_large_as_the_cache},
+      {"SHM-02", core, quick, segment_is_its_owners_alone},
+      {"SHM-03", core, quick, offsets_lead_to_the_bytes},
+      {"SHM-04", core, quick, bytes_are_there_when_the_grant_is},
       {"SHM-05", core, alone, mapping_leaves_the_segment_alone},
   };
   return entries;

@@ -244,20 +244,20 @@ std::span<const CheckEntry> store_checks() {
   using enum Profile;
   using enum Company;
   static constexpr CheckEntry entries[]{
-      {"PUT-01", core, shared, body_is_stored_byte_for_byte},
-      {"PUT-02", core, shared, existing_key_is_answered_409},
-      {"PUT-03", core, shared, body_may_come_late_and_in_pieces},
-      {"PUT-04", core, shared, heads_of_the_clients_are_accepted},
-      {"PUT-05", core, shared, success_is_200},
-      {"PUT-06", full, shared, chunked_bodies_are_accepted},
-      {"PUT-07", core, shared, errors_have_an_empty_or_json_body},
-      {"PUT-08", core, shared, refused_bodies_are_never_requests},
-      {"PUT-09", core, shared, cut_short_leaves_nothing},
-      {"PUT-10", core, shared, of_two_puts_at_once_one_wins},
-      {"PUT-11", full, shared, empty_body_is_answered_400},
+      {"PUT-01", core, quick, body_is_stored_byte_for_byte},
+      {"PUT-02", core, quick, existing_key_is_answered_409},
+      {"PUT-03", core, patient, body_may_come_late_and_in_pieces},
+      {"PUT-04", core, quick, heads_of_the_clients_are_accepted},
+      {"PUT-05", core, quick, success_is_200},
+      {"PUT-06", full, quick, chunked_bodies_are_accepted},
+      {"PUT-07", core, quick, errors_have_an_empty_or_json_body},
+      {"PUT-08", core, quick, refused_bodies_are_never_requests},
+      {"PUT-09", core, patient, cut_short_leaves_nothing},
+      {"PUT-10", core, patient, of_two_puts_at_once_one_wins},
+      {"PUT-11", full, quick, empty_body_is_answered_400},
       {"PUT-12", full, alone, no_room_is_answered_507},
-      {"PUT-13", full, shared, too_large_is_answered_413},
-      {"PUT-14", full, shared, expect_100_continue_is_honoured},
+      {"PUT-13", full, quick, too_large_is_answered_413},
+      {"PUT-14", full, quick, expect_100_continue_is_honoured},
       {"PUT-15", full, alone, cut_short_gives_back_its_room},
   };
   return entries;

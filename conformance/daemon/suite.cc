@@ -4,8 +4,9 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <ctime>
+#include <map>
+#include <mutex>
 #include <random>
 #include <thread>
 
@@ -31,41 +32,42 @@ bool wanted(const RunOptions& options, const CheckEntry& entry) {
   });
 }
 
-/// Runs the checks of one run: those that bear company on several threads, then the others.
+/// Runs the checks of one run: first those that bear company, then the others.
 class Runner {
  public:
   Runner(const RunOptions& options, std::shared_ptr<const Segment> segment)
       : options_(options), segment_(std::move(segment)), random_(options.seed) {}
 
   std::vector<CheckResult> run() {
-    std::vector<const CheckEntry*> shared;
-    std::vector<const CheckEntry*> alone;
+    std::map<Company, std::vector<const CheckEntry*>> entries;
     for (const CheckEntry& entry : daemon_checks()) {
-      if (wanted(options_, entry))
-        (entry.company == Company::shared ? shared : alone).push_back(&entry);
+      if (wanted(options_, entry)) entries[entry.company].push_back(&entry);
     }
-    total_ = shared.size() + alone.size();
-    std::ranges::shuffle(shared, random_);
-    std::ranges::shuffle(alone, random_);
-    run_on_threads(shared, options_.threads);
-    run_on_threads(alone, 1);
+    for (auto& [company, some] : entries) {
+      std::ranges::shuffle(some, random_);
+      total_ += some.size();
+    }
+    {
+      std::vector<std::jthread> threads;
+      for (const CheckEntry* entry : entries[Company::patient]) {
+        threads.emplace_back([this, entry] { run_in_turn({entry}); });
+      }
+      threads.emplace_back([&] { run_in_turn(entries[Company::quick]); });
+    }
+    std::jthread([&] { run_in_turn(entries[Company::alone]); }).join();
     std::ranges::sort(results_, {}, [](const CheckResult& result) { return result.requirement; });
     return std::move(results_);
   }
 
  private:
-  void run_on_threads(const std::vector<const CheckEntry*>& entries, unsigned count) {
-    std::atomic<std::size_t> next = 0;
-    const auto work = [&] {
-      // OpenSSL writes with write(2), which raises SIGPIPE when a daemon has closed.
-      sigset_t pipe;
-      ::sigemptyset(&pipe);
-      ::sigaddset(&pipe, SIGPIPE);
-      ::pthread_sigmask(SIG_BLOCK, &pipe, nullptr);
-      for (std::size_t i = next++; i < entries.size(); i = next++) run_one(*entries[i]);
-    };
-    std::vector<std::jthread> threads;
-    for (unsigned i = 0; i < std::max(count, 1u); ++i) threads.emplace_back(work);
+  /// The body of each thread.
+  void run_in_turn(const std::vector<const CheckEntry*>& entries) {
+    // OpenSSL writes with write(2), which raises SIGPIPE when a daemon has closed.
+    sigset_t pipe;
+    ::sigemptyset(&pipe);
+    ::sigaddset(&pipe, SIGPIPE);
+    ::pthread_sigmask(SIG_BLOCK, &pipe, nullptr);
+    for (const CheckEntry* entry : entries) run_one(*entry);
   }
 
   void run_one(const CheckEntry& entry) {

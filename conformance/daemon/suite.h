@@ -21,8 +21,9 @@ enum class Outcome {
 
 /// How a check may share the daemon with others.
 enum class Company {
-  shared,  ///< Runs beside others; mostly waits.
-  alone,   ///< Loads the daemon or evicts objects, so nothing else runs meanwhile.
+  quick,    ///< Takes milliseconds: one after the other, so that a small cache keeps their objects.
+  patient,  ///< Mostly waits: beside all others but those that want to be alone.
+  alone,    ///< Loads the daemon or evicts objects, so nothing else runs meanwhile.
 };
 
 struct CheckEntry {
@@ -50,7 +51,6 @@ struct RunOptions {
   Target target;
   std::vector<std::string> only;  ///< Ids, or their beginnings ("TTL"); empty: all of the profile.
   std::uint64_t seed = 0;         ///< Of the order and of all bytes.
-  unsigned threads = 12;          ///< Checks at once.
   /// Called after each check, by one thread at a time.
   std::function<void(const CheckResult&, std::size_t done, std::size_t total)> progress;
 };

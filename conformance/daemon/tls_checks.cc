@@ -58,9 +58,9 @@ std::span<const CheckEntry> tls_checks() {
   using enum Profile;
   using enum Company;
   static constexpr CheckEntry entries[]{
-      {"TLS-01", core, shared, protocol_works_over_tls},
-      {"TLS-02", full, shared, old_versions_are_refused},
-      {"TLS-03", full, shared, plain_http_gets_nowhere},
+      {"TLS-01", core, quick, protocol_works_over_tls},
+      {"TLS-02", full, quick, old_versions_are_refused},
+      {"TLS-03", full, quick, plain_http_gets_nowhere},
   };
   return entries;
 }

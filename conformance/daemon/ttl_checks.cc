@@ -70,10 +70,10 @@ std::span<const CheckEntry> ttl_checks() {
   using enum Profile;
   using enum Company;
   static constexpr CheckEntry entries[]{
-      {"TTL-01", core, shared, lease_lives_for_its_ttl},
-      {"TTL-02", core, shared, fraction_of_ttl_counts},
-      {"TTL-03", core, shared, lease_ends_after_its_ttl},
-      {"TTL-04", core, shared, each_lease_has_its_own_ttl},
+      {"TTL-01", core, patient, lease_lives_for_its_ttl},
+      {"TTL-02", core, patient, fraction_of_ttl_counts},
+      {"TTL-03", core, patient, lease_ends_after_its_ttl},
+      {"TTL-04", core, patient, each_lease_has_its_own_ttl},
   };
   return entries;
 }

@@ -37,18 +37,20 @@ std::vector<double> do_operations(Check& check, Session& session, Moment end,
   const std::string body = check.bytes(16 * 1024);
   const auto count = [&](const Answer& answer) {
     times.push_back(std::chrono::duration<double, std::milli>(answer.took()).count());
-    if (answer.status != 200) ++figures.wrong;
+    return answer.status == 200;
   };
   while (now() < end) {
     const Name name = check.fresh_name();
-    count(session.put(name, body));
+    if (!count(session.put(name, body))) ++figures.wrong;
     const Answer granted = session.acquire(name);
-    count(granted);
-    if (granted.status == 200) {
+    if (count(granted)) {
       const Grant grant = check.grant_in(granted);
       if (check.read(grant) != body) ++figures.wrong;
-      count(session.release(grant.id));
+      if (!count(session.release(grant.id))) ++figures.wrong;
       check.forget(grant);
+      ++figures.granted;
+    } else if (!is_miss(granted)) {
+      ++figures.wrong;
     }
     ++figures.operations;
   }
@@ -108,6 +110,7 @@ WorkerFigures from_json(const std::string& line) {
   if (!json.is_object()) throw SuiteFailure{"a worker process ended without figures: " + line};
   return {json.value("connected", std::uint64_t{0}),
           json.value("operations", std::uint64_t{0}),
+          json.value("granted", std::uint64_t{0}),
           json.value("held", std::uint64_t{0}),
           json.value("wrong", std::uint64_t{0}),
           json.value("p99_ms", 0.0),
@@ -148,6 +151,7 @@ WorkerFigures run_worker(const Target& target, const WorkerOrder& order) {
   std::vector<double> all;
   for (const WorkerFigures& part : parts) {
     figures.operations += part.operations;
+    figures.granted += part.granted;
     figures.held += part.held;
     figures.wrong += part.wrong;
   }
@@ -160,9 +164,10 @@ WorkerFigures run_worker(const Target& target, const WorkerOrder& order) {
 }
 
 std::string to_json(const WorkerFigures& figures) {
-  return nlohmann::json{{"connected", figures.connected}, {"operations", figures.operations},
-                        {"held", figures.held},           {"wrong", figures.wrong},
-                        {"p99_ms", figures.p99_ms},       {"slowest_ms", figures.slowest_ms}}
+  return nlohmann::json{{"connected", figures.connected},  {"operations", figures.operations},
+                        {"granted", figures.granted},      {"held", figures.held},
+                        {"wrong", figures.wrong},          {"p99_ms", figures.p99_ms},
+                        {"slowest_ms", figures.slowest_ms}}
       .dump();
 }
 

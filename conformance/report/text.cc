@@ -47,10 +47,6 @@ std::string counted(std::size_t count, std::string_view what) {
 
 std::string transcript_text(const CheckResult& result, std::size_t indent) {
   std::string text;
-  if (result.events_dropped > 0) {
-    text +=
-        indented("(" + std::to_string(result.events_dropped) + " earlier events left out)", indent);
-  }
   for (const Event& event : result.events) {
     text += indented(in_ms(event.at) + ", connection " + std::to_string(event.connection) + ", " +
                          std::string(arrow(event.kind)) + ":",
@@ -58,8 +54,13 @@ std::string transcript_text(const CheckResult& result, std::size_t indent) {
     text += indented(event.head, indent + 2);
     if (!event.body.empty()) text += indented(event.body, indent + 2);
     if (event.body.empty() && event.body_bytes > 0) {
-      text += indented("(and " + std::to_string(event.body_bytes) + " bytes of body)", indent + 2);
+      text += indented(std::to_string(event.body_bytes) + " bytes of body", indent + 2);
     }
+  }
+  if (result.events_dropped > 0) {
+    text += indented(std::to_string(result.events_dropped) +
+                         " events between the first and the last are left out",
+                     indent);
   }
   return text;
 }
