@@ -150,6 +150,10 @@ int check_daemon(DaemonArguments& arguments) {
   if (arguments.url.empty() || target.shm_name.empty()) {
     return complain(usage, "give --url and --shm-name; see --help");
   }
+  if (target.shm_name.find('/') != std::string::npos) {
+    return complain(usage,
+                    "--shm-name \"" + target.shm_name + "\" has a slash; give the name alone");
+  }
   const auto endpoint = parse_url(arguments.url);
   if (!endpoint) return complain(usage, endpoint.error().message);
   target.endpoint = *endpoint;

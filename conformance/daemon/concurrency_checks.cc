@@ -2,6 +2,8 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <array>
+#include <cstdio>
 #include <set>
 #include <thread>
 
@@ -116,6 +118,17 @@ void concurrent_leases_are_different(Check& check) {
   }
 }
 
+std::string described(const WorkerFigures& worker) {
+  std::array<char, 160> text;
+  std::snprintf(
+      text.data(), text.size(),
+      "%llu objects, %llu held requests, %llu wrong answers, p99 %.1f ms, slowest %.1f ms",
+      static_cast<unsigned long long>(worker.operations),
+      static_cast<unsigned long long>(worker.held), static_cast<unsigned long long>(worker.wrong),
+      worker.p99_ms, worker.slowest_ms);
+  return text.data();
+}
+
 void no_worker_starves(Check& check) {
   const bool stress = check.target().profile == Profile::stress;
   const unsigned count = stress ? 8 : 4;
@@ -124,7 +137,7 @@ void no_worker_starves(Check& check) {
   std::uint64_t fewest = UINT64_MAX;
   std::uint64_t most = 0;
   for (const WorkerFigures& worker : workers) {
-    check.figure("worker", to_json(worker));
+    check.figure("worker " + std::to_string(&worker - workers.data() + 1), described(worker));
     fewest = std::min(fewest, worker.operations);
     most = std::max(most, worker.operations);
   }
@@ -135,7 +148,7 @@ void no_worker_starves(Check& check) {
     check.expect(worker.wrong == 0, "right answers to every request of every worker",
                  to_json(worker));
     check.expect(worker.held >= worker.connected - 4, "each held request to be answered",
-                 to_json(worker));
+                 described(worker));
   }
   check.expect(fewest * 5 >= most && most > 0,
                "no worker to get less than a fifth of what another gets",

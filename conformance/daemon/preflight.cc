@@ -13,17 +13,32 @@ tl::unexpected<Obstacle> obstacle(Obstacle::Kind kind, std::string explanation) 
   return tl::unexpected(Obstacle{kind, std::move(explanation)});
 }
 
-/// Whether the bytes are where the lease says, or anywhere at all.
-bool holds(const Segment& segment, const Answer& granted, const std::string& body, Check& check) {
+/// Whether the answer is a grant that can be understood.
+std::optional<Grant> grant_of(Check& check, const Answer& answer) {
   try {
-    if (check.read(check.grant_in(granted)) == body) return true;
+    if (answer.status == 200) return check.grant_in(answer);
   } catch (const Violation&) {
     // A malformed grant is for the checks to tell.
   }
+  return std::nullopt;
+}
+
+/// Whether these bytes are where the grant says, or a part of them anywhere in the segment.
+bool found_in(const Segment& segment, const std::optional<Grant>& grant, std::string_view body) {
+  if (const auto read = segment.read(grant ? grant->fragments : std::vector<Fragment>());
+      read && *read == body) {
+    return true;
+  }
   for (std::size_t at = 0; at < body.size(); at += piece_size) {
-    if (segment.contains(std::string_view(body).substr(at, piece_size), searched)) return true;
+    if (segment.contains(body.substr(at, piece_size), searched)) return true;
   }
   return false;
+}
+
+tl::unexpected<Obstacle> no_such_daemon(const Target& target, const std::string& why) {
+  return obstacle(Obstacle::Kind::no_such_daemon,
+                  "what listens on " + target.endpoint.url() + " is no such daemon: " + why +
+                      "; check the URL, its port, and whether it is http or https");
 }
 
 }  // namespace
@@ -41,25 +56,21 @@ tl::expected<std::shared_ptr<const Segment>, Obstacle> preflight(const Target& t
     Session second = check.connect();
     granted = second.acquire(name);
   } catch (const Violation& violation) {
-    return obstacle(Obstacle::Kind::no_such_daemon,
-                    "what listens on " + target.endpoint.url() +
-                        " is no such daemon: it was asked for " + violation.expected + ", but " +
-                        violation.seen + "; check the URL, its port and http or https");
+    return no_such_daemon(target,
+                          "it was asked for " + violation.expected + ", but " + violation.seen);
   }
-  if (stored->status >= 400 && granted->status != 200) {
-    return obstacle(Obstacle::Kind::no_such_daemon,
-                    "what listens on " + target.endpoint.url() +
-                        " is no such daemon: it answers a PUT under /v1/kv/ with " +
-                        described(*stored) + " and a lease request with " + described(*granted) +
-                        "; check the URL and its port");
-  }
+  const std::string answers = "it answers a PUT under /v1/kv/ with " + described(*stored) +
+                              " and a lease request with " + described(*granted);
+  const bool served = stored->status < 400 || granted->status == 200;
+  if (!served) return no_such_daemon(target, answers);
+  const auto grant = grant_of(check, *granted);
   auto segment = Segment::open(target.shm_name);
+  if (segment && (granted->status != 200 || found_in(*segment, grant, body))) {
+    check.tidy();
+    return std::make_shared<const Segment>(*std::move(segment));
+  }
+  if (granted->status == 200 && !grant) return no_such_daemon(target, answers);
   if (!segment) return obstacle(Obstacle::Kind::segment, segment.error().message);
-  auto shared = std::make_shared<const Segment>(*std::move(segment));
-  Check reader(target, preparation, shared, 0);
-  const bool right = granted->status != 200 || holds(*shared, *granted, body, reader);
-  reader.tidy();
-  if (right) return shared;
   return obstacle(Obstacle::Kind::segment,
                   "the daemon granted a lease, but what was stored is nowhere in /dev/shm/" +
                       target.shm_name +

@@ -30,8 +30,9 @@ std::string others() {
   std::string list;
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator("/dev/shm", error)) {
-    if (!entry.is_regular_file(error)) continue;
-    list += (list.empty() ? "" : ", ") + entry.path().filename().string();
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with('.') || !entry.is_regular_file(error)) continue;
+    list.append(list.empty() ? "" : ", ").append(name);
   }
   return list.empty() ? "/dev/shm is empty" : "/dev/shm has: " + list;
 }

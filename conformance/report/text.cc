@@ -39,8 +39,10 @@ std::string seconds(Duration duration) {
   return text.data();
 }
 
-std::string counted(std::size_t count, std::string_view what) {
-  return std::to_string(count) + " " + std::string(what);
+std::string counted(std::size_t count, Outcome outcome) {
+  constexpr std::array<std::string_view, 5> words{"skipped", "passed", "warned of", "failed",
+                                                  "in error"};
+  return std::to_string(count) + " " + std::string(words[static_cast<std::size_t>(outcome)]);
 }
 
 }  // namespace
@@ -73,18 +75,29 @@ std::string standing(const Requirement& requirement) {
 }
 
 std::string verdict(const Report& report, bool strict) {
-  const Outcome worst = report.worst();
-  std::string text = "The daemon conforms";
-  if (worst == Outcome::error) text = "The suite itself failed, so nothing is proven";
-  if (worst == Outcome::fail) text = "The daemon does not conform";
-  if (worst == Outcome::warn && strict) text = "The daemon does not conform strictly";
-  if (worst == Outcome::skip) text = "Nothing was checked";
-  text += ": ";
+  switch (report.worst()) {
+    case Outcome::error:
+      return "The suite itself failed, so nothing is proven";
+    case Outcome::fail:
+      return "The daemon does not conform";
+    case Outcome::warn:
+      return strict ? "The daemon does not conform strictly" : "The daemon conforms, with warnings";
+    case Outcome::pass:
+      return "The daemon conforms";
+    case Outcome::skip:
+      break;
+  }
+  return "Nothing was checked";
+}
+
+std::string summary(const Report& report, bool strict) {
+  std::string text = verdict(report, strict);
+  std::string separator = ": ";
   for (const Outcome outcome : outcomes) {
     const std::size_t count = report.count(outcome);
-    if (count > 0 || outcome == Outcome::pass) {
-      text += (outcome == Outcome::pass ? "" : ", ") + counted(count, name(outcome));
-    }
+    if (count == 0) continue;
+    text += separator + counted(count, outcome);
+    separator = ", ";
   }
   return text + (report.partial() ? " (a partial run)." : ".");
 }
@@ -163,7 +176,7 @@ void TextReport::finish(const Report& report, bool strict) {
   }
   skipped(report);
   table(report);
-  std::fprintf(out_, "\n%s\n", coloured(report.worst(), verdict(report, strict)).c_str());
+  std::fprintf(out_, "\n%s\n", coloured(report.worst(), summary(report, strict)).c_str());
   std::fprintf(out_, "%s, to repeat it: %s\n", seconds(report.took).c_str(),
                report.reproduce().c_str());
 }

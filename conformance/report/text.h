@@ -14,8 +14,10 @@ std::string transcript_text(const CheckResult& result, std::size_t indent);
 /// "MUST, observed (field)".
 std::string standing(const Requirement& requirement);
 
-/// One sentence that tells how the run ended.
+/// How the run ended, in a few words.
 std::string verdict(const Report& report, bool strict);
+/// The same with the counts, as a sentence.
+std::string summary(const Report& report, bool strict);
 
 /// Writes to one stream. On a terminal: colours, and a line of progress that is overwritten;
 /// otherwise a plain line for each check.
