@@ -10,6 +10,7 @@
 
 #include "daemon/suite.h"
 #include "daemon/worker.h"
+#include "defects/self_check.h"
 #include "report/files.h"
 #include "report/text.h"
 
@@ -212,6 +213,40 @@ int be_worker(WorkerArguments& arguments) {
   return conforms;
 }
 
+CLI::App* add_self_check_command(CLI::App& app, SelfCheckOptions& options, bool& reasons) {
+  CLI::App* command = app.add_subcommand(
+      "self-check", "See the suite fail defective daemons and pass faultless ones");
+  command->add_option("--only", options.only, "Names of defects")->delimiter(',');
+  command->add_flag("--whole-core", options.whole_core,
+                    "Run all of profile core against each defect, not only the checks aimed at it");
+  command->add_flag("--reasons", reasons, "Tell what each check saw");
+  command->add_option("--at-once", options.at_once, "Daemons at a time")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 64));
+  command->add_option("--seed", options.seed, "Repeats the order and the bytes of another run");
+  command
+      ->add_option("--time-scale", options.time_scale,
+                   "Makes all time limits longer, for slow machines")
+      ->check(CLI::Range(0.1, 100.0))
+      ->capture_default_str();
+  return command;
+}
+
+int check_self(SelfCheckOptions& options, bool reasons) {
+  for (const std::string& wanted : options.only) {
+    const auto named = [&](const Defect& defect) { return defect.name == wanted; };
+    if (std::ranges::none_of(all_defects(), named))
+      return complain(usage, "there is no defect " + wanted);
+  }
+  options.progress = [](const Trial& trial, std::size_t done, std::size_t total) {
+    std::printf("%3zu/%zu  %s", done, total, trial_line(trial).c_str());
+    std::fflush(stdout);
+  };
+  const SelfCheckReport report = run_self_check(options);
+  std::fputs(matrix_text(report, reasons).c_str(), stdout);
+  return report.passed() ? conforms : could_not_judge;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -228,6 +263,12 @@ int main(int argc, char** argv) {
   daemon.run.target.worker_program = "/proc/self/exe";
   WorkerArguments worker;
   const CLI::App* daemon_command = add_daemon_command(app, daemon);
+  SelfCheckOptions self_check;
+  self_check.seed = daemon.run.seed;
+  self_check.run_id = daemon.run.target.run_id;
+  self_check.worker_program = daemon.run.target.worker_program;
+  bool reasons = false;
+  const CLI::App* self_check_command = add_self_check_command(app, self_check, reasons);
   const CLI::App* worker_command = add_worker_command(app, worker);
   try {
     app.parse(argc, argv);
@@ -237,5 +278,6 @@ int main(int argc, char** argv) {
   }
   if (worker_command->parsed()) return be_worker(worker);
   if (daemon_command->parsed()) return check_daemon(daemon);
+  if (self_check_command->parsed()) return check_self(self_check, reasons);
   return usage;
 }

@@ -1,0 +1,166 @@
+// Defects in how keys and buckets are told apart.
+#include <cctype>
+#include <memory>
+
+#include "defects/defective_daemon.h"
+
+namespace hyperpod::conformance {
+namespace {
+
+struct Parts {
+  std::string bucket;
+  std::string key;
+};
+
+/// A lie that changes bucket and key of every request for an object, or refuses it.
+void lie_about_names(Setup& setup, std::function<std::optional<AnswerMessage>(Parts&)> change) {
+  setup.lie.emplace();
+  setup.lie->request = [change = std::move(change)](RequestHead& head,
+                                                    const Asked&) -> std::optional<AnswerMessage> {
+    constexpr std::string_view before = "/v1/kv/";
+    const std::string object = head.object();
+    const auto slash = object.find('/', before.size());
+    if (!object.starts_with(before) || slash == std::string::npos) return std::nullopt;
+    Parts parts{object.substr(before.size(), slash - before.size()), object.substr(slash + 1)};
+    auto refused = change(parts);
+    head.target.replace(0, object.size(), std::string(before) + parts.bucket + "/" + parts.key);
+    return refused;
+  };
+}
+
+void replace_all(std::string& text, std::string_view from, std::string_view to) {
+  for (auto at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size())) {
+    text.replace(at, from.size(), to);
+  }
+}
+
+auto replacing(std::string from, std::string to) {
+  return [from = std::move(from), to = std::move(to)](Setup& setup) {
+    lie_about_names(setup, [from, to](Parts& parts) -> std::optional<AnswerMessage> {
+      replace_all(parts.key, from, to);
+      return std::nullopt;
+    });
+  };
+}
+
+auto refusing(std::function<bool(const std::string&)> refused) {
+  return [refused = std::move(refused)](Setup& setup) {
+    lie_about_names(setup, [refused](Parts& parts) -> std::optional<AnswerMessage> {
+      if (refused(parts.key)) return AnswerMessage::of(400);
+      return std::nullopt;
+    });
+  };
+}
+
+void splits_at_encoded_slashes(Setup& setup) {
+  lie_about_names(setup, [](Parts& parts) -> std::optional<AnswerMessage> {
+    const auto slash = parts.key.find("%2F");
+    if (slash != std::string::npos && slash > 0) parts.key.resize(slash);
+    return std::nullopt;
+  });
+}
+
+void ignores_case(Setup& setup) {
+  lie_about_names(setup, [](Parts& parts) -> std::optional<AnswerMessage> {
+    for (char& c : parts.key) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    return std::nullopt;
+  });
+}
+
+void truncates_keys(Setup& setup) {
+  lie_about_names(setup, [](Parts& parts) -> std::optional<AnswerMessage> {
+    if (parts.key.size() > 128 && parts.key.find('%') == std::string::npos) parts.key.resize(128);
+    return std::nullopt;
+  });
+}
+
+bool has_high_bytes(const std::string& key) {
+  for (auto at = key.find('%'); at != std::string::npos; at = key.find('%', at + 1)) {
+    if (key.size() > at + 1 && key[at + 1] >= '8') return true;
+  }
+  return false;
+}
+
+void takes_lower_case_hex_for_text(Setup& setup) {
+  lie_about_names(setup, [](Parts& parts) -> std::optional<AnswerMessage> {
+    for (const char* digits : {"%2f", "%c3", "%a9"})
+      replace_all(parts.key, digits, std::string("%25") + (digits + 1));
+    return std::nullopt;
+  });
+}
+
+void wants_buckets_made_before(Setup& setup) {
+  lie_about_names(setup, [](Parts& parts) -> std::optional<AnswerMessage> {
+    if (parts.bucket == Target().bucket) return std::nullopt;
+    return AnswerMessage::of(404);
+  });
+}
+
+void ignores_buckets(Setup& setup) {
+  lie_about_names(setup, [](Parts& parts) -> std::optional<AnswerMessage> {
+    parts.bucket = "all";
+    return std::nullopt;
+  });
+}
+
+void takes_bucket_names_as_they_come(Setup& setup) {
+  lie_about_names(setup, [](Parts& parts) -> std::optional<AnswerMessage> {
+    replace_all(parts.bucket, "%", "%25");
+    return std::nullopt;
+  });
+}
+
+}  // namespace
+
+std::vector<Defect> key_defects() {
+  const auto longer_than_100 = [](const std::string& key) {
+    return key.size() > 100 && key.find("llama") != std::string::npos;
+  };
+  const auto with_parentheses = [](const std::string& key) {
+    return key.find_first_of("(),;") != std::string::npos;
+  };
+  return {
+      {"takes_a_bare_at_for_another",
+       "takes @ and %40 for two characters",
+       {"KEY-01"},
+       replacing("@", "%2540")},
+      {"splits_at_encoded_slashes",
+       "takes %2F for a separator and drops what follows",
+       {"KEY-02"},
+       splits_at_encoded_slashes},
+      {"decodes_twice", "decodes keys twice", {"KEY-03"}, replacing("%25", "%")},
+      {"takes_plus_for_space",
+       "takes a plus in a path for a space",
+       {"KEY-04"},
+       replacing("+", "%20")},
+      {"refuses_bare_punctuation",
+       "answers 400 to ( ) , ; in a path",
+       {"KEY-05"},
+       refusing(with_parentheses)},
+      {"refuses_utf8", "answers 400 to keys beyond ASCII", {"KEY-06"}, refusing(has_high_bytes)},
+      {"ignores_case", "takes upper and lower case for the same", {"KEY-07"}, ignores_case},
+      {"truncates_keys",
+       "tells keys apart by their first 128 characters only",
+       {"KEY-07"},
+       truncates_keys},
+      {"refuses_long_model_names",
+       "answers 400 to LMCache keys over 100 characters",
+       {"KEY-08"},
+       refusing(longer_than_100)},
+      {"takes_lower_case_hex_for_text",
+       "does not decode %2f in lower case",
+       {"KEY-09"},
+       takes_lower_case_hex_for_text},
+      {"wants_buckets_made_before",
+       "answers 404 to a PUT into an unknown bucket",
+       {"BUCKET-01"},
+       wants_buckets_made_before},
+      {"ignores_buckets", "keeps all buckets in one", {"BUCKET-02"}, ignores_buckets},
+      {"takes_bucket_names_as_they_come",
+       "does not decode bucket names",
+       {"BUCKET-03"},
+       takes_bucket_names_as_they_come},
+  };
+}
+
+}  // namespace hyperpod::conformance
