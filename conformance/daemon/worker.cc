@@ -125,9 +125,16 @@ WorkerFigures run_worker(const Target& target, const WorkerOrder& order) {
   if (!segment) throw SuiteFailure{segment.error().message};
   Check check(target, work, std::make_shared<const Segment>(*std::move(segment)), order.seed);
   const std::size_t busy_count = std::clamp(order.connections / 4, 1u, 4u);
-  std::vector<Session> busy = check.connect_many(busy_count);
-  std::vector<Session> held = check.connect_many(order.connections - busy_count);
-  figures.connected = busy.size() + held.size();
+  std::vector<Session> busy;
+  std::vector<Session> held;
+  try {
+    busy = check.connect_many(busy_count);
+    held = check.connect_many(order.connections - busy_count);
+  } catch (const Violation&) {
+    ++figures.wrong;
+    return figures;
+  }
+  figures.connected = order.connections;
   const Moment end = now() + order.duration;
   std::vector<WorkerFigures> parts(busy_count + 1);
   std::vector<std::vector<double>> times(busy_count);

@@ -20,7 +20,7 @@ struct WorkerOrder {
 };
 
 struct WorkerFigures {
-  std::uint64_t connected = 0;   ///< Of the connections ordered.
+  std::uint64_t connected = 0;   ///< All connections ordered, or 0.
   std::uint64_t operations = 0;  ///< PUT, lease and release of one object each.
   std::uint64_t granted = 0;     ///< Operations whose object had not been evicted before its lease.
   std::uint64_t held = 0;        ///< Requests held and answered as misses.

@@ -133,6 +133,18 @@ void mixes_concurrent_bodies(Setup& setup) {
   setup.lie->abandoned = [arriving](const Asked& asked) { arriving->erase(asked.head.object()); };
 }
 
+void answers_503_under_load(Setup& setup) {
+  setup.lie.emplace();
+  constexpr int most = 40;
+  auto under_way = std::make_shared<int>(0);
+  setup.lie->request = [under_way](RequestHead&, const Asked&) -> std::optional<AnswerMessage> {
+    // What is answered here is counted off below as well.
+    if (++*under_way > most) return AnswerMessage::of(503);
+    return std::nullopt;
+  };
+  setup.lie->answered = [under_way](const Asked&, const AnswerMessage&) { --*under_way; };
+}
+
 void listens_on_ipv4_only(Setup& setup) { setup.host = "localhost"; }
 
 auto over_tls(std::function<void(Setup&)> shape) {
@@ -154,8 +166,12 @@ std::vector<Defect> http_defects() {
        limiting<std::uint32_t>(&emulator::Limits::connections, 64)},
       {"has_a_thread_a_request",
        "has 32 threads, each held by a held request",
-       {"CONC-02", "CONC-05"},
+       {"CONC-02"},
        switching(&Lie::requests_at_once, few_threads)},
+      {"answers_503_under_load",
+       "answers 503 when more than 40 requests are under way",
+       {"CONC-05"},
+       answers_503_under_load},
       {"mixes_concurrent_bodies",
        "mixes the bytes of PUTs that arrive at once",
        {"CONC-03"},
