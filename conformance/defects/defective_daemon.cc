@@ -79,14 +79,14 @@ Backstage::~Backstage() {
 }
 
 Result<std::unique_ptr<DefectiveDaemon>> DefectiveDaemon::start(
-    const std::function<void(Setup&)>& shape) {
-  Setup setup;
-  setup.options = emulator::Options::for_test();
-  setup.backstage = std::make_shared<Backstage>();
-  setup.backstage->shm_name_ = setup.options.shm_name;
-  shape(setup);
-  std::unique_ptr<DefectiveDaemon> daemon(new DefectiveDaemon(std::move(setup)));
-  Setup& made = daemon->setup_;
+    const std::function<void(Making&)>& shape) {
+  Making making;
+  making.options = emulator::Options::for_test();
+  making.backstage = std::make_shared<Backstage>();
+  making.backstage->shm_name_ = making.options.shm_name;
+  shape(making);
+  std::unique_ptr<DefectiveDaemon> daemon(new DefectiveDaemon(std::move(making)));
+  Making& made = daemon->making_;
   if (made.options.tls.self_signed_directory == "temporary") {
     daemon->tls_directory_ =
         std::filesystem::temp_directory_path() / ("tls-" + made.options.shm_name);
@@ -106,24 +106,24 @@ DefectiveDaemon::~DefectiveDaemon() {
   emulator_.reset();
   std::error_code ignored;
   if (!tls_directory_.empty()) std::filesystem::remove_all(tls_directory_, ignored);
-  ::shm_unlink(("/" + setup_.options.shm_name).c_str());  // where a defect made it again
+  ::shm_unlink(("/" + making_.options.shm_name).c_str());  // where a defect made it again
 }
 
 Result<void> DefectiveDaemon::start_emulator() {
-  auto emulator = emulator::Emulator::start(setup_.options);
+  auto emulator = emulator::Emulator::start(making_.options);
   if (!emulator) return failed(emulator.error().message);
   emulator_.emplace(*std::move(emulator));
-  setup_.backstage->port_ = emulator_->port();
+  making_.backstage->port_ = emulator_->port();
   return {};
 }
 
 Result<void> DefectiveDaemon::restart() {
-  if (!setup_.restarts) return {};
+  if (!making_.restarts) return {};
   const std::uint16_t port = emulator_->port();
   emulator_.reset();
   if (!proxy_) {
     // Clients know the port.
-    std::string& listen = setup_.options.listen;
+    std::string& listen = making_.options.listen;
     listen.replace(listen.rfind(':') + 1, std::string::npos, std::to_string(port));
   }
   if (auto started = start_emulator(); !started) return started;
@@ -133,11 +133,11 @@ Result<void> DefectiveDaemon::restart() {
 
 Target DefectiveDaemon::target() {
   Target target;
-  target.endpoint.tls = setup_.options.tls.enabled();
-  target.endpoint.host = setup_.host;
+  target.endpoint.tls = making_.options.tls.enabled();
+  target.endpoint.host = making_.host;
   target.endpoint.port = proxy_ ? proxy_->port() : emulator_->port();
-  target.shm_name = setup_.options.shm_name;
-  target.capacity = setup_.told_capacity != 0 ? setup_.told_capacity : setup_.options.capacity;
+  target.shm_name = making_.options.shm_name;
+  target.capacity = making_.told_capacity != 0 ? making_.told_capacity : making_.options.capacity;
   if (!tls_directory_.empty()) target.tls.ca_file = tls_directory_ + "/ca.pem";
   target.restart = [this] { return restart(); };
   return target;

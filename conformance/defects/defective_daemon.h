@@ -44,7 +44,7 @@ class Backstage {
 };
 
 /// How a defective daemon is built. As it comes, it is faultless.
-struct Setup {
+struct Making {
   emulator::Options options;
   std::optional<Lie> lie;  ///< With one, a proxy stands in front.
   std::shared_ptr<Backstage> backstage;
@@ -58,13 +58,13 @@ struct Defect {
   std::string_view name;               ///< As "answers_201".
   std::string_view what;               ///< What the daemon does wrong, one sentence.
   std::vector<std::string_view> aims;  ///< The requirements that must catch it.
-  std::function<void(Setup&)> shape;
+  std::function<void(Making&)> shape;
 };
 
 class DefectiveDaemon {
  public:
   /// Starts on free ports with a segment of its own, which it removes.
-  static Result<std::unique_ptr<DefectiveDaemon>> start(const std::function<void(Setup&)>& shape);
+  static Result<std::unique_ptr<DefectiveDaemon>> start(const std::function<void(Making&)>& shape);
 
   DefectiveDaemon(const DefectiveDaemon&) = delete;
   DefectiveDaemon& operator=(const DefectiveDaemon&) = delete;
@@ -74,11 +74,11 @@ class DefectiveDaemon {
   Target target();
 
  private:
-  explicit DefectiveDaemon(Setup setup) : setup_(std::move(setup)) {}
+  explicit DefectiveDaemon(Making making) : making_(std::move(making)) {}
   Result<void> start_emulator();
   Result<void> restart();
 
-  Setup setup_;
+  Making making_;
   std::optional<emulator::Emulator> emulator_;
   std::unique_ptr<LyingProxy> proxy_;
   std::string tls_directory_;

@@ -11,24 +11,24 @@ using namespace std::chrono_literals;
 
 /// A lie that changes requests, or answers them.
 auto changing(std::function<std::optional<AnswerMessage>(RequestHead&)> change) {
-  return [change = std::move(change)](Setup& setup) {
-    setup.lie.emplace();
-    setup.lie->request = [change](RequestHead& head, const Asked&) { return change(head); };
+  return [change = std::move(change)](Making& making) {
+    making.lie.emplace();
+    making.lie->request = [change](RequestHead& head, const Asked&) { return change(head); };
   };
 }
 
 /// A lie that is a switch of the proxy.
 template <class Value>
 auto switching(Value Lie::*member, Value value) {
-  return [member, value](Setup& setup) {
-    setup.lie.emplace();
-    (*setup.lie).*member = value;
+  return [member, value](Making& making) {
+    making.lie.emplace();
+    (*making.lie).*member = value;
   };
 }
 
 template <class Value>
 auto limiting(Value emulator::Limits::*member, Value value) {
-  return [member, value](Setup& setup) { setup.options.limits.*member = value; };
+  return [member, value](Making& making) { making.options.limits.*member = value; };
 }
 
 std::optional<AnswerMessage> answer_health(RequestHead& head) {
@@ -120,37 +120,37 @@ std::optional<AnswerMessage> supply_a_host(RequestHead& head) {
 }
 
 /// Bodies that arrive at the same time get into each other.
-void mixes_concurrent_bodies(Setup& setup) {
-  setup.lie.emplace();
+void mixes_concurrent_bodies(Making& making) {
+  making.lie.emplace();
   auto arriving = std::make_shared<std::set<std::string>>();
-  setup.lie->body = [arriving](const Asked& asked, std::uint64_t, std::span<char> part) {
+  making.lie->body = [arriving](const Asked& asked, std::uint64_t, std::span<char> part) {
     arriving->insert(asked.head.object());
     if (arriving->size() > 1 && !part.empty()) part[0] = static_cast<char>(~part[0]);
   };
-  setup.lie->answer = [arriving](const Asked& asked, AnswerMessage&) {
+  making.lie->answer = [arriving](const Asked& asked, AnswerMessage&) {
     arriving->erase(asked.head.object());
   };
-  setup.lie->abandoned = [arriving](const Asked& asked) { arriving->erase(asked.head.object()); };
+  making.lie->abandoned = [arriving](const Asked& asked) { arriving->erase(asked.head.object()); };
 }
 
-void answers_503_under_load(Setup& setup) {
-  setup.lie.emplace();
+void answers_503_under_load(Making& making) {
+  making.lie.emplace();
   constexpr int most = 40;
   auto under_way = std::make_shared<int>(0);
-  setup.lie->request = [under_way](RequestHead&, const Asked&) -> std::optional<AnswerMessage> {
+  making.lie->request = [under_way](RequestHead&, const Asked&) -> std::optional<AnswerMessage> {
     // What is answered here is counted off below as well.
     if (++*under_way > most) return AnswerMessage::of(503);
     return std::nullopt;
   };
-  setup.lie->answered = [under_way](const Asked&, const AnswerMessage&) { --*under_way; };
+  making.lie->answered = [under_way](const Asked&, const AnswerMessage&) { --*under_way; };
 }
 
-void listens_on_ipv4_only(Setup& setup) { setup.host = "localhost"; }
+void listens_on_ipv4_only(Making& making) { making.host = "localhost"; }
 
-auto over_tls(std::function<void(Setup&)> shape) {
-  return [shape = std::move(shape)](Setup& setup) {
-    setup.options.tls.self_signed_directory = "temporary";
-    shape(setup);
+auto over_tls(std::function<void(Making&)> shape) {
+  return [shape = std::move(shape)](Making& making) {
+    making.options.tls.self_signed_directory = "temporary";
+    shape(making);
   };
 }
 
@@ -237,9 +237,9 @@ std::vector<Defect> http_defects() {
       {"takes_endless_heads",
        "takes heads of any size",
        {"LIMIT-04", "LIMIT-05"},
-       [](Setup& setup) {
-         setup.options.limits.head_bytes = 16u << 20;
-         setup.options.limits.headers = 1'000'000;
+       [](Making& making) {
+         making.options.limits.head_bytes = 16u << 20;
+         making.options.limits.headers = 1'000'000;
        }},
       {"replaces_nul", "takes a NUL in a header for a space", {"LIMIT-06"}, changing(replace_nul)},
       {"takes_bad_escapes_for_text",

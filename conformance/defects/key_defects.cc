@@ -13,10 +13,10 @@ struct Parts {
 };
 
 /// A lie that changes bucket and key of every request for an object, or refuses it.
-void lie_about_names(Setup& setup, std::function<std::optional<AnswerMessage>(Parts&)> change) {
-  setup.lie.emplace();
-  setup.lie->request = [change = std::move(change)](RequestHead& head,
-                                                    const Asked&) -> std::optional<AnswerMessage> {
+void lie_about_names(Making& making, std::function<std::optional<AnswerMessage>(Parts&)> change) {
+  making.lie.emplace();
+  making.lie->request = [change = std::move(change)](RequestHead& head,
+                                                     const Asked&) -> std::optional<AnswerMessage> {
     constexpr std::string_view before = "/v1/kv/";
     const std::string object = head.object();
     const auto slash = object.find('/', before.size());
@@ -35,8 +35,8 @@ void replace_all(std::string& text, std::string_view from, std::string_view to) 
 }
 
 auto replacing(std::string from, std::string to) {
-  return [from = std::move(from), to = std::move(to)](Setup& setup) {
-    lie_about_names(setup, [from, to](Parts& parts) -> std::optional<AnswerMessage> {
+  return [from = std::move(from), to = std::move(to)](Making& making) {
+    lie_about_names(making, [from, to](Parts& parts) -> std::optional<AnswerMessage> {
       replace_all(parts.key, from, to);
       return std::nullopt;
     });
@@ -44,31 +44,31 @@ auto replacing(std::string from, std::string to) {
 }
 
 auto refusing(std::function<bool(const std::string&)> refused) {
-  return [refused = std::move(refused)](Setup& setup) {
-    lie_about_names(setup, [refused](Parts& parts) -> std::optional<AnswerMessage> {
+  return [refused = std::move(refused)](Making& making) {
+    lie_about_names(making, [refused](Parts& parts) -> std::optional<AnswerMessage> {
       if (refused(parts.key)) return AnswerMessage::of(400);
       return std::nullopt;
     });
   };
 }
 
-void splits_at_encoded_slashes(Setup& setup) {
-  lie_about_names(setup, [](Parts& parts) -> std::optional<AnswerMessage> {
+void splits_at_encoded_slashes(Making& making) {
+  lie_about_names(making, [](Parts& parts) -> std::optional<AnswerMessage> {
     const auto slash = parts.key.find("%2F");
     if (slash != std::string::npos && slash > 0) parts.key.resize(slash);
     return std::nullopt;
   });
 }
 
-void ignores_case(Setup& setup) {
-  lie_about_names(setup, [](Parts& parts) -> std::optional<AnswerMessage> {
+void ignores_case(Making& making) {
+  lie_about_names(making, [](Parts& parts) -> std::optional<AnswerMessage> {
     for (char& c : parts.key) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
     return std::nullopt;
   });
 }
 
-void truncates_keys(Setup& setup) {
-  lie_about_names(setup, [](Parts& parts) -> std::optional<AnswerMessage> {
+void truncates_keys(Making& making) {
+  lie_about_names(making, [](Parts& parts) -> std::optional<AnswerMessage> {
     if (parts.key.size() > 128 && parts.key.find('%') == std::string::npos) parts.key.resize(128);
     return std::nullopt;
   });
@@ -81,30 +81,30 @@ bool has_high_bytes(const std::string& key) {
   return false;
 }
 
-void takes_lower_case_hex_for_text(Setup& setup) {
-  lie_about_names(setup, [](Parts& parts) -> std::optional<AnswerMessage> {
+void takes_lower_case_hex_for_text(Making& making) {
+  lie_about_names(making, [](Parts& parts) -> std::optional<AnswerMessage> {
     for (const char* digits : {"%2f", "%c3", "%a9"})
       replace_all(parts.key, digits, std::string("%25") + (digits + 1));
     return std::nullopt;
   });
 }
 
-void wants_buckets_made_before(Setup& setup) {
-  lie_about_names(setup, [](Parts& parts) -> std::optional<AnswerMessage> {
+void wants_buckets_made_before(Making& making) {
+  lie_about_names(making, [](Parts& parts) -> std::optional<AnswerMessage> {
     if (parts.bucket == Target().bucket) return std::nullopt;
     return AnswerMessage::of(404);
   });
 }
 
-void ignores_buckets(Setup& setup) {
-  lie_about_names(setup, [](Parts& parts) -> std::optional<AnswerMessage> {
+void ignores_buckets(Making& making) {
+  lie_about_names(making, [](Parts& parts) -> std::optional<AnswerMessage> {
     parts.bucket = "all";
     return std::nullopt;
   });
 }
 
-void takes_bucket_names_as_they_come(Setup& setup) {
-  lie_about_names(setup, [](Parts& parts) -> std::optional<AnswerMessage> {
+void takes_bucket_names_as_they_come(Making& making) {
+  lie_about_names(making, [](Parts& parts) -> std::optional<AnswerMessage> {
     replace_all(parts.bucket, "%", "%25");
     return std::nullopt;
   });

@@ -13,29 +13,30 @@ namespace {
 using namespace std::chrono_literals;
 
 /// A lie that changes grants.
-void lie_about_grants(Setup& setup, std::function<void(AnswerMessage&)> change) {
-  setup.lie.emplace();
-  setup.lie->answer = [change = std::move(change)](const Asked& asked, AnswerMessage& answer) {
+void lie_about_grants(Making& making, std::function<void(AnswerMessage&)> change) {
+  making.lie.emplace();
+  making.lie->answer = [change = std::move(change)](const Asked& asked, AnswerMessage& answer) {
     if (asked.head.is_acquire() && answer.status == 200) change(answer);
   };
 }
 
 /// A lie that changes lease requests, or answers them.
-void lie_to_acquires(Setup& setup,
+void lie_to_acquires(Making& making,
                      std::function<std::optional<AnswerMessage>(RequestHead&)> change) {
-  setup.lie.emplace();
-  setup.lie->request = [change = std::move(change)](RequestHead& head,
-                                                    const Asked&) -> std::optional<AnswerMessage> {
+  making.lie.emplace();
+  making.lie->request = [change = std::move(change)](RequestHead& head,
+                                                     const Asked&) -> std::optional<AnswerMessage> {
     if (!head.is_acquire()) return std::nullopt;
     return change(head);
   };
 }
 
 /// A lie that changes the number of a parameter.
-void lie_about_parameter(Setup& setup, const std::string& name,
+void lie_about_parameter(Making& making, const std::string& name,
                          std::function<double(double)> change) {
   lie_to_acquires(
-      setup, [name, change = std::move(change)](RequestHead& head) -> std::optional<AnswerMessage> {
+      making,
+      [name, change = std::move(change)](RequestHead& head) -> std::optional<AnswerMessage> {
         const auto value = head.parameter(name);
         if (!value || value->empty() ||
             value->find_first_not_of("0123456789.") != std::string::npos)
@@ -68,92 +69,92 @@ void set_id(AnswerMessage& grant, const std::string& id) {
   grant.body.replace(begin, size, id);
 }
 
-void grants_as_text(Setup& setup) {
-  lie_about_grants(setup,
+void grants_as_text(Making& making) {
+  lie_about_grants(making,
                    [](AnswerMessage& answer) { answer.set_header("Content-Type", "text/plain"); });
 }
 
-void truncates_its_json(Setup& setup) {
-  lie_about_grants(setup,
+void truncates_its_json(Making& making) {
+  lie_about_grants(making,
                    [](AnswerMessage& answer) { answer.body.resize(answer.body.size() - 2); });
 }
 
-void names_the_length_length(Setup& setup) {
+void names_the_length_length(Making& making) {
   lie_about_grants(
-      setup, [](AnswerMessage& answer) { replace_first(answer.body, R"("len")", R"("length")"); });
+      making, [](AnswerMessage& answer) { replace_first(answer.body, R"("len")", R"("length")"); });
 }
 
-void gives_negative_offsets(Setup& setup) {
-  lie_about_grants(setup, [](AnswerMessage& answer) {
+void gives_negative_offsets(Making& making) {
+  lie_about_grants(making, [](AnswerMessage& answer) {
     replace_first(answer.body, R"("offset":)", R"("offset":-1)");
   });
 }
 
 /// Ids are changed on their way out and back again on their way in.
-void lie_about_ids(Setup& setup, std::function<std::string(const std::string&)> outward) {
-  setup.lie.emplace();
+void lie_about_ids(Making& making, std::function<std::string(const std::string&)> outward) {
+  making.lie.emplace();
   auto inward = std::make_shared<std::map<std::string, std::string>>();
-  setup.lie->answer = [inward, outward = std::move(outward)](const Asked& asked,
-                                                             AnswerMessage& answer) mutable {
+  making.lie->answer = [inward, outward = std::move(outward)](const Asked& asked,
+                                                              AnswerMessage& answer) mutable {
     if (!asked.head.is_acquire() || answer.status != 200) return;
     const std::string id = id_of(answer);
     const std::string other = outward(id);
     set_id(answer, other);
     (*inward)[other] = id;
   };
-  setup.lie->request = [inward](RequestHead& head, const Asked&) -> std::optional<AnswerMessage> {
+  making.lie->request = [inward](RequestHead& head, const Asked&) -> std::optional<AnswerMessage> {
     const auto found = inward->find(head.lease_id());
     if (found != inward->end()) head.target = "/v1/leases/" + found->second + "/release";
     return std::nullopt;
   };
 }
 
-void gives_ids_that_need_encoding(Setup& setup) {
-  lie_about_ids(setup, [](const std::string& id) { return id + "+/=="; });
+void gives_ids_that_need_encoding(Making& making) {
+  lie_about_ids(making, [](const std::string& id) { return id + "+/=="; });
 }
 
-void repeats_ids(Setup& setup) {
-  lie_about_ids(setup, [count = 0](const std::string&) mutable {
+void repeats_ids(Making& making) {
+  lie_about_ids(making, [count = 0](const std::string&) mutable {
     return "lease-" + std::to_string(++count % 97);
   });
 }
 
-void wants_whole_seconds(Setup& setup) {
-  lie_to_acquires(setup, [](RequestHead& head) -> std::optional<AnswerMessage> {
+void wants_whole_seconds(Making& making) {
+  lie_to_acquires(making, [](RequestHead& head) -> std::optional<AnswerMessage> {
     if (head.parameter("ttl_s").value_or("").find('.') == std::string::npos) return std::nullopt;
     return AnswerMessage::of(400);
   });
 }
 
-void gives_an_empty_fragment(Setup& setup) {
-  lie_about_grants(setup, [](AnswerMessage& answer) {
+void gives_an_empty_fragment(Making& making) {
+  lie_about_grants(making, [](AnswerMessage& answer) {
     replace_first(answer.body, R"("offsets":[)", R"("offsets":[{"offset":0,"len":0},)");
   });
 }
 
-void gives_a_fragment_twice(Setup& setup) {
-  lie_about_grants(setup, [](AnswerMessage& answer) {
+void gives_a_fragment_twice(Making& making) {
+  lie_about_grants(making, [](AnswerMessage& answer) {
     const auto begin = answer.body.find('[') + 1;
     const auto first = answer.body.substr(begin, answer.body.find('}') + 1 - begin);
     answer.body.insert(begin, first + ",");
   });
 }
 
-void points_outside_the_segment(Setup& setup) {
-  lie_about_grants(setup, [](AnswerMessage& answer) {
+void points_outside_the_segment(Making& making) {
+  lie_about_grants(making, [](AnswerMessage& answer) {
     replace_first(answer.body, R"("offset":)", R"("offset":90000000000)");
   });
 }
 
 /// All leases on an object have one id, and its release ends them all.
-void releases_by_key(Setup& setup) {
-  setup.lie.emplace();
+void releases_by_key(Making& making) {
+  making.lie.emplace();
   struct Shared {
     std::string first;
     std::vector<std::string> others;
   };
   auto objects = std::make_shared<std::map<std::string, Shared>>();
-  setup.lie->answer = [objects](const Asked& asked, AnswerMessage& answer) {
+  making.lie->answer = [objects](const Asked& asked, AnswerMessage& answer) {
     if (!asked.head.is_acquire() || answer.status != 200) return;
     Shared& shared = (*objects)[asked.head.object()];
     if (shared.first.empty()) {
@@ -163,8 +164,8 @@ void releases_by_key(Setup& setup) {
       set_id(answer, shared.first);
     }
   };
-  setup.lie->request = [objects, stage = setup.backstage](
-                           RequestHead& head, const Asked&) -> std::optional<AnswerMessage> {
+  making.lie->request = [objects, stage = making.backstage](
+                            RequestHead& head, const Asked&) -> std::optional<AnswerMessage> {
     for (auto& [object, shared] : *objects) {
       if (shared.first != head.lease_id() || shared.first.empty()) continue;
       for (const std::string& id : shared.others) stage->release(id);
@@ -175,15 +176,15 @@ void releases_by_key(Setup& setup) {
 }
 
 /// Every lease keeps its id, but a release ends the others on its object as well.
-void releases_all_leases_of_an_object(Setup& setup) {
-  setup.lie.emplace();
+void releases_all_leases_of_an_object(Making& making) {
+  making.lie.emplace();
   auto leases = std::make_shared<std::map<std::string, std::set<std::string>>>();
-  setup.lie->answer = [leases](const Asked& asked, AnswerMessage& answer) {
+  making.lie->answer = [leases](const Asked& asked, AnswerMessage& answer) {
     if (asked.head.is_acquire() && answer.status == 200)
       (*leases)[asked.head.object()].insert(id_of(answer));
   };
-  setup.lie->request = [leases, stage = setup.backstage](
-                           RequestHead& head, const Asked&) -> std::optional<AnswerMessage> {
+  making.lie->request = [leases, stage = making.backstage](
+                            RequestHead& head, const Asked&) -> std::optional<AnswerMessage> {
     for (auto& [object, ids] : *leases) {
       if (ids.erase(head.lease_id()) == 0) continue;
       for (const std::string& id : ids) stage->release(id);
@@ -193,15 +194,15 @@ void releases_all_leases_of_an_object(Setup& setup) {
   };
 }
 
-void closes_after_a_miss(Setup& setup) {
-  setup.lie.emplace();
-  setup.lie->close_after_miss = true;
+void closes_after_a_miss(Making& making) {
+  making.lie.emplace();
+  making.lie->close_after_miss = true;
 }
 
-void lets_default_leases_live_3_s(Setup& setup) { setup.options.behaviour.default_ttl = 3s; }
+void lets_default_leases_live_3_s(Making& making) { making.options.behaviour.default_ttl = 3s; }
 
-void takes_malformed_numbers_for_zero(Setup& setup) {
-  lie_to_acquires(setup, [](RequestHead& head) -> std::optional<AnswerMessage> {
+void takes_malformed_numbers_for_zero(Making& making) {
+  lie_to_acquires(making, [](RequestHead& head) -> std::optional<AnswerMessage> {
     const auto hold = head.parameter("timeout_ms");
     if (hold && (hold->empty() || hold->find_first_not_of("0123456789") != std::string::npos)) {
       head.set_parameter("timeout_ms", "0");
@@ -210,29 +211,29 @@ void takes_malformed_numbers_for_zero(Setup& setup) {
   });
 }
 
-void answers_misses_at_once(Setup& setup) {
-  lie_about_parameter(setup, "timeout_ms", [](double) { return 0.0; });
+void answers_misses_at_once(Making& making) {
+  lie_about_parameter(making, "timeout_ms", [](double) { return 0.0; });
 }
 
-void answers_misses_with_503(Setup& setup) { setup.options.behaviour.miss_status = 503; }
+void answers_misses_with_503(Making& making) { making.options.behaviour.miss_status = 503; }
 
-void answers_misses_with_200(Setup& setup) {
-  setup.lie.emplace();
-  setup.lie->answer = [](const Asked& asked, AnswerMessage& answer) {
+void answers_misses_with_200(Making& making) {
+  making.lie.emplace();
+  making.lie->answer = [](const Asked& asked, AnswerMessage& answer) {
     if (asked.head.is_acquire() && answer.status == 504) answer = AnswerMessage::of(200, "{}");
   };
 }
 
-void holds_twice_too_long(Setup& setup) {
-  lie_about_parameter(setup, "timeout_ms", [](double value) { return 2 * value; });
+void holds_twice_too_long(Making& making) {
+  lie_about_parameter(making, "timeout_ms", [](double value) { return 2 * value; });
 }
 
-void never_wakes_waiters(Setup& setup) { setup.options.behaviour.wake_waiters = false; }
+void never_wakes_waiters(Making& making) { making.options.behaviour.wake_waiters = false; }
 
-void wakes_one_waiter_only(Setup& setup) {
-  setup.lie.emplace();
+void wakes_one_waiter_only(Making& making) {
+  making.lie.emplace();
   auto woken = std::make_shared<std::set<std::string>>();
-  setup.lie->answer = [woken](const Asked& asked, AnswerMessage& answer) {
+  making.lie->answer = [woken](const Asked& asked, AnswerMessage& answer) {
     const bool held =
         asked.head.is_acquire() && asked.head.parameter("timeout_ms").value_or("0") != "0";
     if (!held || answer.status != 200 || now() - asked.at < 50ms) return;
@@ -240,36 +241,37 @@ void wakes_one_waiter_only(Setup& setup) {
   };
 }
 
-void leases_to_clients_that_have_gone(Setup& setup) {
-  setup.options.behaviour.drop_abandoned_waiters = false;
+void leases_to_clients_that_have_gone(Making& making) {
+  making.options.behaviour.drop_abandoned_waiters = false;
 }
 
-void holds_what_is_there(Setup& setup) {
-  setup.lie.emplace();
-  setup.lie->delay = [](const Asked& asked, const AnswerMessage& answer) {
+void holds_what_is_there(Making& making) {
+  making.lie.emplace();
+  making.lie->delay = [](const Asked& asked, const AnswerMessage& answer) {
     const bool patient = asked.head.parameter("timeout_ms").value_or("0").size() >= 4;
     return patient && asked.head.is_acquire() && answer.status == 200 ? 800ms : 0ms;
   };
 }
 
-void ends_leases_ten_times_too_soon(Setup& setup) {
-  lie_about_parameter(setup, "ttl_s", [](double value) { return value / 10; });
+void ends_leases_ten_times_too_soon(Making& making) {
+  lie_about_parameter(making, "ttl_s", [](double value) { return value / 10; });
 }
 
-void ends_leases_ten_times_too_late(Setup& setup) {
-  lie_about_parameter(setup, "ttl_s", [](double value) { return 10 * value; });
+void ends_leases_ten_times_too_late(Making& making) {
+  lie_about_parameter(making, "ttl_s", [](double value) { return 10 * value; });
 }
 
-void cuts_fractions_off(Setup& setup) {
-  lie_about_parameter(setup, "ttl_s",
+void cuts_fractions_off(Making& making) {
+  lie_about_parameter(making, "ttl_s",
                       [](double value) { return std::max(std::floor(value), 0.1); });
 }
 
 /// The latest lease on an object sets the TTL of all.
-void keeps_one_ttl_an_object(Setup& setup) {
-  setup.lie.emplace();
+void keeps_one_ttl_an_object(Making& making) {
+  making.lie.emplace();
   auto leases = std::make_shared<std::map<std::string, std::vector<std::string>>>();
-  setup.lie->answer = [leases, stage = setup.backstage](const Asked& asked, AnswerMessage& answer) {
+  making.lie->answer = [leases, stage = making.backstage](const Asked& asked,
+                                                          AnswerMessage& answer) {
     if (!asked.head.is_acquire() || answer.status != 200) return;
     auto& ids = (*leases)[asked.head.object()];
     const double ttl = std::stod(asked.head.parameter("ttl_s").value_or("30"));
@@ -281,23 +283,23 @@ void keeps_one_ttl_an_object(Setup& setup) {
   };
 }
 
-void answers_releases_with_202(Setup& setup) {
-  setup.lie.emplace();
-  setup.lie->answer = [](const Asked& asked, AnswerMessage& answer) {
+void answers_releases_with_202(Making& making) {
+  making.lie.emplace();
+  making.lie->answer = [](const Asked& asked, AnswerMessage& answer) {
     if (asked.head.is_release() && answer.status == 200) answer.status = 202;
   };
 }
 
-void answers_any_release_with_200(Setup& setup) {
-  setup.lie.emplace();
-  setup.lie->answer = [](const Asked& asked, AnswerMessage& answer) {
+void answers_any_release_with_200(Making& making) {
+  making.lie.emplace();
+  making.lie->answer = [](const Asked& asked, AnswerMessage& answer) {
     if (asked.head.is_release()) answer = AnswerMessage::of(200);
   };
 }
 
-void releases_by_delete(Setup& setup) {
-  setup.lie.emplace();
-  setup.lie->request = [](RequestHead& head, const Asked&) -> std::optional<AnswerMessage> {
+void releases_by_delete(Making& making) {
+  making.lie.emplace();
+  making.lie->request = [](RequestHead& head, const Asked&) -> std::optional<AnswerMessage> {
     const auto at = head.target.find("/leases/");
     if (head.method != "DELETE" || at == std::string::npos) return std::nullopt;
     head.method = "POST";
@@ -306,15 +308,15 @@ void releases_by_delete(Setup& setup) {
   };
 }
 
-void ties_leases_to_connections(Setup& setup) {
-  setup.lie.emplace();
+void ties_leases_to_connections(Making& making) {
+  making.lie.emplace();
   auto owners = std::make_shared<std::map<std::string, std::uint64_t>>();
-  setup.lie->answer = [owners](const Asked& asked, AnswerMessage& answer) {
+  making.lie->answer = [owners](const Asked& asked, AnswerMessage& answer) {
     if (asked.head.is_acquire() && answer.status == 200)
       (*owners)[id_of(answer)] = asked.connection;
   };
-  setup.lie->request = [owners](RequestHead& head,
-                                const Asked& asked) -> std::optional<AnswerMessage> {
+  making.lie->request = [owners](RequestHead& head,
+                                 const Asked& asked) -> std::optional<AnswerMessage> {
     const auto owner = owners->find(head.lease_id());
     if (owner == owners->end() || owner->second == asked.connection) return std::nullopt;
     return AnswerMessage::of(404);

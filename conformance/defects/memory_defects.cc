@@ -21,9 +21,9 @@ using Json = nlohmann::ordered_json;
 constexpr std::uint64_t large = 4u << 20;
 
 /// A lie that changes the members of grants.
-void lie_about_grants(Setup& setup, std::function<void(Json&, const Asked&)> change) {
-  setup.lie.emplace();
-  setup.lie->answer = [change = std::move(change)](const Asked& asked, AnswerMessage& answer) {
+void lie_about_grants(Making& making, std::function<void(Json&, const Asked&)> change) {
+  making.lie.emplace();
+  making.lie->answer = [change = std::move(change)](const Asked& asked, AnswerMessage& answer) {
     if (!asked.head.is_acquire() || answer.status != 200) return;
     Json grant = Json::parse(answer.body, nullptr, false);
     change(grant, asked);
@@ -46,10 +46,11 @@ std::vector<std::span<char>> places_of(const AnswerMessage& grant, std::span<cha
 }
 
 /// The fragments of leased objects are written over while others are stored.
-void writes_over_leased_objects(Setup& setup) {
-  setup.lie.emplace();
+void writes_over_leased_objects(Making& making) {
+  making.lie.emplace();
   auto leased = std::make_shared<std::vector<std::span<char>>>();
-  setup.lie->answer = [leased, stage = setup.backstage](const Asked& asked, AnswerMessage& answer) {
+  making.lie->answer = [leased, stage = making.backstage](const Asked& asked,
+                                                          AnswerMessage& answer) {
     if (asked.head.is_acquire() && answer.status == 200) {
       for (const auto place : places_of(answer, stage->segment())) leased->push_back(place);
     }
@@ -60,17 +61,17 @@ void writes_over_leased_objects(Setup& setup) {
 }
 
 /// The daemon never learns of leases: they are released as soon as they are granted.
-void evicts_leased_objects(Setup& setup) {
-  setup.lie.emplace();
-  setup.lie->answer = [stage = setup.backstage](const Asked& asked, AnswerMessage& answer) {
+void evicts_leased_objects(Making& making) {
+  making.lie.emplace();
+  making.lie->answer = [stage = making.backstage](const Asked& asked, AnswerMessage& answer) {
     if (asked.head.is_acquire() && answer.status == 200) stage->release(id_of(answer));
     if (asked.head.is_release()) answer = AnswerMessage::of(200);
   };
 }
 
-void moves_leased_objects(Setup& setup) {
+void moves_leased_objects(Making& making) {
   auto seen = std::make_shared<std::set<std::string>>();
-  lie_about_grants(setup, [seen](Json& grant, const Asked& asked) {
+  lie_about_grants(making, [seen](Json& grant, const Asked& asked) {
     if (seen->insert(asked.head.object()).second) return;
     for (Json& fragment : grant["offsets"]) {
       const std::uint64_t offset = fragment["offset"];
@@ -79,11 +80,11 @@ void moves_leased_objects(Setup& setup) {
   });
 }
 
-void never_evicts(Setup& setup) {
-  setup.lie.emplace();
+void never_evicts(Making& making) {
+  making.lie.emplace();
   auto used = std::make_shared<std::uint64_t>(0);
-  setup.lie->request = [used, capacity = setup.options.capacity](
-                           RequestHead& head, const Asked&) -> std::optional<AnswerMessage> {
+  making.lie->request = [used, capacity = making.options.capacity](
+                            RequestHead& head, const Asked&) -> std::optional<AnswerMessage> {
     if (!head.is_put()) return std::nullopt;
     if (*used + head.content_length() > capacity) return AnswerMessage::of(507);
     *used += head.content_length();
@@ -94,12 +95,12 @@ void never_evicts(Setup& setup) {
 /// A second pin is taken with each lease on a large object; it ends with the release if `released`,
 /// and with nothing else.
 auto pinning_twice(bool released) {
-  return [released](Setup& setup) {
-    setup.lie.emplace();
+  return [released](Making& making) {
+    making.lie.emplace();
     auto second = std::make_shared<std::map<std::string, std::string>>();
     auto sizes = std::make_shared<std::map<std::string, std::uint64_t>>();
-    setup.lie->answer = [second, sizes, released, stage = setup.backstage](const Asked& asked,
-                                                                           AnswerMessage& answer) {
+    making.lie->answer = [second, sizes, released, stage = making.backstage](
+                             const Asked& asked, AnswerMessage& answer) {
       const std::string object = asked.head.object();
       if (asked.head.is_put()) (*sizes)[object] = asked.head.content_length();
       const bool granted = asked.head.is_acquire() && answer.status == 200;
@@ -109,31 +110,31 @@ auto pinning_twice(bool released) {
   };
 }
 
-void has_a_segment_of_another_size(Setup& setup) {
-  setup.told_capacity = setup.options.capacity;
-  setup.options.capacity -= setup.options.block_size;
+void has_a_segment_of_another_size(Making& making) {
+  making.told_capacity = making.options.capacity;
+  making.options.capacity -= making.options.block_size;
 }
 
-void opens_its_segment_to_all(Setup& setup) { setup.options.shm_mode = 0666; }
+void opens_its_segment_to_all(Making& making) { making.options.shm_mode = 0666; }
 
-void is_off_by_one(Setup& setup) {
-  lie_about_grants(setup, [](Json& grant, const Asked&) {
+void is_off_by_one(Making& making) {
+  lie_about_grants(making, [](Json& grant, const Asked&) {
     for (Json& fragment : grant["offsets"])
       fragment["offset"] = fragment["offset"].get<std::uint64_t>() + 1;
   });
 }
 
-void lists_fragments_backwards(Setup& setup) {
-  setup.options.placement = emulator::Placement::scattered;
-  lie_about_grants(setup, [](Json& grant, const Asked&) {
+void lists_fragments_backwards(Making& making) {
+  making.options.placement = emulator::Placement::scattered;
+  lie_about_grants(making, [](Json& grant, const Asked&) {
     std::ranges::reverse(grant["offsets"].get_ref<Json::array_t&>());
   });
 }
 
 /// What a held request was granted shows up in the segment some milliseconds later.
-void grants_before_the_bytes_are_there(Setup& setup) {
-  setup.lie.emplace();
-  setup.lie->answer = [stage = setup.backstage](const Asked& asked, AnswerMessage& answer) {
+void grants_before_the_bytes_are_there(Making& making) {
+  making.lie.emplace();
+  making.lie->answer = [stage = making.backstage](const Asked& asked, AnswerMessage& answer) {
     const bool held = asked.head.parameter("timeout_ms").value_or("0") != "0";
     if (!asked.head.is_acquire() || !held || answer.status != 200) return;
     for (const auto place : places_of(answer, stage->segment())) {
@@ -144,26 +145,26 @@ void grants_before_the_bytes_are_there(Setup& setup) {
   };
 }
 
-void loses_its_segments_name(Setup& setup) {
-  setup.lie.emplace();
+void loses_its_segments_name(Making& making) {
+  making.lie.emplace();
   // The first PUT is the suite's own question whether this is the right segment.
-  setup.lie->answered = [puts = 0, stage = setup.backstage](const Asked& asked,
-                                                            const AnswerMessage&) mutable {
+  making.lie->answered = [puts = 0, stage = making.backstage](const Asked& asked,
+                                                              const AnswerMessage&) mutable {
     if (asked.head.is_put() && ++puts == 2) ::shm_unlink(("/" + stage->shm_name()).c_str());
   };
 }
 
-void keeps_its_segment_over_restarts(Setup& setup) { setup.restarts = false; }
+void keeps_its_segment_over_restarts(Making& making) { making.restarts = false; }
 
-void stores_nothing_after_a_restart(Setup& setup) {
-  setup.lie.emplace();
-  const auto inode = [stage = setup.backstage] {
+void stores_nothing_after_a_restart(Making& making) {
+  making.lie.emplace();
+  const auto inode = [stage = making.backstage] {
     const auto facts = look_at_segment(stage->shm_name());
     return facts ? facts->inode : 0;
   };
   auto first = std::make_shared<ino_t>(0);
-  setup.lie->request = [inode, first](RequestHead& head,
-                                      const Asked&) -> std::optional<AnswerMessage> {
+  making.lie->request = [inode, first](RequestHead& head,
+                                       const Asked&) -> std::optional<AnswerMessage> {
     if (*first == 0) *first = inode();
     if (!head.is_put() || inode() == *first) return std::nullopt;
     return AnswerMessage::of(500);
@@ -171,20 +172,20 @@ void stores_nothing_after_a_restart(Setup& setup) {
 }
 
 /// Ids go on as if nothing had happened: every id that was ever given can be released once.
-void keeps_leases_over_restarts(Setup& setup) {
-  setup.lie.emplace();
+void keeps_leases_over_restarts(Making& making) {
+  making.lie.emplace();
   auto live = std::make_shared<std::set<std::string>>();
-  setup.lie->answer = [live](const Asked& asked, AnswerMessage& answer) {
+  making.lie->answer = [live](const Asked& asked, AnswerMessage& answer) {
     if (asked.head.is_acquire() && answer.status == 200) live->insert(id_of(answer));
     if (asked.head.is_release() && live->erase(asked.head.lease_id()) > 0)
       answer = AnswerMessage::of(200);
   };
 }
 
-void makes_a_lost_segment_anew(Setup& setup) {
-  setup.lie.emplace();
-  setup.lie->answered = [stage = setup.backstage, size = setup.options.capacity](
-                            const Asked&, const AnswerMessage&) {
+void makes_a_lost_segment_anew(Making& making) {
+  making.lie.emplace();
+  making.lie->answered = [stage = making.backstage, size = making.options.capacity](
+                             const Asked&, const AnswerMessage&) {
     const int fd = ::shm_open(("/" + stage->shm_name()).c_str(), O_RDWR | O_CREAT | O_EXCL, 0600);
     if (fd < 0) return;
     (void)::ftruncate(fd, static_cast<off_t>(size));
@@ -192,10 +193,10 @@ void makes_a_lost_segment_anew(Setup& setup) {
   };
 }
 
-void stops_when_its_segment_is_lost(Setup& setup) {
-  setup.lie.emplace();
-  setup.lie->request = [stage = setup.backstage](RequestHead& head,
-                                                 const Asked&) -> std::optional<AnswerMessage> {
+void stops_when_its_segment_is_lost(Making& making) {
+  making.lie.emplace();
+  making.lie->request = [stage = making.backstage](RequestHead& head,
+                                                   const Asked&) -> std::optional<AnswerMessage> {
     if (!head.is_put() || look_at_segment(stage->shm_name())) return std::nullopt;
     return AnswerMessage::of(503);
   };

@@ -15,7 +15,7 @@ struct Plan {
   std::string name;
   std::string what;
   std::vector<std::string> aims;
-  std::function<void(Setup&)> shape;
+  std::function<void(Making&)> shape;
   std::set<std::string> ids;
 };
 
@@ -29,14 +29,14 @@ std::set<std::string> ids_of(Profile profile, std::initializer_list<std::string_
   return ids;
 }
 
-void plain(Setup& setup) {
-  setup.options.listen = "[::]:0";
-  setup.host = "localhost";
+void plain(Making& making) {
+  making.options.listen = "[::]:0";
+  making.host = "localhost";
 }
 
-void scattered(Setup& setup) { setup.options.placement = emulator::Placement::worst_case; }
-void proxied(Setup& setup) { setup.lie.emplace(); }
-void encrypted(Setup& setup) { setup.options.tls.self_signed_directory = "temporary"; }
+void scattered(Making& making) { making.options.placement = emulator::Placement::worst_case; }
+void proxied(Making& making) { making.lie.emplace(); }
+void encrypted(Making& making) { making.options.tls.self_signed_directory = "temporary"; }
 
 /// Faultless daemons, of which every check must pass. Restarts are left to the one behind the
 /// proxy, whose port nobody else can take meanwhile.

@@ -10,32 +10,33 @@ namespace {
 using namespace std::chrono_literals;
 
 /// A lie that changes answers to PUTs.
-void lie_about_puts(Setup& setup, std::function<void(AnswerMessage&)> change) {
-  setup.lie.emplace();
-  setup.lie->answer = [change = std::move(change)](const Asked& asked, AnswerMessage& answer) {
+void lie_about_puts(Making& making, std::function<void(AnswerMessage&)> change) {
+  making.lie.emplace();
+  making.lie->answer = [change = std::move(change)](const Asked& asked, AnswerMessage& answer) {
     if (asked.head.is_put()) change(answer);
   };
 }
 
-void flips_a_bit(Setup& setup) {
-  setup.lie.emplace();
-  setup.lie->body = [](const Asked&, std::uint64_t at, std::span<char> part) {
+void flips_a_bit(Making& making) {
+  making.lie.emplace();
+  making.lie->body = [](const Asked&, std::uint64_t at, std::span<char> part) {
     constexpr std::uint64_t place = 20'000;
     if (at <= place && place < at + part.size()) part[place - at] ^= 1;
   };
 }
 
-void answers_200_to_a_duplicate(Setup& setup) {
-  lie_about_puts(setup, [](AnswerMessage& answer) {
+void answers_200_to_a_duplicate(Making& making) {
+  lie_about_puts(making, [](AnswerMessage& answer) {
     if (answer.status == 409) answer = AnswerMessage::of(200);
   });
 }
 
-void overwrites(Setup& setup) {
+void overwrites(Making& making) {
   // Each PUT of a key goes to a name of its own, and leases go to the latest.
-  setup.lie.emplace();
+  making.lie.emplace();
   auto versions = std::make_shared<std::map<std::string, int>>();
-  setup.lie->request = [versions](RequestHead& head, const Asked&) -> std::optional<AnswerMessage> {
+  making.lie->request = [versions](RequestHead& head,
+                                   const Asked&) -> std::optional<AnswerMessage> {
     const std::string object = head.object();
     if (head.is_put()) ++(*versions)[object];
     const auto version = versions->find(object);
@@ -43,78 +44,78 @@ void overwrites(Setup& setup) {
     head.target.insert(object.size(), std::to_string(version->second) + "~");
     return std::nullopt;
   };
-  setup.lie->answer = [versions](const Asked& asked, AnswerMessage& answer) {
+  making.lie->answer = [versions](const Asked& asked, AnswerMessage& answer) {
     if (asked.head.is_put() && (*versions)[asked.head.object()] > 1)
       answer = AnswerMessage::of(409);
   };
 }
 
-void cuts_bodies_that_pause(Setup& setup) { setup.options.limits.stall_timeout = 50ms; }
+void cuts_bodies_that_pause(Making& making) { making.options.limits.stall_timeout = 50ms; }
 
-void refuses_the_clients_user_agent(Setup& setup) {
-  setup.lie.emplace();
-  setup.lie->request = [](RequestHead& head, const Asked&) -> std::optional<AnswerMessage> {
+void refuses_the_clients_user_agent(Making& making) {
+  making.lie.emplace();
+  making.lie->request = [](RequestHead& head, const Asked&) -> std::optional<AnswerMessage> {
     if (!head.header("User-Agent").value_or("").starts_with("LMCache")) return std::nullopt;
     return AnswerMessage::of(403);
   };
 }
 
-void answers_201(Setup& setup) {
-  lie_about_puts(setup, [](AnswerMessage& answer) {
+void answers_201(Making& making) {
+  lie_about_puts(making, [](AnswerMessage& answer) {
     if (answer.status == 200) answer.status = 201;
   });
 }
 
-void refuses_chunked_bodies(Setup& setup) { setup.options.behaviour.accept_chunked = false; }
+void refuses_chunked_bodies(Making& making) { making.options.behaviour.accept_chunked = false; }
 
-void explains_errors_in_html(Setup& setup) {
-  setup.lie.emplace();
-  setup.lie->answer = [](const Asked&, AnswerMessage& answer) {
+void explains_errors_in_html(Making& making) {
+  making.lie.emplace();
+  making.lie->answer = [](const Asked&, AnswerMessage& answer) {
     if (answer.status < 400) return;
     answer.set_header("Content-Type", "text/html");
     answer.body = "<html><body>That went wrong.</body></html>";
   };
 }
 
-void gets_out_of_step_after_409(Setup& setup) {
-  setup.lie.emplace();
-  setup.lie->bodies_refused_unread = true;
+void gets_out_of_step_after_409(Making& making) {
+  making.lie.emplace();
+  making.lie->bodies_refused_unread = true;
   auto stored = std::make_shared<std::set<std::string>>();
-  setup.lie->request = [stored](RequestHead& head, const Asked&) -> std::optional<AnswerMessage> {
+  making.lie->request = [stored](RequestHead& head, const Asked&) -> std::optional<AnswerMessage> {
     if (!head.is_put() || stored->insert(head.object()).second) return std::nullopt;
     return AnswerMessage::of(409);
   };
 }
 
-void stores_what_was_cut_short(Setup& setup) {
-  setup.lie.emplace();
-  setup.lie->complete_cut_bodies = true;
+void stores_what_was_cut_short(Making& making) {
+  making.lie.emplace();
+  making.lie->complete_cut_bodies = true;
 }
 
-void shows_an_unfinished_put(Setup& setup) {
-  setup.lie.emplace();
+void shows_an_unfinished_put(Making& making) {
+  making.lie.emplace();
   auto unfinished = std::make_shared<std::set<std::string>>();
-  setup.lie->request = [unfinished](RequestHead& head,
-                                    const Asked&) -> std::optional<AnswerMessage> {
+  making.lie->request = [unfinished](RequestHead& head,
+                                     const Asked&) -> std::optional<AnswerMessage> {
     if (head.is_put()) unfinished->insert(head.object());
     if (!head.is_acquire() || !unfinished->contains(head.object())) return std::nullopt;
     return AnswerMessage::of(200, R"({"id":"early","offsets":[{"offset":0,"len":4096}]})");
   };
-  setup.lie->answer = [unfinished](const Asked& asked, AnswerMessage&) {
+  making.lie->answer = [unfinished](const Asked& asked, AnswerMessage&) {
     if (asked.head.is_put()) unfinished->erase(asked.head.object());
   };
 }
 
-void stores_both_of_two_puts(Setup& setup) {
-  setup.lie.emplace();
+void stores_both_of_two_puts(Making& making) {
+  making.lie.emplace();
   auto last_begun = std::make_shared<std::map<std::string, Moment>>();
-  setup.lie->request = [last_begun](RequestHead& head,
-                                    const Asked& asked) -> std::optional<AnswerMessage> {
+  making.lie->request = [last_begun](RequestHead& head,
+                                     const Asked& asked) -> std::optional<AnswerMessage> {
     if (head.is_put()) (*last_begun)[head.object()] = asked.at;
     return std::nullopt;
   };
   auto last_stored = std::make_shared<std::map<std::string, Moment>>();
-  setup.lie->answer = [last_begun, last_stored](const Asked& asked, AnswerMessage& answer) {
+  making.lie->answer = [last_begun, last_stored](const Asked& asked, AnswerMessage& answer) {
     if (!asked.head.is_put()) return;
     const std::string object = asked.head.object();
     if (answer.status == 200) (*last_stored)[object] = now();
@@ -123,14 +124,18 @@ void stores_both_of_two_puts(Setup& setup) {
   };
 }
 
-void answers_411_to_an_empty_body(Setup& setup) { setup.options.behaviour.empty_put_status = 411; }
-void answers_500_without_room(Setup& setup) { setup.options.behaviour.no_room_status = 500; }
-void answers_507_to_the_too_large(Setup& setup) { setup.options.behaviour.too_large_status = 507; }
-void refuses_expect(Setup& setup) { setup.options.behaviour.honour_expect = false; }
+void answers_411_to_an_empty_body(Making& making) {
+  making.options.behaviour.empty_put_status = 411;
+}
+void answers_500_without_room(Making& making) { making.options.behaviour.no_room_status = 500; }
+void answers_507_to_the_too_large(Making& making) {
+  making.options.behaviour.too_large_status = 507;
+}
+void refuses_expect(Making& making) { making.options.behaviour.honour_expect = false; }
 
-void keeps_the_room_of_cut_puts(Setup& setup) {
-  setup.lie.emplace();
-  setup.lie->keep_cut_connections = true;
+void keeps_the_room_of_cut_puts(Making& making) {
+  making.lie.emplace();
+  making.lie->keep_cut_connections = true;
 }
 
 }  // namespace

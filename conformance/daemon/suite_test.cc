@@ -1,0 +1,196 @@
+#include "daemon/suite.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <set>
+
+#include "daemon/worker.h"
+#include "defects/defective_daemon.h"
+
+namespace hyperpod::conformance {
+namespace {
+
+std::unique_ptr<DefectiveDaemon> start(const std::function<void(Making&)>& shape = [](Making&) {}) {
+  auto daemon = DefectiveDaemon::start(shape);
+  EXPECT_TRUE(daemon) << daemon.error().message;
+  return daemon ? *std::move(daemon) : nullptr;
+}
+
+RunOptions options_for(DefectiveDaemon& daemon, std::vector<std::string> only) {
+  RunOptions options;
+  options.target = daemon.target();
+  options.target.run_id = "suite-test";
+  options.only = std::move(only);
+  return options;
+}
+
+TEST(DaemonChecks, AreOneForEachRequirementInItsOrder) {
+  std::vector<std::string_view> checked;
+  for (const CheckEntry& entry : daemon_checks()) checked.push_back(entry.id);
+  std::vector<std::string_view> required;
+  for (const Requirement& requirement : catalogue()) required.push_back(requirement.id);
+  EXPECT_EQ(checked, required);
+}
+
+TEST(DaemonChecks, LeaveAssumptionsOutOfCore) {
+  for (const CheckEntry& entry : daemon_checks()) {
+    const Requirement& requirement = *find_requirement(entry.id);
+    if (requirement.level() != Level::may) continue;
+    EXPECT_GT(entry.profile, Profile::core) << entry.id;
+  }
+}
+
+TEST(DaemonSuite, RunsTheChecksAskedForAndReportsThemInOrder) {
+  const auto daemon = start();
+  const auto report = run_daemon_suite(options_for(*daemon, {"REL", "PUT-05"}));
+  ASSERT_TRUE(report) << report.error().explanation;
+  std::vector<std::string_view> ids;
+  for (const CheckResult& result : report->results) {
+    ids.push_back(result.requirement->id);
+    EXPECT_EQ(result.outcome, Outcome::pass) << result.requirement->id << ": " << result.seen;
+  }
+  EXPECT_EQ(ids, (std::vector<std::string_view>{"PUT-05", "REL-01", "REL-02", "REL-03", "REL-04",
+                                                "REL-05", "REL-06"}));
+  EXPECT_TRUE(report->partial());
+  EXPECT_EQ(report->worst(), Outcome::pass);
+}
+
+TEST(DaemonSuite, FailsAMustAndWarnsOfTheRest) {
+  const auto daemon = start([](Making& making) {
+    making.options.behaviour.miss_status = 503;
+    making.options.behaviour.empty_put_status = 411;
+  });
+  const auto report = run_daemon_suite(options_for(*daemon, {"HOLD-02", "PUT-11"}));
+  ASSERT_TRUE(report) << report.error().explanation;
+  ASSERT_EQ(report->results.size(), 2u);
+  EXPECT_EQ(report->results[0].outcome, Outcome::warn);
+  EXPECT_EQ(report->results[1].outcome, Outcome::fail);
+  EXPECT_NE(report->results[1].seen.find("503"), std::string::npos);
+  EXPECT_FALSE(report->results[1].events.empty());
+  EXPECT_EQ(report->worst(), Outcome::fail);
+}
+
+TEST(DaemonSuite, SkipsWhatItMayNotDoAndSaysWhy) {
+  const auto daemon = start();
+  RunOptions options = options_for(*daemon, {"PIN-03", "RESTART-01", "TLS-01", "HTTP-02"});
+  options.target.capacity = 0;
+  options.target.restart = nullptr;
+  const auto report = run_daemon_suite(options);
+  ASSERT_TRUE(report) << report.error().explanation;
+  for (const CheckResult& result : report->results) {
+    EXPECT_EQ(result.outcome, Outcome::skip) << result.requirement->id;
+    EXPECT_FALSE(result.seen.empty()) << result.requirement->id;
+  }
+}
+
+TEST(DaemonSuite, ReleasesEveryLeaseItTook) {
+  auto options = emulator::Options::for_test();
+  auto emulator = emulator::Emulator::start(options);
+  ASSERT_TRUE(emulator) << emulator.error().message;
+  RunOptions run;
+  run.target.endpoint = *parse_url(emulator->url());
+  run.target.shm_name = emulator->shm_name();
+  run.target.run_id = "suite-test";
+  run.only = {"KEY", "LEASE-05", "LEASE-06", "PUT-01", "REL", "HOLD-05", "SHM-03"};
+  ASSERT_TRUE(run_daemon_suite(run));
+  const auto statistics = emulator->statistics();
+  EXPECT_GT(statistics.leases_granted, 50u);
+  EXPECT_EQ(statistics.live_leases, 0u);
+}
+
+TEST(DaemonSuite, RepeatsItsBytesFromASeed) {
+  const auto daemon = start();
+  RunOptions options = options_for(*daemon, {"PUT-01"});
+  options.seed = 7;
+  const Requirement& requirement = *find_requirement("PUT-01");
+  Check one(options.target, requirement, nullptr, options.seed);
+  Check other(options.target, requirement, nullptr, options.seed);
+  const std::string bytes = one.bytes(100);
+  EXPECT_EQ(bytes, other.bytes(100));
+  EXPECT_NE(bytes, one.bytes(100));
+}
+
+TEST(Preflight, ExplainsAClosedPort) {
+  RunOptions options;
+  {
+    const auto daemon = start();
+    options = options_for(*daemon, {});
+  }
+  const auto report = run_daemon_suite(options);
+  ASSERT_FALSE(report);
+  EXPECT_EQ(report.error().kind, Obstacle::Kind::unreachable);
+}
+
+TEST(Preflight, ExplainsAnAnswerThatNoDaemonGives) {
+  const auto daemon = start([](Making& making) {
+    making.lie.emplace();
+    making.lie->request = [](RequestHead&, const Asked&) {
+      return std::optional(AnswerMessage::of(405));
+    };
+  });
+  const auto report = run_daemon_suite(options_for(*daemon, {}));
+  ASSERT_FALSE(report);
+  EXPECT_EQ(report.error().kind, Obstacle::Kind::no_such_daemon);
+  EXPECT_NE(report.error().explanation.find("405"), std::string::npos)
+      << report.error().explanation;
+}
+
+TEST(Preflight, ExplainsAWebServerThatAnswers200ToEverything) {
+  const auto daemon = start([](Making& making) {
+    making.lie.emplace();
+    making.lie->request = [](RequestHead&, const Asked&) {
+      return std::optional(AnswerMessage::of(200, "hello"));
+    };
+  });
+  const auto report = run_daemon_suite(options_for(*daemon, {}));
+  ASSERT_FALSE(report);
+  EXPECT_EQ(report.error().kind, Obstacle::Kind::no_such_daemon);
+}
+
+TEST(Preflight, ExplainsTheSegmentOfAnotherDaemon) {
+  const auto daemon = start();
+  const auto other = start();
+  RunOptions options = options_for(*daemon, {});
+  options.target.shm_name = other->target().shm_name;
+  const auto report = run_daemon_suite(options);
+  ASSERT_FALSE(report);
+  EXPECT_EQ(report.error().kind, Obstacle::Kind::segment);
+  options.target.shm_name = "no_such_segment";
+  EXPECT_EQ(run_daemon_suite(options).error().kind, Obstacle::Kind::segment);
+}
+
+TEST(Preflight, LeavesAMalformedGrantToTheChecks) {
+  const auto daemon = start([](Making& making) {
+    making.lie.emplace();
+    making.lie->answer = [](const Asked& asked, AnswerMessage& answer) {
+      if (asked.head.is_acquire()) answer.body = "[]";
+    };
+  });
+  const auto report = run_daemon_suite(options_for(*daemon, {"LEASE-02"}));
+  ASSERT_TRUE(report) << report.error().explanation;
+  EXPECT_EQ(report->worst(), Outcome::fail);
+}
+
+TEST(Worker, CountsWhatItDid) {
+  const auto daemon = start();
+  Target target = daemon->target();
+  target.run_id = "worker-test";
+  const WorkerFigures figures =
+      run_worker(target, {.connections = 8, .duration = std::chrono::milliseconds(100)});
+  EXPECT_EQ(figures.connected, 8u);
+  EXPECT_GT(figures.operations, 0u);
+  EXPECT_GE(figures.held, 6u);
+  EXPECT_EQ(figures.wrong, 0u);
+}
+
+TEST(Worker, CountsConnectionsThatItWasRefused) {
+  const auto daemon = start([](Making& making) { making.options.limits.connections = 4; });
+  Target target = daemon->target();
+  target.run_id = "worker-test";
+  EXPECT_GT(
+      run_worker(target, {.connections = 8, .duration = std::chrono::milliseconds(100)}).wrong, 0u);
+}
+
+}  // namespace
+}  // namespace hyperpod::conformance

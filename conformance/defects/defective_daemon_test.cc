@@ -1,0 +1,64 @@
+#include "defects/defective_daemon.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "defects/self_check.h"
+
+namespace hyperpod::conformance {
+namespace {
+
+TEST(Defects, HaveNamesOfTheirOwnAndAimAtRequirements) {
+  std::set<std::string_view> names;
+  for (const Defect& defect : all_defects()) {
+    EXPECT_TRUE(names.insert(defect.name).second) << defect.name;
+    EXPECT_FALSE(defect.aims.empty()) << defect.name;
+    for (const std::string_view id : defect.aims)
+      EXPECT_NE(find_requirement(id), nullptr) << defect.name << " " << id;
+  }
+  EXPECT_GE(names.size(), 40u);
+}
+
+TEST(Defects, AimAtEveryMust) {
+  std::set<std::string_view> aimed;
+  for (const Defect& defect : all_defects()) aimed.insert(defect.aims.begin(), defect.aims.end());
+  for (const Requirement& requirement : catalogue()) {
+    if (requirement.level() != Level::must) continue;
+    EXPECT_TRUE(aimed.contains(requirement.id)) << requirement.id;
+  }
+}
+
+TEST(SelfCheck, TellsADefectThatIsCaughtFromOneThatSurvives) {
+  Trial trial{"late", "answers late", {"HOLD-03", "TTL-03"}, {}, {}};
+  trial.results["HOLD-03"].outcome = Outcome::fail;
+  trial.results["TTL-03"].outcome = Outcome::pass;
+  EXPECT_EQ(trial.missed(), std::vector<std::string>{"TTL-03"});
+  trial.results["TTL-03"].outcome = Outcome::error;
+  EXPECT_EQ(trial.missed(), std::vector<std::string>{"TTL-03"})
+      << "an error of the suite catches nothing";
+  trial.results["TTL-03"].outcome = Outcome::warn;
+  EXPECT_TRUE(trial.missed().empty());
+}
+
+TEST(SelfCheck, AccusesTheSuiteWhenAFaultlessDaemonDoesNotPass) {
+  Trial trial{"faultless", "", {}, {}, {}};
+  trial.results["PUT-01"].outcome = Outcome::pass;
+  EXPECT_TRUE(trial.missed().empty());
+  trial.results["PUT-02"].outcome = Outcome::skip;
+  EXPECT_EQ(trial.missed(), std::vector<std::string>{"PUT-02"});
+}
+
+TEST(SelfCheck, IsNotPassedWhileAMustWasNeverFailed) {
+  SelfCheckReport report;
+  EXPECT_FALSE(report.passed());
+  for (const Requirement& requirement : catalogue()) {
+    Trial trial{"defect", "", {std::string(requirement.id)}, {}, {}};
+    trial.results[std::string(requirement.id)].outcome = Outcome::fail;
+    report.trials.push_back(trial);
+  }
+  EXPECT_TRUE(report.passed());
+}
+
+}  // namespace
+}  // namespace hyperpod::conformance

@@ -1,0 +1,95 @@
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "report/files.h"
+#include "report/text.h"
+
+namespace hyperpod::conformance {
+namespace {
+
+/// A run in which each outcome occurs once.
+Report sample() {
+  Report report;
+  report.url = "http://127.0.0.1:9200";
+  report.shm_name = "ai_toolkit_cache";
+  report.profile = "full";
+  report.seed = 7;
+  report.started = "2026-01-02T03:04:05Z";
+  constexpr std::array ids{"PUT-01", "PUT-02", "PUT-09", "KEY-01", "KEY-02"};
+  constexpr std::array outcomes{Outcome::pass, Outcome::fail, Outcome::warn, Outcome::error,
+                                Outcome::skip};
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    CheckResult result;
+    result.requirement = find_requirement(ids[i]);
+    result.outcome = outcomes[i];
+    if (result.outcome != Outcome::pass)
+      result.seen = "seen <" + std::string(ids[i]) + "> & \"more\"";
+    report.results.push_back(result);
+  }
+  Event event{
+      Event::Kind::received, std::chrono::milliseconds(3), 1, "HTTP/1.1 201 Created", 2, "{}"};
+  report.results[1].expected = "409";
+  report.results[1].events.push_back(event);
+  return report;
+}
+
+std::size_t count(const std::string& text, std::string_view part) {
+  std::size_t found = 0;
+  for (auto at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++found;
+  return found;
+}
+
+TEST(JUnit, CountsAWarningAsAFailureOnlyWhenStrict) {
+  EXPECT_EQ(count(to_junit(sample(), false), "<failure"), 1u);
+  EXPECT_EQ(count(to_junit(sample(), true), "<failure"), 2u);
+  EXPECT_EQ(count(to_junit(sample(), false), "<error"), 1u);
+  EXPECT_EQ(count(to_junit(sample(), false), "<skipped"), 1u);
+  EXPECT_EQ(count(to_junit(sample(), false), "<testcase"), 5u);
+}
+
+TEST(JUnit, EscapesWhatTheDaemonSaid) {
+  const std::string xml = to_junit(sample(), false);
+  EXPECT_NE(xml.find("seen &lt;PUT-02&gt; &amp; &quot;more&quot;"), std::string::npos);
+  EXPECT_EQ(xml.find("<PUT-02>"), std::string::npos);
+}
+
+TEST(Json, TellsHowToRepeatTheRun) {
+  const auto json = nlohmann::json::parse(to_json(sample(), false));
+  EXPECT_EQ(json["reproduce"],
+            "hyperpod-conformance daemon --url http://127.0.0.1:9200 --shm-name ai_toolkit_cache "
+            "--profile full --seed 7");
+  EXPECT_EQ(json["counts"]["fail"], 1);
+  EXPECT_EQ(json["results"][1]["exchange"][0]["head"], "HTTP/1.1 201 Created");
+  EXPECT_EQ(json["partial"], true);
+}
+
+TEST(Html, NeedsNothingElseAndTellsFailuresFirst) {
+  const std::string html = to_html(sample(), false);
+  for (const char* part : {"<script", "<link", "<img", "src=", "url("})
+    EXPECT_EQ(count(html, part), 0u) << part;
+  EXPECT_LT(html.find("Findings"), html.find("<h2>Store"));
+  EXPECT_LT(html.find(">PUT-02<"), html.find(">PUT-01<"));
+  EXPECT_EQ(html.find("<PUT-02>"), std::string::npos);
+}
+
+TEST(Verdict, FollowsTheWorstOutcome) {
+  Report report = sample();
+  EXPECT_EQ(verdict(report, false), "The suite itself failed, so nothing is proven");
+  report.results.erase(report.results.begin() + 3);
+  EXPECT_EQ(verdict(report, false), "The daemon does not conform");
+  report.results.erase(report.results.begin() + 1);
+  EXPECT_EQ(verdict(report, false), "The daemon conforms, with warnings");
+  EXPECT_EQ(verdict(report, true), "The daemon does not conform strictly");
+  EXPECT_EQ(
+      summary(report, false),
+      "The daemon conforms, with warnings: 1 passed, 1 warned of, 1 skipped (a partial run).");
+}
+
+TEST(Catalogue, IsListedAsTextAndAsJson) {
+  EXPECT_EQ(count(catalogue_text(), "\n"), catalogue().size());
+  EXPECT_EQ(nlohmann::json::parse(catalogue_json()).size(), catalogue().size());
+}
+
+}  // namespace
+}  // namespace hyperpod::conformance
