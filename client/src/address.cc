@@ -1,0 +1,201 @@
+#include "address.h"
+
+#include <arpa/inet.h>
+#include <spdlog/fmt/fmt.h>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <charconv>
+
+#include "segment_name.h"
+
+namespace hyperpod::client {
+namespace {
+
+constexpr std::uint16_t http_port = 80;
+constexpr std::uint16_t https_port = 443;
+
+Error invalid(std::string message) { return {ErrorCode::invalid_option, std::move(message)}; }
+
+bool is_name_character(char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_'; }
+
+// $NAME and ${NAME}; a dollar that begins neither stays as it is.
+Result<std::string> expand(std::string_view text, const Environment& environment) {
+  std::string expanded;
+  while (!text.empty()) {
+    const auto dollar = text.find('$');
+    expanded += text.substr(0, dollar);
+    if (dollar == std::string_view::npos) break;
+    text.remove_prefix(dollar + 1);
+
+    const bool braces = text.starts_with('{');
+    const auto rest = text.substr(braces ? 1 : 0);
+    const auto end = std::find_if_not(rest.begin(), rest.end(), is_name_character);
+    const std::string name(rest.begin(), end);
+    const auto behind = rest.substr(name.size());
+    if (name.empty() || (braces && !behind.starts_with('}'))) {
+      expanded += '$';
+      continue;
+    }
+    const auto value = environment(name);
+    if (!value) {
+      return tl::unexpected(invalid(fmt::format(
+          "remote_url uses ${}, which is not set in the environment; on Kubernetes, define it from "
+          "status.hostIP and before any variable that uses it",
+          name)));
+    }
+    expanded += *value;
+    text = behind.substr(braces ? 1 : 0);
+  }
+  return expanded;
+}
+
+std::string_view trim(std::string_view text) {
+  constexpr std::string_view blanks = " \t\r\n";
+  const auto first = text.find_first_not_of(blanks);
+  if (first == std::string_view::npos) return {};
+  return text.substr(first, text.find_last_not_of(blanks) - first + 1);
+}
+
+bool consume(std::string_view& text, std::string_view prefix) {
+  if (!text.starts_with(prefix)) return false;
+  text.remove_prefix(prefix.size());
+  return true;
+}
+
+bool is_host_name(std::string_view host) {
+  return !host.empty() && std::all_of(host.begin(), host.end(), [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) || c == '.' || c == '-' || c == '_';
+  });
+}
+
+bool is_ipv6(const std::string& host) {
+  std::array<unsigned char, sizeof(in6_addr)> bytes;
+  return inet_pton(AF_INET6, host.substr(0, host.find('%')).c_str(), bytes.data()) == 1;
+}
+
+bool is_path(std::string_view path) {
+  return std::all_of(path.begin(), path.end(), [](char c) {
+    return std::isgraph(static_cast<unsigned char>(c)) && c != '?' && c != '#';
+  });
+}
+
+// HOST, HOST:PORT, [IPV6] or [IPV6]:PORT.
+std::optional<std::string> read_authority(std::string_view text, DaemonAddress& address) {
+  std::string_view port;
+  if (consume(text, "[")) {
+    const auto bracket = text.find(']');
+    if (bracket == std::string_view::npos) return "has a bracket that is not closed";
+    address.host = text.substr(0, bracket);
+    if (!is_ipv6(address.host)) return "has no IPv6 address between its brackets";
+    port = text.substr(bracket + 1);
+    if (!port.empty() && !consume(port, ":")) return "has no colon before its port";
+    if (port.empty() && text.ends_with(':')) return "has an empty port";
+  } else {
+    const auto colon = text.find(':');
+    address.host = text.substr(0, colon);
+    if (is_ipv6(std::string(text))) return "holds an IPv6 address without [brackets]";
+    if (!is_host_name(address.host)) return "has no host";
+    if (colon != std::string_view::npos) {
+      port = text.substr(colon + 1);
+      if (port.empty()) return "has an empty port";
+    }
+  }
+  if (port.empty()) {
+    address.port = address.https ? https_port : http_port;
+    return std::nullopt;
+  }
+  const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), address.port);
+  if (error != std::errc{} || end != port.data() + port.size() || address.port == 0) {
+    return "has a port that is not a number from 1 to 65535";
+  }
+  return std::nullopt;
+}
+
+Result<DaemonAddress> parse_one(std::string_view text, const ClientOptions& options) {
+  const auto fail = [&](std::string_view what) {
+    return tl::unexpected(invalid(fmt::format(
+        "the daemon address '{}' {}; write sagemaker-hyperpod://HOST:PORT", text, what)));
+  };
+  DaemonAddress address;
+  address.https = options.use_https;
+  address.segment = options.shared_memory_name;
+
+  std::string_view rest = text;
+  consume(rest, "sagemaker-hyperpod://");
+  if (consume(rest, "https://")) {
+    address.https = true;
+  } else if (consume(rest, "http://")) {
+    address.https = false;
+  }
+  if (rest.find("://") != std::string_view::npos) {
+    return fail("has a scheme that is neither sagemaker-hyperpod, http nor https");
+  }
+  if (const auto hash = rest.find('#'); hash != std::string_view::npos) {
+    address.segment = std::string(rest.substr(hash + 1));
+    if (auto error = check_segment_name(*address.segment)) return tl::unexpected(*error);
+    rest = rest.substr(0, hash);
+  }
+  if (const auto slash = rest.find('/'); slash != std::string_view::npos) {
+    address.path_prefix = rest.substr(slash);
+    while (address.path_prefix.ends_with('/')) address.path_prefix.pop_back();
+    if (!is_path(address.path_prefix)) return fail("has a path that cannot be sent");
+    rest = rest.substr(0, slash);
+  }
+  if (auto problem = read_authority(rest, address)) return fail(*problem);
+  return address;
+}
+
+std::optional<Error> check_distinct(const std::vector<DaemonAddress>& addresses) {
+  for (std::size_t i = 0; i < addresses.size(); ++i) {
+    for (std::size_t j = 0; j < i; ++j) {
+      if (addresses[i].authority() == addresses[j].authority()) {
+        return invalid(
+            fmt::format("remote_url lists {} twice; list it once", addresses[i].authority()));
+      }
+      if (addresses[i].segment && addresses[i].segment == addresses[j].segment) {
+        return invalid(fmt::format(
+            "{} and {} cannot both have the segment '{}'; name each daemon's own behind its "
+            "address, as in HOST:PORT#SEGMENT",
+            addresses[j].authority(), addresses[i].authority(), *addresses[i].segment));
+      }
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::string DaemonAddress::authority() const {
+  const bool brackets = host.find(':') != std::string::npos;
+  return brackets ? fmt::format("[{}]:{}", host, port) : fmt::format("{}:{}", host, port);
+}
+
+std::string DaemonAddress::host_header() const {
+  const std::string full = authority();
+  return port == (https ? https_port : http_port) ? full.substr(0, full.rfind(':')) : full;
+}
+
+Result<std::vector<DaemonAddress>> parse_addresses(const ClientOptions& options,
+                                                   const Environment& environment) {
+  auto expanded = expand(options.remote_url, environment);
+  if (!expanded) return tl::unexpected(std::move(expanded).error());
+  std::string_view rest = trim(*expanded);
+  if (rest.empty()) {
+    return tl::unexpected(invalid("remote_url is empty; write sagemaker-hyperpod://HOST:PORT"));
+  }
+  std::vector<DaemonAddress> addresses;
+  while (true) {
+    const auto comma = rest.find(',');
+    auto address = parse_one(trim(rest.substr(0, comma)), options);
+    if (!address) return tl::unexpected(std::move(address).error());
+    addresses.push_back(*std::move(address));
+    if (comma == std::string_view::npos) break;
+    rest = rest.substr(comma + 1);
+  }
+  if (auto error = check_distinct(addresses)) return tl::unexpected(*std::move(error));
+  return addresses;
+}
+
+}  // namespace hyperpod::client

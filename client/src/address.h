@@ -1,0 +1,34 @@
+// Where daemons are: reads the remote_url of LMCache's configuration.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "hyperpod/client/config.h"
+#include "hyperpod/client/error.h"
+#include "hyperpod/client/options.h"
+
+namespace hyperpod::client {
+
+struct DaemonAddress {
+  bool https = false;
+  std::string host;  // without brackets
+  std::uint16_t port = 0;
+  std::string path_prefix;  // without a slash at its end; mostly empty
+  std::optional<std::string> segment;
+
+  /// HOST:PORT with an IPv6 host in brackets: how the daemon is named in messages and placement.
+  std::string authority() const;
+  /// What stands in the Host header: authority() without the scheme's default port.
+  std::string host_header() const;
+};
+
+/// The daemons that options.remote_url lists (see there for its form), each with its segment. No
+/// port means 80 or, for HTTPS, 443, as LMCache has it. Errors (invalid_option): an unset variable,
+/// an unusable address, two addresses alike, two daemons with one segment.
+Result<std::vector<DaemonAddress>> parse_addresses(const ClientOptions& options,
+                                                   const Environment& environment);
+
+}  // namespace hyperpod::client
