@@ -33,6 +33,8 @@ const char* to_string(ErrorCode code);
 struct SegmentOwner {
   uid_t uid;
   mode_t mode;  ///< Permission bits only, e.g. 0600.
+
+  friend bool operator==(const SegmentOwner&, const SegmentOwner&) = default;
 };
 
 /// What went wrong. `message` is one sentence that names the offending thing and the way out.

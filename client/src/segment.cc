@@ -1,0 +1,107 @@
+#include "segment.h"
+
+#include <fcntl.h>
+#include <spdlog/fmt/fmt.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace hyperpod::client {
+namespace {
+
+constexpr mode_t permission_bits = 07777;
+
+SegmentIdentity identity_of(const struct stat& status) { return {status.st_dev, status.st_ino}; }
+
+bool is_mapping_of(const struct stat& status, const SegmentMapping& mapping) {
+  return identity_of(status) == mapping.identity() &&
+         static_cast<std::uint64_t>(status.st_size) == mapping.size();
+}
+
+class FileDescriptor {
+ public:
+  explicit FileDescriptor(int fd) : fd_(fd) {}
+  FileDescriptor(const FileDescriptor&) = delete;
+  FileDescriptor& operator=(const FileDescriptor&) = delete;
+  ~FileDescriptor() {
+    if (fd_ >= 0) close(fd_);
+  }
+  int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+}  // namespace
+
+SegmentMapping::~SegmentMapping() {
+  // munmap takes a pointer to what it does not write.
+  munmap(const_cast<std::byte*>(data_), size_);
+}
+
+Segment::Segment(std::string name) : name_(std::move(name)), path_("/dev/shm/" + name_) {}
+
+Result<std::shared_ptr<const SegmentMapping>> Segment::current() {
+  struct stat status {};
+  if (stat(path_.c_str(), &status) != 0) return tl::unexpected(describe(errno));
+  std::lock_guard lock(mutex_);
+  if (mapping_ && is_mapping_of(status, *mapping_)) return mapping_;
+  auto mapped = map();
+  if (!mapped) return mapped;
+  mapping_ = *mapped;
+  return mapping_;
+}
+
+Result<bool> Segment::is_current(const SegmentMapping& mapping) const {
+  struct stat status {};
+  if (stat(path_.c_str(), &status) != 0) return tl::unexpected(describe(errno));
+  return is_mapping_of(status, mapping);
+}
+
+Result<std::shared_ptr<const SegmentMapping>> Segment::map() const {
+  const FileDescriptor file(open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (file.get() < 0) return tl::unexpected(describe(errno));
+  struct stat status {};
+  if (fstat(file.get(), &status) != 0) return tl::unexpected(describe(errno));
+  if (!S_ISREG(status.st_mode)) {
+    return tl::unexpected(Error{
+        ErrorCode::segment_unreadable,
+        fmt::format("{} is no shared-memory segment but a directory or device; mount the one file "
+                    "there, not all of /dev/shm",
+                    path_)});
+  }
+  const auto size = static_cast<std::uint64_t>(status.st_size);
+  if (size == 0) {
+    return tl::unexpected(
+        Error{ErrorCode::segment_missing,
+              fmt::format("the segment {} is still empty: the daemon is creating it", path_)});
+  }
+  void* data = mmap(nullptr, size, PROT_READ, MAP_SHARED, file.get(), 0);
+  if (data == MAP_FAILED) return tl::unexpected(describe(errno));
+  return std::make_shared<const SegmentMapping>(static_cast<const std::byte*>(data), size,
+                                                identity_of(status));
+}
+
+Error Segment::describe(int error) const {
+  if (error == ENOENT) {
+    return {ErrorCode::segment_missing,
+            fmt::format("there is no segment {}; is the daemon running, is shared_memory_name "
+                        "right (real nodes have ai_toolkit_cache), is the file mounted here?",
+                        path_)};
+  }
+  Error described{ErrorCode::segment_unreadable,
+                  fmt::format("the segment {} cannot be read: {}", path_, std::strerror(error))};
+  struct stat status {};
+  if (stat(path_.c_str(), &status) == 0) {
+    described.segment_owner = {status.st_uid, status.st_mode & permission_bits};
+    described.message +=
+        fmt::format("; it belongs to uid {} and has mode {:04o}, and this process runs as uid {}",
+                    status.st_uid, status.st_mode & permission_bits, geteuid());
+  }
+  return described;
+}
+
+}  // namespace hyperpod::client

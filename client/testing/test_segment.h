@@ -1,0 +1,35 @@
+// A shared-memory segment of a test's own, as a daemon would make it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace hyperpod::client::testing {
+
+class TestSegment {
+ public:
+  /// Makes /dev/shm/`name`, or replaces what is there by another inode. Throws on failure.
+  TestSegment(std::string name, std::uint64_t size, unsigned mode = 0600);
+  TestSegment(const TestSegment&) = delete;
+  TestSegment& operator=(const TestSegment&) = delete;
+  /// Removes the name, whoever holds it by now.
+  ~TestSegment();
+
+  /// A name that no other process uses.
+  static std::string unique_name(std::string_view label);
+
+  const std::string& name() const { return name_; }
+  std::span<std::byte> bytes() { return {data_, size_}; }
+  void write(std::uint64_t offset, std::string_view text);
+  void unlink();
+
+ private:
+  std::string name_;
+  std::byte* data_;
+  std::uint64_t size_;
+};
+
+}  // namespace hyperpod::client::testing
