@@ -42,7 +42,7 @@ SegmentMapping::~SegmentMapping() {
   munmap(const_cast<std::byte*>(data_), size_);
 }
 
-Segment::Segment(std::string name) : name_(std::move(name)), path_("/dev/shm/" + name_) {}
+Segment::Segment(const std::string& name) : path_("/dev/shm/" + name) {}
 
 Result<std::shared_ptr<const SegmentMapping>> Segment::current() {
   struct stat status {};
@@ -59,6 +59,12 @@ Result<bool> Segment::is_current(const SegmentMapping& mapping) const {
   struct stat status {};
   if (stat(path_.c_str(), &status) != 0) return tl::unexpected(describe(errno));
   return is_mapping_of(status, mapping);
+}
+
+std::optional<SegmentIdentity> Segment::identity() const {
+  struct stat status {};
+  if (stat(path_.c_str(), &status) != 0) return std::nullopt;
+  return identity_of(status);
 }
 
 Result<std::shared_ptr<const SegmentMapping>> Segment::map() const {

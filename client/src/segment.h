@@ -31,6 +31,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -76,7 +77,7 @@ class SegmentMapping {
 class Segment {
  public:
   /// REQUIRES: check_segment_name(name) finds nothing.
-  explicit Segment(std::string name);
+  explicit Segment(const std::string& name);
 
   /// The mapping of what the name stands for now. Errors: segment_missing (no such segment, or an
   /// empty one that is being made), segment_unreadable. Both heal when the daemon is back.
@@ -85,13 +86,13 @@ class Segment {
   /// Whether the name still stands for `mapping` and it still has its size. Errors as current().
   Result<bool> is_current(const SegmentMapping& mapping) const;
 
-  const std::string& name() const { return name_; }
+  /// What the name stands for now; nullopt if that cannot be told.
+  std::optional<SegmentIdentity> identity() const;
 
  private:
   Result<std::shared_ptr<const SegmentMapping>> map() const;
   Error describe(int error) const;
 
-  const std::string name_;
   const std::string path_;
   std::mutex mutex_;  // guards mapping_
   std::shared_ptr<const SegmentMapping> mapping_;
