@@ -48,6 +48,8 @@ void TestSegment::write(std::uint64_t offset, std::string_view text) {
   std::memcpy(data_ + offset, text.data(), text.size());
 }
 
-void TestSegment::unlink() { shm_unlink(name_.c_str()); }
+void TestSegment::unlink() {
+  if (!name_.empty()) shm_unlink(name_.c_str());
+}
 
 }  // namespace hyperpod::client::testing

@@ -15,8 +15,7 @@ class TestSegment {
   TestSegment(std::string name, std::uint64_t size, unsigned mode = 0600);
   TestSegment(const TestSegment&) = delete;
   TestSegment& operator=(const TestSegment&) = delete;
-  /// Removes the name, whoever holds it by now.
-  ~TestSegment();
+  ~TestSegment();  ///< Removes the name, whoever holds it by now.
 
   /// A name that no other process uses.
   static std::string unique_name(std::string_view label);
@@ -25,6 +24,8 @@ class TestSegment {
   std::span<std::byte> bytes() { return {data_, size_}; }
   void write(std::uint64_t offset, std::string_view text);
   void unlink();
+  /// Leaves the name alone from now on: another segment has taken it.
+  void forget() { name_.clear(); }
 
  private:
   std::string name_;
