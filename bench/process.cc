@@ -13,6 +13,7 @@
 #include <filesystem>
 #include <fstream>
 #include <sstream>
+#include <string_view>
 #include <thread>
 
 namespace hyperpod::bench {
@@ -29,6 +30,9 @@ using std::chrono::steady_clock;
   ::dup2(output, STDOUT_FILENO);
   ::dup2(errors, STDERR_FILENO);
   ::execvp(arguments[0], arguments.data());
+  constexpr std::string_view last_words = "there is no such program";
+  [[maybe_unused]] const auto written =
+      ::write(STDERR_FILENO, last_words.data(), last_words.size());
   ::_exit(127);
 }
 

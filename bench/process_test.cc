@@ -26,6 +26,12 @@ TEST(Child, QuotesItsLastWordsWhenItEndsEarly) {
   EXPECT_EQ(line.error().message, "it ended at once: no room");
 }
 
+TEST(Child, SaysSoWhenThereIsNoSuchProgram) {
+  auto child = Child::start({"/no/such/program"});
+  ASSERT_TRUE(child);
+  EXPECT_EQ(child->read_line(10s).error().message, "it ended at once: there is no such program");
+}
+
 TEST(Child, IsGoneAfterStop) {
   auto child = Child::start({"sleep", "60"});
   ASSERT_TRUE(child);
