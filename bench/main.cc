@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <fstream>
 
+#include "machine.h"
 #include "report.h"
 #include "rows/rows.h"
 
@@ -50,9 +51,11 @@ int run(const std::vector<Row>& rows, const Arguments& arguments) {
   print_heading();
   for (const Row& row : rows) {
     if (!wanted(row, arguments.only)) continue;
+    const Bystanders bystanders;
     const auto finding = row.measure(arguments.settings);
-    print_row(row, finding);
-    report["rows"].push_back(row_report(row, finding));
+    const double share = bystanders.share();
+    print_row(row, finding, share);
+    report["rows"].push_back(row_report(row, finding, share));
     all_measured &= finding || finding.error().code == ErrorCode::missing;
   }
   if (!arguments.json.empty() && !(std::ofstream(arguments.json) << report.dump(2) << '\n')) {

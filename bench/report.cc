@@ -1,15 +1,12 @@
 #include "report.h"
 
-#include <sys/utsname.h>
-
 #include <array>
 #include <cstdio>
-#include <thread>
 
 namespace hyperpod::bench {
 namespace {
 
-constexpr const char* line_format = "%-14s %-46s %-14s %-22s %-16s %-22s %s\n";
+constexpr const char* line_format = "%-14s %-46s %-14s %-22s %-16s %-22s %7s  %s\n";
 
 const char* verdict(const Result<Finding>& finding) {
   if (finding) return finding->holds ? "PASS" : "SHORT";
@@ -34,14 +31,15 @@ std::string grouped(double value) {
 }
 
 void print_heading() {
-  std::printf(line_format, "row", "what", "emulator", "against", "result", "bound", "verdict");
+  std::printf(line_format, "row", "what", "emulator", "against", "result", "bound", "others",
+              "verdict");
 }
 
-void print_row(const Row& row, const Result<Finding>& finding) {
+void print_row(const Row& row, const Result<Finding>& finding, double bystanders) {
   if (finding) {
     std::printf(line_format, row.id.c_str(), row.what.c_str(), finding->measured.c_str(),
                 finding->against.c_str(), finding->result.c_str(), row.bound.c_str(),
-                verdict(finding));
+                (fixed(bystanders * 100, 0) + " %").c_str(), verdict(finding));
   } else {
     const bool missing = finding.error().code == ErrorCode::missing;
     std::printf("%-14s %-46s %s: %s\n", row.id.c_str(), row.what.c_str(),
@@ -51,9 +49,12 @@ void print_row(const Row& row, const Result<Finding>& finding) {
   std::fflush(stdout);
 }
 
-nlohmann::json row_report(const Row& row, const Result<Finding>& finding) {
-  nlohmann::json report{
-      {"id", row.id}, {"what", row.what}, {"bound", row.bound}, {"verdict", verdict(finding)}};
+nlohmann::json row_report(const Row& row, const Result<Finding>& finding, double bystanders) {
+  nlohmann::json report{{"id", row.id},
+                        {"what", row.what},
+                        {"bound", row.bound},
+                        {"verdict", verdict(finding)},
+                        {"used_by_others", bystanders}};
   if (!finding) {
     report["message"] = finding.error().message;
     return report;
@@ -63,14 +64,6 @@ nlohmann::json row_report(const Row& row, const Result<Finding>& finding) {
   report["result"] = finding->result;
   report["details"] = finding->details;
   return report;
-}
-
-nlohmann::json machine_report() {
-  utsname system{};
-  ::uname(&system);
-  return {{"cores", std::thread::hardware_concurrency()},
-          {"kernel", system.release},
-          {"architecture", system.machine}};
 }
 
 }  // namespace hyperpod::bench

@@ -15,12 +15,11 @@ std::string grouped(double value);
 std::string fixed(double value, int digits);
 
 void print_heading();
-/// One row as soon as it is known.
-void print_row(const Row& row, const Result<Finding>& finding);
+/// One row as soon as it is known. `bystanders` is the share of the machine (0..1) that others used
+/// meanwhile.
+void print_row(const Row& row, const Result<Finding>& finding, double bystanders);
 
 /// The row's part of the JSON report; `verdict` is PASS, SHORT, NOT_MEASURED or FAILED.
-nlohmann::json row_report(const Row& row, const Result<Finding>& finding);
-/// Where and how the figures were taken.
-nlohmann::json machine_report();
+nlohmann::json row_report(const Row& row, const Result<Finding>& finding, double bystanders);
 
 }  // namespace hyperpod::bench
