@@ -38,7 +38,7 @@ Result<Server> start_announcing(const std::vector<std::string>& arguments) {
   const auto colon = url.rfind(':');
   if (colon == url.npos) return failure(arguments.front() + " announced no url: " + *line);
   const auto port = static_cast<std::uint16_t>(std::atoi(url.c_str() + colon + 1));
-  return Server{std::nullopt, std::move(*child), port};
+  return Server{std::move(*child), port};
 }
 
 // nginx cannot tell which port it was given, so one is picked that is free now.
@@ -113,7 +113,8 @@ Result<Server> start_nginx(const std::string& program, const std::string& lease_
                            const std::string& other_body) {
   const std::string path = program.empty() ? find_program("nginx") : program;
   if (path.empty()) return tl::unexpected(Error{ErrorCode::missing, "nginx is not installed"});
-  auto folder = TemporaryFolder::create();
+  // Needed only while nginx starts: it reads its file once and buffers no body.
+  const auto folder = TemporaryFolder::create();
   if (!folder) return tl::unexpected(folder.error());
   const auto port = free_port();
   if (!port) return tl::unexpected(port.error());
@@ -125,7 +126,7 @@ Result<Server> start_nginx(const std::string& program, const std::string& lease_
   if (auto ready = wait_until_it_accepts(*port, *child); !ready) {
     return tl::unexpected(ready.error());
   }
-  return Server{std::move(*folder), std::move(*child), *port};
+  return Server{std::move(*child), *port};
 }
 
 Result<Server> start_aiohttp_daemon(std::uint64_t capacity) {

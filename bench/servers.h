@@ -5,9 +5,7 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
-#include <vector>
 
 #include "error.h"
 #include "process.h"
@@ -15,7 +13,6 @@
 namespace hyperpod::bench {
 
 struct Server {
-  std::optional<TemporaryFolder> folder;  // outlives the child
   Child child;
   std::uint16_t port;
 };
