@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <sstream>
 #include <string_view>
 #include <thread>
@@ -43,6 +44,25 @@ bool ended_within(pid_t pid, milliseconds patience) {
     std::this_thread::sleep_for(milliseconds(2));
   }
   return true;
+}
+
+// User and system time of a process and of the processes under it.
+std::optional<std::uint64_t> ticks_of_tree(pid_t pid) {
+  const std::string folder = "/proc/" + std::to_string(pid);
+  std::ifstream file(folder + "/stat");
+  std::string text;
+  std::getline(file, text);
+  // The second field, the name in parentheses, may hold spaces; utime and stime are 14 and 15.
+  std::istringstream fields(text.substr(std::min(text.size(), text.rfind(')') + 1)));
+  std::string skipped;
+  for (int field = 3; field < 14; ++field) fields >> skipped;
+  std::uint64_t user = 0;
+  std::uint64_t system = 0;
+  if (!(fields >> user >> system)) return std::nullopt;
+  std::uint64_t ticks = user + system;
+  std::ifstream children(folder + "/task/" + std::to_string(pid) + "/children");
+  for (pid_t child = 0; children >> child;) ticks += ticks_of_tree(child).value_or(0);
+  return ticks;
 }
 
 }  // namespace
@@ -112,18 +132,10 @@ bool Child::running() const {
 }
 
 Result<milliseconds> Child::cpu_time() const {
-  std::ifstream file("/proc/" + std::to_string(pid_) + "/stat");
-  std::string text;
-  std::getline(file, text);
-  // The second field, the name in parentheses, may hold spaces; utime and stime are 14 and 15.
-  std::istringstream fields(text.substr(std::min(text.size(), text.rfind(')') + 1)));
-  std::string skipped;
-  for (int field = 3; field < 14; ++field) fields >> skipped;
-  std::uint64_t user = 0;
-  std::uint64_t system = 0;
-  if (!(fields >> user >> system)) return failure("its CPU time cannot be read");
+  const auto ticks = ticks_of_tree(pid_);
+  if (!ticks) return failure("its CPU time cannot be read");
   const auto ticks_a_second = static_cast<std::uint64_t>(::sysconf(_SC_CLK_TCK));
-  return milliseconds((user + system) * 1000 / ticks_a_second);
+  return milliseconds(*ticks * 1000 / ticks_a_second);
 }
 
 Result<Usage> Child::usage() const {

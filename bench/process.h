@@ -37,7 +37,8 @@ class Child {
   bool running() const;
   /// The last line of its standard error, behind ": "; empty if it wrote none.
   std::string last_words() const;
-  /// CPU time of all its threads so far, user and system, in the kernel's ticks of 10 ms.
+  /// CPU time so far, user and system, of all its threads and of the processes that it started and
+  /// that still run; in the kernel's ticks, of 10 ms as a rule.
   Result<std::chrono::milliseconds> cpu_time() const;
   Result<Usage> usage() const;
 

@@ -58,7 +58,17 @@ TEST(Child, TellsItsThreadsAndMemory) {
   ASSERT_TRUE(usage);
   EXPECT_EQ(usage->threads, 1u);
   EXPECT_GT(usage->private_bytes, 4096u);
-  EXPECT_TRUE(child->cpu_time());
+}
+
+TEST(Child, CountsTheCpuTimeOfTheProcessesUnderIt) {
+  auto child =
+      Child::start({"sh", "-c", "yes >/dev/null & trap \"kill $!; exit\" TERM; echo up; wait"});
+  ASSERT_TRUE(child);
+  ASSERT_TRUE(child->read_line(10s));
+  const auto deadline = std::chrono::steady_clock::now() + 10s;
+  while (child->cpu_time().value_or(0ms) < 50ms && std::chrono::steady_clock::now() < deadline) {
+  }
+  EXPECT_GE(child->cpu_time().value_or(0ms), 50ms);
 }
 
 TEST(Runs, IsTrueOnlyForStatusZero) {

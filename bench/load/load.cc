@@ -96,6 +96,7 @@ class Loop {
   Result<void> finish(Peer& peer, const Answer& answer) {
     const Time now = steady_clock::now();
     last_ = now;
+    ++result_.answers;
     --outstanding_;
     if (now >= window_.start && now < window_.end) result_.latencies.record(now - peer.sent);
     if (!workload_.answered(peer.number, answer)) {
@@ -157,6 +158,7 @@ Result<RunResult> Load::run(Workload& workload, const RunOptions& options) {
   for (const auto& result : results) {
     if (!result) return tl::unexpected(result.error());
     total.latencies.merge(result->latencies);
+    total.answers += result->answers;
     total.seconds = std::max(total.seconds, result->seconds);
   }
   return total;

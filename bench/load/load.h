@@ -39,8 +39,9 @@ struct RunOptions {
 };
 
 struct RunResult {
-  Latencies latencies;  ///< Of the requests counted.
-  double seconds = 0;   ///< In which they were answered.
+  Latencies latencies;        ///< Of the requests counted.
+  double seconds = 0;         ///< In which they were answered.
+  std::uint64_t answers = 0;  ///< All of them, those of the warm-up and of the end included.
 
   double rate() const { return static_cast<double>(latencies.count()) / seconds; }
 };

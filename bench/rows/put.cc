@@ -24,8 +24,8 @@ Result<bool> http_accepted(std::string_view received) {
   const auto parsed = parse_answer(received);
   if (parsed.result == ParseResult::incomplete) return false;
   if (parsed.answer.status == 200) return true;
-  return failure("the emulator answered a body with " + std::to_string(parsed.answer.status) + ": " +
-                 std::string(parsed.answer.body));
+  return failure("the emulator answered a body with " + std::to_string(parsed.answer.status) +
+                 ": " + std::string(parsed.answer.body));
 }
 
 Result<bool> raw_accepted(std::string_view received) { return received == "ok"; }
