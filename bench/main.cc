@@ -67,8 +67,8 @@ int run(const std::vector<Row>& rows, const Arguments& arguments) {
 
 int parse_and_run(int count, char** values) {
   const std::vector<Row> rows = all_rows();
-  std::vector<std::string> ids;
-  for (const Row& row : rows) ids.push_back(row.id);
+  std::vector<std::string> ids(rows.size());
+  std::ranges::transform(rows, ids.begin(), &Row::id);
 
   Arguments arguments;
   double seconds = 1;

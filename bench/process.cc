@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <csignal>
 #include <cstdlib>
@@ -79,15 +80,16 @@ Child::Child(Child&& other) noexcept
 Child::~Child() { stop(); }
 
 Result<Child> Child::start(const std::vector<std::string>& arguments) {
-  std::array<int, 2> ends;
+  std::array<int, 2> ends{};
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) return system_failure("no pipe could be opened");
   FileDescriptor output(ends[0]);
   const FileDescriptor childs_output(ends[1]);
   FileDescriptor errors(::memfd_create("errors", MFD_CLOEXEC));
   if (!errors) return system_failure("no file for the errors of a child");
-  std::vector<char*> raw;
-  for (const std::string& argument : arguments) raw.push_back(const_cast<char*>(argument.c_str()));
-  raw.push_back(nullptr);
+  std::vector<char*> raw(arguments.size() + 1);  // the last is null
+  std::ranges::transform(arguments, raw.begin(), [](const std::string& argument) {
+    return const_cast<char*>(argument.c_str());
+  });
   const pid_t parent = ::getpid();
   const pid_t pid = ::fork();
   if (pid < 0) return system_failure("cannot start " + arguments.front());
@@ -108,7 +110,7 @@ Result<std::string> Child::read_line(milliseconds patience) {
     if (left.count() <= 0 || ::poll(&readable, 1, static_cast<int>(left.count())) == 0) {
       return failure("it printed nothing in time" + last_words());
     }
-    std::array<char, 4096> buffer;
+    std::array<char, 4096> buffer{};
     const ssize_t got = ::read(output_.get(), buffer.data(), buffer.size());
     if (got <= 0) return failure("it ended at once" + last_words());
     received_.append(buffer.data(), static_cast<std::size_t>(got));
@@ -116,7 +118,7 @@ Result<std::string> Child::read_line(milliseconds patience) {
 }
 
 std::string Child::last_words() const {
-  std::array<char, 4096> buffer;
+  std::array<char, 4096> buffer{};
   const off_t size = ::lseek(errors_.get(), 0, SEEK_END);
   const ssize_t got = ::pread(errors_.get(), buffer.data(), buffer.size(),
                               std::max<off_t>(0, size - std::ssize(buffer)));
@@ -174,8 +176,8 @@ std::string find_program(const std::string& name) {
   const char* variable = std::getenv("PATH");
   std::istringstream folders(std::string(variable ? variable : "") + ":/usr/sbin");
   for (std::string folder; std::getline(folders, folder, ':');) {
-    const std::string path = folder + "/" + name;
-    if (::access(path.c_str(), X_OK) == 0) return path;
+    folder.append("/").append(name);
+    if (::access(folder.c_str(), X_OK) == 0) return folder;
   }
   return {};
 }

@@ -16,7 +16,7 @@ const char* verdict(const Result<Finding>& finding) {
 }  // namespace
 
 std::string fixed(double value, int digits) {
-  std::array<char, 64> text;
+  std::array<char, 64> text{};
   std::snprintf(text.data(), text.size(), "%.*f", digits, value);
   return text.data();
 }

@@ -21,6 +21,7 @@ constexpr milliseconds start_patience{10'000};
 
 // Debian's own interpreter: another Python in PATH would not see Debian's packages.
 constexpr const char* debian_python = "/usr/bin/python3";
+constexpr const char* aiohttp_daemon = HYPERPOD_BENCH_COMPARATORS "/aiohttp_daemon.py";
 
 std::string unique_name() {
   static unsigned count = 0;
@@ -133,8 +134,8 @@ Result<Server> start_aiohttp_daemon(std::uint64_t capacity) {
   if (!runs({debian_python, "-c", "import aiohttp"})) {
     return tl::unexpected(Error{ErrorCode::missing, "python3-aiohttp is not installed"});
   }
-  return start_announcing({debian_python, HYPERPOD_BENCH_COMPARATORS "/aiohttp_daemon.py",
-                           "--shm-name", unique_name(), "--capacity", std::to_string(capacity)});
+  return start_announcing({debian_python, aiohttp_daemon, "--shm-name", unique_name(), "--capacity",
+                           std::to_string(capacity)});
 }
 
 Result<Server> start_raw_receiver(std::uint64_t capacity) {

@@ -17,7 +17,7 @@ struct Answer {
 enum class ParseResult { complete, incomplete, unreadable };
 
 struct ParsedAnswer {
-  ParseResult result;
+  ParseResult result = ParseResult::incomplete;
   Answer answer;         ///< Valid when complete.
   std::size_t size = 0;  ///< Bytes that the answer takes, when complete.
 };

@@ -45,7 +45,7 @@ Result<Reply> ask(std::uint16_t port, std::string_view request) {
   if (!socket) return tl::unexpected(socket.error());
   if (auto sent = send_all(socket->get(), request); !sent) return tl::unexpected(sent.error());
   std::string received;
-  std::array<char, 4096> buffer;
+  std::array<char, 4096> buffer{};
   while (true) {
     const auto parsed = parse_answer(received);
     if (parsed.result == ParseResult::complete) {

@@ -63,13 +63,13 @@ class Loop {
   };
 
   Result<void> wait_and_serve() {
-    std::array<epoll_event, 256> events;
     constexpr int timeout = std::chrono::milliseconds(patience).count();
-    const int ready = ::epoll_wait(poll_.get(), events.data(), events.size(), timeout);
+    const int ready =
+        ::epoll_wait(poll_.get(), events_.data(), static_cast<int>(events_.size()), timeout);
     if (ready < 0 && errno != EINTR) return system_failure("waiting for answers failed");
     if (ready == 0) return failure("the server has not answered for ten seconds");
     for (int i = 0; i < ready; ++i) {
-      auto served = receive(*static_cast<Peer*>(events[static_cast<std::size_t>(i)].data.ptr));
+      auto served = receive(*static_cast<Peer*>(events_[static_cast<std::size_t>(i)].data.ptr));
       if (!served) return served;
     }
     return {};
@@ -123,7 +123,8 @@ class Loop {
   std::vector<Peer> peers_;
   std::size_t outstanding_ = 0;
   std::string request_;
-  std::array<char, 16 * 1024> buffer_;
+  std::array<epoll_event, 256> events_{};
+  std::array<char, 16 * 1024> buffer_{};
   Time last_;
   RunResult result_;
 };

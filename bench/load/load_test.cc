@@ -26,9 +26,9 @@ class ScriptedServer {
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     socklen_t size = sizeof address;
-    ::bind(listener_.get(), std::bit_cast<sockaddr*>(&address), size);
-    ::listen(listener_.get(), 8);
-    ::getsockname(listener_.get(), std::bit_cast<sockaddr*>(&address), &size);
+    EXPECT_EQ(::bind(listener_.get(), std::bit_cast<sockaddr*>(&address), size), 0);
+    EXPECT_EQ(::listen(listener_.get(), 8), 0);
+    EXPECT_EQ(::getsockname(listener_.get(), std::bit_cast<sockaddr*>(&address), &size), 0);
     port_ = ntohs(address.sin_port);
     thread_ = std::jthread([this, script = std::move(answers)] { serve(script); });
   }
@@ -43,7 +43,7 @@ class ScriptedServer {
  private:
   void serve(const std::vector<std::string>& answers) {
     const FileDescriptor peer(::accept(listener_.get(), nullptr, nullptr));
-    std::array<char, 4096> buffer;
+    std::array<char, 4096> buffer{};
     for (const std::string& answer : answers) {
       const ssize_t got = ::recv(peer.get(), buffer.data(), buffer.size(), 0);
       received_.append(buffer.data(), static_cast<std::size_t>(std::max<ssize_t>(0, got)));

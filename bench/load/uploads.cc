@@ -15,7 +15,7 @@ namespace {
 
 Result<void> await_answer(int socket, const Upload& options) {
   std::string received;
-  std::array<char, 4096> buffer;
+  std::array<char, 4096> buffer{};
   while (true) {
     const ssize_t got = ::recv(socket, buffer.data(), buffer.size(), 0);
     if (got < 0) return system_failure("a body got no answer");

@@ -24,7 +24,7 @@ std::string post(std::string_view target) {
 }  // namespace
 
 std::string object_key(std::uint64_t number) {
-  std::array<char, 17> hash;
+  std::array<char, 17> hash{};
   std::snprintf(hash.data(), hash.size(), "%016llx",
                 static_cast<unsigned long long>(number | (0x6f1eull << 48)));
   return "meta-llama%2FLlama-3.1-8B-Instruct@1@0@" + std::string(hash.data()) + "@bfloat16";
