@@ -16,6 +16,9 @@ add_library(hyperpod_build INTERFACE)
 target_compile_features(hyperpod_build INTERFACE cxx_std_20)
 target_compile_options(hyperpod_build INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor
                                                 -Wold-style-cast -Woverloaded-virtual)
+if(CMAKE_CXX_COMPILER_ID STREQUAL GNU AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  target_compile_options(hyperpod_build INTERFACE -Wno-restrict)  # GCC bug 105329: std::string's operator+
+endif()
 if(HYPERPOD_WERROR)
   target_compile_options(hyperpod_build INTERFACE -Werror)
 endif()
