@@ -1,5 +1,7 @@
 #include "circuit_breaker.h"
 
+#include <utility>
+
 namespace hyperpod::client {
 
 bool CircuitBreaker::refuses() const {
@@ -16,15 +18,18 @@ bool CircuitBreaker::admit() {
   return true;
 }
 
-void CircuitBreaker::record_answer() {
+bool CircuitBreaker::record_answer() {
   std::lock_guard lock(mutex_);
-  failures_ = 0;
+  return std::exchange(failures_, 0) == failure_threshold;
 }
 
-void CircuitBreaker::record_transport_failure() {
+bool CircuitBreaker::record_transport_failure() {
   std::lock_guard lock(mutex_);
-  if (failures_ < failure_threshold) ++failures_;
-  if (failures_ == failure_threshold) next_probe_ = clock_->now() + probe_interval;
+  const bool was_open = failures_ == failure_threshold;
+  if (!was_open) ++failures_;
+  if (failures_ < failure_threshold) return false;
+  next_probe_ = clock_->now() + probe_interval;
+  return !was_open;
 }
 
 bool CircuitBreaker::is_open() const {

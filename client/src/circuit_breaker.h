@@ -28,8 +28,10 @@ class CircuitBreaker {
   /// Asks to send a request now; while the circuit is open a true answer is the interval's probe.
   bool admit();
 
-  void record_answer();
-  void record_transport_failure();
+  /// True if this closed the circuit.
+  bool record_answer();
+  /// True if this opened the circuit.
+  bool record_transport_failure();
 
   bool is_open() const;
 

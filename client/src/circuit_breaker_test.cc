@@ -21,7 +21,8 @@ TEST_F(CircuitBreakerTest, OpensAfterThreeFailuresInARow) {
   fail(2);
   EXPECT_FALSE(breaker_.is_open());
   EXPECT_TRUE(breaker_.admit());
-  fail(1);
+  EXPECT_TRUE(breaker_.record_transport_failure()) << "this opens it";
+  EXPECT_FALSE(breaker_.record_transport_failure());
   EXPECT_TRUE(breaker_.is_open());
   EXPECT_TRUE(breaker_.refuses());
   EXPECT_FALSE(breaker_.admit());
@@ -70,7 +71,8 @@ TEST_F(CircuitBreakerTest, IsClosedByAnyAnswerAndNeedsThreeFailuresAgain) {
   fail(3);
   clock_->advance(5s);
   ASSERT_TRUE(breaker_.admit());
-  breaker_.record_answer();
+  EXPECT_TRUE(breaker_.record_answer()) << "this closes it";
+  EXPECT_FALSE(breaker_.record_answer());
   EXPECT_FALSE(breaker_.is_open());
   fail(2);
   EXPECT_TRUE(breaker_.admit());

@@ -145,14 +145,16 @@ tl::expected<HttpAnswer, ClientCore::Failure> ClientCore::transmit(std::size_t h
       connection->exchange(request, std::chrono::steady_clock::now() + (deadline - now()));
   pool_.give_back(host, std::move(connection));
   if (answer) {
-    daemon.breaker.record_answer();
+    if (daemon.breaker.record_answer()) logger_->warn("{} answers again", daemon.url);
     return *std::move(answer);
   }
   TransportFailure& failure = answer.error();
-  const bool known = daemon.breaker.is_open();
-  daemon.breaker.record_transport_failure();
-  logger_->log(known ? spdlog::level::debug : spdlog::level::warn, "{} {}", daemon.url,
-               failure.reason);
+  logger_->debug("{} {}", daemon.url, failure.reason);
+  if (daemon.breaker.record_transport_failure()) {
+    logger_->warn("{} failed {} times in a row and is tried only every {} s: it {}", daemon.url,
+                  CircuitBreaker::failure_threshold, CircuitBreaker::probe_interval.count(),
+                  failure.reason);
+  }
   return tl::unexpected(Failure{{failure.code, fmt::format("{} {}", daemon.url, failure.reason)},
                                 std::move(failure.body)});
 }

@@ -12,11 +12,13 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr milliseconds min_timeout{100};
-constexpr milliseconds max_duration{std::chrono::hours{24 * 365}};
+constexpr std::chrono::hours max_duration{24 * 365};
 constexpr std::uint64_t min_put_chunk = 1024;
 
 Error invalid(std::string message) { return {ErrorCode::invalid_option, std::move(message)}; }
 
+// Compares in the value's own unit, for the longest milliseconds are no nanoseconds any more.
+template <class Duration>
 std::optional<Error> check_duration(const char* name, Duration value) {
   if (value <= Duration::zero()) return invalid(fmt::format("{} must be positive", name));
   if (value > max_duration) return invalid(fmt::format("{} must not exceed a year", name));

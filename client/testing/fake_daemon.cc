@@ -101,13 +101,16 @@ int FakeDaemon::most_at_once() const {
   return most_at_once_;
 }
 
+std::shared_ptr<spdlog::logger> quiet_logger() {
+  return std::make_shared<spdlog::logger>("test", std::make_shared<spdlog::sinks::null_sink_mt>());
+}
+
 ClientOptions options_for(const FakeDaemon& daemon) {
   ClientOptions options;
   options.remote_url = daemon.url();
   options.shared_memory_name = daemon.segment_name();
   options.timeout = std::chrono::seconds{1};
-  options.logger =
-      std::make_shared<spdlog::logger>("test", std::make_shared<spdlog::sinks::null_sink_mt>());
+  options.logger = quiet_logger();
   return options;
 }
 

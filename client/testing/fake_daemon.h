@@ -67,6 +67,9 @@ class FakeDaemon {
   ScriptedServer server_;
 };
 
+/// A logger that logs nothing.
+std::shared_ptr<spdlog::logger> quiet_logger();
+
 /// Options for a client of that daemon: a second's timeout, nothing logged.
 ClientOptions options_for(const FakeDaemon& daemon);
 

@@ -97,7 +97,7 @@ std::string lease_body(
     std::string_view id,
     std::initializer_list<std::pair<std::uint64_t, std::uint64_t>> offsets_and_lengths);
 
-/// Waits, at most ten seconds, until `condition` holds.
+/// Waits, at most thirty seconds, until `condition` holds.
 bool eventually(const std::function<bool()>& condition);
 
 }  // namespace hyperpod::client::testing

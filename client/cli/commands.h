@@ -1,0 +1,17 @@
+// What each command of hyperpod-kv does. Each returns the program's exit code and tells problems on
+// stderr, one line each.
+#pragma once
+
+#include "command_line.h"
+#include "hyperpod/client/client.h"
+
+namespace hyperpod::client::cli {
+
+int run_put(Client& client, const PutCommand& command);
+int run_get(Client& client, const GetCommand& command, const ReadOptions& read);
+int run_exists(Client& client, const ExistsCommand& command, const ReadOptions& read);
+
+/// Prints the error and returns the exit code that goes with it.
+int fail(const Error& error);
+
+}  // namespace hyperpod::client::cli

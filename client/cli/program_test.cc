@@ -1,0 +1,221 @@
+// hyperpod-kv as its users run it.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <fstream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "testing/process.h"
+#include "testing/scripted_server.h"
+#include "testing/test_segment.h"
+
+namespace hyperpod::client::cli {
+namespace {
+
+using namespace std::chrono_literals;
+using nlohmann::json;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using testing::Process;
+using testing::StandaloneEmulator;
+
+struct Ended {
+  int code;
+  std::string output;
+  std::string errors;
+};
+
+class ProgramTest : public ::testing::Test {
+ protected:
+  // Runs hyperpod-kv against the emulator.
+  Ended run(std::vector<std::string> arguments, const std::string& input = {}) {
+    arguments.insert(arguments.begin(), {"--url", emulator_.url(), "--shm-name", shm_name_});
+    return run_anywhere(std::move(arguments), input);
+  }
+
+  static Ended run_anywhere(std::vector<std::string> arguments, const std::string& input = {},
+                            const std::vector<std::string>& environment = {}) {
+    arguments.insert(arguments.begin(), testing::program("hyperpod-kv"));
+    Process process(arguments, input, environment);
+    const int code = process.wait();
+    return {code, process.output(), process.errors()};
+  }
+
+  const std::string shm_name_ = testing::TestSegment::unique_name("program");
+  StandaloneEmulator emulator_{shm_name_, "64MiB"};
+};
+
+class TemporaryFile {
+ public:
+  explicit TemporaryFile(const std::string& text)
+      : path_(::testing::TempDir() + testing::TestSegment::unique_name("file")) {
+    std::ofstream(path_, std::ios::binary) << text;
+  }
+  TemporaryFile(const TemporaryFile&) = delete;
+  TemporaryFile& operator=(const TemporaryFile&) = delete;
+  ~TemporaryFile() { unlink(path_.c_str()); }
+  const std::string& path() const { return path_; }
+  std::string text() const {
+    std::ifstream file(path_, std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+
+ private:
+  std::string path_;
+};
+
+std::string binary(std::size_t size) {
+  std::string text(size, '\0');
+  for (std::size_t i = 0; i < size; ++i) text[i] = static_cast<char>(i * 131 >> 3);
+  return text;
+}
+
+TEST_F(ProgramTest, StoresAFileAndWritesItBack) {
+  const TemporaryFile source(binary(300'000));
+  const TemporaryFile target("");
+  const auto put = run({"put", "org/model@1", source.path()});
+  EXPECT_EQ(put.code, 0) << put.errors;
+  EXPECT_EQ(put.output, "stored\n");
+  EXPECT_EQ(run({"put", "org/model@1", source.path()}).output, "already stored\n");
+  EXPECT_EQ(run({"get", "org/model@1", target.path()}).code, 0);
+  EXPECT_EQ(target.text(), binary(300'000));
+}
+
+TEST_F(ProgramTest, TakesADashForStandardInputAndOutput) {
+  const auto put = run({"put", "key", "-"}, binary(1000));
+  EXPECT_EQ(put.code, 0) << put.errors;
+  const auto got = run({"get", "key", "-"});
+  EXPECT_EQ(got.code, 0) << got.errors;
+  EXPECT_EQ(got.output, binary(1000));
+  EXPECT_EQ(run({"get", "key"}).output, binary(1000));
+}
+
+TEST_F(ProgramTest, ExitsWithOneOnAMissWithinTheWait) {
+  const auto begin = std::chrono::steady_clock::now();
+  const auto got = run({"--wait-ms", "300", "get", "absent"});
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 3s);
+  EXPECT_EQ(got.code, 1);
+  EXPECT_THAT(got.output, IsEmpty());
+  EXPECT_THAT(got.errors, HasSubstr("'absent'"));
+}
+
+TEST_F(ProgramTest, TellsWhichKeysAreThere) {
+  run({"put", "a", "-"}, "x");
+  run({"put", "b", "-"}, "x");
+  const auto all = run({"exists", "a", "b"});
+  EXPECT_EQ(all.code, 0);
+  EXPECT_EQ(all.output, "hit a\nhit b\n");
+  const auto some = run({"--wait-ms", "0", "exists", "a", "c", "b"});
+  EXPECT_EQ(some.code, 1);
+  EXPECT_EQ(some.output, "hit a\nmiss c\nhit b\n");
+}
+
+TEST_F(ProgramTest, ExitsWithThreeAndSaysWhatToCheckWhenNoDaemonIsThere) {
+  emulator_.kill(SIGTERM);
+  ASSERT_EQ(emulator_.wait(), 0);
+  const auto put = run({"put", "key", "-"}, "x");
+  EXPECT_EQ(put.code, 3);
+  EXPECT_THAT(put.errors, HasSubstr("is the daemon running"));
+  const auto got = run({"get", "key"});
+  EXPECT_EQ(got.code, 3);
+  EXPECT_THAT(got.errors, HasSubstr("is the daemon running"));
+  EXPECT_EQ(std::count(got.errors.begin(), got.errors.end(), '\n'), 1) << got.errors;
+}
+
+TEST_F(ProgramTest, ExitsWithThreeWhenTheSegmentHasAnotherName) {
+  run({"put", "key", "-"}, "x");
+  const auto got = run_anywhere({"--url", emulator_.url(), "get", "key"});
+  EXPECT_EQ(got.code, 3);
+  EXPECT_THAT(got.errors, HasSubstr("/dev/shm/shared_memory"));
+}
+
+TEST_F(ProgramTest, ExitsWithTwoOnWrongUsage) {
+  for (const std::vector<std::string>& arguments : {std::vector<std::string>{},
+                                                    {"get"},
+                                                    {"put", "key"},
+                                                    {"frobnicate"},
+                                                    {"exists"},
+                                                    {"--no-such", "get", "key"},
+                                                    {"put", "key", "/no/such/file"},
+                                                    {"get", ""},
+                                                    {"bench", "--read-share", "2"},
+                                                    {"--timeout-ms", "0", "get", "key"},
+                                                    {"--config", "/no/such.yaml", "get", "key"},
+                                                    {"--bucket", "", "get", "key"}}) {
+    const auto ended = run(arguments);
+    EXPECT_EQ(ended.code, 2) << (arguments.empty() ? "" : arguments[0]);
+    EXPECT_THAT(ended.errors, ::testing::Not(IsEmpty()));
+  }
+  EXPECT_EQ(run({"--help"}).code, 0);
+  EXPECT_EQ(run({"--version"}).code, 0);
+}
+
+TEST_F(ProgramTest, ReadsLmcachesConfiguration) {
+  const TemporaryFile config(
+      "remote_url: \"sagemaker-hyperpod://$HYPERPOD_TEST_NODE:" + std::to_string(emulator_.port()) +
+      "\"\nextra_config:\n  sagemaker_hyperpod_shared_memory_name: " + shm_name_ +
+      "\n  sagemaker_hyperpod_bucket: other\n");
+  const std::vector<std::string> node{"HYPERPOD_TEST_NODE=127.0.0.1"};
+  EXPECT_EQ(run_anywhere({"--config", config.path(), "put", "key", "-"}, "x", node).code, 0);
+  EXPECT_EQ(
+      run_anywhere({"get", "key"}, "", {node[0], "LMCACHE_CONFIG_FILE=" + config.path()}).output,
+      "x");
+  EXPECT_EQ(run({"--wait-ms", "0", "get", "key"}).code, 1) << "in the bucket lmcache";
+  EXPECT_EQ(run({"--bucket", "other", "get", "key"}).output, "x");
+  const auto unset = run_anywhere({"--config", config.path(), "get", "key"});
+  EXPECT_EQ(unset.code, 2);
+  EXPECT_THAT(unset.errors, HasSubstr("HYPERPOD_TEST_NODE"));
+}
+
+TEST_F(ProgramTest, MeasuresUnderLoadAndReportsInJson) {
+  const auto ended = run({"bench", "--workers", "2", "--threads", "2", "--size", "64KiB", "--keys",
+                          "20", "--read-share", "0.8", "--duration", "0.5", "--verify"});
+  ASSERT_EQ(ended.code, 0) << ended.errors;
+  const auto report = json::parse(ended.output);
+  EXPECT_GT(report["get_hit"]["count"], 0);
+  EXPECT_GT(report["put"]["count"], 0);
+  EXPECT_EQ(report["errors"], 0);
+  EXPECT_EQ(report["wrong"], 0);
+  EXPECT_EQ(report["object_bytes"], 65536);
+  EXPECT_LE(report["peak_connections"], 4);
+  EXPECT_THAT(ended.errors, HasSubstr("get_hit"));
+}
+
+TEST_F(ProgramTest, StaysRightForManyProcessesWhileItsDaemonIsKilledAndRestarted) {
+  std::vector<std::unique_ptr<Process>> processes;
+  for (int i = 0; i < 4; ++i) {
+    processes.push_back(std::make_unique<Process>(std::vector<std::string>{
+        testing::program("hyperpod-kv"), "--url", emulator_.url(), "--shm-name", shm_name_,
+        "--timeout-ms", "1000", "--log-level", "off", "bench", "--threads", "2", "--size", "200KiB",
+        "--keys", "500", "--duration", "60", "--verify"}));
+  }
+  const auto shows_life = [](int port, const std::string& shm_name) {
+    return testing::eventually([&] {
+      const auto ended =
+          run_anywhere({"--url", "http://127.0.0.1:" + std::to_string(port), "--shm-name", shm_name,
+                        "--wait-ms", "0", "exists", "bench-1", "bench-2", "bench-3"});
+      return ended.code == 0;
+    });
+  };
+  EXPECT_TRUE(shows_life(emulator_.port(), shm_name_));
+  emulator_.kill(SIGKILL);
+  emulator_.wait();
+  StandaloneEmulator again(shm_name_, "64MiB", emulator_.port());
+  EXPECT_TRUE(shows_life(again.port(), shm_name_)) << "service resumes";
+  for (const auto& process : processes) process->kill(SIGINT);
+  for (const auto& process : processes) {
+    EXPECT_EQ(process->wait(), 0) << process->errors();
+    const auto report = json::parse(process->output());
+    EXPECT_EQ(report["wrong"], 0);
+    EXPECT_GT(report["get_hit"]["count"], 0);
+  }
+}
+
+}  // namespace
+}  // namespace hyperpod::client::cli
