@@ -107,7 +107,7 @@ Result<void> FaultPlan::append(Fault fault, Armory& armed) {
     return tl::unexpected(
         Error{ErrorCode::invalid_option,
               fmt::format("fault {}: name is taken by another fault of the plan; choose another",
-                          quoted(fault.name))});
+                          emulator::quoted(fault.name))});
   }
   armed.push_back(std::make_unique<Armed>(std::move(fault)));
   return {};
@@ -159,7 +159,7 @@ FaultCounts FaultPlan::counts(std::string_view name) const {
 }
 
 std::optional<FiredFault> FaultPlan::decide(const FaultSubject& subject) {
-  if (!any_.load(std::memory_order_relaxed)) return std::nullopt;
+  if (empty()) return std::nullopt;
   std::lock_guard lock(mutex_);
   for (const auto& armed : armed_) {
     if (!armed->matches(subject)) continue;

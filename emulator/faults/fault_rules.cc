@@ -20,6 +20,7 @@ constexpr OperationSet lease = just(FaultOperation::lease);
 constexpr OperationSet release = just(FaultOperation::release);
 constexpr OperationSet connect = just(FaultOperation::connect);
 constexpr OperationSet requests = put | lease | release;
+constexpr OperationSet all = requests | connect;
 
 struct EffectRule {
   std::string_view field;
@@ -36,12 +37,12 @@ constexpr std::array effect_rules{
     EffectRule{"incident", given<&Effects::incident>, requests},
     EffectRule{"lasting", given<&Effects::lasting>, requests},
     EffectRule{"mode", given<&Effects::mode>, requests},
-    EffectRule{"delay", given<&Effects::delay>, requests},
+    EffectRule{"delay", given<&Effects::delay>, all},
     EffectRule{"status", given<&Effects::status>, requests},
     EffectRule{"body", given<&Effects::body>, requests},
     EffectRule{"retry_after", given<&Effects::retry_after>, requests},
-    EffectRule{"reset", given<&Effects::reset>, requests},
-    EffectRule{"never_answer", given<&Effects::never_answer>, requests},
+    EffectRule{"reset", given<&Effects::reset>, all},
+    EffectRule{"never_answer", given<&Effects::never_answer>, all},
     EffectRule{"close_after_bytes", given<&Effects::close_after_bytes>, requests},
     EffectRule{"dribble", given<&Effects::dribble>, requests},
     EffectRule{"bytes_per_second", given<&Effects::bytes_per_second>, requests},
@@ -65,6 +66,7 @@ struct Exclusion {
 constexpr std::string_view only_one_end = "a request ends in one way";
 constexpr std::string_view no_answer = "no answer is sent";
 constexpr std::string_view not_served = "the request is not served";
+constexpr std::string_view not_opened = "the connection is not opened";
 constexpr std::string_view lease_is_over = "the lease is over at once";
 
 constexpr std::array exclusions{
@@ -78,6 +80,18 @@ constexpr std::array exclusions{
     Exclusion{"never_answer", "close_after_bytes", no_answer},
     Exclusion{"never_answer", "dribble", no_answer},
     Exclusion{"never_answer", "grant_defect", no_answer},
+    Exclusion{"stop_reading_after", "status", no_answer},
+    Exclusion{"stop_reading_after", "reset", no_answer},
+    Exclusion{"stop_reading_after", "never_answer", no_answer},
+    Exclusion{"stop_reading_after", "delay", no_answer},
+    Exclusion{"stop_reading_after", "close_after_bytes", no_answer},
+    Exclusion{"stop_reading_after", "dribble", no_answer},
+    Exclusion{"connections_above", "delay", not_opened},
+    Exclusion{"connections_above", "reset", not_opened},
+    Exclusion{"connections_above", "never_answer", not_opened},
+    Exclusion{"leave_unaccepted", "delay", not_opened},
+    Exclusion{"leave_unaccepted", "reset", not_opened},
+    Exclusion{"leave_unaccepted", "never_answer", not_opened},
     Exclusion{"status", "grant_defect", not_served},
     Exclusion{"status", "real_ttl", not_served},
     Exclusion{"status", "forget_lease", not_served},
@@ -111,19 +125,18 @@ OperationSet operations_of(FaultOperation operation) {
 
 using Problem = std::optional<FieldProblem>;
 
-/// The checks append to this, and only the first problem stays.
+/// Where the checks report; the first problem stays.
 class Findings {
  public:
   explicit Findings(std::string prefix) : prefix_(std::move(prefix)) {}
 
   void require(bool holds, std::string_view field, std::string_view what) {
-    if (!holds && !problem_)
-      problem_ = FieldProblem{fmt::format("{}{}", prefix_, field), std::string(what)};
+    if (holds || problem_) return;
+    problem_ = FieldProblem{fmt::format("{}{}", prefix_, field), std::string(what)};
   }
 
   void duration(milliseconds value, std::string_view field, milliseconds least) {
-    const bool fits = value >= least && value <= longest_fault;
-    if (fits) return;
+    if (value >= least && value <= longest_fault) return;
     const std::string shown =
         value < milliseconds::zero() ? fmt::format("{}ms", value.count()) : format_duration(value);
     require(false, field,
@@ -235,14 +248,6 @@ void check_needs(const Effects& effects, Findings& findings) {
       fmt::format("cannot go with status {}, which has none", effects.status.value_or(0)));
   findings.require(!effects.retry_after || effects.status, "retry_after",
                    "needs a status to go with");
-  if (effects.stop_reading_after && !effects.status) {
-    for (const std::string_view field : {"delay", "close_after_bytes", "dribble"}) {
-      const bool harmless = field == "delay" && effects.reset;
-      findings.require(harmless || !rule_of(field).given(effects), field,
-                       "needs a status beside stop_reading_after, which leaves the request "
-                       "unanswered");
-    }
-  }
 }
 
 void check_exclusions(const Effects& effects, Findings& findings) {
@@ -310,9 +315,9 @@ OperationSet operations_met(const Fault& fault) {
 
 Result<void> validate_fault(const Fault& fault) {
   if (const auto problem = find_problem(fault)) {
-    return tl::unexpected(
-        Error{ErrorCode::invalid_option,
-              fmt::format("fault {}: {} {}", quoted(fault.name), problem->field, problem->what)});
+    return tl::unexpected(Error{ErrorCode::invalid_option,
+                                fmt::format("fault {}: {} {}", emulator::quoted(fault.name),
+                                            problem->field, problem->what)});
   }
   return {};
 }

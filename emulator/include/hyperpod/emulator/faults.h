@@ -91,15 +91,18 @@ enum class Incident {
 };
 
 /// What a fault does. Each field left at its default does nothing. validate_fault tells what cannot
-/// be together. Unless `status` or `stop_reading_after` is given the request is served as always,
-/// whatever becomes of its answer.
+/// be together. Unless `status` is given the request is served as always, whatever becomes of its
+/// answer.
 struct Effects {
   /// Before the request is served; with operation put, lease or release.
+
   std::optional<Incident> incident{};
   std::chrono::milliseconds lasting{};  ///< empty_segment, which needs it.
   std::optional<unsigned> mode{};       ///< change_mode, which needs it; 0..0777.
 
-  /// The answer; with operation put, lease or release.
+  /// The answer; with operation put, lease or release. With operation connect, delay, reset and
+  /// never_answer meet the new connection instead, before its first request is read.
+
   std::optional<Delay> delay{};
   /// 200..599, instead of serving the request. Codes of success are there to be wrong: 201 for a
   /// PUT that stores nothing.
@@ -111,16 +114,18 @@ struct Effects {
   bool never_answer = false;
   /// Of the answer, its head included; then the connection is closed.
   std::optional<std::uint64_t> close_after_bytes{};
-  std::optional<std::chrono::milliseconds>
-      dribble{};  ///< Pause after each byte of the answer; > 0.
+  /// Pause after each byte of the answer; > 0.
+  std::optional<std::chrono::milliseconds> dribble{};
 
-  /// Bytes of the body of a PUT; the rest is never read. What answer there is comes from `status`
-  /// or `reset`; without them there is none.
+  /// A body; the first with operation put.
+
+  /// Bytes of the body of a PUT; of a longer one the rest is never read, and no answer is sent.
   std::optional<std::uint64_t> stop_reading_after{};
   /// Of the body of a PUT and of any answer; at least 1.
   std::optional<std::uint64_t> bytes_per_second{};
 
-  /// A lease.
+  /// A lease; with operation lease.
+
   std::optional<GrantDefect> grant_defect{};
   std::optional<std::chrono::milliseconds> real_ttl{};  ///< Instead of what was granted; > 0.
   bool forget_lease = false;       ///< The pin ends, and release knows nothing of it.
@@ -131,8 +136,12 @@ struct Effects {
   std::optional<std::chrono::milliseconds> hold_longer{};  ///< Past timeout_ms; > 0.
 
   /// Connections, with operation connect and there alone.
-  std::optional<std::uint32_t> connections_above{};  ///< Fires while more than this many are open.
-  bool leave_unaccepted = false;                     ///< Instead of closing at once.
+
+  /// Closes the new connection at once, and fires only while more than this many are open, itself
+  /// included: 0 closes every one.
+  std::optional<std::uint32_t> connections_above{};
+  /// Instead of closing; served once another connection closes. Without a limit, every one.
+  bool leave_unaccepted = false;
 
   bool operator==(const Effects&) const = default;
 };
@@ -143,8 +152,7 @@ struct Fault {
   std::string name{};
   FaultMatch match{};
   /// One element: done each time the fault fires. Several: a script, one a time it fires, in order,
-  /// and nothing any more after the last. An element without effect lets its request succeed, or
-  /// with operation connect closes the connection.
+  /// and nothing any more after the last. An element without effect lets its request succeed.
   std::vector<Effects> script{};
 
   bool operator==(const Fault&) const = default;
@@ -222,7 +230,10 @@ class FaultPlan {
   /// Zero if there is no fault of this name.
   FaultCounts counts(std::string_view name) const;
 
-  /// The fault that fires for this subject, if any. Costs a load while the plan is empty.
+  /// A load; what is being changed on another thread may be seen either way.
+  bool empty() const { return !any_.load(std::memory_order_relaxed); }
+
+  /// The fault that fires for this subject, if any. While the plan is empty it costs that load.
   std::optional<FiredFault> decide(const FaultSubject& subject);
 
  private:
