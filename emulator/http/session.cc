@@ -333,6 +333,7 @@ Awaitable<Answer> Session::put(const RequestHead& head, const Route& route) {
   if (end != BodyEnd::complete) keep_alive_ = false;
   if (sink.refusal()) co_return refused(*sink.refusal());
   if (end == BodyEnd::malformed) {
+    ++service_.counters.rejected;
     co_return refusal(400, "malformed_body", "The chunked body is malformed.");
   }
   if (end == BodyEnd::cut) co_return Answer{};  // for nobody
