@@ -97,8 +97,9 @@ void Connection::reset() {
 }
 
 Awaitable<void> Connection::linger() {
-  co_await transport_->shutdown_send();
+  transport_->shutdown_send();
   if (finishing_ || watching_) co_return;
+  idle_ = true;  // nothing is left to be answered
   // Closing with input unread would reset the connection, and might take the answer with it.
   limit_time(linger_time);
   std::uint64_t discarded = 0;

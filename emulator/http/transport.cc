@@ -63,10 +63,9 @@ class PlainTransport final : public Transport {
     co_await asio::async_write(socket_, asio::buffer(bytes.substr(sent)), resume_with(ec));
   }
 
-  Awaitable<void> shutdown_send() override {
+  void shutdown_send() override {
     IoError ignored;
     socket_.shutdown(Socket::shutdown_send, ignored);
-    co_return;
   }
 
   void close() override {
@@ -82,16 +81,19 @@ class PlainTransport final : public Transport {
 };
 
 class TlsTransport final : public Transport {
+  using Stream = asio::ssl::stream<Socket>;
+
  public:
-  TlsTransport(Socket socket, asio::ssl::context& context) : stream_(std::move(socket), context) {}
+  TlsTransport(Socket socket, asio::ssl::context& context)
+      : stream_(std::make_shared<Stream>(std::move(socket), context)) {}
 
   Awaitable<void> handshake(IoError& ec) override {
-    return stream_.async_handshake(asio::ssl::stream_base::server, resume_with(ec));
+    return stream_->async_handshake(asio::ssl::stream_base::server, resume_with(ec));
   }
 
   Awaitable<std::size_t> read_some(asio::mutable_buffer first, asio::mutable_buffer second,
                                    IoError& ec) override {
-    return stream_.async_read_some(first.size() > 0 ? first : second, resume_with(ec));
+    return stream_->async_read_some(first.size() > 0 ? first : second, resume_with(ec));
   }
 
   std::size_t read_now(asio::mutable_buffer, asio::mutable_buffer, IoError& ec) override {
@@ -104,24 +106,24 @@ class TlsTransport final : public Transport {
   std::size_t available() override { return 0; }
 
   Awaitable<void> write(std::string_view bytes, IoError& ec) override {
-    co_await asio::async_write(stream_, asio::buffer(bytes), resume_with(ec));
+    co_await asio::async_write(*stream_, asio::buffer(bytes), resume_with(ec));
   }
 
-  Awaitable<void> shutdown_send() override {
-    IoError ignored;
-    co_await stream_.async_shutdown(resume_with(ignored));
+  void shutdown_send() override {
+    // Our close_notify is sent at once. The rest, which waits for the peer's, may outlive us.
+    stream_->async_shutdown([kept = stream_](IoError) {});
   }
 
   void close() override {
     IoError ignored;
-    stream_.lowest_layer().close(ignored);
+    stream_->lowest_layer().close(ignored);
   }
 
-  void reset() override { reset_socket(stream_.next_layer()); }
-  std::string peer() const override { return peer_of(stream_.next_layer()); }
+  void reset() override { reset_socket(stream_->next_layer()); }
+  std::string peer() const override { return peer_of(stream_->next_layer()); }
 
  private:
-  asio::ssl::stream<Socket> stream_;
+  std::shared_ptr<Stream> stream_;
 };
 
 }  // namespace

@@ -27,8 +27,8 @@ class Transport {
   /// Bytes that have come and were not read yet, as far as that can be told.
   virtual std::size_t available() = 0;
   virtual Awaitable<void> write(std::string_view bytes, IoError& ec) = 0;
-  /// Tells the peer that nothing more will be sent.
-  virtual Awaitable<void> shutdown_send() = 0;
+  /// Tells the peer that nothing more will be sent. Does not wait for it to agree.
+  virtual void shutdown_send() = 0;
   /// Ends the connection at once; operations under way fail.
   virtual void close() = 0;
   /// As close, but the peer is told with a TCP reset.
