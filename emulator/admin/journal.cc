@@ -271,6 +271,11 @@ std::vector<JournalEntry> Journal::entries(const JournalFilter& filter, std::siz
   return found;
 }
 
+std::uint64_t Journal::last_sequence() const {
+  std::lock_guard lock(mutex_);
+  return next_sequence_ - 1;
+}
+
 std::uint64_t Journal::recorded() const {
   std::lock_guard lock(mutex_);
   return next_sequence_ - first_;

@@ -96,6 +96,7 @@ TEST(Journal, DropsTheOldestEntriesAndCountsThem) {
   for (const char* key : {"a", "b", "c", "d", "e"}) journal.record(lease(key));
   EXPECT_THAT(keys_of(journal.entries()), ElementsAre("c", "d", "e"));
   EXPECT_EQ(journal.entries().front().sequence, 3u);
+  EXPECT_EQ(journal.last_sequence(), 5u);
   EXPECT_EQ(journal.recorded(), 5u);
   EXPECT_EQ(journal.dropped(), 2u);
   EXPECT_EQ(journal.totals().requests, 5u);

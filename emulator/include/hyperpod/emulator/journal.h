@@ -141,6 +141,9 @@ class Journal {
       const JournalFilter& filter = {},
       std::size_t most = std::numeric_limits<std::size_t>::max()) const;
 
+  /// 0 before the first entry.
+  std::uint64_t last_sequence() const;
+
   // Since the start, or the last clear().
   std::uint64_t recorded() const;
   std::uint64_t dropped() const;  ///< Part of recorded(): no longer among the entries.

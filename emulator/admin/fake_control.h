@@ -1,0 +1,49 @@
+// A Control without an emulator behind it, for tests of the admin port.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "admin/control.h"
+
+namespace hyperpod::emulator {
+
+class FakeControl final : public Control {
+ public:
+  explicit FakeControl(std::shared_ptr<Clock> clock = std::make_shared<ManualClock>()) {
+    options_.clock = std::move(clock);
+  }
+
+  Statistics statistics() const override { return statistics_; }
+  State state() const override { return state_; }
+  SegmentState segment() const override { return segment_; }
+  FaultPlan& faults() override { return faults_; }
+  Journal& journal() override { return journal_; }
+  Clock& clock() override { return *options_.clock; }
+  const Options& options() const override { return options_; }
+  bool ready() const override { return ready_; }
+  void reset(const ResetSelection& selection) override { resets_.push_back(selection); }
+  Result<void> cause(const Effects& effects) override {
+    if (trouble_) return tl::make_unexpected(*trouble_);
+    caused_.push_back(effects);
+    return {};
+  }
+
+  // What it shows, and what it was asked to do; set and read while no request is under way.
+  Statistics statistics_;
+  State state_;
+  SegmentState segment_;
+  FaultPlan faults_;
+  Journal journal_{100};
+  Options options_;
+  std::atomic<bool> ready_{true};
+  std::vector<ResetSelection> resets_;
+  std::vector<Effects> caused_;
+  std::optional<Error> trouble_;
+};
+
+}  // namespace hyperpod::emulator

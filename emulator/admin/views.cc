@@ -1,0 +1,178 @@
+#include "admin/views.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <chrono>
+#include <utility>
+
+namespace hyperpod::emulator {
+namespace {
+
+using enum Counts;
+
+using S = Statistics;
+constexpr std::array<Figure<S>, 26> of_statistics{{
+    {"objects", &S::objects, what_is, "Objects stored"},
+    {"buckets", &S::buckets, what_is, "Buckets that hold an object"},
+    {"live_leases", &S::live_leases, what_is, "Leases granted and not ended"},
+    {"waiters", &S::waiters, what_is, "Lease requests held because their key is absent"},
+    {"puts_in_flight", &S::puts_in_flight, what_is, "PUTs that have begun and not ended"},
+    {"capacity_bytes", &S::capacity_bytes, what_is, "Size of the segment"},
+    {"used_bytes", &S::used_bytes, what_is, "Blocks held by objects and by PUTs in flight"},
+    {"pinned_bytes", &S::pinned_bytes, what_is, "Blocks of objects under a live lease"},
+    {"puts_stored", &S::puts_stored, what_was, "PUTs that stored their body"},
+    {"puts_existing", &S::puts_existing, what_was, "PUTs of a key that was there already"},
+    {"puts_refused", &S::puts_refused, what_was, "PUTs without room, too large or empty"},
+    {"puts_aborted", &S::puts_aborted, what_was, "PUTs cut short by their sender"},
+    {"leases_granted", &S::leases_granted, what_was, "Leases granted"},
+    {"leases_released", &S::leases_released, what_was, "Leases ended by a release"},
+    {"leases_expired", &S::leases_expired, what_was, "Leases ended by their TTL"},
+    {"leases_dropped", &S::leases_dropped, what_was, "Leases ended by a fault or a reset"},
+    {"leases_abandoned", &S::leases_abandoned, what_was,
+     "Leases whose grant never reached the peer, which had gone"},
+    {"lease_misses", &S::lease_misses, what_was, "Lease requests whose key stayed absent"},
+    {"waiters_dropped", &S::waiters_dropped, what_was,
+     "Held lease requests whose connection went away"},
+    {"releases_unknown", &S::releases_unknown, what_was, "Releases of an id without a live lease"},
+    {"evictions", &S::evictions, what_was, "Objects that made room for others"},
+    {"requests", &S::requests, what_was, "Requests answered by the data port"},
+    {"requests_rejected", &S::requests_rejected, what_was, "Requests that were not understood"},
+    {"open_connections", &S::open_connections, what_is, "Connections open on the data port"},
+    {"peak_connections", &S::peak_connections, what_is, "Most connections open at once"},
+    {"accepted_connections", &S::accepted_connections, what_was, "Connections accepted"},
+}};
+
+using T = JournalTotals;
+constexpr std::array<Figure<T>, 10> of_totals{{
+    {"requests", &T::requests, what_was, "Requests that ended"},
+    {"puts", &T::puts, what_was, "PUTs"},
+    {"leases", &T::leases, what_was, "Lease requests"},
+    {"leases_granted", &T::leases_granted, what_was, "Lease requests answered with a lease"},
+    {"releases", &T::releases, what_was, "Release requests"},
+    {"errors", &T::errors, what_was, "Requests answered with 500 or above, misses aside, or not"},
+    {"faults", &T::faults, what_was, "Requests that a fault hit"},
+    {"bytes_in", &T::bytes_in, what_was, "Bytes of bodies received"},
+    {"bytes_out", &T::bytes_out, what_was, "Bytes of answers sent, heads included"},
+    {"peak_in_flight", &T::peak_in_flight, what_is, "Most requests under way at once"},
+}};
+
+template <class Struct>
+Json view_of(std::span<const Figure<Struct>> figures, const Struct& counted) {
+  Json json = Json::object();
+  for (const auto& figure : figures) json[figure.name] = counted.*figure.member;
+  return json;
+}
+
+std::int64_t milliseconds(Duration duration) {
+  return std::chrono::ceil<std::chrono::milliseconds>(duration).count();
+}
+
+Json view(const WaiterState& waiter) {
+  return {{"bucket", waiter.bucket},
+          {"key", waiter.key},
+          {"time_left_ms", milliseconds(waiter.time_left)}};
+}
+
+std::string_view name_of(BlockRun::Owner owner) {
+  switch (owner) {
+    case BlockRun::Owner::free:
+      return "free";
+    case BlockRun::Owner::object:
+      return "object";
+    case BlockRun::Owner::put:
+      break;
+  }
+  return "put";
+}
+
+Json view(const BlockRun& run) {
+  return {{"first_block", run.first_block},
+          {"blocks", run.blocks},
+          {"owner", name_of(run.owner)},
+          {"bucket", run.bucket},
+          {"key", run.key}};
+}
+
+Json view(const JournalTotals& totals) { return view_of(totals_figures(), totals); }
+
+Json with_totals(Json json, const JournalTotals& totals) {
+  json.update(view(totals));
+  return json;
+}
+
+template <class Range>
+Json views_of(const Range& range) {
+  Json json = Json::array();
+  for (const auto& element : range) json.push_back(view(element));
+  return json;
+}
+
+}  // namespace
+
+std::span<const Figure<Statistics>> statistics_figures() { return of_statistics; }
+std::span<const Figure<JournalTotals>> totals_figures() { return of_totals; }
+
+Json view(const Statistics& statistics) { return view_of(statistics_figures(), statistics); }
+
+Json view(const ObjectState& object) {
+  Json fragments = Json::array();
+  for (const auto& fragment : object.fragments) {
+    fragments.push_back({{"offset", fragment.offset}, {"length", fragment.length}});
+  }
+  return {{"bucket", object.bucket}, {"key", object.key},   {"bytes", object.bytes},
+          {"fragments", fragments},  {"pins", object.pins}, {"last_use", object.last_use}};
+}
+
+Json view(const LeaseState& lease) {
+  return {{"id", lease.id},
+          {"bucket", lease.bucket},
+          {"key", lease.key},
+          {"time_left_ms", milliseconds(lease.time_left)}};
+}
+
+Json view(const State& state) {
+  return {{"capacity", state.capacity},       {"block_size", state.block_size},
+          {"buckets", state.buckets},         {"objects", views_of(state.objects)},
+          {"leases", views_of(state.leases)}, {"waiters", views_of(state.waiters)},
+          {"blocks", views_of(state.blocks)}};
+}
+
+Json view(const SegmentState& segment) {
+  return {{"name", segment.name},
+          {"size", segment.size},
+          {"inode", segment.inode},
+          {"mode", fmt::format("{:04o}", segment.mode)},
+          {"linked", segment.linked}};
+}
+
+Json view_of_totals(const Journal& journal) {
+  Json operations = Json::array();
+  for (const auto& [operation, totals] : journal.totals_by_operation()) {
+    Json statuses = Json::array();
+    for (const auto& [status, count] : totals.by_status) {
+      statuses.push_back({{"status", status}, {"requests", count}});
+    }
+    operations.push_back({{"operation", name_of(operation)},
+                          {"requests", totals.served.count},
+                          {"held", totals.held.count},
+                          {"by_status", statuses}});
+  }
+  Json connections = Json::array();
+  for (const auto& [connection, totals] : journal.totals_by_connection()) {
+    connections.push_back(with_totals({{"connection", connection}}, totals));
+  }
+  Json buckets = Json::array();
+  for (const auto& [bucket, totals] : journal.totals_by_bucket()) {
+    buckets.push_back(with_totals({{"bucket", bucket}}, totals));
+  }
+  return {{"recorded", journal.recorded()}, {"dropped", journal.dropped()},
+          {"all", view(journal.totals())},  {"by_operation", operations},
+          {"by_connection", connections},   {"by_bucket", buckets}};
+}
+
+std::string to_text(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+}  // namespace hyperpod::emulator

@@ -1,0 +1,43 @@
+// What the admin port shows, as JSON.
+//
+// Pure functions; any thread. Times are whole milliseconds, rounded up, so that what is left is not
+// shown as nothing; bytes of names that are no UTF-8 become U+FFFD when the JSON is written.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "hyperpod/emulator/journal.h"
+#include "hyperpod/emulator/state.h"
+#include "hyperpod/emulator/statistics.h"
+
+namespace hyperpod::emulator {
+
+using Json = nlohmann::ordered_json;
+
+enum class Counts { what_is, what_was };
+
+/// A number that is shown in JSON under its name, and as a metric.
+template <class Struct>
+struct Figure {
+  std::string_view name;
+  std::uint64_t Struct::*member;
+  Counts counts;
+  std::string_view help;
+};
+std::span<const Figure<Statistics>> statistics_figures();
+std::span<const Figure<JournalTotals>> totals_figures();
+
+Json view(const Statistics& statistics);
+Json view(const ObjectState& object);
+Json view(const LeaseState& lease);
+Json view(const State& state);
+Json view(const SegmentState& segment);
+Json view_of_totals(const Journal& journal);
+
+std::string to_text(const Json& json);
+
+}  // namespace hyperpod::emulator
