@@ -8,6 +8,7 @@
 #include <optional>
 #include <utility>
 
+#include "admin/admin_server.h"
 #include "admin/control.h"
 #include "config/validate.h"
 #include "core/engine.h"
@@ -28,6 +29,7 @@ class Emulator::Impl final : public Control {
   void stop();
 
   const std::string& url() const { return url_; }
+  const std::string& admin_url() const { return admin_url_; }
   std::uint16_t port() const { return server_->port(); }
 
   Statistics statistics() const override;
@@ -51,7 +53,9 @@ class Emulator::Impl final : public Control {
   Journal journal_;
   Engine engine_;
   std::unique_ptr<Server> server_;
+  std::unique_ptr<AdminServer> admin_;
   std::string url_;
+  std::string admin_url_;
   std::mutex stop_mutex_;
   std::atomic<bool> ready_{false};
 };
@@ -68,6 +72,12 @@ Result<void> Emulator::Impl::start() {
   if (!server) return tl::make_unexpected(server.error());
   server_ = std::move(*server);
   url_ = server_->url();
+  if (!options_.admin.empty()) {
+    auto admin = AdminServer::start(options_.admin, *this);
+    if (!admin) return tl::make_unexpected(admin.error());
+    admin_ = std::move(*admin);
+    admin_url_ = admin_->url();
+  }
   ready_ = true;
   if (auto* logger = options_.logger.get()) {
     logger->info("serving {} with segment '{}' of {} bytes", url_, options_.shm_name,
@@ -78,8 +88,9 @@ Result<void> Emulator::Impl::start() {
 
 void Emulator::Impl::stop() {
   std::lock_guard lock(stop_mutex_);
-  if (!server_ || !ready_.exchange(false)) return;
+  if (!ready_.exchange(false)) return;
   server_->stop();
+  if (admin_) admin_->stop();
   std::lock_guard segment_lock(segment_mutex_);
   segment_.reset();
   if (auto* logger = options_.logger.get()) logger->info("stopped {}", url_);
@@ -196,6 +207,7 @@ Emulator::~Emulator() {
 }
 
 const std::string& Emulator::url() const { return impl_->url(); }
+const std::string& Emulator::admin_url() const { return impl_->admin_url(); }
 std::uint16_t Emulator::port() const { return impl_->port(); }
 const std::string& Emulator::shm_name() const { return impl_->options().shm_name; }
 std::uint64_t Emulator::capacity() const { return impl_->options().capacity; }

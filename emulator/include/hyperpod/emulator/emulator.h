@@ -33,6 +33,8 @@ class Emulator {
   /// Where to send requests, e.g. "http://127.0.0.1:43210". For a wildcard listen address this
   /// names the loopback address of the same family.
   const std::string& url() const;
+  /// Where the admin port is, "http://127.0.0.1:9201"; empty if there is none.
+  const std::string& admin_url() const;
   std::uint16_t port() const;
   const std::string& shm_name() const;
   std::uint64_t capacity() const;

@@ -226,7 +226,6 @@ class FaultPlan {
     FaultCounts counts;
   };
   std::vector<Listed> list() const;
-  bool empty() const { return !any_.load(std::memory_order_relaxed); }
   /// Zero if there is no fault of this name.
   FaultCounts counts(std::string_view name) const;
 

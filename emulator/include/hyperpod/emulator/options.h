@@ -112,6 +112,9 @@ struct Options {
   Behaviour behaviour;
   Limits limits;
   TlsOptions tls;
+  /// HOST:PORT of the admin port, with everything that is not the real daemon's: health, metrics,
+  /// state, faults, journal, clock. Empty: none. It has no access control; keep it on loopback.
+  std::string admin;
   /// Faults in force before the first connection is accepted.
   std::vector<Fault> faults;
   /// Requests that the journal remembers, each at some 300 bytes.
