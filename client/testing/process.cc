@@ -97,6 +97,11 @@ std::string Process::read(int stream) const {
   return text;
 }
 
+StandaloneEmulator::~StandaloneEmulator() {
+  kill(SIGTERM);
+  wait();
+}
+
 StandaloneEmulator::StandaloneEmulator(const std::string& shm_name, const std::string& capacity,
                                        int port)
     : process_(emulator_arguments(shm_name, capacity, port)) {

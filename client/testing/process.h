@@ -43,6 +43,7 @@ class StandaloneEmulator {
  public:
   /// Waits until it serves. A port of 0 picks a free one.
   StandaloneEmulator(const std::string& shm_name, const std::string& capacity, int port = 0);
+  ~StandaloneEmulator();  ///< Ends it in order, so that its segment goes with it.
 
   void kill(int signal) { process_.kill(signal); }
   int wait() { return process_.wait(); }
