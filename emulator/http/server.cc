@@ -163,10 +163,10 @@ void Server::unpark() {
   Parked next = std::move(parked_.front());
   parked_.pop_front();
   Worker& worker = *next.worker;
-  asio::post(worker.io(), [this, &worker, number = next.number,
-                           socket = std::move(next.socket)]() mutable {
-    open_session(worker, std::move(socket), number, std::nullopt);
-  });
+  asio::post(worker.io(),
+             [this, &worker, number = next.number, socket = std::move(next.socket)]() mutable {
+               open_session(worker, std::move(socket), number, std::nullopt);
+             });
 }
 
 void Server::open_session(Worker& worker, Socket socket, std::uint64_t number,
@@ -177,8 +177,8 @@ void Server::open_session(Worker& worker, Socket socket, std::uint64_t number,
   }
   IoError ignored;
   socket.set_option(asio::ip::tcp::no_delay(true), ignored);
-  auto transport = tls_ ? make_tls_transport(std::move(socket), *tls_)
-                        : make_plain_transport(std::move(socket));
+  auto transport =
+      tls_ ? make_tls_transport(std::move(socket), *tls_) : make_plain_transport(std::move(socket));
   const auto session = std::make_shared<Session>(service_, worker, std::move(transport), number);
   if (fault) session->meet(*fault);
   session->start();
