@@ -236,6 +236,9 @@ struct Group {
   }
 };
 
+template <class Table>
+Group(const Table&) -> Group<Table>;
+
 // --- The structs --------------------------------------------------------------------------------
 
 const std::tuple uniform_fields{Field{"low", &Delay::low, Period{}},
