@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -67,7 +68,7 @@ class Output {
       ADD_FAILURE() << "nothing more was written in time, after: " << seen_;
       return false;
     }
-    std::array<char, 4096> piece;
+    std::array<char, 4096> piece{};
     const ssize_t size = ::read(fd_, piece.data(), piece.size());
     if (size <= 0) return false;
     seen_.append(piece.data(), static_cast<std::size_t>(size));
@@ -99,6 +100,7 @@ class Program {
     posix_spawn_file_actions_adddup2(&actions, err[1], STDERR_FILENO);
     arguments.insert(arguments.begin(), HYPERPOD_EMULATOR);
     std::vector<char*> argv;
+    argv.reserve(arguments.size() + 1);
     for (std::string& argument : arguments) argv.push_back(argument.data());
     argv.push_back(nullptr);
     EXPECT_EQ(::posix_spawn(&pid_, HYPERPOD_EMULATOR, &actions, nullptr, argv.data(), environ), 0);
@@ -163,7 +165,7 @@ std::string ask(const json& ready, std::string_view request) {
   asio::write(socket, asio::buffer(request));
   std::string answer;
   boost::system::error_code end;
-  std::array<char, 4096> piece;
+  std::array<char, 4096> piece{};
   while (const std::size_t size = socket.read_some(asio::buffer(piece), end)) {
     answer.append(piece.data(), size);
   }
@@ -171,6 +173,13 @@ std::string ask(const json& ready, std::string_view request) {
 }
 
 class Main : public testing::Test {
+ public:
+  ~Main() override {
+    ::shm_unlink(name_.c_str());
+    fs::remove(owner());
+    fs::remove_all(directory_);
+  }
+
  protected:
   static void SetUpTestSuite() {
     // Some of these programs die on purpose.
@@ -179,11 +188,6 @@ class Main : public testing::Test {
   }
 
   Main() { fs::create_directories(directory_); }
-  ~Main() override {
-    ::shm_unlink(name_.c_str());
-    fs::remove(owner());
-    fs::remove_all(directory_);
-  }
 
   std::vector<std::string> arguments(std::vector<std::string> more = {}) const {
     std::vector<std::string> all{"--listen",     "127.0.0.1:0", "--admin",    "off",
@@ -431,7 +435,7 @@ TEST_F(Main, ASecondSignalEndsItAtOnceWithoutATrace) {
   auto socket = connect(io, ready);
   asio::write(socket, asio::buffer(std::string_view("PUT /v1/kv/b/k HTTP/1.1\r\nHost: x\r\nExpect: "
                                                     "100-continue\r\nContent-Length: 5\r\n\r\n")));
-  std::array<char, 64> interim;
+  std::array<char, 64> interim{};
   socket.read_some(asio::buffer(interim));
   program.send(SIGTERM);
   program.log_until("another one stops at once");

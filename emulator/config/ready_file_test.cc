@@ -17,9 +17,11 @@ namespace fs = std::filesystem;
 using testing::HasSubstr;
 
 class ReadyFile : public testing::Test {
+ public:
+  ~ReadyFile() override { fs::remove_all(directory_); }
+
  protected:
   ReadyFile() { fs::create_directories(directory_); }
-  ~ReadyFile() override { fs::remove_all(directory_); }
 
   std::string directory_ = fmt::format("{}ready_file_test.{}", testing::TempDir(), getpid());
   std::string path_ = directory_ + "/ready";

@@ -36,9 +36,11 @@ std::string content_of(const std::string& path) {
 }
 
 class Tls : public testing::Test {
+ public:
+  ~Tls() override { fs::remove_all(directory_); }
+
  protected:
   Tls() { fs::create_directories(directory_); }
-  ~Tls() override { fs::remove_all(directory_); }
 
   std::string path(const std::string& name) const { return directory_ + "/" + name; }
 
