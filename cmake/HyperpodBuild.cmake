@@ -26,6 +26,9 @@ if(HYPERPOD_SANITIZE)
   target_compile_options(hyperpod_build INTERFACE -fsanitize=${HYPERPOD_SANITIZE} -fno-omit-frame-pointer
                                                   -fno-sanitize-recover=all)
   target_link_options(hyperpod_build INTERFACE -fsanitize=${HYPERPOD_SANITIZE})
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    target_compile_options(hyperpod_build INTERFACE -Wno-maybe-uninitialized)  # false alarms when sanitizing
+  endif()
   if(HYPERPOD_SANITIZE MATCHES thread AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     # GCC warns that ThreadSanitizer does not follow the fences in Asio's headers.
     target_compile_options(hyperpod_build INTERFACE -Wno-tsan)

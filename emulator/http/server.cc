@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/dispatch.hpp>
 #include <boost/asio/ip/v6_only.hpp>
 #include <boost/asio/post.hpp>
 #include <thread>
@@ -194,7 +195,8 @@ void Server::cut_connections() {
 
 void Server::after(Duration time, std::function<void()> work) {
   Worker& worker = *workers_.front();
-  asio::post(worker.io(), [this, &worker, time, work = std::move(work)]() mutable {
+  // At once on the worker itself: what others post there meanwhile would overtake it.
+  asio::dispatch(worker.io(), [this, &worker, time, work = std::move(work)]() mutable {
     worker.arm(later_.emplace_back(*this, std::move(work)), time);
   });
 }

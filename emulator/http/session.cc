@@ -113,14 +113,14 @@ Awaitable<bool> Session::serve_next() {
     answered = head.error();
   }
   form.keep_alive = keep_alive_;
-  int status = 0;
   if (!peer_gone()) {
     log(answered);
     co_await deliver(answered, form);
-    status = peer_gone() && out_.empty() ? 0 : answered.status;
   }
-  if (granted_ && peer_gone() && status == 0) ++service_.counters.abandoned;
-  record(status);
+  if (!recorded_) {
+    if (granted_) ++service_.counters.abandoned;
+    record(0);
+  }
   --service_.counters.in_flight;
   hold_.reset();
   fault_.reset();
@@ -142,9 +142,11 @@ void Session::begin(const RequestHead& head) {
   entry_.held = Duration::zero();
   entry_.in_flight = service_.counters.in_flight;
   granted_ = false;
+  recorded_ = false;
 }
 
 void Session::record(int status) {
+  recorded_ = true;
   entry_.status = status;
   entry_.served = worker().clock().now() - entry_.at;
   if (reset_by_fault_) {
@@ -510,23 +512,22 @@ Awaitable<void> Session::deliver(const Answer& answer, WireForm form) {
   }
   ++service_.counters.requests;
   append_wire_form(answer, form, out_);
-  entry_.bytes_out = out_.size();
-  if (!fault_) co_return co_await write(out_);
-
   std::string_view rest = out_;
-  if (const auto& limit = effects().close_after_bytes) rest = rest.substr(0, *limit);
+  if (const auto& limit = effects().close_after_bytes) {
+    rest = rest.substr(0, *limit);
+    reset_by_fault_ = true;
+    keep_alive_ = false;
+  }
   entry_.bytes_out = rest.size();
   while (effects().dribble && rest.size() > 1 && !peer_gone()) {
     co_await write(rest.substr(0, 1));
     rest.remove_prefix(1);
     co_await pause(*effects().dribble, false);
   }
+  // Before the last write, so that whoever has an answer finds its request in the journal.
+  record(answer.status);
   co_await write(rest);
   set_pace(0);
-  if (effects().close_after_bytes) {
-    reset_by_fault_ = true;
-    keep_alive_ = false;
-  }
 }
 
 void Session::log(const Answer& answer) const {

@@ -94,6 +94,7 @@ class Session final : public Connection {
   std::string out_;
   JournalEntry entry_;
   bool granted_ = false;
+  bool recorded_ = false;
   bool keep_alive_ = true;
   bool reset_by_fault_ = false;
 };
