@@ -11,6 +11,7 @@
 #include <string>
 #include <variant>
 
+#include "admin/healthcheck.h"
 #include "config/command_line.h"
 #include "config/log.h"
 #include "config/ready_file.h"
@@ -20,6 +21,7 @@
 namespace hyperpod::emulator {
 namespace {
 
+constexpr int unhealthy = 1;
 constexpr int cannot_serve = 1;
 constexpr int unusable_arguments = 2;
 
@@ -102,18 +104,40 @@ int fail(const Error& error) {
 }
 
 std::string ready_line(const Emulator& emulator) {
-  const nlohmann::ordered_json ready{
+  using Json = nlohmann::ordered_json;
+  const std::string& admin = emulator.admin_url();
+  const Json ready{
       {"event", "ready"},
       {"url", emulator.url()},
-      {"admin", nullptr},
+      {"admin", admin.empty() ? Json() : Json(admin)},
       {"shm_name", emulator.shm_name()},
       {"capacity", emulator.capacity()},
       {"pid", ::getpid()},
   };
-  return ready.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+  return ready.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+// What only the program can make of its settings.
+Result<void> complete(Configuration& configuration) {
+  if (configuration.clock == ClockKind::manual) {
+    configuration.options.clock = std::make_shared<ManualClock>();
+  }
+  if (configuration.scenario.empty()) return {};
+  auto faults = load_scenario(configuration.scenario);
+  if (!faults) return tl::unexpected(faults.error());
+  configuration.options.faults = std::move(*faults);
+  return {};
+}
+
+int check(const Healthcheck& asked) {
+  const auto healthy = check_health(asked.url);
+  if (healthy) return 0;
+  std::fprintf(stderr, "hyperpod-emulator: %s\n", healthy.error().message.c_str());
+  return unhealthy;
 }
 
 int serve(Configuration configuration) {
+  if (auto completed = complete(configuration); !completed) return fail(completed.error());
   const auto logger =
       make_logger(configuration.log, std::make_shared<spdlog::sinks::stderr_sink_mt>());
   for (const std::string& warning : configuration.warnings) logger->warn(warning);
@@ -151,6 +175,7 @@ int run(int argc, const char* const* argv) {
     std::fputs(printout->text.c_str(), stdout);
     return 0;
   }
+  if (const auto* asked = std::get_if<Healthcheck>(&*parsed)) return check(*asked);
   return serve(std::get<Configuration>(std::move(*parsed)));
 }
 

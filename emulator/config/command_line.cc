@@ -49,8 +49,7 @@ Error usage_error(std::string message) {
 
 }  // namespace
 
-Result<std::variant<Configuration, Printout>> parse_command_line(int argc,
-                                                                 const char* const* argv) {
+Result<Command> parse_command_line(int argc, const char* const* argv) {
   CLI::App app("A local stand-in for the SageMaker HyperPod ai-toolkit KV daemon.",
                "hyperpod-emulator");
   app.set_version_flag("--version", HYPERPOD_VERSION, "Print the version and exit");
@@ -60,8 +59,12 @@ Result<std::variant<Configuration, Printout>> parse_command_line(int argc,
 
   std::string file;
   std::string listing;
+  std::string checked;
   app.add_option("--config", file, "Configuration, in the form of the real daemon's config.toml")
       ->type_name("FILE.toml");
+  app.add_option("--healthcheck", checked,
+                 "Ask the admin port of a running emulator for its health; exit with 0 or 1")
+      ->type_name("URL");
   app.add_option("--list-options", listing, "Print the table of all settings and exit")
       ->type_name("FORMAT")
       ->check(CLI::IsMember({"markdown"}));
@@ -81,6 +84,7 @@ Result<std::variant<Configuration, Printout>> parse_command_line(int argc,
     return tl::unexpected(usage_error(failure.what()));
   }
   if (!listing.empty()) return Printout{settings_as_markdown()};
+  if (app.count("--healthcheck") > 0) return Healthcheck{std::move(checked)};
 
   Draft draft;
   if (!file.empty()) {

@@ -16,8 +16,15 @@ struct Printout {
   std::string text;
 };
 
+/// A question to a running emulator, to be answered by the exit status.
+struct Healthcheck {
+  std::string url;  ///< Of its admin port.
+};
+
+using Command = std::variant<Configuration, Printout, Healthcheck>;
+
 /// Reads the arguments and the file that --config names: command line over file over default. An
 /// Error's message is one line that names the option, or the file, line and key, and the way out.
-Result<std::variant<Configuration, Printout>> parse_command_line(int argc, const char* const* argv);
+Result<Command> parse_command_line(int argc, const char* const* argv);
 
 }  // namespace hyperpod::emulator

@@ -40,7 +40,7 @@ std::string toml_refusal(std::string_view document) {
   return configuration.error().message;
 }
 
-Result<std::variant<Configuration, Printout>> parse(std::vector<const char*> arguments) {
+Result<Command> parse(std::vector<const char*> arguments) {
   arguments.insert(arguments.begin(), "hyperpod-emulator");
   return parse_command_line(static_cast<int>(arguments.size()), arguments.data());
 }
@@ -110,8 +110,8 @@ TEST(Settings, ReachEveryFieldOfOptions) {
   EXPECT_EQ(behaviour, boost::pfr::tuple_size_v<Behaviour>);
   EXPECT_EQ(limits, boost::pfr::tuple_size_v<Limits>);
   EXPECT_EQ(tls, boost::pfr::tuple_size_v<TlsOptions>);
-  // Not set by text: the three structs above, the clock and the logger.
-  EXPECT_EQ(direct, boost::pfr::tuple_size_v<Options> - 5);
+  // Not set by text: the three structs above, the faults, the clock and the logger.
+  EXPECT_EQ(direct, boost::pfr::tuple_size_v<Options> - 6);
 }
 
 TEST(Settings, HaveNamesOfTheirOwn) {
@@ -138,14 +138,15 @@ TEST(Settings, ReadBackWhatTheyShow) {
 
 TEST(Settings, EachSetsAMemberThatNoOtherShows) {
   for (const Setting& setting : settings()) {
-    if (!setting.warning.empty() || setting.key == "emulator.admin") continue;
+    if (!setting.warning.empty()) continue;
     Configuration configuration;
     const std::string other =
         setting.type == TomlType::boolean
             ? (setting.show(configuration) == "true" ? "false" : "true")
             : [&] {
-                for (const char* text : {"401", "3s", "12KiB", "7.7.7.7:7", "scattered",
-                                         "first_begun", "json", "debug", "0640", "text"}) {
+                for (const char* text :
+                     {"401", "3s", "12KiB", "7.7.7.7:7", "scattered", "first_begun", "json",
+                      "debug", "0640", "manual", "text"}) {
                   Configuration trial;
                   if (setting.set(trial, text) && setting.show(trial) != setting.show({}))
                     return std::string(text);
@@ -251,7 +252,7 @@ TEST(TomlFile, AnUnknownKeyIsNamedWithTheKnownOnes) {
       "config.toml:1: sever: unknown key; known tables are cache, emulator, log, server, transfer");
   EXPECT_THAT(toml_refusal("[[cache.ssd.directory]]\nsize = 1\n"),
               StartsWith("config.toml:2: cache.ssd.directory.size: unknown key"));
-  EXPECT_THAT(toml_refusal("[emulator]\nclock = \"manual\"\n"), HasSubstr("unknown key"));
+  EXPECT_THAT(toml_refusal("[emulator]\nclok = \"manual\"\n"), HasSubstr("unknown key"));
 }
 
 TEST(TomlFile, AQuotedKeyIsNoPath) {
@@ -368,6 +369,12 @@ TEST(CommandLine, TheContractsOptionsAreUnderstood) {
                                                   "127.0.0.1:0",
                                                   "--admin",
                                                   "off",
+                                                  "--scenario",
+                                                  "s.yaml",
+                                                  "--clock",
+                                                  "manual",
+                                                  "--journal-entries",
+                                                  "5",
                                                   "--shm-name",
                                                   "x",
                                                   "--capacity",
@@ -389,6 +396,10 @@ TEST(CommandLine, TheContractsOptionsAreUnderstood) {
                                                   "--accept-chunked=false"});
   const Options& options = configuration.options;
   EXPECT_EQ(options.listen, "127.0.0.1:0");
+  EXPECT_EQ(options.admin, "");
+  EXPECT_EQ(configuration.scenario, "s.yaml");
+  EXPECT_EQ(configuration.clock, ClockKind::manual);
+  EXPECT_EQ(options.journal_entries, 5u);
   EXPECT_EQ(options.shm_name, "x");
   EXPECT_EQ(options.capacity, 64ull << 20);
   EXPECT_EQ(options.block_size, 1ull << 20);
@@ -417,8 +428,10 @@ TEST(CommandLine, AnEmptyValueTakesBackWhatTheFileSays) {
 TEST(CommandLine, RefusalsNameTheOption) {
   EXPECT_THAT(usage_refusal({"--capacity", "64"}),
               AllOf(StartsWith("--capacity: "), HasSubstr("has no unit")));
-  EXPECT_THAT(usage_refusal({"--admin", "127.0.0.1:9201"}),
-              AllOf(StartsWith("--admin: "), HasSubstr("take off")));
+  EXPECT_THAT(usage_refusal({"--admin", "9201"}), StartsWith("--admin: '9201' names no port"));
+  EXPECT_THAT(usage_refusal({"--clock", "fast"}),
+              AllOf(StartsWith("--clock: "), HasSubstr("real|manual")));
+  EXPECT_THAT(usage_refusal({"--journal-entries", "10000001"}), StartsWith("--journal-entries: "));
   EXPECT_THAT(usage_refusal({"--shm-mode", "0900"}),
               StartsWith("--shm-mode: '0900' is no octal number"));
   EXPECT_THAT(usage_refusal({"--prefault=maybe"}), StartsWith("--prefault: "));
@@ -437,7 +450,7 @@ TEST(CommandLine, WhatIsNoOptionIsRefusedInOneLine) {
   EXPECT_THAT(usage_refusal({"--prefault", "false"}), HasSubstr("false"));
   EXPECT_THAT(usage_refusal({"--list-options", "html"}), HasSubstr("--list-options"));
   EXPECT_THAT(usage_refusal({"--a\nb"}), Not(StartsWith("accepted")));
-  EXPECT_THAT(usage_refusal({"--clock", "manual"}), HasSubstr("--clock"));
+  EXPECT_THAT(usage_refusal({"--clock", "sundial"}), HasSubstr("--clock"));
 }
 
 TEST(CommandLine, HelpNamesEveryOptionAndDefault) {

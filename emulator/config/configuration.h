@@ -15,10 +15,16 @@
 
 namespace hyperpod::emulator {
 
+enum class ClockKind { real, manual };
+
 struct Configuration {
+  Configuration() { options.admin = "127.0.0.1:9201"; }
+
   Options options;
   LogSettings log;
-  std::string ready_file;             ///< Empty: none is written.
+  std::string ready_file;  ///< Empty: none is written.
+  std::string scenario;    ///< File of faults; empty: none.
+  ClockKind clock = ClockKind::real;
   std::vector<std::string> warnings;  ///< To be logged once there is a logger.
 };
 

@@ -59,6 +59,17 @@ struct Address : Text {
   }
 };
 
+// Empty where there is no such port.
+struct AddressOrOff : Address {
+  static constexpr std::string_view value = "HOST:PORT|off";
+  static constexpr std::string_view form = R"(a string such as "127.0.0.1:9201" or "off")";
+  static Result<std::string> parse(std::string_view text) {
+    if (text == "off") return std::string();
+    return Address::parse(text);
+  }
+  static std::string show(const std::string& text) { return text.empty() ? "off" : text; }
+};
+
 struct Size {
   static constexpr TomlType type = TomlType::string;
   static constexpr std::string_view value = "SIZE";
@@ -163,6 +174,13 @@ struct LevelWords {
                                                               {"off", spdlog::level::off}}};
 };
 
+struct ClockWords {
+  static constexpr std::string_view value = "real|manual";
+  static constexpr std::string_view form = R"(a string such as "real")";
+  static constexpr Words<ClockKind, 2> words{
+      {{"real", ClockKind::real}, {"manual", ClockKind::manual}}};
+};
+
 struct FormatWords {
   static constexpr std::string_view value = "text|json";
   static constexpr std::string_view form = R"(a string such as "text")";
@@ -259,26 +277,6 @@ Setting without_effect(std::string_view key, std::string_view warning, bool repe
   return setting;
 }
 
-struct Admin : Text {
-  static constexpr std::string_view value = "off";
-  static constexpr std::string_view form = R"(the string "off")";
-  static Result<std::string> parse(std::string_view text) {
-    if (text == "off") return std::string(text);
-    return refuse(fmt::format("{} cannot be used, for this version has no admin port; take off",
-                              quoted(text)));
-  }
-};
-
-Setting admin() {
-  Setting setting = describe<Admin>({"Data port", "--admin", "emulator.admin"},
-                                    "Address of the admin port; this version has none");
-  setting.set = [](Configuration&, std::string_view text) -> Result<void> {
-    return Admin::parse(text).map([](const auto&) {});
-  };
-  setting.show = [](const Configuration&) { return std::string("off"); };
-  return setting;
-}
-
 std::vector<Setting> make_settings() {
   constexpr std::string_view no_transfer =
       "accepted without effect: this version moves no data between nodes";
@@ -286,6 +284,9 @@ std::vector<Setting> make_settings() {
       "accepted without effect: this version keeps everything in the segment";
   const auto segment = [](auto option, auto key) { return Place{"Segment", option, key}; };
   const auto port = [](auto option, auto key) { return Place{"Data port", option, key}; };
+  const auto control = [](auto option, auto key) {
+    return Place{"Control and observation", option, key};
+  };
   const auto log = [](auto option, auto key) { return Place{"Log", option, key}; };
   const auto unknown = [](auto option, auto key) {
     return Place{"Behaviour that nobody has published of the real daemon", option, key};
@@ -317,7 +318,6 @@ std::vector<Setting> make_settings() {
 
       option<Address>(port("--listen", "server.address"),
                       "Address of the data port; port 0: a free one", &O::listen),
-      admin(),
       option<Integer>(port("--threads", "emulator.threads"), "I/O threads; 0: one per core",
                       &O::threads),
       own<File>(port("--ready-file", "emulator.ready_file"),
@@ -329,6 +329,18 @@ std::vector<Setting> make_settings() {
       option<Directory>(port("--tls-self-signed", "emulator.tls.self_signed_directory"),
                         "Make ca.pem, cert.pem and key.pem here, or use those there", &O::tls,
                         &T::self_signed_directory),
+
+      option<AddressOrOff>(control("--admin", "emulator.admin"),
+                           "Address of the admin port, open to all who reach it", &O::admin),
+      own<File>(control("--scenario", "emulator.scenario"),
+                "YAML or JSON file of faults, in force from the first connection on",
+                &Configuration::scenario),
+      own<Choice<ClockWords>>(control("--clock", "emulator.clock"),
+                              "manual: time stands still until the admin port moves it",
+                              &Configuration::clock),
+      option<Integer>(control("--journal-entries", "emulator.journal_entries"),
+                      "Requests that the journal remembers; totals count them all",
+                      &O::journal_entries),
 
       own<Choice<LevelWords>>(log("--log-level", "log.level"), "Least important messages to log",
                               &Configuration::log, &LogSettings::level),

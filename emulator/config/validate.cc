@@ -21,6 +21,7 @@ constexpr std::uint64_t most_capacity = 1ull << 60;
 constexpr std::uint32_t least_head = 1024;  // a request of a real client takes half of it
 constexpr std::uint32_t most_head = 16u << 20;
 constexpr unsigned most_threads = 1024;
+constexpr std::size_t most_entries = 10'000'000;                // 4 GiB
 constexpr milliseconds longest = std::chrono::hours{24 * 365};  // far from overflow in nanoseconds
 
 using Finding = std::optional<Violation>;
@@ -29,6 +30,20 @@ Finding check_listen(const Options& options) {
   const auto address = parse_host_port(options.listen);
   if (address) return std::nullopt;
   return Violation{{"listen"}, address.error().message};
+}
+
+Finding check_admin(const Options& options) {
+  if (options.admin.empty()) return std::nullopt;
+  const auto address = parse_host_port(options.admin);
+  if (address) return std::nullopt;
+  return Violation{{"admin"}, address.error().message};
+}
+
+Finding check_journal(const Options& options) {
+  if (options.journal_entries <= most_entries) return std::nullopt;
+  return Violation{
+      {"journal_entries"},
+      fmt::format("{} are too many; take {} or fewer", options.journal_entries, most_entries)};
 }
 
 Finding check_name(const Options& options) {
@@ -184,6 +199,8 @@ Finding check_tls(const TlsOptions& tls) {
 
 std::optional<Violation> find_violation(const Options& options) {
   if (auto found = check_listen(options)) return found;
+  if (auto found = check_admin(options)) return found;
+  if (auto found = check_journal(options)) return found;
   if (auto found = check_name(options)) return found;
   if (auto found = check_capacity(options)) return found;
   if (auto found = check_mode(options)) return found;

@@ -1,0 +1,16 @@
+// hyperpod-emulator --healthcheck: whether an emulator lives, for containers.
+//
+// Any thread.
+#pragma once
+
+#include <string>
+
+#include "hyperpod/emulator/error.h"
+
+namespace hyperpod::emulator {
+
+/// Asks the admin port at `url`, "http://HOST:PORT", for its health. An error tells what came
+/// instead, and so does one of a data port, which knows nothing of health.
+Result<void> check_health(const std::string& url);
+
+}  // namespace hyperpod::emulator
