@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <exception>
 #include <mutex>
 #include <optional>
 #include <utility>
@@ -180,7 +181,7 @@ Options Options::for_test() {
   return options;
 }
 
-Result<Emulator> Emulator::start(Options options) {
+Result<Emulator> Emulator::start(Options options) try {
   if (auto valid = validate(options); !valid) return tl::make_unexpected(valid.error());
   if (!options.clock) options.clock = std::make_shared<RealClock>();
   auto segment = Segment::create({options.shm_name, options.capacity, options.shm_mode,
@@ -189,6 +190,12 @@ Result<Emulator> Emulator::start(Options options) {
   auto impl = std::make_unique<Impl>(std::move(options), std::move(*segment));
   if (auto started = impl->start(); !started) return tl::make_unexpected(started.error());
   return Emulator(std::move(impl));
+} catch (const std::exception& refused) {
+  // What event loops and threads say when the system gives them nothing.
+  return tl::make_unexpected(
+      Error{ErrorCode::out_of_resources,
+            fmt::format("cannot start: {}; raise the process's limits (ulimit) or lower threads",
+                        refused.what())});
 }
 
 Emulator::Emulator(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

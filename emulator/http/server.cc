@@ -1,5 +1,6 @@
 #include "http/server.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -27,6 +28,9 @@ std::vector<std::unique_ptr<Worker>> make_workers(const Options& options, const 
   for (unsigned i = 0; i < count; ++i) workers.push_back(std::make_unique<Worker>(clock));
   return workers;
 }
+
+/// A program that this process starts would otherwise keep a connection open that we have closed.
+void keep_to_this_program(int socket) { ::fcntl(socket, F_SETFD, FD_CLOEXEC); }
 
 }  // namespace
 
@@ -91,6 +95,7 @@ Result<void> Server::listen() {
   if (ec) return fail(ec);
   const asio::ip::tcp::endpoint address = found.begin()->endpoint();
   acceptor_.open(address.protocol(), ec);
+  if (!ec) keep_to_this_program(acceptor_.native_handle());
   if (!ec) acceptor_.set_option(Acceptor::reuse_address(true), ec);
   // The real daemon's [::] takes IPv4 as well.
   if (!ec && address.address().is_v6()) acceptor_.set_option(asio::ip::v6_only(false), ec);
@@ -132,6 +137,7 @@ Awaitable<void> Server::accept_connections() {
       co_await accept_again_.async_wait(resume_with(ec));
       continue;
     }
+    keep_to_this_program(socket.native_handle());
     asio::post(worker.io(), [this, &worker, accepted = std::move(socket)]() mutable {
       greet(worker, std::move(accepted));
     });
@@ -140,22 +146,32 @@ Awaitable<void> Server::accept_connections() {
 
 void Server::greet(Worker& worker, Socket socket) {
   const auto number = ++counters_.accepted;
-  const auto limit = options_.limits.connections;
-  if (limit > 0 && counters_.open >= limit) return;  // closed with the socket
+  if (!claim_connection()) return;  // closed with the socket
   std::optional<FiredFault> fault;
   if (!faults_.empty()) {
     FaultSubject subject;
     subject.operation = FaultOperation::connect;
     subject.connection = number;
-    subject.open_connections = counters_.open + 1;
+    subject.open_connections = counters_.open;
     fault = faults_.decide(subject);
   }
-  if (fault && fault->effects.leave_unaccepted) {
+  if (!fault || !(fault->effects.leave_unaccepted || fault->effects.connections_above)) {
+    return open_session(worker, std::move(socket), number, std::move(fault));
+  }
+  --counters_.open;
+  if (fault->effects.leave_unaccepted) {
     std::lock_guard lock(parked_mutex_);
     parked_.push_back({&worker, std::move(socket), number});
-  } else if (!fault || !fault->effects.connections_above) {
-    open_session(worker, std::move(socket), number, std::move(fault));
   }
+}
+
+bool Server::claim_connection() {
+  const auto limit = options_.limits.connections;
+  auto open = counters_.open.load();
+  do {
+    if (limit > 0 && open >= limit) return false;
+  } while (!counters_.open.compare_exchange_weak(open, open + 1));
+  return true;
 }
 
 void Server::unpark() {
@@ -166,13 +182,14 @@ void Server::unpark() {
   Worker& worker = *next.worker;
   asio::post(worker.io(),
              [this, &worker, number = next.number, socket = std::move(next.socket)]() mutable {
+               if (worker.finishing() || !claim_connection()) return;
                open_session(worker, std::move(socket), number, std::nullopt);
              });
 }
 
 void Server::open_session(Worker& worker, Socket socket, std::uint64_t number,
                           std::optional<FiredFault> fault) {
-  const auto open = ++counters_.open;
+  const std::uint64_t open = counters_.open;
   auto peak = counters_.peak.load();
   while (peak < open && !counters_.peak.compare_exchange_weak(peak, open)) {
   }

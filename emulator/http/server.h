@@ -68,6 +68,9 @@ class Server final : private Ticker {
 
   Awaitable<void> accept_connections();
   void greet(Worker& worker, Socket socket);
+  /// Counts one connection more as open, unless there are as many as there may be.
+  bool claim_connection();
+  /// REQUIRES a claim.
   void open_session(Worker& worker, Socket socket, std::uint64_t number,
                     std::optional<FiredFault> fault);
   void unpark();

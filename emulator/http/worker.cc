@@ -6,7 +6,9 @@ namespace hyperpod::emulator {
 
 Worker::Worker(const Clock& clock) : clock_(clock), wheel_(clock.now()), scratch_(256 * 1024) {}
 
-Worker::~Worker() = default;
+Worker::~Worker() {
+  if (thread_.joinable()) join(std::chrono::steady_clock::now());
+}
 
 void Worker::start() {
   thread_ = std::thread([this] {

@@ -33,7 +33,7 @@ class Managed : public boost::intrusive::list_base_hook<
 class Worker {
  public:
   explicit Worker(const Clock& clock);
-  ~Worker();  ///< REQUIRES join() before, if start() was called.
+  ~Worker();  ///< Cuts off what still runs, if join() was not called.
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
@@ -43,6 +43,8 @@ class Worker {
   void start();
   /// From any other thread. Asks every connection to finish; the loop ends when all have.
   void finish();
+  /// True once the connections have been asked to finish: no new one may begin.
+  bool finishing() const { return finishing_; }
   /// From any other thread, after finish(). Waits for the end of the loop, at most until
   /// `deadline`; what still runs then is cut off.
   void join(std::chrono::steady_clock::time_point deadline);

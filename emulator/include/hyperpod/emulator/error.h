@@ -14,6 +14,7 @@ enum class ErrorCode {
   segment_in_use,    ///< The segment's name belongs to another live process, or to nobody we know.
   segment_unusable,  ///< The segment cannot be created, reserved or mapped.
   tls_unusable,      ///< The certificate or key cannot be read, made or used.
+  out_of_resources,  ///< The process has no descriptor, thread or memory left.
 };
 
 /// What went wrong. `message` is one sentence that names the offending thing and the way out.

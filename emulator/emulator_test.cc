@@ -1,0 +1,507 @@
+// The emulator in-process: what starting and stopping it leaves behind, and what stop() answers.
+#include "hyperpod/emulator/emulator.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <future>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "http/testing/daemon.h"
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool sanitized = true;
+#else
+constexpr bool sanitized = false;
+#endif
+
+namespace hyperpod::emulator {
+namespace {
+
+using namespace std::chrono_literals;
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+std::size_t entries_of(const std::string& directory) {
+  std::size_t count = 0;
+  for ([[maybe_unused]] const auto& entry : fs::directory_iterator(directory)) ++count;
+  return count;
+}
+
+/// Segments and owner records whose name begins with that of this process's tests.
+std::size_t segments() {
+  std::size_t count = 0;
+  const auto mine = fmt::format("hyperpod_test_{}_", getpid());
+  for (const auto& entry : fs::directory_iterator("/dev/shm")) {
+    if (entry.path().filename().string().find(mine) != std::string::npos) ++count;
+  }
+  return count;
+}
+
+std::uint64_t resident_bytes() {
+  std::uint64_t pages = 0;
+  std::uint64_t resident = 0;
+  std::ifstream("/proc/self/statm") >> pages >> resident;
+  return resident * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+}
+
+/// What a process has that it could leak.
+struct Footprint {
+  std::size_t threads = entries_of("/proc/self/task");
+  std::size_t descriptors = entries_of("/proc/self/fd");
+  std::size_t segment_files = segments();
+  std::size_t mappings = mapped_segments();
+  friend bool operator==(const Footprint&, const Footprint&) = default;
+  friend std::ostream& operator<<(std::ostream& out, const Footprint& footprint) {
+    return out << footprint.threads << " threads, " << footprint.descriptors << " descriptors, "
+               << footprint.segment_files << " files and " << footprint.mappings
+               << " mappings of segments";
+  }
+
+ private:
+  static std::size_t mapped_segments() {
+    std::size_t count = 0;
+    std::ifstream maps("/proc/self/maps");
+    for (std::string line; std::getline(maps, line);) {
+      if (line.find("/dev/shm/") != std::string::npos) ++count;
+    }
+    return count;
+  }
+};
+
+Options small_options() {
+  Options options = Options::for_test();
+  options.capacity = 1 << 20;
+  return options;
+}
+
+std::string refusal(Options options) {
+  const auto started = Emulator::start(std::move(options));
+  return started ? "started" : started.error().message;
+}
+
+template <class Work>
+std::chrono::steady_clock::duration time_of(Work work) {
+  const auto begin = std::chrono::steady_clock::now();
+  work();
+  return std::chrono::steady_clock::now() - begin;
+}
+
+class EmulatorTest : public testing::Test {
+ protected:
+  ~EmulatorTest() override { EXPECT_EQ(Footprint(), before_); }
+
+ private:
+  const Footprint before_;
+};
+
+// --- Leaving nothing behind
+// ---------------------------------------------------------------------
+
+TEST_F(EmulatorTest, LeavesNothingBehindHoweverOftenItIsStarted) {
+  const Footprint before;
+  std::uint64_t resident_after_100 = 0;
+  const int rounds = sanitized ? 100 : 1000;
+  for (int round = 1; round <= rounds; ++round) {
+    auto options = small_options();
+    options.threads = static_cast<unsigned>(round % 3) + 1;
+    auto emulator = Emulator::start(options);
+    ASSERT_TRUE(emulator) << emulator.error().message;
+    WireClient idle(emulator->port());
+    WireClient held(emulator->port());
+    WireClient half_head(emulator->port());
+    WireClient half_body(emulator->port());
+    held.send(lease_request("b/absent", "timeout_ms=60000"));
+    half_head.send("PUT /v1/kv/b/k HT");
+    half_body.send(put_head("b/half", 70'000) + std::string(1000, 'x'));
+    EXPECT_EQ(idle.ask(put_request("b/k", "bytes")).status, 200);
+    EXPECT_EQ(idle.ask(lease_request("b/k")).status, 200);
+    half_body.close();  // else stop() would give it time to end
+    emulator->stop();
+    if (round == 100) resident_after_100 = resident_bytes();
+    ASSERT_EQ(segments(), before.segment_files);
+  }
+  EXPECT_EQ(Footprint(), before);
+  // Sanitizers keep what was freed.
+  EXPECT_TRUE(sanitized || resident_bytes() < resident_after_100 + (2 << 20))
+      << resident_after_100 << " bytes became " << resident_bytes();
+}
+
+TEST_F(EmulatorTest, StopsWhenItIsDestroyedOrReplaced) {
+  auto one = Emulator::start(small_options());
+  ASSERT_TRUE(one);
+  const auto first_segment = "/dev/shm/" + one->shm_name();
+  EXPECT_TRUE(fs::exists(first_segment));
+  auto two = Emulator::start(small_options());
+  ASSERT_TRUE(two);
+  *one = std::move(*two);
+  EXPECT_FALSE(fs::exists(first_segment));
+  EXPECT_TRUE(fs::exists("/dev/shm/" + one->shm_name()));
+}
+
+TEST_F(EmulatorTest, StopsOnceHoweverOftenItIsTold) {
+  auto emulator = Emulator::start(small_options());
+  ASSERT_TRUE(emulator);
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) threads.emplace_back([&] { emulator->stop(); });
+  for (auto& thread : threads) thread.join();
+  emulator->stop();
+  EXPECT_FALSE(fs::exists("/dev/shm/" + emulator->shm_name()));
+  EXPECT_GT(emulator->port(), 0);
+  EXPECT_EQ(emulator->statistics().open_connections, 0u);
+}
+
+TEST_F(EmulatorTest, SparesASegmentThatSomebodyPutInItsPlace) {
+  auto emulator = Emulator::start(small_options());
+  ASSERT_TRUE(emulator);
+  const auto path = "/dev/shm/" + emulator->shm_name();
+  fs::remove(path);
+  std::ofstream(path) << "another's";
+  emulator->stop();
+  EXPECT_TRUE(fs::exists(path));
+  fs::remove(path);
+}
+
+TEST_F(EmulatorTest, GivesNoDescriptorToProgramsThatItsProcessStarts) {
+  auto emulator = Emulator::start(small_options());
+  ASSERT_TRUE(emulator);
+  WireClient client(emulator->port());
+  EXPECT_EQ(client.ask(get_request()).status, 404);
+  for (const auto& entry : fs::directory_iterator("/proc/self/fd")) {
+    const int fd = std::stoi(entry.path().filename());
+    std::error_code gone;
+    const auto target = fs::read_symlink(entry.path(), gone).string();
+    if (gone || fd <= STDERR_FILENO) continue;
+    const bool ours = target.starts_with("socket:") || target.starts_with("/dev/shm/");
+    EXPECT_TRUE(!ours || (::fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0) << fd << " is " << target;
+  }
+}
+
+// --- Errors at start
+// ----------------------------------------------------------------------------
+
+TEST_F(EmulatorTest, RefusesAPortThatIsInUse) {
+  auto first = Emulator::start(small_options());
+  ASSERT_TRUE(first);
+  auto options = small_options();
+  options.listen = fmt::format("127.0.0.1:{}", first->port());
+  const Footprint before;
+  const auto second = Emulator::start(options);
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().code, ErrorCode::address_unusable);
+  EXPECT_THAT(second.error().message, HasSubstr(options.listen));
+  EXPECT_EQ(Footprint(), before);
+}
+
+TEST_F(EmulatorTest, RefusesASegmentNameThatIsInUse) {
+  auto first = Emulator::start(small_options());
+  ASSERT_TRUE(first);
+  auto options = small_options();
+  options.shm_name = first->shm_name();
+  const Footprint before;
+  const auto second = Emulator::start(options);
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().code, ErrorCode::segment_in_use);
+  EXPECT_EQ(Footprint(), before);
+  WireClient client(first->port());
+  EXPECT_EQ(client.ask(put_request("b/k", "still there")).status, 200);
+}
+
+TEST_F(EmulatorTest, RefusesOptionsThatCannotBe) {
+  const auto expect_refused = [](auto change, const std::string& named) {
+    Options options = small_options();
+    change(options);
+    EXPECT_THAT(refusal(options), HasSubstr(named));
+  };
+  expect_refused([](Options& o) { o.capacity = 100'000; }, "capacity");
+  expect_refused([](Options& o) { o.shm_name = "a/b"; }, "shm_name");
+  expect_refused([](Options& o) { o.listen = "nowhere"; }, "listen");
+  expect_refused([](Options& o) { o.listen = "192.0.2.1:0"; }, "192.0.2.1:0");
+  expect_refused([](Options& o) { o.behaviour.miss_status = 200; }, "miss_status");
+  expect_refused([](Options& o) { o.tls.certificate_file = "/nonexistent"; }, "certificate_file");
+  expect_refused([](Options& o) { o.tls.certificate_file = o.tls.key_file = "/nonexistent/file"; },
+                 "/nonexistent/file");
+}
+
+TEST_F(EmulatorTest, RefusesASegmentThatDoesNotFit) {
+  Options options = Options::for_test();
+  options.capacity = 1ull << 50;
+  const auto started = Emulator::start(options);
+  ASSERT_FALSE(started);
+  EXPECT_EQ(started.error().code, ErrorCode::segment_unusable);
+}
+
+TEST_F(EmulatorTest, RefusesToStartWithoutDescriptorsInsteadOfThrowing) {
+  rlimit saved{};
+  getrlimit(RLIMIT_NOFILE, &saved);
+  const int next = ::open("/dev/null", O_RDONLY);
+  ::close(next);
+  // From none at all to nearly as many as it takes.
+  for (int spare = 0; spare < 40; ++spare) {
+    rlimit tight = saved;
+    tight.rlim_cur = static_cast<rlim_t>(next + spare);
+    setrlimit(RLIMIT_NOFILE, &tight);
+    auto options = small_options();
+    options.threads = 4;
+    const auto message = refusal(options);
+    setrlimit(RLIMIT_NOFILE, &saved);
+    EXPECT_NE(message, "") << spare;
+    if (message == "started") break;
+    EXPECT_LT(spare, 39);
+  }
+}
+
+// --- Stopping with requests in flight
+// -----------------------------------------------------------
+
+class Stopping : public EmulatorTest {
+ protected:
+  Daemon daemon{small_options()};
+};
+
+TEST_F(Stopping, AnswersAHeldRequestWithAMiss) {
+  auto client = daemon.connect();
+  client.send(lease_request("b/k", "timeout_ms=60000") + get_request());
+  ASSERT_TRUE(daemon.reaches([](const Statistics& s) { return s.waiters == 1; }));
+  EXPECT_LT(time_of([&] { daemon.emulator().stop(); }), 4s);
+  const auto reply = client.receive();
+  EXPECT_EQ(reply.status, 504);
+  EXPECT_TRUE(reply.closes());
+  EXPECT_EQ(client.receive_until_closed(), "") << "what follows is not answered";
+  EXPECT_EQ(daemon.statistics().waiters, 0u);
+}
+
+TEST_F(Stopping, LetsAPutEnd) {
+  auto client = daemon.connect();
+  client.send(put_head("b/k", 5) + "by");
+  ASSERT_TRUE(daemon.reaches([](const Statistics& s) { return s.puts_in_flight == 1; }));
+  std::thread stopper([&] { daemon.emulator().stop(); });
+  // Refused connections tell that stopping has begun.
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  for (bool listening = true; listening && std::chrono::steady_clock::now() < deadline;) {
+    try {
+      daemon.connect();
+    } catch (const std::runtime_error&) {
+      listening = false;
+    }
+  }
+  client.send("tes");
+  const auto reply = client.receive();
+  EXPECT_EQ(reply.status, 200);
+  EXPECT_TRUE(reply.closes());
+  stopper.join();
+  EXPECT_EQ(daemon.statistics().puts_stored, 1u);
+}
+
+TEST_F(Stopping, GivesUpAPutThatDoesNotEnd) {
+  auto client = daemon.connect();
+  client.send(put_head("b/k", 5) + "by");
+  ASSERT_TRUE(daemon.reaches([](const Statistics& s) { return s.puts_in_flight == 1; }));
+  const auto took = time_of([&] { daemon.emulator().stop(); });
+  EXPECT_GE(took, 4s);
+  EXPECT_LT(took, 15s);
+}
+
+TEST_F(Stopping, DoesNotWaitForIdleConnectionsOrHalfHeads) {
+  auto idle = daemon.connect();
+  EXPECT_EQ(idle.ask(get_request()).status, 404);
+  auto fresh = daemon.connect();
+  auto half = daemon.connect();
+  half.send("GET / HT");
+  ASSERT_TRUE(daemon.reaches([](const Statistics& s) { return s.open_connections == 3; }));
+  EXPECT_LT(time_of([&] { daemon.emulator().stop(); }), 4s);
+  EXPECT_EQ(idle.receive_until_closed(), "");
+  EXPECT_EQ(fresh.receive_until_closed(), "");
+  EXPECT_EQ(half.receive_until_closed(), "");
+}
+
+TEST_F(Stopping, DoesNotWaitForPeersThatWereRefused) {
+  auto refused = daemon.connect();
+  EXPECT_EQ(refused.ask("nonsense\n").status, 400);
+  auto too_large = daemon.connect();
+  EXPECT_EQ(too_large.ask(put_head("b/k", 2 << 20)).status, 413);
+  EXPECT_LT(time_of([&] { daemon.emulator().stop(); }), 4s);
+}
+
+TEST_F(Stopping, DoesNotWaitForPeersWhoseHeldRequestWasAnswered) {
+  std::vector<WireClient> clients;
+  for (int i = 0; i < 100; ++i) {
+    clients.push_back(daemon.connect());
+    clients.back().send(lease_request("b/k", "timeout_ms=60000"));
+  }
+  ASSERT_TRUE(daemon.reaches([](const Statistics& s) { return s.waiters == 100; }));
+  EXPECT_LT(time_of([&] { daemon.emulator().stop(); }), 4s);
+  for (auto& client : clients) EXPECT_EQ(client.receive().status, 504);
+}
+
+TEST_F(Stopping, DoesNotTakeUpConnectionsThatAFaultLeftUnaccepted) {
+  Options options = small_options();
+  options.faults = {Fault{.match = {.operation = FaultOperation::connect, .first = 3},
+                          .script = {Effects{.leave_unaccepted = true}}}};
+  Daemon unaccepting(options);
+  std::vector<WireClient> waiting;
+  for (int i = 0; i < 3; ++i) waiting.push_back(unaccepting.connect());
+  auto served = unaccepting.connect();
+  EXPECT_EQ(served.ask(get_request()).status, 404);
+  EXPECT_LT(time_of([&] { unaccepting.emulator().stop(); }), 4s);
+  for (auto& client : waiting) EXPECT_EQ(client.receive_until_closed(), "");
+}
+
+TEST_F(Stopping, UnderLoadLosesNoAnswer) {
+  std::atomic<bool> begun{false};
+  std::vector<std::future<int>> clients;
+  for (int i = 0; i < 4; ++i) {
+    clients.push_back(std::async(std::launch::async, [&, i] {
+      auto client = daemon.connect();
+      int answered = 0;
+      for (int n = 0;; ++n) {
+        const auto path = fmt::format("b/{}-{}", i, n % 3);
+        if (!client.try_send(put_request(path, "bytes"))) return answered;
+        try {
+          const auto reply = client.receive();
+          EXPECT_TRUE(reply.status == 200 || reply.status == 409);
+          ++answered;
+          begun = true;
+          if (reply.closes()) return answered;
+        } catch (const std::runtime_error&) {
+          return answered;  // closed between two requests
+        }
+      }
+    }));
+  }
+  while (!begun) std::this_thread::yield();
+  daemon.emulator().stop();
+  std::uint64_t answered = 0;
+  for (auto& client : clients) answered += static_cast<std::uint64_t>(client.get());
+  EXPECT_EQ(answered, daemon.statistics().requests);
+}
+
+TEST_F(Stopping, WithAManualClockIsNoDifferent) {
+  auto clock = std::make_shared<ManualClock>();
+  Options options = small_options();
+  options.clock = clock;
+  Daemon still(options);
+  auto client = still.connect();
+  client.send(lease_request("b/k", "timeout_ms=60000"));
+  ASSERT_TRUE(still.reaches([](const Statistics& s) { return s.waiters == 1; }));
+  still.emulator().stop();
+  EXPECT_EQ(client.receive().status, 504);
+  clock->advance(1h);
+}
+
+TEST_F(Stopping, WhileTimeMovesIsNoDifferent) {
+  auto clock = std::make_shared<ManualClock>();
+  std::atomic<bool> stopped{false};
+  std::thread mover([&] {
+    while (!stopped) clock->advance(100ms);
+  });
+  for (int i = 0; i < 20; ++i) {
+    Options options = small_options();
+    options.clock = clock;
+    Daemon moving(options);
+    auto client = moving.connect();
+    EXPECT_EQ(client.ask(lease_request("b/k", "timeout_ms=1000")).status, 504);
+    client.send(lease_request("b/k", "timeout_ms=100000000"));
+  }
+  stopped = true;
+  mover.join();
+}
+
+// --- Side by side
+// -------------------------------------------------------------------------------
+
+TEST_F(EmulatorTest, DoesNotDisturbAnother) {
+  Daemon one(small_options());
+  auto two = std::make_unique<Daemon>(small_options());
+  auto client_of_one = one.connect();
+  auto client_of_two = two->connect();
+  EXPECT_EQ(client_of_one.ask(put_request("b/k", "one")).status, 200);
+  EXPECT_EQ(client_of_two.ask(put_request("b/k", "two")).status, 200);
+  const auto grant = client_of_one.ask(lease_request("b/k"));
+  EXPECT_EQ(client_of_two.ask(release_request(id_of(grant))).status, 404);
+  EXPECT_EQ(two->leased_bytes(client_of_two.ask(lease_request("b/k"))), "two");
+  two.reset();
+  EXPECT_EQ(one.leased_bytes(grant), "one");
+  EXPECT_EQ(client_of_one.ask(release_request(id_of(grant))).status, 200);
+}
+
+TEST_F(EmulatorTest, MayBeStartedOnManyThreadsAtOnce) {
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 8; ++i) {
+    threads.emplace_back([] {
+      for (int round = 0; round < 10; ++round) {
+        Daemon daemon(small_options());
+        EXPECT_EQ(daemon.connect().ask(put_request("b/k", "x")).status, 200);
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+}
+
+// --- Figures
+// ------------------------------------------------------------------------------------
+
+TEST_F(EmulatorTest, TellsWhatItHoldsAndWhatHasHappened) {
+  auto clock = std::make_shared<ManualClock>();
+  Options options = small_options();  // 16 blocks of 64 KiB
+  options.clock = clock;
+  Daemon daemon(options);
+  auto client = daemon.connect();
+  client.ask(put_request("a/1", random_bytes(100'000)));
+  client.ask(put_request("b/2", random_bytes(65'536)));
+  client.ask(put_request("b/2", "again"));
+  client.ask(put_request("b/3", ""));
+  client.ask(put_request("b/4", random_bytes(900'000)));  // evicts the oldest
+  const auto released = id_of(client.ask(lease_request("b/2")));
+  client.ask(lease_request("b/2", "ttl_s=1"));
+  client.ask(lease_request("b/4"));
+  client.ask(lease_request("b/absent"));
+  client.ask(release_request(released));
+  client.ask(release_request(released));
+  clock->advance(1s);
+
+  const auto now = daemon.statistics();
+  EXPECT_EQ(now.objects, 2u);
+  EXPECT_EQ(now.buckets, 1u);
+  EXPECT_EQ(now.live_leases, 1u);
+  EXPECT_EQ(now.waiters, 0u);
+  EXPECT_EQ(now.puts_in_flight, 0u);
+  EXPECT_EQ(now.capacity_bytes, options.capacity);
+  EXPECT_EQ(now.used_bytes, 15 * options.block_size);
+  EXPECT_EQ(now.pinned_bytes, 14 * options.block_size);
+  EXPECT_EQ(now.puts_stored, 3u);
+  EXPECT_EQ(now.puts_existing, 1u);
+  EXPECT_EQ(now.puts_refused, 1u);
+  EXPECT_EQ(now.leases_granted, 3u);
+  EXPECT_EQ(now.leases_released, 1u);
+  EXPECT_EQ(now.leases_expired, 1u);
+  EXPECT_EQ(now.lease_misses, 1u);
+  EXPECT_EQ(now.releases_unknown, 1u);
+  EXPECT_EQ(now.evictions, 1u);
+  EXPECT_EQ(now.requests, 11u);
+  EXPECT_EQ(now.requests_rejected, 0u);
+  EXPECT_EQ(now.open_connections, 1u);
+}
+
+TEST_F(EmulatorTest, UsesNoMoreThreadsThanItIsTold) {
+  const auto before = entries_of("/proc/self/task");
+  auto options = small_options();
+  options.threads = 3;
+  Daemon daemon(options);
+  EXPECT_EQ(entries_of("/proc/self/task"), before + 3);
+}
+
+}  // namespace
+}  // namespace hyperpod::emulator
