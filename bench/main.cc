@@ -17,10 +17,21 @@ namespace {
 
 std::vector<Row> all_rows() {
   return {
-      lease_against_nginx(16), lease_against_nginx(128), lease_against_nginx(1024),
-      lease_against_aiohttp(), idle_connections(),       held_leases(),
-      put_against_raw_tcp(1),  put_against_raw_tcp(4),   memory(),
+      lease_against_nginx(16),
+      lease_against_nginx(128),
+      lease_against_nginx(1024),
+      lease_against_aiohttp(),
+      idle_connections(),
+      held_leases(),
+      put_against_raw_tcp(1),
+      put_against_raw_tcp(4),
+      memory(),
       start_and_stop(),
+      client_copy(1, Placement::contiguous),
+      client_copy(1, Placement::scattered),
+      client_copy(16, Placement::contiguous),
+      client_copy(16, Placement::scattered),
+      client_get(),
   };
 }
 

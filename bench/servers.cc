@@ -103,11 +103,16 @@ Result<void> wait_until_it_accepts(std::uint16_t port, const Child& child) {
 
 }  // namespace
 
-Result<Server> start_emulator(std::uint64_t capacity, std::uint64_t block_size) {
-  return start_announcing({own_folder() + "/hyperpod-emulator", "--listen", "127.0.0.1:0",
-                           "--admin", "off", "--shm-name", unique_name(), "--capacity",
-                           std::to_string(capacity >> 20) + "MiB", "--block-size",
-                           std::to_string(block_size >> 10) + "KiB", "--log-level", "warn"});
+Result<Server> start_emulator(std::uint64_t capacity, std::uint64_t block_size,
+                              Placement placement) {
+  const std::string segment = unique_name();
+  auto server = start_announcing(
+      {own_folder() + "/hyperpod-emulator", "--listen", "127.0.0.1:0", "--admin", "off",
+       "--shm-name", segment, "--capacity", std::to_string(capacity >> 20) + "MiB", "--block-size",
+       std::to_string(block_size >> 10) + "KiB", "--placement",
+       placement == Placement::contiguous ? "contiguous" : "scattered", "--log-level", "warn"});
+  if (server) server->segment = segment;
+  return server;
 }
 
 Result<Server> start_nginx(const std::string& program, const std::string& lease_body,

@@ -15,11 +15,16 @@ namespace hyperpod::bench {
 struct Server {
   Child child;
   std::uint16_t port;
+  std::string segment = {};  ///< Name of its shared memory, without a slash; empty if it has none.
 };
+
+/// Where the emulator puts the blocks of an object.
+enum class Placement { contiguous, scattered };
 
 /// hyperpod-emulator from the folder of this program, without an admin port, with a segment of its
 /// own of `capacity` bytes in blocks of `block_size`.
-Result<Server> start_emulator(std::uint64_t capacity, std::uint64_t block_size);
+Result<Server> start_emulator(std::uint64_t capacity, std::uint64_t block_size,
+                              Placement placement = Placement::contiguous);
 
 /// nginx with one worker a core that answers every lease request with `lease_body` and everything
 /// else with `other_body`, both with status 200. `program` is where to find it; empty searches.

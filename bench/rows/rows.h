@@ -1,7 +1,10 @@
 // Every row of the benchmark, a file each beside this one.
 #pragma once
 
+#include <cstddef>
+
 #include "rows/row.h"
+#include "servers.h"
 
 namespace hyperpod::bench {
 
@@ -15,6 +18,10 @@ Row idle_connections();
 Row held_leases();
 /// Bodies of 16 MiB against raw TCP received into a mapping.
 Row put_against_raw_tcp(unsigned connections);
+/// The client's copy out of a lease against memcpy out of the same mapping, one thread.
+Row client_copy(std::size_t object_mebibytes, Placement placement);
+/// The client's whole get of 16 MiB, both requests included, against that memcpy.
+Row client_get();
 /// Memory beside the segment with 100,000 objects and 1,024 connections.
 Row memory();
 /// Starting and stopping the emulator in-process.

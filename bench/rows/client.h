@@ -1,0 +1,29 @@
+// What the rows of the client have in common: a client of a server, and objects to read.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "error.h"
+#include "hyperpod/client/client.h"
+#include "servers.h"
+
+namespace hyperpod::bench {
+
+/// A client with its defaults, of the server and its segment.
+Result<client::Client> make_client(const Server& server);
+
+/// The key that load/workloads.h percent-encodes for its requests.
+std::string plain_object_key(std::uint64_t number);
+
+/// Stores objects 0 … count - 1, of `bytes` each.
+Result<void> store_with_client(client::Client& client, std::uint64_t count, std::size_t bytes);
+
+/// The client's error as the benchmark's.
+tl::unexpected<Error> client_failure(const client::Error& error);
+
+/// A live lease of an object that has been stored; its absence is an error.
+Result<client::Lease> acquire_stored(client::Client& client, const std::string& key);
+
+}  // namespace hyperpod::bench

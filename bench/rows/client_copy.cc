@@ -1,0 +1,156 @@
+// Reading through the client against memcpy: what its checks and its two requests cost beside the
+// bytes themselves.
+//
+// Both contenders read the same objects, out of the client's own mapping and into the same buffer.
+// The objects together exceed the caches of most machines, so that the bytes come from memory.
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "report.h"
+#include "rows/client.h"
+#include "rows/comparison.h"
+#include "rows/rows.h"
+
+namespace hyperpod::bench {
+namespace {
+
+using std::chrono::steady_clock;
+using Seconds = std::chrono::duration<double>;
+
+constexpr std::uint64_t mebibyte = 1ull << 20;
+// Sixteen fragments in an object of 1 MiB where they are scattered.
+constexpr std::uint64_t block_size = 64ull << 10;
+constexpr std::uint64_t total_bytes = 128 * mebibyte;
+// Room enough for scattered blocks to lie apart.
+constexpr std::uint64_t capacity = 3 * total_bytes;
+// A turn is one sweep over all objects, of some 30 ms; many short turns outlast a busy neighbour.
+constexpr unsigned turns_a_round = 8;
+
+class Reader {
+ public:
+  static Result<Reader> over(const Server& emulator, std::size_t object_bytes) {
+    auto client = make_client(emulator);
+    if (!client) return tl::unexpected(client.error());
+    Reader reader(std::move(*client), object_bytes);
+    const auto stored = store_with_client(reader.client_, reader.keys_.size(), object_bytes);
+    if (!stored) return tl::unexpected(stored.error());
+    return reader;
+  }
+
+  Result<Seconds> copy(const std::string& key) {
+    return timed_with_lease(key, [this](const client::Lease& lease) -> Result<void> {
+      if (auto copied = lease.copy_to(buffer_); !copied) return client_failure(copied.error());
+      return {};
+    });
+  }
+
+  Result<Seconds> memcpy_alone(const std::string& key) {
+    return timed_with_lease(key, [this](const client::Lease& lease) -> Result<void> {
+      std::byte* to = buffer_.data();
+      for (const auto& fragment : lease.fragments()) {
+        std::memcpy(to, fragment.data(), fragment.size());
+        to += fragment.size();
+      }
+      return {};
+    });
+  }
+
+  Result<Seconds> get(const std::string& key) {
+    const auto start = steady_clock::now();
+    const auto got = client_.get(key, buffer_);
+    const Seconds taken = steady_clock::now() - start;
+    if (!got) return client_failure(got.error());
+    if (!got->is_hit()) return failure("the emulator has lost " + key);
+    return taken;
+  }
+
+  /// Bytes a second over all objects.
+  Result<double> sweep(Result<Seconds> (Reader::*read)(const std::string&)) {
+    Seconds taken{};
+    for (const std::string& key : keys_) {
+      const auto one = (this->*read)(key);
+      if (!one) return tl::unexpected(one.error());
+      taken += *one;
+    }
+    return static_cast<double>(total_bytes) / taken.count();
+  }
+
+  Result<std::size_t> fragments_of_first() {
+    auto lease = acquire_stored(client_, keys_.front());
+    if (!lease) return tl::unexpected(lease.error());
+    return lease->fragments().size();
+  }
+
+ private:
+  Reader(client::Client client, std::size_t object_bytes)
+      : client_(std::move(client)), buffer_(object_bytes) {
+    for (std::uint64_t number = 0; number < total_bytes / object_bytes; ++number) {
+      keys_.push_back(plain_object_key(number));
+    }
+  }
+
+  template <class Copy>
+  Result<Seconds> timed_with_lease(const std::string& key, Copy copy) {
+    auto lease = acquire_stored(client_, key);
+    if (!lease) return tl::unexpected(lease.error());
+    const auto start = steady_clock::now();
+    const auto copied = copy(*lease);
+    const Seconds taken = steady_clock::now() - start;
+    if (!copied) return tl::unexpected(copied.error());
+    return taken;
+  }
+
+  client::Client client_;
+  std::vector<std::byte> buffer_;
+  std::vector<std::string> keys_;
+};
+
+Result<Finding> against_memcpy(std::size_t object_bytes, Placement placement, double bound,
+                               Result<Seconds> (Reader::*read)(const std::string&),
+                               const Settings& settings) {
+  const auto emulator = start_emulator(capacity, block_size, placement);
+  if (!emulator) return tl::unexpected(emulator.error());
+  auto reader = Reader::over(*emulator, object_bytes);
+  if (!reader) return tl::unexpected(reader.error());
+  const auto fragments = reader->fragments_of_first();
+  if (!fragments) return tl::unexpected(fragments.error());
+
+  const auto ours = [&] { return reader->sweep(read); };
+  const auto theirs = [&] { return reader->sweep(&Reader::memcpy_alone); };
+  // The mapping's pages have to be touched before either is measured.
+  if (auto warm = theirs(); !warm) return tl::unexpected(warm.error());
+  const auto comparison = compare(settings.rounds * turns_a_round, ours, theirs);
+  if (!comparison) return tl::unexpected(comparison.error());
+  const auto mebibytes = [](double bytes) { return grouped(bytes / mebibyte) + " MiB/s"; };
+  nlohmann::json details = comparison->details();
+  details["unit"] = "bytes/s";
+  details["fragments"] = *fragments;
+  return Finding{comparison->ratio() >= bound, mebibytes(median(comparison->ours)),
+                 "memcpy " + mebibytes(median(comparison->theirs)),
+                 fixed(comparison->ratio(), 2) + " x", std::move(details)};
+}
+
+}  // namespace
+
+Row client_copy(std::size_t object_mebibytes, Placement placement) {
+  const bool scattered = placement == Placement::scattered;
+  const std::string size = std::to_string(object_mebibytes);
+  const auto measure = [object_mebibytes, placement](const Settings& settings) {
+    constexpr double bound = 0.9;
+    return against_memcpy(object_mebibytes * mebibyte, placement, bound, &Reader::copy, settings);
+  };
+  return {"client-copy-" + size + (scattered ? "-scattered" : ""),
+          "client: copy of " + size + " MiB" + (scattered ? ", scattered" : ""), ">= 0.9 x memcpy",
+          measure};
+}
+
+Row client_get() {
+  const auto measure = [](const Settings& settings) {
+    constexpr double bound = 0.75;
+    return against_memcpy(16 * mebibyte, Placement::contiguous, bound, &Reader::get, settings);
+  };
+  return {"client-get", "client: whole get of 16 MiB", ">= 0.75 x memcpy", measure};
+}
+
+}  // namespace hyperpod::bench
