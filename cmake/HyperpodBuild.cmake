@@ -2,6 +2,8 @@
 
 option(HYPERPOD_TESTS "Build the tests" ${PROJECT_IS_TOP_LEVEL})
 option(HYPERPOD_BENCH "Build the benchmarks" ${PROJECT_IS_TOP_LEVEL})
+# Off where sanitizers distort the times that the suite judges by.
+option(HYPERPOD_CONFORMANCE "Build the conformance suite" ${PROJECT_IS_TOP_LEVEL})
 option(HYPERPOD_FUZZ "Build the libFuzzer targets (clang only)" OFF)
 option(HYPERPOD_WERROR "Treat warnings as errors" ${PROJECT_IS_TOP_LEVEL})
 set(HYPERPOD_SANITIZE "" CACHE STRING "Value of -fsanitize= for every target, e.g. thread")
