@@ -244,6 +244,7 @@ TEST_F(EmulatorTest, RefusesASegmentThatDoesNotFit) {
 }
 
 TEST_F(EmulatorTest, RefusesToStartWithoutDescriptorsInsteadOfThrowing) {
+  if (sanitized) GTEST_SKIP() << "the sanitizer itself needs descriptors to look at memory";
   rlimit saved{};
   getrlimit(RLIMIT_NOFILE, &saved);
   const int next = ::open("/dev/null", O_RDONLY);
@@ -300,7 +301,7 @@ TEST_F(Stopping, LetsAPutEnd) {
   client.send("tes");
   const auto reply = client.receive();
   EXPECT_EQ(reply.status, 200);
-  EXPECT_TRUE(reply.closes());
+  EXPECT_EQ(client.receive_until_closed(), "") << "no request is taken after it";
   stopper.join();
   EXPECT_EQ(daemon.statistics().puts_stored, 1u);
 }
