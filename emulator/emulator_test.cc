@@ -364,8 +364,7 @@ TEST_F(Stopping, UnderLoadLosesNoAnswer) {
   std::atomic<bool> begun{false};
   std::vector<std::future<int>> clients;
   for (int i = 0; i < 4; ++i) {
-    clients.push_back(std::async(std::launch::async, [&, i] {
-      auto client = daemon.connect();
+    clients.push_back(std::async(std::launch::async, [&, i, client = daemon.connect()]() mutable {
       int answered = 0;
       for (int n = 0;; ++n) {
         const auto path = fmt::format("b/{}-{}", i, n % 3);
