@@ -1,9 +1,9 @@
 // The journal: every request and how it went.
 //
 // Thread-safe. Memory is bounded: the newest entries are kept and the rest counted; the totals stay
-// right whatever is dropped. A request is recorded before the last of its answer is sent, so whoever
-// has an answer finds its request here. record() allocates nothing but for a bucket or a status not
-// seen before.
+// right whatever is dropped. A request is recorded before the last of its answer is sent, so
+// whoever has an answer finds its request here. record() allocates nothing but for a bucket or a
+// status not seen before.
 #pragma once
 
 #include <array>
