@@ -137,7 +137,8 @@ Journal::Journal(std::size_t capacity)
     : capacity_(capacity),
       text_capacity_(std::max(capacity * text_bytes_per_entry, texts * longest_text)),
       text_(std::make_unique_for_overwrite<char[]>(capacity == 0 ? 0 : text_capacity_)),
-      by_connection_(connections_kept) {
+      by_connection_(connections_kept),
+      lives_(connections_kept) {
   records_.reserve(capacity);  // neither this nor the text costs memory before it is written to
   by_bucket_.reserve(buckets_kept);
 }
@@ -149,6 +150,26 @@ void Journal::record(const JournalEntry& entry) {
     ++next_sequence_;
     if (capacity_ == 0) oldest_ = next_sequence_;
     count(entry);
+    ++changes_;
+  }
+  changed_.notify_all();
+}
+
+void Journal::connection_opened(std::uint64_t connection, const std::string& peer, TimePoint at) {
+  {
+    std::lock_guard lock(mutex_);
+    ConnectionLife& life = lives_[connection % connections_kept];
+    if (connection > life.connection) life = {connection, peer, at, std::nullopt};
+    ++changes_;
+  }
+  changed_.notify_all();
+}
+
+void Journal::connection_closed(std::uint64_t connection, TimePoint at) {
+  {
+    std::lock_guard lock(mutex_);
+    ConnectionLife& life = lives_[connection % connections_kept];
+    if (connection == life.connection) life.closed = at;
     ++changes_;
   }
   changed_.notify_all();
@@ -301,6 +322,16 @@ std::map<std::uint64_t, JournalTotals> Journal::totals_by_connection() const {
   return all;
 }
 
+std::vector<ConnectionLife> Journal::connections() const {
+  std::lock_guard lock(mutex_);
+  std::vector<ConnectionLife> all;
+  for (const ConnectionLife& life : lives_) {
+    if (life.connection != 0) all.push_back(life);
+  }
+  std::ranges::sort(all, {}, &ConnectionLife::connection);
+  return all;
+}
+
 std::map<std::string, JournalTotals> Journal::totals_by_bucket() const {
   std::lock_guard lock(mutex_);
   std::map<std::string, JournalTotals> all(by_bucket_.begin(), by_bucket_.end());
@@ -349,6 +380,9 @@ void Journal::clear() {
     by_operation_ = {};
     std::ranges::fill(by_connection_, ConnectionTotals{});
     older_connections_ = {};
+    for (ConnectionLife& life : lives_) {
+      if (life.closed) life = {};
+    }
     by_bucket_.clear();
     other_buckets_ = {};
     ++changes_;

@@ -243,6 +243,31 @@ TEST(Journal, FoldsOldConnectionsTogether) {
   EXPECT_EQ(totals.at(kept + 1).requests, 2u);
 }
 
+TEST(Journal, TellsWhenConnectionsBeganAndEnded) {
+  const auto at = [](int seconds) { return TimePoint{} + std::chrono::seconds{seconds}; };
+  constexpr std::uint64_t kept = Journal::connections_kept;
+  Journal journal(0);
+  journal.connection_opened(1, "127.0.0.1:1001", at(1));
+  journal.connection_opened(2, "127.0.0.1:1002", at(2));
+  journal.connection_closed(1, at(3));
+  auto lives = journal.connections();
+  ASSERT_EQ(lives.size(), 2u);
+  EXPECT_EQ(lives[0].peer, "127.0.0.1:1001");
+  EXPECT_EQ(lives[0].opened, at(1));
+  EXPECT_EQ(lives[0].closed, at(3));
+  EXPECT_EQ(lives[1].closed, std::nullopt);
+
+  journal.clear();
+  EXPECT_EQ(journal.connections().size(), 1u) << "the open one stays";
+
+  journal.connection_opened(kept + 2, "127.0.0.1:1003", at(4));  // takes the place of 2
+  journal.connection_closed(2, at(5));
+  lives = journal.connections();
+  ASSERT_EQ(lives.size(), 1u);
+  EXPECT_EQ(lives[0].connection, kept + 2);
+  EXPECT_EQ(lives[0].closed, std::nullopt);
+}
+
 TEST(Journal, FoldsTheSurplusOfBucketsTogether) {
   Journal journal(1);
   for (std::size_t i = 0; i < Journal::buckets_kept; ++i) {

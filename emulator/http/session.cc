@@ -72,9 +72,13 @@ Session::Session(Service& service, Worker& worker, std::unique_ptr<Transport> tr
       number_(number) {
   entry_.connection = number;
   entry_.peer = peer();
+  service_.journal.connection_opened(number_, entry_.peer, worker.clock().now());
 }
 
-Session::~Session() { service_.closed(); }
+Session::~Session() {
+  service_.journal.connection_closed(number_, worker().clock().now());
+  service_.closed();
+}
 
 Awaitable<void> Session::serve() {
   if (greeting_) {
@@ -121,7 +125,6 @@ Awaitable<bool> Session::serve_next() {
     if (granted_) ++service_.counters.abandoned;
     record(0);
   }
-  --service_.counters.in_flight;
   hold_.reset();
   fault_.reset();
   settle();
@@ -145,8 +148,10 @@ void Session::begin(const RequestHead& head) {
   recorded_ = false;
 }
 
+// What the journal calls under way ends here, before the peer can know its answer and ask anew.
 void Session::record(int status) {
   recorded_ = true;
+  --service_.counters.in_flight;
   entry_.status = status;
   entry_.served = worker().clock().now() - entry_.at;
   if (reset_by_fault_) {

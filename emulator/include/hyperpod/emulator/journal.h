@@ -115,6 +115,14 @@ struct Histogram {
   void add(Duration value);
 };
 
+/// A connection from its acceptance on.
+struct ConnectionLife {
+  std::uint64_t connection = 0;  ///< From 1, in the order of acceptance.
+  std::string peer;              ///< "127.0.0.1:43210"
+  TimePoint opened;
+  std::optional<TimePoint> closed;  ///< None: it is open.
+};
+
 struct OperationTotals {
   std::map<int, std::uint64_t> by_status;  ///< 0: no answer was sent.
   Histogram served;                        ///< Of every request.
@@ -136,6 +144,10 @@ class Journal {
   /// Appends; `entry.sequence` is set here. Entries beyond the capacity push out the oldest.
   void record(const JournalEntry& entry);
 
+  /// A connection begins. Numbers grow; one that a fault turns away is not reported.
+  void connection_opened(std::uint64_t connection, const std::string& peer, TimePoint at);
+  void connection_closed(std::uint64_t connection, TimePoint at);
+
   /// The first `most` entries that are kept and that the filter accepts, oldest first. Does not
   /// hold up record() for long: what is recorded or dropped meanwhile may be missing.
   std::vector<JournalEntry> entries(
@@ -151,6 +163,8 @@ class Journal {
   JournalTotals totals() const;
   /// The newest 4,096 connections; all older ones together stand under 0.
   std::map<std::uint64_t, JournalTotals> totals_by_connection() const;
+  /// The newest 4,096 connections that have served or may serve requests, in order.
+  std::vector<ConnectionLife> connections() const;
   /// The first 1,024 buckets. Under the empty name stand together: requests without a bucket, later
   /// buckets, and those with names of more than 255 bytes.
   std::map<std::string, JournalTotals> totals_by_bucket() const;
@@ -166,7 +180,7 @@ class Journal {
   /// Each entry that the filter accepts, as entry_to_json, on a line of its own.
   void write_json_lines(std::ostream& out, const JournalFilter& filter = {}) const;
 
-  /// Forgets entries and totals. Sequences go on.
+  /// Forgets entries, totals and closed connections. Sequences go on.
   void clear();
 
  private:
@@ -220,6 +234,7 @@ class Journal {
   std::array<OperationTotals, all_journal_operations.size()> by_operation_;
   std::vector<ConnectionTotals> by_connection_;  // at connection % connections_kept
   JournalTotals older_connections_;
+  std::vector<ConnectionLife> lives_;  // at connection % connections_kept
   std::unordered_map<std::string, JournalTotals> by_bucket_;
   JournalTotals other_buckets_;
 };
