@@ -88,7 +88,7 @@ std::string unknown_id(const std::vector<std::string>& only) {
     const auto known = [&](const Requirement& requirement) {
       return requirement.id == id || requirement.id.starts_with(id + "-");
     };
-    if (std::ranges::none_of(catalogue(), known)) return id;
+    if (std::ranges::none_of(daemon_catalogue(), known)) return id;
   }
   return "";
 }
@@ -144,7 +144,7 @@ int report_obstacle(const Obstacle& obstacle) {
 
 int check_daemon(DaemonArguments& arguments) {
   if (!arguments.list.empty()) {
-    std::fputs((arguments.list == "json" ? catalogue_json() : catalogue_text()).c_str(), stdout);
+    std::fputs((arguments.list == "json" ? catalogue_json(daemon_catalogue()) : catalogue_text(daemon_catalogue())).c_str(), stdout);
     return conforms;
   }
   Target& target = arguments.run.target;

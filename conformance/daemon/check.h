@@ -1,9 +1,5 @@
 // What a check has in hand: connections to the daemon, the segment, names and bytes of its own, and
 // ways to end.
-//
-// A check is a function that returns when the daemon keeps its requirement and throws one of the
-// three structs below when it does not, cannot be asked, or the suite itself fails. run_check()
-// catches them; nothing is thrown past it. That keeps a check as short as its statement.
 #pragma once
 
 #include <cstdint>
@@ -18,25 +14,10 @@
 
 #include "daemon/session.h"
 #include "probe/segment.h"
+#include "report/report.h"
 #include "requirements/catalogue.h"
 
 namespace hyperpod::conformance {
-
-/// The daemon does something else than it should.
-struct Violation {
-  std::string expected;
-  std::string seen;
-};
-
-/// The requirement cannot be checked here and now.
-struct Skipped {
-  std::string reason;
-};
-
-/// The suite's own failure.
-struct SuiteFailure {
-  std::string what;
-};
 
 /// A lease as the daemon granted it.
 struct Grant {
@@ -45,13 +26,6 @@ struct Grant {
   Moment asked;
 
   std::uint64_t size() const;
-};
-
-/// How thoroughly to check. Each profile includes the ones before it.
-enum class Profile {
-  core,    ///< What the public clients need; seconds.
-  full,    ///< All requirements but those that take half a minute each.
-  stress,  ///< Those as well, and more load.
 };
 
 /// Which daemon, and how to treat it. See RunOptions in suite.h for what concerns a whole run.

@@ -9,40 +9,8 @@
 namespace hyperpod::conformance {
 namespace {
 
-// Of a long check its beginning and its end are kept.
-constexpr std::size_t first_events_kept = 8;
-constexpr std::size_t events_kept = 24;
-constexpr std::size_t text_kept = 2048;
-
-std::string shortened(std::string_view text) {
-  if (text.size() <= text_kept) return printable(text);
-  return printable(text.substr(0, text_kept)) + "… (" + std::to_string(text.size()) + " bytes)";
-}
-
-/// The length of the UTF-8 sequence at the beginning of `text`; 0 if there is none that is well
-/// formed.
-std::size_t utf8_length(std::string_view text) {
-  const auto lead = static_cast<unsigned char>(text.front());
-  const std::size_t length = lead < 0x80   ? 1
-                             : lead < 0xC2 ? 0
-                             : lead < 0xE0 ? 2
-                             : lead < 0xF0 ? 3
-                             : lead < 0xF5 ? 4
-                                           : 0;
-  if (length > text.size()) return 0;
-  for (std::size_t i = 1; i < length; ++i) {
-    if ((static_cast<unsigned char>(text[i]) & 0xC0) != 0x80) return 0;
-  }
-  const auto second = static_cast<unsigned char>(length > 1 ? text[1] : 0x80);
-  const bool overlong = (lead == 0xE0 && second < 0xA0) || (lead == 0xF0 && second < 0x90);
-  const bool beyond = (lead == 0xED && second >= 0xA0) || (lead == 0xF4 && second >= 0x90);
-  return overlong || beyond ? 0 : length;
-}
-
-bool is_text(std::string_view bytes) {
-  return std::ranges::all_of(
-      bytes, [](char c) { return c >= ' ' || c < 0 || c == '\n' || c == '\r' || c == '\t'; });
-}
+// Enough to tell what kind of bytes these are.
+constexpr std::size_t text_looked_at = 2048;
 
 /// Head and body of what was sent. Without an empty line, text counts as a head and all else as a
 /// body.
@@ -51,30 +19,11 @@ std::pair<std::string_view, std::string_view> split(std::string_view bytes) {
   if (end != std::string_view::npos && is_text(bytes.substr(0, end))) {
     return {bytes.substr(0, end), bytes.substr(end + 4)};
   }
-  if (is_text(bytes.substr(0, text_kept))) return {bytes, {}};
+  if (is_text(bytes.substr(0, text_looked_at))) return {bytes, {}};
   return {{}, bytes};
 }
 
 }  // namespace
-
-std::string printable(std::string_view text) {
-  std::string result;
-  while (!text.empty()) {
-    const char first = text.front();
-    const bool control = (first >= 0 && first < ' ' && first != '\n') || first == 127;
-    const bool line_end = first == '\r' && text.starts_with("\r\n");
-    const std::size_t length = control ? 0 : utf8_length(text);
-    if (length > 0) {
-      result.append(text.substr(0, length));
-    } else if (!line_end) {
-      std::array<char, 8> escaped;
-      std::snprintf(escaped.data(), escaped.size(), "\\x%02X", static_cast<unsigned char>(first));
-      result.append(escaped.data());
-    }
-    text.remove_prefix(std::max<std::size_t>(length, 1));
-  }
-  return result;
-}
 
 std::string LeaseTerms::query() const {
   std::array<char, 64> text;
@@ -82,33 +31,6 @@ std::string LeaseTerms::query() const {
                 static_cast<long long>(hold.count()), static_cast<long long>(ttl.count() / 1000),
                 static_cast<long long>(ttl.count() % 1000 / 100));
   return text.data();
-}
-
-void Transcript::add(Event::Kind kind, int connection, std::string_view head,
-                     std::string_view body) {
-  const std::lock_guard lock(mutex_);
-  if (events_.size() == events_kept) {
-    events_.erase(events_.begin() + first_events_kept);
-    ++dropped_;
-  }
-  const bool show = kind == Event::Kind::received && is_text(body.substr(0, text_kept));
-  events_.push_back({kind, now() - begun_, connection, shortened(head), body.size(),
-                     show ? shortened(body) : std::string()});
-}
-
-int Transcript::next_connection() {
-  const std::lock_guard lock(mutex_);
-  return ++connections_;
-}
-
-std::vector<Event> Transcript::events() const {
-  const std::lock_guard lock(mutex_);
-  return events_;
-}
-
-std::uint64_t Transcript::dropped() const {
-  const std::lock_guard lock(mutex_);
-  return dropped_;
 }
 
 Session::Session(Connection connection, std::string authority, Duration patience,

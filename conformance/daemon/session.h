@@ -6,7 +6,6 @@
 #pragma once
 
 #include <cstdint>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -15,6 +14,7 @@
 
 #include "probe/answer.h"
 #include "probe/connection.h"
+#include "report/transcript.h"
 
 namespace hyperpod::conformance {
 
@@ -42,40 +42,6 @@ struct Request {
   /// says how the body ends.
   std::vector<std::pair<std::string, std::string>> headers;
   std::string_view body;
-};
-
-/// Something that went over a connection, for the message of a failed check.
-struct Event {
-  enum class Kind { sent, received, trouble };
-
-  Kind kind;
-  Duration at;     ///< Since the check began.
-  int connection;  ///< Counted from 1 within the check.
-  std::string head;
-  std::uint64_t body_bytes = 0;
-  std::string body;  ///< Its beginning, where it is text; only of answers.
-};
-
-/// Text fit for any report: UTF-8 as it is, every other byte and control character as \\xNN, lines
-/// kept.
-std::string printable(std::string_view text);
-
-/// The first and the latest events of a check. Any thread may add.
-class Transcript {
- public:
-  void add(Event::Kind kind, int connection, std::string_view head, std::string_view body);
-  int next_connection();
-  /// Oldest first.
-  std::vector<Event> events() const;
-  /// How many events were left out, between the first and the latest ones.
-  std::uint64_t dropped() const;
-
- private:
-  mutable std::mutex mutex_;
-  Moment begun_ = now();
-  int connections_ = 0;
-  std::uint64_t dropped_ = 0;
-  std::vector<Event> events_;
 };
 
 class Session {

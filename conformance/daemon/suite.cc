@@ -3,8 +3,6 @@
 #include <signal.h>
 
 #include <algorithm>
-#include <array>
-#include <ctime>
 #include <map>
 #include <mutex>
 #include <random>
@@ -16,20 +14,9 @@
 namespace hyperpod::conformance {
 namespace {
 
-std::string utc_now() {
-  const std::time_t seconds = std::time(nullptr);
-  std::tm parts{};
-  ::gmtime_r(&seconds, &parts);
-  std::array<char, 32> text;
-  std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &parts);
-  return text.data();
-}
-
 bool wanted(const RunOptions& options, const CheckEntry& entry) {
   if (options.only.empty()) return entry.profile <= options.target.profile;
-  return std::ranges::any_of(options.only, [&](const std::string& prefix) {
-    return entry.id == prefix || entry.id.starts_with(prefix + "-");
-  });
+  return is_named(options.only, entry.id);
 }
 
 /// Runs the checks of one run: first those that bear company, then the others.
@@ -75,7 +62,7 @@ class Runner {
     // The seed depends on the id alone, so that --only repeats what a whole run did.
     std::seed_seq mixed{static_cast<std::uint32_t>(options_.seed),
                         static_cast<std::uint32_t>(options_.seed >> 32),
-                        static_cast<std::uint32_t>(&requirement - catalogue().data())};
+                        static_cast<std::uint32_t>(&requirement - daemon_catalogue().data())};
     std::uint64_t seed = std::mt19937_64(mixed)();
     Check check(options_.target, requirement, segment(), seed);
     CheckResult result = run_check(entry, check);
@@ -115,28 +102,7 @@ std::span<const CheckEntry> daemon_checks() {
 }
 
 CheckResult run_check(const CheckEntry& entry, Check& check) {
-  const Requirement& requirement = *find_requirement(entry.id);
-  CheckResult result;
-  result.requirement = &requirement;
-  result.outcome = Outcome::pass;
-  const Moment begun = now();
-  try {
-    entry.run(check);
-  } catch (const Violation& violation) {
-    result.outcome = requirement.level() == Level::must ? Outcome::fail : Outcome::warn;
-    result.expected = printable(violation.expected);
-    result.seen = printable(violation.seen);
-  } catch (const Skipped& skipped) {
-    result.outcome = Outcome::skip;
-    result.seen = skipped.reason;
-  } catch (const SuiteFailure& failure) {
-    result.outcome = Outcome::error;
-    result.seen = failure.what;
-  } catch (const std::exception& exception) {
-    result.outcome = Outcome::error;
-    result.seen = exception.what();
-  }
-  result.took = now() - begun;
+  CheckResult result = judge(*find_requirement(entry.id), [&] { entry.run(check); });
   result.figures = check.figures();
   if (result.outcome > Outcome::pass) {
     result.events = check.transcript().events();
@@ -146,12 +112,24 @@ CheckResult run_check(const CheckEntry& entry, Check& check) {
   return result;
 }
 
+/// What a reader must know of the daemon.
+static std::vector<Fact> facts_of(const Target& target) {
+  const std::string capacity = target.capacity == 0 ? "not told, so nothing was evicted"
+                                                    : std::to_string(target.capacity) + " bytes";
+  return {{"url", target.endpoint.url(), "Daemon", target.endpoint.url()},
+          {"shm_name", target.shm_name, "Segment", "/dev/shm/" + target.shm_name},
+          {"capacity", target.capacity, "Capacity", capacity}};
+}
+
 tl::expected<Report, Obstacle> run_daemon_suite(const RunOptions& options) {
   const Target& target = options.target;
   Report report;
-  report.url = target.endpoint.url();
-  report.shm_name = target.shm_name;
-  report.capacity = target.capacity;
+  report.subject = "daemon";
+  report.name = target.endpoint.url();
+  report.facts = facts_of(target);
+  report.command = "hyperpod-conformance daemon --url " + target.endpoint.url() + " --shm-name " +
+                   target.shm_name;
+  if (target.capacity != 0) report.command += " --capacity " + std::to_string(target.capacity);
   report.profile = name(target.profile);
   report.only = options.only;
   report.seed = options.seed;
@@ -163,37 +141,6 @@ tl::expected<Report, Obstacle> run_daemon_suite(const RunOptions& options) {
   report.results = Runner(options, *std::move(segment)).run();
   report.took = now() - begun;
   return report;
-}
-
-std::size_t Report::count(Outcome outcome) const {
-  return static_cast<std::size_t>(std::ranges::count(results, outcome, &CheckResult::outcome));
-}
-
-Outcome Report::worst() const {
-  Outcome worst = Outcome::skip;
-  for (const CheckResult& result : results) worst = std::max(worst, result.outcome);
-  return worst;
-}
-
-bool Report::partial() const { return !only.empty() || count(Outcome::skip) > 0; }
-
-std::string Report::reproduce() const {
-  std::string line = "hyperpod-conformance daemon --url " + url + " --shm-name " + shm_name;
-  if (capacity != 0) line += " --capacity " + std::to_string(capacity);
-  line += " --profile " + profile + " --seed " + std::to_string(seed);
-  if (time_scale != 1) line += " --time-scale " + std::to_string(time_scale);
-  for (const std::string& id : only) line += " --only " + id;
-  return line;
-}
-
-std::string_view name(Outcome outcome) {
-  constexpr std::array<std::string_view, 5> names{"skip", "pass", "warn", "fail", "error"};
-  return names[static_cast<std::size_t>(outcome)];
-}
-
-std::string_view name(Profile profile) {
-  constexpr std::array<std::string_view, 3> names{"core", "full", "stress"};
-  return names[static_cast<std::size_t>(profile)];
 }
 
 }  // namespace hyperpod::conformance

@@ -29,7 +29,7 @@ TEST(DaemonChecks, AreOneForEachRequirementInItsOrder) {
   std::vector<std::string_view> checked;
   for (const CheckEntry& entry : daemon_checks()) checked.push_back(entry.id);
   std::vector<std::string_view> required;
-  for (const Requirement& requirement : catalogue()) required.push_back(requirement.id);
+  for (const Requirement& requirement : daemon_catalogue()) required.push_back(requirement.id);
   EXPECT_EQ(checked, required);
 }
 

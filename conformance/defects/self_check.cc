@@ -142,7 +142,7 @@ std::vector<std::string> SelfCheckReport::unproven() const {
     for (const std::string& id : trial.caught_by()) failed.insert(id);
   }
   std::vector<std::string> ids;
-  for (const Requirement& requirement : catalogue()) {
+  for (const Requirement& requirement : daemon_catalogue()) {
     const std::string id(requirement.id);
     if (requirement.level() == Level::must && !failed.contains(id)) ids.push_back(id);
   }
@@ -220,7 +220,7 @@ std::string matrix_text(const SelfCheckReport& report, bool reasons) {
     if (reasons) text += reason_lines(trial, trial.caught_by());
   }
   text += "\nRequirements, and the defects that they caught\n";
-  for (const Requirement& requirement : catalogue()) {
+  for (const Requirement& requirement : daemon_catalogue()) {
     const std::string id(requirement.id);
     std::vector<std::string> names;
     for (const Trial& trial : report.trials) {

@@ -1,9 +1,10 @@
 // A run as files: for continuous integration, for programs, and for people.
 #pragma once
 
+#include <span>
 #include <string>
 
-#include "daemon/suite.h"
+#include "report/report.h"
 
 namespace hyperpod::conformance {
 
@@ -16,7 +17,7 @@ std::string to_json(const Report& report, bool strict);
 /// One page that needs nothing else: no script, no font, no picture.
 std::string to_html(const Report& report, bool strict);
 
-/// The catalogue as a JSON array.
-std::string catalogue_json();
+/// A catalogue as a JSON array.
+std::string catalogue_json(std::span<const Requirement> requirements);
 
 }  // namespace hyperpod::conformance

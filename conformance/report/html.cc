@@ -5,6 +5,7 @@
 
 #include "report/files.h"
 #include "report/markup.h"
+#include "report/plot.h"
 #include "report/text.h"
 
 namespace hyperpod::conformance {
@@ -58,6 +59,11 @@ td.time { text-align: right; color: var(--soft); font-variant-numeric: tabular-n
 .note { color: var(--soft); font-size: .88rem; overflow-wrap: anywhere; }
 footer { margin-top: 3rem; color: var(--soft); font-size: .88rem; }
 code { font: .88em ui-monospace, "DejaVu Sans Mono", monospace; }
+figure { margin: .9rem 0 .2rem; } figcaption { color: var(--soft); font-size: .88rem; margin-bottom: .3rem; }
+svg { display: block; width: 100%; height: auto; font: 11px system-ui, "DejaVu Sans", sans-serif; }
+svg .grid { stroke: var(--line); } svg .base { stroke: var(--skip); } svg .limit { stroke: var(--fail); stroke-dasharray: 4 3; }
+svg .under { fill: var(--pass); fill-opacity: .55; } svg .over { fill: var(--fail); fill-opacity: .75; }
+svg text { fill: var(--soft); } svg .name { text-anchor: end; } svg .tick { text-anchor: middle; }
 @media print { details > * { display: block; } }
 )";
 
@@ -95,16 +101,13 @@ std::string bar(const Report& report) {
 }
 
 std::string facts(const Report& report, bool strict) {
-  const std::string capacity = report.capacity == 0 ? "not told, so nothing was evicted"
-                                                    : std::to_string(report.capacity) + " bytes";
-  const std::vector<std::pair<std::string, std::string>> rows{
-      {"Daemon", report.url},
-      {"Segment", "/dev/shm/" + report.shm_name},
-      {"Capacity", capacity},
-      {"Profile",
-       report.profile + (strict ? ", strict" : "") + (report.partial() ? ", a partial run" : "")},
-      {"Started", report.started + ", took " + seconds(report.took)},
-      {"Suite", "hyperpod-conformance " HYPERPOD_VERSION}};
+  std::vector<std::pair<std::string, std::string>> rows;
+  for (const Fact& fact : report.facts) rows.emplace_back(fact.label, fact.shown);
+  rows.insert(rows.end(),
+              {{"Profile", report.profile + (strict ? ", strict" : "") +
+                               (report.partial() ? ", a partial run" : "")},
+               {"Started", report.started + ", took " + seconds(report.took)},
+               {"Suite", "hyperpod-conformance " HYPERPOD_VERSION}});
   std::string html = "<dl class=\"card\">";
   for (const auto& [key, value] : rows) html += text_of("dt", "", key) + text_of("dd", "", value);
   return html + "<dt>To repeat it</dt><dd>" + text_of("code", "", report.reproduce()) +
@@ -145,6 +148,8 @@ std::string row(const CheckResult& result) {
     notes += text_of("div", "note", "Not checked: " + result.seen);
   for (const auto& [figure, value] : result.figures)
     notes += text_of("div", "note", figure + ": " + value);
+  for (const Plot& plot : result.plots)
+    notes += "<figure>" + text_of("figcaption", "", plot.title) + to_svg(plot) + "</figure>";
   return "<tr>" + text_of("td", "outcome " + outcome, outcome) + "<td>" +
          text_of("span", "id", requirement.id) + "</td><td>" + escaped(requirement.statement) +
          notes + "</td>" + text_of("td", "time", seconds(result.took)) + "</tr>\n";
@@ -174,7 +179,7 @@ std::string chapters(const Report& report) {
 
 constexpr std::string_view footer =
     R"(<footer><p>A MUST was observed on a real node or is relied upon by a
-public client; a SHOULD is inferred from those or from HTTP; a MAY is this project's assumption. A daemon that
+public client; a SHOULD is inferred from those or from HTTP; a MAY is this project's assumption. What
 breaks a MUST does not conform; the others are warnings, and it may be the catalogue that is wrong.</p></footer>
 )";
 
@@ -185,8 +190,9 @@ std::string to_html(const Report& report, bool strict) {
   return "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
          "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">"
          "<title>Conformance of " +
-         escaped(report.url) + "</title><style>" + std::string(style) +
-         "</style></head><body><main>\n<h1>HyperPod KV daemon conformance</h1>\n" +
+         escaped(report.name) + "</title><style>" + std::string(style) +
+         "</style></head><body><main>\n<h1>HyperPod KV " +
+         escaped(report.subject) + " conformance</h1>\n" +
          text_of("div", "verdict " + outcome, verdict(report, strict)) + "\n" + bar(report) +
          facts(report, strict) + findings(report) + chapters(report) + std::string(footer) +
          "</main></body></html>\n";

@@ -29,6 +29,13 @@ Json json_of(const Event& event) {
           {"body", event.body}};
 }
 
+Json json_of(const Plot& plot) {
+  Json json{{"title", plot.title}, {"limit", plot.limit}, {"series", Json::array()}};
+  for (const Plot::Series& series : plot.series)
+    json["series"].push_back({{"name", series.name}, {"points", series.points}});
+  return json;
+}
+
 Json json_of(const CheckResult& result) {
   Json json = json_of(*result.requirement);
   json["outcome"] = name(result.outcome);
@@ -36,6 +43,7 @@ Json json_of(const CheckResult& result) {
   if (!result.expected.empty()) json["expected"] = result.expected;
   if (!result.seen.empty()) json["seen"] = result.seen;
   for (const auto& [figure, value] : result.figures) json["figures"].push_back({figure, value});
+  for (const Plot& plot : result.plots) json["plots"].push_back(json_of(plot));
   for (const Event& event : result.events) json["exchange"].push_back(json_of(event));
   return json;
 }
@@ -49,15 +57,16 @@ std::string to_json(const Report& report, bool strict) {
             {"outcome", name(report.worst())},
             {"strict", strict},
             {"partial", report.partial()},
-            {"url", report.url},
-            {"shm_name", report.shm_name},
-            {"capacity", report.capacity},
-            {"profile", report.profile},
-            {"seed", report.seed},
-            {"time_scale", report.time_scale},
-            {"started", report.started},
-            {"seconds", std::chrono::duration<double>(report.took).count()},
-            {"reproduce", report.reproduce()}};
+            {"subject", report.subject}};
+  for (const Fact& fact : report.facts) {
+    std::visit([&](const auto& value) { json[fact.key] = value; }, fact.value);
+  }
+  json.update({{"profile", report.profile},
+               {"seed", report.seed},
+               {"time_scale", report.time_scale},
+               {"started", report.started},
+               {"seconds", std::chrono::duration<double>(report.took).count()},
+               {"reproduce", report.reproduce()}});
   for (const Outcome outcome :
        {Outcome::skip, Outcome::pass, Outcome::warn, Outcome::fail, Outcome::error}) {
     json["counts"][std::string(name(outcome))] = report.count(outcome);
@@ -67,9 +76,9 @@ std::string to_json(const Report& report, bool strict) {
   return json.dump(2) + "\n";
 }
 
-std::string catalogue_json() {
+std::string catalogue_json(std::span<const Requirement> requirements) {
   Json json = Json::array();
-  for (const Requirement& requirement : catalogue()) json.push_back(json_of(requirement));
+  for (const Requirement& requirement : requirements) json.push_back(json_of(requirement));
   return json.dump(2) + "\n";
 }
 

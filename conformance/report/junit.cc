@@ -33,12 +33,12 @@ std::string finding(std::string_view element, const CheckResult& result) {
   return text.append("</").append(element).append(">\n");
 }
 
-std::string test_case(const CheckResult& result, bool strict) {
+std::string test_case(const CheckResult& result, const std::string& subject, bool strict) {
   const Requirement& requirement = *result.requirement;
   std::string text =
       "    <testcase" +
       attribute("name", std::string(requirement.id) + " " + std::string(requirement.statement)) +
-      attribute("classname", "daemon." + std::string(title(requirement.chapter))) +
+      attribute("classname", subject + "." + std::string(title(requirement.chapter))) +
       attribute("time", seconds(result.took)) + ">\n";
   const bool failed =
       result.outcome == Outcome::fail || (result.outcome == Outcome::warn && strict);
@@ -57,7 +57,7 @@ std::string to_junit(const Report& report, bool strict) {
   for (const CheckResult& result : report.results)
     chapters[result.requirement->chapter].push_back(&result);
   std::string text = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites" +
-                     attribute("name", "hyperpod-conformance daemon") +
+                     attribute("name", "hyperpod-conformance " + report.subject) +
                      attribute("time", seconds(report.took)) + ">\n";
   for (const auto& [chapter, results] : chapters) {
     std::map<Outcome, std::size_t> counts;
@@ -69,7 +69,7 @@ std::string to_junit(const Report& report, bool strict) {
             attribute("errors", std::to_string(counts[Outcome::error])) +
             attribute("skipped", std::to_string(counts[Outcome::skip])) +
             attribute("timestamp", report.started.substr(0, 19)) + ">\n";
-    for (const CheckResult* result : results) text += test_case(*result, strict);
+    for (const CheckResult* result : results) text += test_case(*result, report.subject, strict);
     text += "  </testsuite>\n";
   }
   return text + "</testsuites>\n";

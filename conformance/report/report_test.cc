@@ -11,8 +11,11 @@ namespace {
 /// A run in which each outcome occurs once.
 Report sample() {
   Report report;
-  report.url = "http://127.0.0.1:9200";
-  report.shm_name = "ai_toolkit_cache";
+  report.subject = "daemon";
+  report.name = "http://127.0.0.1:9200";
+  report.facts = {{"shm_name", "ai_toolkit_cache", "Segment", "/dev/shm/ai_toolkit_cache"},
+                  {"capacity", std::uint64_t{64}, "Capacity", "64 bytes"}};
+  report.command = "hyperpod-conformance daemon --url http://127.0.0.1:9200";
   report.profile = "full";
   report.seed = 7;
   report.started = "2026-01-02T03:04:05Z";
@@ -57,8 +60,9 @@ TEST(JUnit, EscapesWhatTheDaemonSaid) {
 TEST(Json, TellsHowToRepeatTheRun) {
   const auto json = nlohmann::json::parse(to_json(sample(), false));
   EXPECT_EQ(json["reproduce"],
-            "hyperpod-conformance daemon --url http://127.0.0.1:9200 --shm-name ai_toolkit_cache "
-            "--profile full --seed 7");
+            "hyperpod-conformance daemon --url http://127.0.0.1:9200 --profile full --seed 7");
+  EXPECT_EQ(json["shm_name"], "ai_toolkit_cache");
+  EXPECT_EQ(json["capacity"], 64);
   EXPECT_EQ(json["counts"]["fail"], 1);
   EXPECT_EQ(json["results"][1]["exchange"][0]["head"], "HTTP/1.1 201 Created");
   EXPECT_EQ(json["partial"], true);
@@ -71,6 +75,18 @@ TEST(Html, NeedsNothingElseAndTellsFailuresFirst) {
   EXPECT_LT(html.find("Findings"), html.find("<h2>Store"));
   EXPECT_LT(html.find(">PUT-02<"), html.find(">PUT-01<"));
   EXPECT_EQ(html.find("<PUT-02>"), std::string::npos);
+}
+
+TEST(Html, DrawsAPlotWithItsLimitAndTellsWhereItIsExceeded) {
+  Report report = sample();
+  report.results[0].plots.push_back(
+      {"connections", {{"tame", {{0, 2}, {900, 0}}}, {"wild", {{0, 4}, {1000, 0}}}}, 3});
+  const std::string html = to_html(report, false);
+  EXPECT_EQ(count(html, "<svg"), 1u);
+  EXPECT_EQ(count(html, "class=\"under\""), 1u);
+  EXPECT_EQ(count(html, "class=\"over\""), 1u);
+  EXPECT_EQ(count(html, "class=\"limit\""), 2u);
+  EXPECT_EQ(count(html, "peak 4 of 3"), 1u);
 }
 
 TEST(Verdict, FollowsTheWorstOutcome) {
@@ -87,8 +103,10 @@ TEST(Verdict, FollowsTheWorstOutcome) {
 }
 
 TEST(Catalogue, IsListedAsTextAndAsJson) {
-  EXPECT_EQ(count(catalogue_text(), "\n"), catalogue().size());
-  EXPECT_EQ(nlohmann::json::parse(catalogue_json()).size(), catalogue().size());
+  for (const auto catalogue : {daemon_catalogue(), client_catalogue()}) {
+    EXPECT_EQ(count(catalogue_text(catalogue), "\n"), catalogue.size());
+    EXPECT_EQ(nlohmann::json::parse(catalogue_json(catalogue)).size(), catalogue.size());
+  }
 }
 
 }  // namespace

@@ -50,8 +50,9 @@ std::string counted(std::size_t count, Outcome outcome) {
 std::string transcript_text(const CheckResult& result, std::size_t indent) {
   std::string text;
   for (const Event& event : result.events) {
-    text += indented(in_ms(event.at) + ", connection " + std::to_string(event.connection) + ", " +
-                         std::string(arrow(event.kind)) + ":",
+    const std::string where =
+        event.connection == 0 ? "driver" : "connection " + std::to_string(event.connection);
+    text += indented(in_ms(event.at) + ", " + where + ", " + std::string(arrow(event.kind)) + ":",
                      indent);
     text += indented(event.head, indent + 2);
     if (!event.body.empty()) text += indented(event.body, indent + 2);
@@ -79,11 +80,12 @@ std::string verdict(const Report& report, bool strict) {
     case Outcome::error:
       return "The suite itself failed, so nothing is proven";
     case Outcome::fail:
-      return "The daemon does not conform";
+      return "The " + report.subject + " does not conform";
     case Outcome::warn:
-      return strict ? "The daemon does not conform strictly" : "The daemon conforms, with warnings";
+      return "The " + report.subject +
+             (strict ? " does not conform strictly" : " conforms, with warnings");
     case Outcome::pass:
-      return "The daemon conforms";
+      return "The " + report.subject + " conforms";
     case Outcome::skip:
       break;
   }
@@ -117,7 +119,7 @@ void TextReport::progress(const CheckResult& result, std::size_t done, std::size
     if (done == total) std::fprintf(out_, "\r\x1b[K");
   } else {
     const std::string id(result.requirement->id);
-    std::fprintf(out_, "%-5s  %-10s  %8s  %s\n", std::string(name(result.outcome)).c_str(),
+    std::fprintf(out_, "%-5s  %-13s  %8s  %s\n", std::string(name(result.outcome)).c_str(),
                  id.c_str(), seconds(result.took).c_str(),
                  std::string(result.requirement->statement).c_str());
   }
@@ -181,11 +183,11 @@ void TextReport::finish(const Report& report, bool strict) {
                report.reproduce().c_str());
 }
 
-std::string catalogue_text() {
+std::string catalogue_text(std::span<const Requirement> requirements) {
   std::string text;
-  for (const Requirement& requirement : catalogue()) {
+  for (const Requirement& requirement : requirements) {
     std::string id(requirement.id);
-    id.resize(12, ' ');
+    id.resize(15, ' ');
     std::string level(name(requirement.level()));
     level.resize(8, ' ');
     text += id + level + std::string(letter(requirement.mark)) + "  " +

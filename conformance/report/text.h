@@ -2,9 +2,10 @@
 #pragma once
 
 #include <cstdio>
+#include <span>
 #include <string>
 
-#include "daemon/suite.h"
+#include "report/report.h"
 
 namespace hyperpod::conformance {
 
@@ -39,7 +40,7 @@ class TextReport {
   bool terminal_;
 };
 
-/// The catalogue, a line each requirement.
-std::string catalogue_text();
+/// A catalogue, a line each requirement.
+std::string catalogue_text(std::span<const Requirement> requirements);
 
 }  // namespace hyperpod::conformance

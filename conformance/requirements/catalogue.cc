@@ -300,11 +300,14 @@ Level Requirement::level() const {
   return Level::may;
 }
 
-std::span<const Requirement> catalogue() { return requirements; }
+std::span<const Requirement> daemon_catalogue() { return requirements; }
 
 const Requirement* find_requirement(std::string_view id) {
-  const auto found = std::ranges::find(requirements, id, &Requirement::id);
-  return found == requirements.end() ? nullptr : &*found;
+  for (const auto catalogue : {daemon_catalogue(), client_catalogue()}) {
+    const auto found = std::ranges::find(catalogue, id, &Requirement::id);
+    if (found != catalogue.end()) return &*found;
+  }
+  return nullptr;
 }
 
 std::string_view letter(Mark mark) {
@@ -318,7 +321,7 @@ std::string_view name(Level level) {
 }
 
 std::string_view title(Chapter chapter) {
-  constexpr std::array<std::string_view, 14> titles{"store",
+  constexpr std::array<std::string_view, 24> titles{"store",
                                                     "keys",
                                                     "buckets",
                                                     "lease",
@@ -331,7 +334,17 @@ std::string_view title(Chapter chapter) {
                                                     "HTTP",
                                                     "limits and hostile input",
                                                     "TLS",
-                                                    "restart"};
+                                                    "restart",
+                                                    "throttling",
+                                                    "connections",
+                                                    "many workers",
+                                                    "timeouts",
+                                                    "leases",
+                                                    "TTL",
+                                                    "shared memory",
+                                                    "breaker and recovery",
+                                                    "wire",
+                                                    "batches"};
   return titles[static_cast<std::size_t>(chapter)];
 }
 

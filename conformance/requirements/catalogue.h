@@ -1,8 +1,9 @@
-// Every requirement that the suite can check of a daemon from outside, one entry each.
+// Every requirement that the suite can check of a daemon or of a client from outside, one entry
+// each.
 //
 // docs/protocol.md tells the same facts in their context; a test keeps the two in step. The
-// catalogue is constant data and may be read from any thread. Ids are stable: an id is never given
-// a new meaning, and a retired one is not used again.
+// catalogues are constant data and may be read from any thread. Ids are stable: an id is never
+// given a new meaning, and a retired one is not used again. Those of clients begin with "C-".
 #pragma once
 
 #include <span>
@@ -18,7 +19,7 @@ enum class Mark {
   assumed,   ///< A: this project's choice, because nothing says.
 };
 
-/// What a daemon owes: observed and client facts are MUST, inferred ones SHOULD, assumed ones MAY.
+/// What a daemon or a client owes: observed and client facts are MUST, inferred ones SHOULD, assumed ones MAY.
 enum class Level { must, should, may };
 
 /// The part of a report under which a requirement is listed, in the order of reports.
@@ -37,6 +38,17 @@ enum class Chapter {
   limits,
   tls,
   restart,
+  // Of clients.
+  throttling,
+  connections,
+  workers,
+  timeouts,
+  client_leases,
+  client_ttl,
+  client_memory,
+  recovery,
+  wire,
+  batches,
 };
 
 struct Requirement {
@@ -44,15 +56,18 @@ struct Requirement {
   Chapter chapter;
   Mark mark;
   std::string_view source;  ///< Short names explained in docs/protocol.md; "" where nothing says.
-  std::string_view statement;  ///< One sentence that tells what the daemon does.
+  std::string_view statement;  ///< One sentence that tells what the daemon, or the client, does.
 
   Level level() const;
 };
 
-/// All requirements, by chapter and then by number.
-std::span<const Requirement> catalogue();
+/// All requirements of daemons, by chapter and then by number.
+std::span<const Requirement> daemon_catalogue();
 
-/// The requirement with this very id; nullptr if there is none.
+/// All requirements of clients, likewise.
+std::span<const Requirement> client_catalogue();
+
+/// The requirement of either with this very id; nullptr if there is none.
 const Requirement* find_requirement(std::string_view id);
 
 /// "O", "C", "I" or "A".

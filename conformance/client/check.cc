@@ -1,0 +1,236 @@
+#include "client/check.h"
+
+#include "client/payload.h"
+
+namespace hyperpod::conformance {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::size_t requests_told = 12;
+
+/// A member of an answer, of the type that docs/drivers.md gives it.
+template <class T>
+T member(const Json& answer, const char* name) {
+  try {
+    return answer.at(name).get<T>();
+  } catch (const Json::exception&) {
+    throw SuiteFailure{std::string("the driver's answer lacks a proper \"") + name +
+                       "\": " + answer.dump()};
+  }
+}
+
+std::string line_of(const emulator::JournalEntry& entry) {
+  std::string line = std::string(emulator::name_of(entry.operation)) + " " + entry.bucket + " " +
+                     entry.key + (entry.lease_id.empty() ? "" : ", lease " + entry.lease_id) +
+                     ": status " + std::to_string(entry.status) + " after " + in_ms(entry.served);
+  if (!entry.fault.empty()) line += ", fault " + entry.fault;
+  return line;
+}
+
+}  // namespace
+
+std::string ClientOutcome::described() const {
+  if (is_hit()) return "a hit of " + std::to_string(size) + " bytes";
+  return outcome + (detail.empty() ? "" : " (" + detail + ")");
+}
+
+Json put_command(const std::string& key, std::uint64_t size, std::uint64_t seed) {
+  return {{"op", "put"}, {"key", key}, {"size", size}, {"seed", seed}};
+}
+
+Json get_command(const std::string& key, std::uint64_t size) {
+  return {{"op", "get"}, {"key", key}, {"size", size}};
+}
+
+Json exists_command(const std::string& key) { return {{"op", "exists"}, {"key", key}}; }
+
+ClientOutcome outcome_in(const Json& answer) {
+  ClientOutcome outcome;
+  outcome.outcome = member<std::string>(answer, "outcome");
+  outcome.detail = answer.value("detail", "");
+  if (answer.contains("sha256")) {
+    outcome.sha256 = member<std::string>(answer, "sha256");
+    outcome.size = member<std::uint64_t>(answer, "size");
+  }
+  return outcome;
+}
+
+// --- TestedClient
+
+TestedClient::TestedClient(ClientCheck& check, Driver driver, Duration patience)
+    : check_(check), driver_(std::move(driver)), patience_(patience) {}
+
+void TestedClient::send(const Json& command) {
+  last_op_ = command.value("op", "");
+  check_.transcript().add(Event::Kind::sent, 0, command.dump(), {});
+  if (auto sent = driver_.send(command, patience_); !sent) throw SuiteFailure{sent.error().message};
+}
+
+Json TestedClient::receive(Duration patience) {
+  const Moment begun = now();
+  auto answer = driver_.receive(patience);
+  if (answer) {
+    check_.transcript().add(Event::Kind::received, 0, answer->dump(), {});
+    if (answer->value("unsupported", false)) check_.skip("the client offers no " + last_op_);
+    if (answer->at("ok") == false) {
+      throw SuiteFailure{"the driver could not carry out " + last_op_ + ": " +
+                         answer->value("error", "it does not say why")};
+    }
+    return *std::move(answer);
+  }
+  check_.transcript().add(Event::Kind::trouble, 0, answer.error().message, {});
+  switch (answer.error().code) {
+    case ErrorCode::timed_out:
+      throw Violation{last_op_ + " to return within " + in_ms(patience),
+                      "nothing after " + in_ms(now() - begun)};
+    case ErrorCode::closed:
+      throw Violation{"the client to survive " + last_op_, answer.error().message};
+    default:
+      throw SuiteFailure{answer.error().message};
+  }
+}
+
+Json TestedClient::ask(const Json& command) {
+  send(command);
+  return receive();
+}
+
+ClientOutcome TestedClient::receive_outcome() { return outcome_in(receive()); }
+
+std::vector<ClientOutcome> TestedClient::receive_outcomes() {
+  const Json answer = receive();
+  std::vector<ClientOutcome> outcomes;
+  for (const Json& result : member<std::vector<Json>>(answer, "results"))
+    outcomes.push_back(outcome_in(result));
+  return outcomes;
+}
+
+ClientOutcome TestedClient::put(const std::string& key, std::uint64_t size, std::uint64_t seed) {
+  return outcome_in(ask(put_command(key, size, seed)));
+}
+
+ClientOutcome TestedClient::get(const std::string& key, std::uint64_t size) {
+  return outcome_in(ask(get_command(key, size)));
+}
+
+ClientOutcome TestedClient::exists(const std::string& key) {
+  return outcome_in(ask(exists_command(key)));
+}
+
+std::vector<ClientOutcome> TestedClient::concurrent(const std::vector<Json>& operations) {
+  send({{"op", "concurrent"}, {"operations", operations}});
+  auto outcomes = receive_outcomes();
+  if (outcomes.size() != operations.size()) {
+    throw SuiteFailure{"the driver answered " + std::to_string(operations.size()) +
+                       " concurrent operations with " + std::to_string(outcomes.size()) +
+                       " results"};
+  }
+  return outcomes;
+}
+
+void TestedClient::close() { (void)ask({{"op", "close"}}); }
+
+// --- ClientCheck
+
+ClientCheck::ClientCheck(const ClientTarget& target, const Requirement& requirement)
+    : target_(target), requirement_(requirement) {}
+
+std::chrono::milliseconds ClientCheck::span(std::chrono::milliseconds time) const {
+  const auto scaled = static_cast<double>(time.count()) * target_.time_scale;
+  return std::chrono::milliseconds(static_cast<long long>(scaled));
+}
+
+void ClientCheck::expect(bool holds, std::string expected, std::string seen) const {
+  if (!holds) throw Violation{std::move(expected), std::move(seen)};
+}
+
+void ClientCheck::needs_parameter(const std::string& name) const {
+  if (!target_.facts.parameters.contains(name)) skip("the client cannot be told " + name);
+}
+
+void ClientCheck::needs_operation(const std::string& name) const {
+  if (!target_.facts.operations.contains(name)) skip("the client offers no " + name);
+}
+
+void ClientCheck::figure(std::string name, std::string value) {
+  figures_.emplace_back(std::move(name), std::move(value));
+}
+
+PlayedDaemon& ClientCheck::daemon(const PlayedDaemon::Shape& shape) {
+  return *daemons_.emplace_back(std::make_unique<PlayedDaemon>(shape, transcript_));
+}
+
+TestedClient ClientCheck::client(PlayedDaemon& daemon, Json parameters, const std::string& bucket,
+                                 bool obey_modes) {
+  return client_at(daemon.url(), daemon.shm_name(), std::move(parameters), bucket, obey_modes);
+}
+
+TestedClient ClientCheck::client_at(const std::string& url, const std::string& segment,
+                                    Json parameters, const std::string& bucket, bool obey_modes) {
+  auto driver = Driver::start({.command = target_.driver, .obey_modes = obey_modes});
+  if (!driver) throw SuiteFailure{driver.error().message};
+  TestedClient client(*this, *std::move(driver), span(60s));
+  client.bucket_ = bucket;
+  Json command{{"op", "configure"}, {"url", url}, {"bucket", bucket}, {"segment", segment}};
+  if (!parameters.contains("save_chunk_meta")) parameters["save_chunk_meta"] = false;
+  for (const auto& [name, value] : parameters.items()) {
+    if (name == "bucket" || target_.facts.parameters.contains(name)) command[name] = value;
+  }
+  if (command["bucket"].is_null()) command.erase("bucket");
+  (void)client.ask(command);
+  return client;
+}
+
+std::string ClientCheck::fresh_key(std::string_view suffix) {
+  return std::string(requirement_.id) + "-" + std::to_string(++keys_) + std::string(suffix);
+}
+
+std::string ClientCheck::object(std::string_view payload) const {
+  std::string bytes;
+  if (target_.facts.header == DriverFacts::Header::always) bytes = chunk_header(payload.size());
+  return bytes.append(payload);
+}
+
+std::vector<std::string> ClientCheck::store_many(PlayedDaemon& daemon, const std::string& bucket,
+                                                 std::size_t count, std::uint64_t size,
+                                                 std::uint64_t first_seed) {
+  std::vector<std::string> keys;
+  while (keys.size() < count) {
+    const std::string key = fresh_key();
+    daemon.store(bucket, key, object(payload(first_seed + keys.size(), size)));
+    keys.push_back(key);
+  }
+  return keys;
+}
+
+void ClientCheck::expect_hit(const ClientOutcome& outcome, std::uint64_t seed, std::uint64_t size,
+                             std::string_view what) const {
+  expect(outcome.is_hit(), "a hit: " + std::string(what), outcome.described());
+  expect(outcome.size == size && outcome.sha256 == sha256_hex(payload(seed, size)),
+         "the " + std::to_string(size) + " bytes that were stored: " + std::string(what),
+         std::to_string(outcome.size) + " other bytes");
+}
+
+void ClientCheck::expect_all_released(PlayedDaemon& daemon) {
+  (void)daemon.reaches([&] { return daemon.statistics().live_leases == 0; }, span(2s));
+  const auto now = daemon.statistics();
+  figure("leases granted", std::to_string(now.leases_granted));
+  expect(now.leases_released == now.leases_granted,
+         "each of " + std::to_string(now.leases_granted) + " leases released",
+         std::to_string(now.leases_released) + " released, " + std::to_string(now.live_leases) +
+             " live, " + std::to_string(now.leases_expired) + " expired");
+}
+
+void ClientCheck::tell_requests() {
+  for (const auto& daemon : daemons_) {
+    const auto requests = daemon->requests();
+    const std::size_t first = requests.size() - std::min(requests.size(), requests_told);
+    for (std::size_t i = first; i < requests.size(); ++i) {
+      transcript_.add(Event::Kind::received, static_cast<int>(requests[i].connection),
+                      line_of(requests[i]), {});
+    }
+  }
+}
+
+}  // namespace hyperpod::conformance

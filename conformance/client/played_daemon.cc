@@ -1,0 +1,163 @@
+#include "client/played_daemon.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <thread>
+
+namespace hyperpod::conformance {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Duration store_patience = 10s;
+
+/// Percent-encodes all that is not unreserved, so that any key of the suite arrives as it is.
+std::string encoded(std::string_view text) {
+  constexpr std::string_view digits = "0123456789ABCDEF";
+  constexpr std::string_view plain = "-._~";
+  std::string result;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    if (letter || plain.find(c) != std::string_view::npos) {
+      result += c;
+    } else {
+      result += {'%', digits[byte >> 4], digits[byte & 15]};
+    }
+  }
+  return result;
+}
+
+template <class T>
+T must(tl::expected<T, emulator::Error> result) {
+  if (!result) throw SuiteFailure{result.error().message};
+  if constexpr (!std::is_void_v<T>) return *std::move(result);
+}
+
+}  // namespace
+
+int peak_of(Changes changes) {
+  std::ranges::sort(changes);
+  int sum = 0;
+  int peak = 0;
+  for (const auto& [at, change] : changes) peak = std::max(peak, sum += change);
+  return peak;
+}
+
+PlayedDaemon::PlayedDaemon(const Shape& shape, Transcript& transcript)
+    : shape_(shape), transcript_(transcript), shm_name_(emulator::Options::for_test().shm_name) {
+  start();
+}
+
+PlayedDaemon::~PlayedDaemon() {
+  emulator_.reset();
+  ::shm_unlink(("/" + shm_name_).c_str());  // where a check put something else under the name
+}
+
+void PlayedDaemon::start() {
+  auto options = emulator::Options::for_test();
+  options.journal_entries = 100'000;
+  if (shape_) shape_(options);
+  options.listen = listen_;
+  options.shm_name = shm_name_;
+  emulator_.emplace(must(emulator::Emulator::start(options)));
+  url_ = emulator_->url();
+  listen_ = "127.0.0.1:" + std::to_string(emulator_->port());
+  own_connections_.clear();
+}
+
+void PlayedDaemon::stop() { emulator_->stop(); }
+
+void PlayedDaemon::start_again() {
+  emulator_.reset();
+  start();
+}
+
+void PlayedDaemon::store(const std::string& bucket, const std::string& key,
+                         std::string_view object) {
+  const Endpoint endpoint{false, "127.0.0.1", emulator_->port()};
+  auto connection = Connection::open(endpoint, now() + store_patience);
+  if (!connection) throw SuiteFailure{connection.error().message};
+  const std::uint64_t before = emulator_->journal().last_sequence();
+  Session session(*std::move(connection), endpoint.authority(), store_patience, transcript_);
+  const Answer answer = session.put({encoded(bucket), encoded(key)}, object);
+  if (answer.status != 200) {
+    throw SuiteFailure{"the suite's own PUT of " + key + " was answered " +
+                       std::to_string(answer.status)};
+  }
+  const emulator::JournalFilter filter{.operation = emulator::JournalOperation::put,
+                                       .key = key,
+                                       .status = 200,
+                                       .after_sequence = before};
+  for (const auto& entry : emulator_->journal().entries(filter))
+    own_connections_.insert(entry.connection);
+}
+
+void PlayedDaemon::begin() {
+  emulator_->reset(
+      {.objects = false, .leases = false, .faults = false, .journal = true, .counters = true});
+}
+
+void PlayedDaemon::add_fault(emulator::Fault fault) {
+  must(emulator_->faults().add(std::move(fault)));
+}
+
+void PlayedDaemon::cause(const emulator::Effects& effects) { must(emulator_->cause(effects)); }
+
+bool PlayedDaemon::reaches(const std::function<bool()>& condition, Duration patience) {
+  // What is waited for may show in the statistics, the segment or /proc, which nobody announces.
+  const Moment deadline = now() + patience;
+  while (!condition()) {
+    if (now() >= deadline) return false;
+    std::this_thread::sleep_for(1ms);
+  }
+  return true;
+}
+
+void PlayedDaemon::await(const std::function<bool()>& condition, Duration patience,
+                         const std::string& what) {
+  if (!reaches(condition, patience))
+    throw SuiteFailure{what + " did not come about within " + in_ms(patience)};
+}
+
+std::vector<emulator::JournalEntry> PlayedDaemon::requests(
+    std::optional<emulator::JournalOperation> operation, const std::optional<std::string>& bucket) {
+  auto entries = emulator_->journal().entries({.operation = operation, .bucket = bucket});
+  std::erase_if(entries, [&](const auto& entry) { return is_own(entry.connection); });
+  std::ranges::sort(entries, {}, &emulator::JournalEntry::at);
+  return entries;
+}
+
+std::vector<emulator::ConnectionLife> PlayedDaemon::connections() {
+  auto lives = emulator_->journal().connections();
+  std::erase_if(lives, [&](const auto& life) { return is_own(life.connection); });
+  return lives;
+}
+
+std::map<std::string, Usage> PlayedDaemon::usage(Duration grace) {
+  std::map<std::string, Usage> by_bucket;
+  by_bucket[""];
+  std::map<std::uint64_t, std::string> bucket_of;
+  for (const auto& entry : requests()) {
+    if (!entry.bucket.empty()) bucket_of.emplace(entry.connection, entry.bucket);
+  }
+  for (const auto& entry : requests()) {
+    // An unknown release has no bucket of its own; its connection tells whose it is.
+    const auto known = bucket_of.find(entry.connection);
+    auto& changes = by_bucket[known == bucket_of.end() ? "" : known->second].requests;
+    Moment end = entry.at + entry.served;
+    if (entry.status == 0) end = std::max(entry.at, end - grace);
+    changes.emplace_back(entry.at, 1);
+    changes.emplace_back(end, -1);
+  }
+  for (const auto& life : connections()) {
+    const auto known = bucket_of.find(life.connection);
+    auto& changes = by_bucket[known == bucket_of.end() ? "" : known->second].connections;
+    changes.emplace_back(life.opened, 1);
+    if (life.closed) changes.emplace_back(std::max(life.opened, *life.closed - grace), -1);
+  }
+  return by_bucket;
+}
+
+}  // namespace hyperpod::conformance

@@ -1,0 +1,92 @@
+// The daemon as the suite plays it for a client: an emulator with a segment of its own, and what its
+// journal tells of the client.
+//
+// One thread uses a PlayedDaemon at a time.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "daemon/session.h"
+#include "hyperpod/emulator/emulator.h"
+#include "report/result.h"
+
+namespace hyperpod::conformance {
+
+/// How something counted changed over time: moments and changes.
+using Changes = std::vector<std::pair<Moment, int>>;
+
+/// The greatest sum of changes; ends count before beginnings of the same moment.
+int peak_of(Changes changes);
+
+/// What one worker, which has a bucket of its own, did to the daemon.
+struct Usage {
+  Changes connections;
+  Changes requests;  ///< In flight.
+
+  int peak_connections() const { return peak_of(connections); }
+  int peak_requests() const { return peak_of(requests); }
+};
+
+class PlayedDaemon {
+ public:
+  using Shape = std::function<void(emulator::Options&)>;
+
+  /// Throws a SuiteFailure if the emulator cannot be started.
+  PlayedDaemon(const Shape& shape, Transcript& transcript);
+  ~PlayedDaemon();
+
+  emulator::Emulator& emulator() { return *emulator_; }
+  emulator::Statistics statistics() const { return emulator_->statistics(); }
+  const std::string& url() const { return url_; }
+  const std::string& shm_name() const { return shm_name_; }
+  std::string segment_path() const { return "/dev/shm/" + shm_name_; }
+
+  /// Stores an object, as another client of the node would.
+  void store(const std::string& bucket, const std::string& key, std::string_view object);
+  /// The client begins: what was counted until now was the suite's own doing.
+  void begin();
+
+  void add_fault(emulator::Fault fault);
+  void cause(const emulator::Effects& effects);
+
+  /// Ends the emulator; its port refuses connections from then on.
+  void stop();
+  /// A new emulator at the same port, with the same segment name, as after a restart.
+  void start_again();
+
+  /// Waits until `condition` holds. Throws a SuiteFailure that says `what` did not come about.
+  void await(const std::function<bool()>& condition, Duration patience, const std::string& what);
+  bool reaches(const std::function<bool()>& condition, Duration patience);
+
+  /// The requests of the client, oldest first.
+  std::vector<emulator::JournalEntry> requests(
+      std::optional<emulator::JournalOperation> operation = {},
+      const std::optional<std::string>& bucket = {});
+  /// Connections that the client opened since begin().
+  std::vector<emulator::ConnectionLife> connections();
+
+  /// By bucket. Connections that carried no request stand under "", which is there always.
+  ///
+  /// The daemon learns of a connection's end, and of a request given up, a moment after the client:
+  /// such an end counts as `grace` earlier.
+  std::map<std::string, Usage> usage(Duration grace = std::chrono::milliseconds(100));
+
+ private:
+  void start();
+  bool is_own(std::uint64_t connection) const { return own_connections_.contains(connection); }
+
+  Shape shape_;
+  Transcript& transcript_;
+  std::string shm_name_;
+  std::string url_;
+  std::string listen_ = "127.0.0.1:0";
+  std::optional<emulator::Emulator> emulator_;
+  std::set<std::uint64_t> own_connections_;  // over which the suite stored
+};
+
+}  // namespace hyperpod::conformance
