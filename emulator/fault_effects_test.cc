@@ -94,6 +94,9 @@ TEST_P(FaultEffects, AStatusAnswersInPlaceOfTheDaemon) {
   EXPECT_EQ(answer.status, 503);
   EXPECT_EQ(answer.fields.at("retry-after"), "7");
   EXPECT_EQ(client.ask(lease_request("b/k")).status, 504) << "nothing was stored";
+  const auto hit = daemon->emulator().journal().entries({.fault = "f"});
+  ASSERT_EQ(hit.size(), 1u);
+  EXPECT_EQ(hit[0].operation, JournalOperation::put) << "as asked, though nothing was stored";
   expect_fired(1);
 }
 

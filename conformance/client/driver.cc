@@ -29,13 +29,13 @@ constexpr int cap_dac_override = 1;
 constexpr int cap_dac_read_search = 2;
 
 Error system_error(const std::string& doing) {
-  return {ErrorCode::system, "the driver could not be started: " + doing + ": " +
-                                 std::string(std::strerror(errno))};
+  return {ErrorCode::system,
+          "the driver could not be started: " + doing + ": " + std::string(std::strerror(errno))};
 }
 
 Error ended(const std::string& complaints) {
-  return {ErrorCode::closed, "the driver ended" +
-                                 (complaints.empty() ? std::string() : ", saying: " + complaints)};
+  return {ErrorCode::closed,
+          "the driver ended" + (complaints.empty() ? std::string() : ", saying: " + complaints)};
 }
 
 int milliseconds_until(Moment deadline) {

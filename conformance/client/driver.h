@@ -1,8 +1,8 @@
 // The process that wraps a client under test: started, spoken to, stopped, continued and ended.
 //
 // docs/drivers.md has the protocol: a JSON object a line each way. One thread uses a Driver at a
-// time, with SIGPIPE blocked or ignored. What the process does wrong comes back as an Error: closed (it ended), timed_out (it said
-// nothing in time), malformed (what it said is no answer).
+// time, with SIGPIPE blocked or ignored. What the process does wrong comes back as an Error: closed
+// (it ended), timed_out (it said nothing in time), malformed (what it said is no answer).
 #pragma once
 
 #include <signal.h>

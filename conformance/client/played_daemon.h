@@ -1,5 +1,5 @@
-// The daemon as the suite plays it for a client: an emulator with a segment of its own, and what its
-// journal tells of the client.
+// The daemon as the suite plays it for a client: an emulator with a segment of its own, and what
+// its journal tells of the client.
 //
 // One thread uses a PlayedDaemon at a time.
 #pragma once

@@ -23,9 +23,10 @@ std::span<const ClientCheckEntry> client_checks();
 
 struct ClientRunOptions {
   ClientTarget target;
-  std::vector<std::string> only;  ///< Ids, or their beginnings ("C-TTL"); empty: all of the profile.
-  std::uint64_t seed = 0;         ///< Of the order.
-  unsigned at_once = 4;           ///< Checks that bear company.
+  std::vector<std::string>
+      only;                ///< Ids, or their beginnings ("C-TTL"); empty: all of the profile.
+  std::uint64_t seed = 0;  ///< Of the order.
+  unsigned at_once = 4;    ///< Checks that bear company.
   /// Called after each check, by one thread at a time.
   std::function<void(const CheckResult&, std::size_t done, std::size_t total)> progress;
 };

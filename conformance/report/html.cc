@@ -103,11 +103,10 @@ std::string bar(const Report& report) {
 std::string facts(const Report& report, bool strict) {
   std::vector<std::pair<std::string, std::string>> rows;
   for (const Fact& fact : report.facts) rows.emplace_back(fact.label, fact.shown);
-  rows.insert(rows.end(),
-              {{"Profile", report.profile + (strict ? ", strict" : "") +
-                               (report.partial() ? ", a partial run" : "")},
-               {"Started", report.started + ", took " + seconds(report.took)},
-               {"Suite", "hyperpod-conformance " HYPERPOD_VERSION}});
+  rows.insert(rows.end(), {{"Profile", report.profile + (strict ? ", strict" : "") +
+                                           (report.partial() ? ", a partial run" : "")},
+                           {"Started", report.started + ", took " + seconds(report.took)},
+                           {"Suite", "hyperpod-conformance " HYPERPOD_VERSION}});
   std::string html = "<dl class=\"card\">";
   for (const auto& [key, value] : rows) html += text_of("dt", "", key) + text_of("dd", "", value);
   return html + "<dt>To repeat it</dt><dd>" + text_of("code", "", report.reproduce()) +
@@ -191,11 +190,10 @@ std::string to_html(const Report& report, bool strict) {
          "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">"
          "<title>Conformance of " +
          escaped(report.name) + "</title><style>" + std::string(style) +
-         "</style></head><body><main>\n<h1>HyperPod KV " +
-         escaped(report.subject) + " conformance</h1>\n" +
-         text_of("div", "verdict " + outcome, verdict(report, strict)) + "\n" + bar(report) +
-         facts(report, strict) + findings(report) + chapters(report) + std::string(footer) +
-         "</main></body></html>\n";
+         "</style></head><body><main>\n<h1>HyperPod KV " + escaped(report.subject) +
+         " conformance</h1>\n" + text_of("div", "verdict " + outcome, verdict(report, strict)) +
+         "\n" + bar(report) + facts(report, strict) + findings(report) + chapters(report) +
+         std::string(footer) + "</main></body></html>\n";
 }
 
 }  // namespace hyperpod::conformance

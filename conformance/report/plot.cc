@@ -90,8 +90,7 @@ class Picture {
     std::string html = "<path class=\"" + std::string(over ? "over" : "under") + "\" d=\"" + path +
                        "\"/>" + line(left, base, width - right, base, "base") +
                        text_at(left - 10, base - 4, "name", series.name);
-    if (plot_.limit > 0)
-      html += line(left, y(plot_.limit), width - right, y(plot_.limit), "limit");
+    if (plot_.limit > 0) html += line(left, y(plot_.limit), width - right, y(plot_.limit), "limit");
     std::array<char, 64> told;
     std::snprintf(told.data(), told.size(), plot_.limit > 0 ? "peak %.0f of %.0f" : "peak %.0f",
                   peak, plot_.limit);

@@ -19,7 +19,8 @@ enum class Mark {
   assumed,   ///< A: this project's choice, because nothing says.
 };
 
-/// What a daemon or a client owes: observed and client facts are MUST, inferred ones SHOULD, assumed ones MAY.
+/// What a daemon or a client owes: observed and client facts are MUST, inferred ones SHOULD,
+/// assumed ones MAY.
 enum class Level { must, should, may };
 
 /// The part of a report under which a requirement is listed, in the order of reports.

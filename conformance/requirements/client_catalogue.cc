@@ -1,6 +1,6 @@
-#include "requirements/catalogue.h"
-
 #include <array>
+
+#include "requirements/catalogue.h"
 
 namespace hyperpod::conformance {
 namespace {
@@ -23,14 +23,16 @@ constexpr std::array requirements{
     Requirement{"C-CONN-01", C::connections, client, "doc",
                 "A client has at most max_connections TCP connections open, however slowly the "
                 "daemon answers."},
-    Requirement{"C-CONN-02", C::connections, client, "doc",
-                "A client has at most max_connections_per_host TCP connections open to one daemon."},
+    Requirement{
+        "C-CONN-02", C::connections, client, "doc",
+        "A client has at most max_connections_per_host TCP connections open to one daemon."},
     Requirement{"C-CONN-03", C::connections, client, "doc",
                 "Connections that were reset are replaced within the limits, never beside them."},
     Requirement{"C-CONN-04", C::connections, client, "doc",
                 "The limits hold while the daemon restarts and afterwards."},
-    Requirement{"C-CONN-05", C::connections, client, "conn, mp",
-                "Connections are kept alive and used again: requests one after the other need one."},
+    Requirement{
+        "C-CONN-05", C::connections, client, "conn, mp",
+        "Connections are kept alive and used again: requests one after the other need one."},
     Requirement{"C-CONN-06", C::connections, client, "conn, mp",
                 "A connection that was idle for 30 s is closed by the client."},
 
@@ -59,9 +61,10 @@ constexpr std::array requirements{
     Requirement{"C-TIME-05", C::timeouts, client, "conn, mp",
                 "A daemon whose machine accepts connections and says nothing costs each call no "
                 "more than its deadline."},
-    Requirement{"C-TIME-06", C::timeouts, client, "conn, mp",
-                "Where nobody listens each call ends in a miss or an error within its deadline, and "
-                "nothing crashes."},
+    Requirement{
+        "C-TIME-06", C::timeouts, client, "conn, mp",
+        "Where nobody listens each call ends in a miss or an error within its deadline, and "
+        "nothing crashes."},
     Requirement{"C-TIME-07", C::timeouts, inferred, "mp",
                 "Waiting in the client's own queue counts towards a call's deadline."},
     Requirement{"C-TIME-08", C::timeouts, inferred, "mp",
@@ -79,11 +82,13 @@ constexpr std::array requirements{
     Requirement{"C-LEASE-03", C::client_leases, client, "1968",
                 "Release is POST /v1/leases/{id}/release; nothing is sent that the protocol does "
                 "not have."},
-    Requirement{"C-LEASE-04", C::client_leases, client, "conn, mp",
-                "A lease whose fragments cannot be used (a negative offset, one beyond the segment, "
-                "an empty fragment) is released before it is refused."},
-    Requirement{"C-LEASE-05", C::client_leases, client, "conn, mp",
-                "A lease of more bytes than max_lease_size_mb allows is released and never copied."},
+    Requirement{
+        "C-LEASE-04", C::client_leases, client, "conn, mp",
+        "A lease whose fragments cannot be used (a negative offset, one beyond the segment, "
+        "an empty fragment) is released before it is refused."},
+    Requirement{
+        "C-LEASE-05", C::client_leases, client, "conn, mp",
+        "A lease of more bytes than max_lease_size_mb allows is released and never copied."},
     Requirement{"C-LEASE-06", C::client_leases, client, "conn, mp",
                 "A lease answer that is cut short, of another content type, or without id or "
                 "offsets is never taken for a hit."},
@@ -113,9 +118,10 @@ constexpr std::array requirements{
                 "ends within its header."},
     Requirement{"C-SHM-03", C::client_memory, client, "mp",
                 "A segment that was replaced under its name is noticed, and read anew."},
-    Requirement{"C-SHM-04", C::client_memory, client, "field, mp",
-                "A segment that was unlinked costs hits at most, and a daemon that is started again "
-                "is read from again."},
+    Requirement{
+        "C-SHM-04", C::client_memory, client, "field, mp",
+        "A segment that was unlinked costs hits at most, and a daemon that is started again "
+        "is read from again."},
     Requirement{"C-SHM-05", C::client_memory, client, "mp",
                 "A segment of length 0, as it is for a moment while it is made, is survived, and "
                 "read once it is whole."},
@@ -147,9 +153,10 @@ constexpr std::array requirements{
     Requirement{"C-WIRE-02", C::wire, client, "conn, mp",
                 "In a target / is sent as %2F, % as %25, + as %2B, a space as %20, and other bytes "
                 "in upper-case hexadecimal."},
-    Requirement{"C-WIRE-03", C::wire, client, "conn, mp",
-                "A lease is asked for by POST with timeout_ms, a whole number, and ttl_s, a decimal "
-                "one, and with Content-Length: 0."},
+    Requirement{
+        "C-WIRE-03", C::wire, client, "conn, mp",
+        "A lease is asked for by POST with timeout_ms, a whole number, and ttl_s, a decimal "
+        "one, and with Content-Length: 0."},
     Requirement{"C-WIRE-04", C::wire, client, "conn, mp",
                 "A put has a Content-Length and the type application/octet-stream, and neither "
                 "Transfer-Encoding nor Expect."},
@@ -164,8 +171,7 @@ constexpr std::array requirements{
                 "A body is sent in pieces of at most put_stream_chunk_bytes."},
     Requirement{"C-WIRE-09", C::wire, client, "doc",
                 "Objects go to the configured bucket, and to lmcache by default."},
-    Requirement{"C-WIRE-10", C::wire, client, "conn",
-                "A timeout_ms below 100 is raised to 100."},
+    Requirement{"C-WIRE-10", C::wire, client, "conn", "A timeout_ms below 100 is raised to 100."},
 
     Requirement{"C-BATCH-01", C::batches, client, "mp",
                 "In a batch of gets a key that is not there, or that fails, spoils no other, and "

@@ -20,6 +20,18 @@ void give_back(Service& service, const std::optional<LeaseGrant>& grant) {
   }
 }
 
+JournalOperation in_journal(Operation operation) {
+  switch (operation) {
+    case Operation::put:
+      return JournalOperation::put;
+    case Operation::acquire:
+      return JournalOperation::lease;
+    case Operation::release:
+      break;
+  }
+  return JournalOperation::release;
+}
+
 }  // namespace
 
 /// A lease request that waits for its key.
@@ -289,6 +301,7 @@ Awaitable<void> Session::discard_body(const RequestHead& head) {
 Awaitable<Answer> Session::answer(const RequestHead& head) {
   const auto routed = route(head.method, head.target, behaviour_);
   if (routed) {
+    entry_.operation = in_journal(routed->operation);
     entry_.bucket = routed->bucket;
     entry_.key = routed->key;
     entry_.lease_id = routed->lease_id;
@@ -314,7 +327,6 @@ Awaitable<Answer> Session::answer(const RequestHead& head) {
 }
 
 Awaitable<Answer> Session::put(const RequestHead& head, const Route& route) {
-  entry_.operation = JournalOperation::put;
   if (head.chunked && !behaviour_.accept_chunked) {
     co_await discard_body(head);
     co_return refusal(411, "length_required", "A PUT needs a Content-Length.");
@@ -374,7 +386,6 @@ Answer Session::refused(PutRefusal why) const {
 }
 
 Awaitable<Answer> Session::acquire(const Route& route) {
-  entry_.operation = JournalOperation::lease;
   const GrantTwist changed = twist();
   std::optional<LeaseGrant> lease;
   if (route.hold + changed.hold_longer > Duration::zero()) {
@@ -392,7 +403,6 @@ Awaitable<Answer> Session::acquire(const Route& route) {
 }
 
 Answer Session::release(const Route& route) {
-  entry_.operation = JournalOperation::release;
   const auto id = LeaseId::parse(route.lease_id);
   if (id && service_.engine.release(*id)) return released();
   return refusal(behaviour_.unknown_release_status, "unknown_lease",

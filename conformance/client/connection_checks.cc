@@ -1,0 +1,135 @@
+// Connections: how many a client has open, and for how long.
+#include "client/suite.h"
+
+namespace hyperpod::conformance {
+namespace {
+
+using namespace std::chrono_literals;
+using emulator::FaultOperation;
+
+constexpr std::uint64_t size = 512;
+constexpr auto no_hurry = 50'000;
+
+emulator::Fault fault(emulator::FaultMatch match, const emulator::Effects& effects) {
+  return {.match = std::move(match), .script = {effects}};
+}
+
+emulator::Effects delayed(std::chrono::milliseconds delay) {
+  emulator::Effects effects;
+  effects.delay = emulator::Delay{.low = delay};
+  return effects;
+}
+
+std::vector<Json> gets_of(const std::vector<std::string>& keys) {
+  std::vector<Json> operations;
+  for (const std::string& key : keys) operations.push_back(get_command(key, size));
+  return operations;
+}
+
+void expect_at_most(ClientCheck& check, PlayedDaemon& daemon, int limit, const std::string& when) {
+  Changes all;
+  for (const auto& [bucket, usage] : daemon.usage())
+    all.insert(all.end(), usage.connections.begin(), usage.connections.end());
+  const int peak = peak_of(all);
+  check.figure("peak of open connections", std::to_string(peak));
+  check.expect(peak <= limit,
+               "at most " + std::to_string(limit) + " connections open at once " + when,
+               std::to_string(peak));
+}
+
+/// 40 gets at once on a daemon that takes 60 ms for each answer, or does what `troubles` says.
+void keep_to(ClientCheck& check, Json parameters, int limit,
+             const std::vector<emulator::Fault>& troubles, const std::string& when) {
+  PlayedDaemon& daemon = check.daemon();
+  parameters["max_concurrent_requests"] = 50;
+  parameters["timeout_ms"] = no_hurry;
+  TestedClient client = check.client(daemon, parameters);
+  const auto keys = check.store_many(daemon, client.bucket(), 40, size);
+  daemon.begin();
+  for (const auto& trouble : troubles) daemon.add_fault(trouble);
+  daemon.add_fault(fault({}, delayed(60ms)));
+  (void)client.concurrent(gets_of(keys));
+  expect_at_most(check, daemon, limit, when);
+}
+
+void total_limit_is_kept(ClientCheck& check) {
+  check.needs_parameter("max_connections");
+  keep_to(check, {{"max_connections", 5}}, 5, {}, "while the daemon answers slowly");
+}
+
+void limit_per_host_is_kept(ClientCheck& check) {
+  check.needs_parameter("max_connections_per_host");
+  keep_to(check, {{"max_connections", 50}, {"max_connections_per_host", 3}}, 3, {},
+          "while the daemon answers slowly");
+}
+
+void limit_is_kept_after_resets(ClientCheck& check) {
+  check.needs_parameter("max_connections");
+  emulator::Effects reset;
+  reset.reset = true;
+  keep_to(check, {{"max_connections", 5}}, 5, {fault({.every = 7}, reset)},
+          "while connections are reset");
+}
+
+void limit_is_kept_across_restart(ClientCheck& check) {
+  check.needs_parameter("max_connections");
+  PlayedDaemon& daemon = check.daemon();
+  TestedClient client = check.client(
+      daemon, {{"max_connections", 4}, {"max_concurrent_requests", 50}, {"timeout_ms", no_hurry}});
+  const auto keys = check.store_many(daemon, client.bucket(), 60, size);
+  daemon.begin();
+  daemon.add_fault(fault({}, delayed(30ms)));
+  client.send({{"op", "concurrent"}, {"operations", gets_of(keys)}});
+  daemon.await([&] { return daemon.requests().size() >= 8; }, check.span(10s), "8 requests");
+  emulator::Effects restart;
+  restart.incident = emulator::Incident::restart;
+  daemon.cause(restart);
+  (void)client.receive_outcomes();
+  expect_at_most(check, daemon, 4, "while the daemon restarts");
+}
+
+void connections_are_reused(ClientCheck& check) {
+  PlayedDaemon& daemon = check.daemon();
+  TestedClient client = check.client(daemon);
+  const auto keys = check.store_many(daemon, client.bucket(), 20, size);
+  daemon.begin();
+  for (std::size_t i = 0; i < keys.size(); ++i)
+    check.expect_hit(client.get(keys[i], size), i, size, "get after get");
+  // A client may release leases in the background, which takes a second connection.
+  const std::size_t opened = daemon.connections().size();
+  check.figure("connections for 20 gets one after the other", std::to_string(opened));
+  check.expect(opened <= 2, "1 connection, or 2 where leases are released in the background",
+               std::to_string(opened));
+}
+
+void idle_connections_are_closed(ClientCheck& check) {
+  PlayedDaemon& daemon = check.daemon();
+  TestedClient client = check.client(daemon);
+  const auto keys = check.store_many(daemon, client.bucket(), 4, size);
+  daemon.begin();
+  (void)client.concurrent(gets_of(keys));
+  const auto all_closed = [&] {
+    return std::ranges::all_of(daemon.connections(),
+                               [](const auto& life) { return life.closed.has_value(); });
+  };
+  // The daemon closes idle connections after two minutes, so it is the client that does here.
+  check.expect(daemon.reaches(all_closed, 30s + check.span(6s)),
+               "all connections closed after 30 s without a request", "some still open after 36 s");
+}
+
+}  // namespace
+
+std::span<const ClientCheckEntry> connection_checks() {
+  using enum Profile;
+  static constexpr ClientCheckEntry entries[]{
+      {"C-CONN-01", core, false, total_limit_is_kept},
+      {"C-CONN-02", core, false, limit_per_host_is_kept},
+      {"C-CONN-03", core, false, limit_is_kept_after_resets},
+      {"C-CONN-04", core, false, limit_is_kept_across_restart},
+      {"C-CONN-05", core, false, connections_are_reused},
+      {"C-CONN-06", full, false, idle_connections_are_closed},
+  };
+  return entries;
+}
+
+}  // namespace hyperpod::conformance

@@ -1,0 +1,229 @@
+// Leases: that each is released, once, by its own id, and that none is used that cannot be.
+#include <map>
+
+#include "client/suite.h"
+#include "defects/lying_proxy.h"
+
+namespace hyperpod::conformance {
+namespace {
+
+using namespace std::chrono_literals;
+using emulator::FaultOperation;
+using emulator::GrantDefect;
+using emulator::JournalOperation;
+
+constexpr std::uint64_t size = 4096;
+
+Json parameters(const ClientCheck& check) {
+  return {{"timeout_ms", check.span(400ms).count()},
+          {"lease_wait_timeout_ms", check.span(200ms).count()}};
+}
+
+emulator::Fault on_lease_of(const std::string& key, const emulator::Effects& effects) {
+  return {.match = {.operation = FaultOperation::lease, .key = key}, .script = {effects}};
+}
+
+emulator::Effects granting(GrantDefect defect) {
+  emulator::Effects effects;
+  effects.grant_defect = defect;
+  return effects;
+}
+
+void all_are_released(ClientCheck& check) {
+  PlayedDaemon& daemon = check.daemon();
+  TestedClient client = check.client(daemon, parameters(check));
+  const auto keys = check.store_many(daemon, client.bucket(), 12, size);
+  const auto bad = check.store_many(daemon, client.bucket(), 4, size);
+  daemon.begin();
+  daemon.add_fault(on_lease_of(bad[0], granting(GrantDefect::out_of_range_offset)));
+  daemon.add_fault(on_lease_of(bad[1], granting(GrantDefect::negative_offset)));
+  emulator::Effects refused;
+  refused.status = 503;
+  daemon.add_fault(on_lease_of(bad[2], refused));
+  std::vector<Json> operations;
+  for (int round = 0; round < 3; ++round) {
+    for (const std::string& key : keys) operations.push_back(get_command(key, size));
+    for (const std::string& key : bad) operations.push_back(get_command(key, size));
+    operations.push_back(get_command(check.fresh_key(), size));
+    operations.push_back(put_command(check.fresh_key(), size, 1));
+    if (check.target().facts.operations.contains("exists"))
+      operations.push_back(exists_command(keys[0]));
+  }
+  for (std::size_t i = 0; i < 4; ++i) {
+    check.expect_hit(client.get(keys[i], size), i, size, "a get by itself");
+    (void)client.get(bad[i], size);
+  }
+  if (check.target().facts.operations.contains("exists")) (void)client.exists(keys[1]);
+  (void)client.concurrent(operations);
+  client.close();
+  check.expect_all_released(daemon);
+}
+
+void each_once_by_its_id(ClientCheck& check) {
+  PlayedDaemon& daemon = check.daemon();
+  TestedClient client = check.client(daemon, parameters(check));
+  const auto keys = check.store_many(daemon, client.bucket(), 10, size);
+  daemon.begin();
+  std::vector<Json> operations;
+  for (int round = 0; round < 4; ++round) {
+    for (const std::string& key : keys) operations.push_back(get_command(key, size));
+  }
+  (void)client.concurrent(operations);
+  client.close();
+  std::map<std::string, int> balance;
+  for (const auto& entry : daemon.requests(JournalOperation::lease)) {
+    if (entry.status == 200) ++balance[entry.lease_id];
+  }
+  const std::size_t granted = balance.size();
+  check.expect(granted == operations.size(), std::to_string(operations.size()) + " leases granted",
+               std::to_string(granted));
+  for (const auto& entry : daemon.requests(JournalOperation::release)) {
+    check.expect(balance.contains(entry.lease_id), "releases of ids that were granted",
+                 "a release of " + entry.lease_id);
+    check.expect(--balance[entry.lease_id] == 0, "one release of each lease",
+                 "another of " + entry.lease_id);
+  }
+  for (const auto& [id, left] : balance)
+    check.expect(left == 0, "a release of each lease", "none of " + id);
+}
+
+void only_the_protocols_requests(ClientCheck& check) {
+  PlayedDaemon& daemon = check.daemon();
+  TestedClient client = check.client(daemon, parameters(check));
+  const auto keys = check.store_many(daemon, client.bucket(), 2, size);
+  daemon.begin();
+  check.expect_hit(client.get(keys[0], size), 0, size, "a get");
+  (void)client.put(check.fresh_key(), size, 1);
+  (void)client.get(check.fresh_key(), size);
+  if (check.target().facts.operations.contains("exists")) (void)client.exists(keys[1]);
+  client.close();
+  for (const auto operation : {JournalOperation::other, JournalOperation::unreadable}) {
+    const auto others = daemon.requests(operation);
+    check.expect(others.empty(), "puts, leases and releases only",
+                 std::to_string(others.size()) + " requests that the daemon does not have");
+  }
+  check.expect(!daemon.requests(JournalOperation::release).empty(), "a release", "none");
+}
+
+void unusable_is_released(ClientCheck& check) {
+  constexpr std::array defects{GrantDefect::negative_offset, GrantDefect::out_of_range_offset,
+                               GrantDefect::zero_length_fragment};
+  PlayedDaemon& daemon = check.daemon();
+  TestedClient client = check.client(daemon, parameters(check));
+  const auto keys = check.store_many(daemon, client.bucket(), defects.size(), size);
+  daemon.begin();
+  for (std::size_t i = 0; i < defects.size(); ++i) {
+    daemon.add_fault(on_lease_of(keys[i], granting(defects[i])));
+    const ClientOutcome outcome = client.get(keys[i], size);
+    check.expect(!outcome.is_hit(), "a miss or an error", outcome.described());
+  }
+  check.expect_all_released(daemon);
+}
+
+void oversized_is_released(ClientCheck& check) {
+  check.needs_parameter("max_lease_size_mb");
+  PlayedDaemon& daemon = check.daemon();
+  Json limited = parameters(check);
+  limited["max_lease_size_mb"] = 1;
+  TestedClient client = check.client(daemon, limited);
+  constexpr std::uint64_t large = 2 << 20;
+  const auto small = check.store_many(daemon, client.bucket(), 1, size);
+  const auto keys = check.store_many(daemon, client.bucket(), 1, large);
+  daemon.begin();
+  const ClientOutcome outcome = client.get(keys[0], large);
+  check.expect(!outcome.is_hit(), "a miss or an error for 2 MiB where 1 MiB is the limit",
+               outcome.described());
+  check.expect_hit(client.get(small[0], size), 0, size, "a smaller object");
+  check.expect_all_released(daemon);
+}
+
+void no_hit_from_nonsense(ClientCheck& check) {
+  constexpr std::array defects{GrantDefect::truncated_json, GrantDefect::wrong_content_type,
+                               GrantDefect::missing_id, GrantDefect::missing_offsets};
+  PlayedDaemon& daemon = check.daemon();
+  TestedClient client = check.client(daemon, parameters(check));
+  const auto keys = check.store_many(daemon, client.bucket(), defects.size() + 1, size);
+  daemon.begin();
+  for (std::size_t i = 0; i < defects.size(); ++i) {
+    daemon.add_fault(on_lease_of(keys[i], granting(defects[i])));
+    const ClientOutcome outcome = client.get(keys[i], size);
+    check.expect(!outcome.is_hit(), "a miss or an error", outcome.described());
+  }
+  check.expect_hit(client.get(keys.back(), size), defects.size(), size, "a get after all that");
+}
+
+/// A daemon whose ids are of other characters than those of the real one: the proxy gives ids such
+/// as "a/b 7%", and knows which lease each stands for.
+void ids_are_encoded(ClientCheck& check) {
+  struct Seen {
+    std::mutex mutex;
+    std::vector<std::string> releases;
+  };
+  const auto seen = std::make_shared<Seen>();
+  PlayedDaemon& daemon = check.daemon();
+  const auto keys = check.store_many(daemon, "conformance", 1, size);
+  daemon.begin();
+  Lie odd_ids;
+  odd_ids.answer = [](const Asked& asked, AnswerMessage& answer) {
+    if (!asked.head.is_acquire() || answer.status != 200) return;
+    auto grant = Json::parse(answer.body);
+    grant["id"] = "a/b 7%?#" + grant["id"].get<std::string>();
+    answer.body = grant.dump();
+    answer.set_header("Content-Length", std::to_string(answer.body.size()));
+  };
+  odd_ids.request = [seen](RequestHead& head, const Asked&) -> std::optional<AnswerMessage> {
+    constexpr std::string_view begin = "/v1/leases/";
+    if (head.method != "POST" || !head.target.starts_with(begin)) return std::nullopt;
+    const std::lock_guard lock(seen->mutex);
+    seen->releases.push_back(head.target);
+    constexpr std::string_view encoded = "/v1/leases/a%2Fb%207%25%3F%23";
+    if (head.target.starts_with(encoded))
+      head.target = std::string(begin) + head.target.substr(encoded.size());
+    return std::nullopt;
+  };
+  LyingProxy proxy(daemon.emulator().port(), odd_ids);
+  TestedClient client = check.client_at("http://127.0.0.1:" + std::to_string(proxy.port()),
+                                        daemon.shm_name(), parameters(check));
+  check.expect_hit(client.get(keys[0], size), 0, size, "a get");
+  (void)daemon.reaches([&] { return daemon.statistics().live_leases == 0; }, check.span(2s));
+  const std::lock_guard lock(seen->mutex);
+  check.expect(daemon.statistics().live_leases == 0,
+               "the lease a/b 7%?#… released as /v1/leases/a%2Fb%207%25%3F%23…/release",
+               seen->releases.empty() ? "no release" : seen->releases.front());
+}
+
+void misses_are_no_errors(ClientCheck& check) {
+  PlayedDaemon& daemon = check.daemon();
+  TestedClient client = check.client(daemon, parameters(check));
+  daemon.begin();
+  for (const int status : {404, 504}) {
+    emulator::Effects miss;
+    miss.status = status;
+    const std::string key = check.fresh_key();
+    daemon.add_fault(on_lease_of(key, miss));
+    const ClientOutcome outcome = client.get(key, size);
+    check.expect(outcome.outcome == "miss", "a miss upon " + std::to_string(status),
+                 outcome.described());
+  }
+  const ClientOutcome held = client.get(check.fresh_key(), size);
+  check.expect(held.outcome == "miss", "a miss upon a 504 after the hold", held.described());
+}
+
+}  // namespace
+
+std::span<const ClientCheckEntry> client_lease_checks() {
+  using enum Profile;
+  static constexpr ClientCheckEntry entries[]{
+      {"C-LEASE-01", core, false, all_are_released},
+      {"C-LEASE-02", core, false, each_once_by_its_id},
+      {"C-LEASE-03", core, false, only_the_protocols_requests},
+      {"C-LEASE-04", core, false, unusable_is_released},
+      {"C-LEASE-05", core, false, oversized_is_released},
+      {"C-LEASE-06", core, false, no_hit_from_nonsense},
+      {"C-LEASE-07", core, false, ids_are_encoded},
+      {"C-LEASE-08", core, false, misses_are_no_errors},
+  };
+  return entries;
+}
+
+}  // namespace hyperpod::conformance

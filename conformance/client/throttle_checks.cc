@@ -1,0 +1,125 @@
+// Throttling: how many requests a client has in flight, and in which order the others go.
+#include "client/suite.h"
+
+namespace hyperpod::conformance {
+namespace {
+
+using namespace std::chrono_literals;
+using emulator::FaultOperation;
+using emulator::JournalOperation;
+
+constexpr std::uint64_t size = 512;
+/// Long enough that no deadline ends what waits in a queue.
+constexpr auto no_hurry = 50'000;
+
+emulator::Fault slow(std::chrono::milliseconds delay) {
+  emulator::Effects effects;
+  effects.delay = emulator::Delay{.low = delay};
+  return {.name = "slow", .script = {effects}};
+}
+
+/// `count` operations, every third a put, on a daemon that answers slowly.
+struct Backlog {
+  std::vector<ClientOutcome> outcomes;
+  int peak = 0;
+};
+
+Backlog run_backlog(ClientCheck& check, const Json& parameters, std::size_t count,
+                    std::chrono::milliseconds delay) {
+  PlayedDaemon& daemon = check.daemon();
+  TestedClient client = check.client(daemon, parameters);
+  const auto keys = check.store_many(daemon, client.bucket(), count, size);
+  daemon.begin();
+  daemon.add_fault(slow(delay));
+  std::vector<Json> operations;
+  for (std::size_t i = 0; i < count; ++i) {
+    operations.push_back(i % 3 == 2 ? put_command(check.fresh_key(), size, i)
+                                    : get_command(keys[i], size));
+  }
+  Backlog backlog{client.concurrent(operations), 0};
+  backlog.peak = daemon.usage()[client.bucket()].peak_requests();
+  return backlog;
+}
+
+void limit_is_kept(ClientCheck& check) {
+  check.needs_parameter("max_concurrent_requests");
+  for (const auto& [limit, delay] : {std::pair{1, 10ms}, {2, 15ms}, {7, 25ms}, {100, 60ms}}) {
+    const Backlog backlog =
+        run_backlog(check, {{"max_concurrent_requests", limit}, {"timeout_ms", no_hurry}},
+                    static_cast<std::size_t>(10 * limit), delay);
+    const std::string told = std::to_string(backlog.peak);
+    check.figure("peak in flight at limit " + std::to_string(limit), told);
+    check.expect(backlog.peak <= limit,
+                 "at most " + std::to_string(limit) + " requests in flight, with " +
+                     std::to_string(10 * limit) + " operations under way",
+                 told);
+  }
+}
+
+void leases_overtake_puts(ClientCheck& check) {
+  check.needs_parameter("max_concurrent_requests");
+  constexpr std::size_t puts = 8;
+  constexpr std::size_t gets = 3;
+  PlayedDaemon& daemon = check.daemon();
+  TestedClient client =
+      check.client(daemon, {{"max_concurrent_requests", 1}, {"timeout_ms", no_hurry}});
+  const auto keys = check.store_many(daemon, client.bucket(), gets, size);
+  daemon.begin();
+  daemon.add_fault(slow(check.span(80ms)));
+  std::vector<Json> operations;
+  for (std::size_t i = 0; i < puts; ++i)
+    operations.push_back(put_command(check.fresh_key(), size, i));
+  for (const std::string& key : keys) operations.push_back(get_command(key, size));
+  (void)client.concurrent(operations);
+
+  std::size_t puts_before = 0;
+  std::size_t leases = 0;
+  for (const auto& entry : daemon.requests()) {
+    if (entry.operation == JournalOperation::lease) ++leases;
+    if (entry.operation == JournalOperation::put && leases < gets) ++puts_before;
+  }
+  // One put was in flight before the first lease came; another may have been while drivers begin.
+  check.figure("puts sent before the last lease", std::to_string(puts_before));
+  check.expect(puts_before <= puts / 2,
+               std::to_string(gets) + " leases, begun behind " + std::to_string(puts) +
+                   " puts at limit 1, to go before most of them",
+               std::to_string(puts_before) + " puts were sent before the last lease");
+}
+
+void backlog_is_done(ClientCheck& check) {
+  check.needs_parameter("max_concurrent_requests");
+  constexpr std::size_t count = 70;
+  const Backlog backlog =
+      run_backlog(check, {{"max_concurrent_requests", 7}, {"timeout_ms", no_hurry}}, count, 10ms);
+  for (std::size_t i = 0; i < count; ++i) {
+    const ClientOutcome& outcome = backlog.outcomes[i];
+    if (i % 3 == 2) {
+      check.expect(outcome.is_stored(), "each of the queued puts stored", outcome.described());
+    } else {
+      check.expect_hit(outcome, i, size, "each of the queued gets");
+    }
+  }
+}
+
+void default_limit_is_100(ClientCheck& check) {
+  check.needs_parameter("max_concurrent_requests");
+  const Backlog backlog = run_backlog(check, {{"timeout_ms", no_hurry}}, 300, 100ms);
+  check.figure("peak in flight", std::to_string(backlog.peak));
+  check.expect(backlog.peak <= 100, "at most 100 requests in flight, with 300 operations under way",
+               std::to_string(backlog.peak));
+}
+
+}  // namespace
+
+std::span<const ClientCheckEntry> throttle_checks() {
+  using enum Profile;
+  static constexpr ClientCheckEntry entries[]{
+      {"C-THROTTLE-01", core, false, limit_is_kept},
+      {"C-THROTTLE-02", core, false, leases_overtake_puts},
+      {"C-THROTTLE-03", core, false, backlog_is_done},
+      {"C-THROTTLE-04", core, false, default_limit_is_100},
+  };
+  return entries;
+}
+
+}  // namespace hyperpod::conformance

@@ -1,0 +1,197 @@
+// TTL: what a client does whose time has run out without its noticing. Its process is stopped with
+// SIGSTOP at the point in question and continued when the bytes under its lease are others.
+#include <fstream>
+
+#include "client/payload.h"
+#include "client/suite.h"
+#include "client/wire_tap.h"
+
+namespace hyperpod::conformance {
+namespace {
+
+using namespace std::chrono_literals;
+using emulator::FaultOperation;
+using emulator::JournalOperation;
+
+constexpr std::uint64_t size = 64 * 1024;
+
+/// What a stopped client must not give out.
+void expect_no_stale_hit(ClientCheck& check, const ClientOutcome& outcome,
+                         std::string_view original) {
+  const bool right = outcome.is_hit() && outcome.sha256 == sha256_hex(original);
+  check.figure("outcome after the stop", outcome.outcome);
+  check.expect(!outcome.is_hit() || right, "a miss, an error, or the right bytes",
+               "a hit of bytes that are not the object's");
+}
+
+/// A get that is stopped when its lease has been granted and before its answer arrives.
+struct StoppedGet {
+  PlayedDaemon& daemon;
+  TestedClient client;
+  std::string key;
+
+  StoppedGet(ClientCheck& check, PlayedDaemon& played, std::chrono::milliseconds ttl,
+             const std::optional<std::string>& poison)
+      : daemon(played),
+        client(check.client(daemon, {{"timeout_ms", check.span(20s).count()},
+                                     {"lease_wait_timeout_ms", check.span(20s).count()},
+                                     {"lease_ttl_s", ClientCheck::seconds(ttl)}})) {
+    // The first get maps the segment, as a client at work has.
+    const auto keys = check.store_many(daemon, client.bucket(), 2, size);
+    check.expect_hit(client.get(keys[0], size), 0, size, "a get in time");
+    key = keys[1];
+    daemon.begin();
+    emulator::Effects late;
+    late.delay = emulator::Delay{.low = check.span(300ms)};
+    late.poison = poison;
+    daemon.add_fault(
+        {.name = "late", .match = {.operation = FaultOperation::lease}, .script = {late}});
+    client.send(get_command(key, size));
+    daemon.await([&] { return daemon.statistics().leases_granted == 1; }, check.span(10s),
+                 "the grant");
+    if (!client.process().stop()) throw SuiteFailure{"the client could not be stopped"};
+    daemon.await([&] { return !daemon.requests(JournalOperation::lease).empty(); }, check.span(10s),
+                 "the answer to the stopped client");
+  }
+
+  ClientOutcome go_on() {
+    client.process().resume();
+    return client.receive_outcome();
+  }
+};
+
+constexpr std::uint64_t seed_of_stopped = 1;
+
+void poisoned_bytes_stay_in(ClientCheck& check) {
+  const auto ttl = check.span(1000ms);
+  StoppedGet get(check, check.daemon(), ttl, "poisoned");
+  get.daemon.await([&] { return get.daemon.statistics().leases_expired == 1; },
+                   ttl + check.span(10s), "the end of the TTL");
+  expect_no_stale_hit(check, get.go_on(), payload(seed_of_stopped, size));
+}
+
+void bytes_of_another_stay_in(ClientCheck& check) {
+  const auto ttl = check.span(1000ms);
+  // Eight blocks, so that eight other objects take all the room.
+  PlayedDaemon& daemon = check.daemon([](emulator::Options& options) {
+    options.block_size = size;
+    options.capacity = 8 * size;
+  });
+  StoppedGet get(check, daemon, ttl, std::nullopt);
+  daemon.await([&] { return daemon.statistics().leases_expired == 1; }, ttl + check.span(10s),
+               "the end of the TTL");
+  (void)check.store_many(daemon, get.client.bucket(), 8, size, 100);
+  expect_no_stale_hit(check, get.go_on(), payload(seed_of_stopped, size));
+}
+
+/// Bytes of this mapping that a process has touched, as /proc/PID/smaps tells; 0 if it has none.
+std::uint64_t resident(pid_t pid, const std::string& path) {
+  std::ifstream file("/proc/" + std::to_string(pid) + "/smaps");
+  std::uint64_t total = 0;
+  bool inside = false;
+  for (std::string line; std::getline(file, line);) {
+    const bool header = line.size() > 20 && line.find('-') < 20 && line[0] != ' ' &&
+                        std::isxdigit(static_cast<unsigned char>(line[0])) != 0;
+    if (header) inside = line.ends_with(" " + path);
+    if (inside && line.starts_with("Rss:")) total += 1024 * std::stoull(line.substr(4));
+  }
+  return total;
+}
+
+/// Stops the client while it copies: some pages of the object have been touched, others not yet.
+bool stop_within_copy(ClientCheck& check, TestedClient& client, const std::string& path,
+                      std::uint64_t before, std::uint64_t bytes) {
+  const pid_t pid = client.process().pid();
+  const Moment deadline = now() + check.span(5s);
+  while (now() < deadline) {
+    if (resident(pid, path) <= before) continue;
+    if (!client.process().stop()) throw SuiteFailure{"the client could not be stopped"};
+    const std::uint64_t touched = resident(pid, path) - before;
+    return touched > 0 && touched < bytes - bytes / 16;
+  }
+  return false;
+}
+
+void copy_that_ends_late_is_a_miss(ClientCheck& check) {
+  constexpr std::uint64_t large = 64 << 20;
+  constexpr int attempts = 6;
+  const auto ttl = check.span(1500ms);
+  const std::string original = payload(7, 1 << 20);
+  std::string object_payload;
+  while (object_payload.size() < large) object_payload += original;
+  PlayedDaemon& daemon = check.daemon([](emulator::Options& options) {
+    options.block_size = 1 << 20;
+    options.capacity = large + (8 << 20);
+  });
+  for (int attempt = 1; attempt <= attempts; ++attempt) {
+    TestedClient client = check.client(daemon, {{"lease_ttl_s", ClientCheck::seconds(ttl)},
+                                                {"timeout_ms", check.span(20s).count()}});
+    const auto warm = check.store_many(daemon, client.bucket(), 1, 4096);
+    check.expect_hit(client.get(warm[0], 4096), 0, 4096, "a get in time");
+    const std::string key = check.fresh_key();
+    daemon.store(client.bucket(), key, check.object(object_payload));
+    daemon.begin();
+    emulator::Effects poisoned;
+    poisoned.poison = "poisoned";
+    daemon.add_fault({.name = "poison-" + std::to_string(attempt),
+                      .match = {.operation = FaultOperation::lease, .key = key},
+                      .script = {poisoned}});
+    const std::uint64_t before = resident(client.process().pid(), daemon.segment_path());
+    client.send(get_command(key, large));
+    if (!stop_within_copy(check, client, daemon.segment_path(), before, large)) {
+      client.process().resume();
+      (void)client.receive_outcome();
+      continue;
+    }
+    check.figure("attempts until the copy was caught", std::to_string(attempt));
+    daemon.await([&] { return daemon.statistics().leases_expired == 1; }, ttl + check.span(10s),
+                 "the end of the TTL");
+    client.process().resume();
+    return expect_no_stale_hit(check, client.receive_outcome(), object_payload);
+  }
+  check.skip("the client could not be stopped in the middle of a copy of 64 MiB, " +
+             std::to_string(attempts) + " times");
+}
+
+void restart_in_between_is_noticed(ClientCheck& check) {
+  StoppedGet get(check, check.daemon(), check.span(60s), std::nullopt);
+  emulator::Effects restart;
+  restart.incident = emulator::Incident::restart;
+  get.daemon.cause(restart);
+  // Other bytes stand at every offset that the old segment had in use.
+  (void)check.store_many(get.daemon, get.client.bucket(), 4, size, 100);
+  expect_no_stale_hit(check, get.go_on(), payload(seed_of_stopped, size));
+}
+
+void asked_ttl_is_the_configured_one(ClientCheck& check) {
+  const auto asked = [&](const Json& parameters) {
+    PlayedDaemon& daemon = check.daemon();
+    const auto keys = check.store_many(daemon, "conformance", 1, size);
+    WireTap tap(daemon.emulator().port());
+    TestedClient client = check.client_at(tap.url(), daemon.shm_name(), parameters);
+    check.expect_hit(client.get(keys[0], size), 0, size, "a get");
+    const auto leases = tap.acquires();
+    return leases.empty() ? "" : leases[0].head.parameter("ttl_s").value_or("");
+  };
+  const std::string by_default = asked(Json::object());
+  check.expect(std::strtod(by_default.c_str(), nullptr) == 30, "ttl_s=30.0 by default", by_default);
+  check.needs_parameter("lease_ttl_s");
+  const std::string told = asked({{"lease_ttl_s", 7.5}});
+  check.expect(std::strtod(told.c_str(), nullptr) == 7.5, "ttl_s=7.5 when told so", told);
+}
+
+}  // namespace
+
+std::span<const ClientCheckEntry> client_ttl_checks() {
+  using enum Profile;
+  static constexpr ClientCheckEntry entries[]{
+      {"C-TTL-01", core, false, poisoned_bytes_stay_in},
+      {"C-TTL-02", core, false, bytes_of_another_stay_in},
+      {"C-TTL-03", core, true, copy_that_ends_late_is_a_miss},
+      {"C-TTL-04", core, false, restart_in_between_is_noticed},
+      {"C-TTL-05", core, false, asked_ttl_is_the_configured_one},
+  };
+  return entries;
+}
+
+}  // namespace hyperpod::conformance
