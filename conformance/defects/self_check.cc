@@ -7,103 +7,10 @@
 #include <mutex>
 #include <thread>
 
+#include "defects/trials.h"
+
 namespace hyperpod::conformance {
 namespace {
-
-/// A daemon and the checks that are run against it.
-struct Plan {
-  std::string name;
-  std::string what;
-  std::vector<std::string> aims;
-  std::function<void(Making&)> shape;
-  std::set<std::string> ids;
-};
-
-std::set<std::string> ids_of(Profile profile, std::initializer_list<std::string_view> without) {
-  std::set<std::string> ids;
-  for (const CheckEntry& entry : daemon_checks()) {
-    const auto left_out = [&](std::string_view prefix) { return entry.id.starts_with(prefix); };
-    if (entry.profile <= profile && std::ranges::none_of(without, left_out))
-      ids.insert(std::string(entry.id));
-  }
-  return ids;
-}
-
-void plain(Making& making) {
-  making.options.listen = "[::]:0";
-  making.host = "localhost";
-}
-
-void scattered(Making& making) { making.options.placement = emulator::Placement::worst_case; }
-void proxied(Making& making) { making.lie.emplace(); }
-void encrypted(Making& making) { making.options.tls.self_signed_directory = "temporary"; }
-
-/// Faultless daemons, of which every check must pass. Restarts are left to the one behind the
-/// proxy, whose port nobody else can take meanwhile.
-std::vector<Plan> faultless() {
-  const auto core = ids_of(Profile::core, {"TLS", "HTTP-02", "RESTART"});
-  auto tls = core;
-  tls.insert({"TLS-01", "TLS-02", "TLS-03"});
-  return {
-      {"faultless",
-       "the emulator as it comes",
-       {},
-       plain,
-       ids_of(Profile::full, {"TLS", "RESTART"})},
-      {"faultless, patience", "the same, for half a minute", {}, plain, {"LEASE-08", "HTTP-12"}},
-      {"faultless, scattered", "objects in as many fragments as can be", {}, scattered, core},
-      {"faultless, over TLS", "the same over TLS", {}, encrypted, tls},
-      // The proxy passes heads on when they are complete, so that the daemon sees none that is not.
-      {"faultless, proxied",
-       "behind a proxy that tells no lie",
-       {},
-       proxied,
-       ids_of(Profile::full, {"TLS", "HTTP-02", "LIMIT-11"})},
-  };
-}
-
-std::vector<Plan> plans(const SelfCheckOptions& options) {
-  std::vector<Plan> plans;
-  if (options.only.empty()) plans = faultless();
-  for (const Defect& defect : all_defects()) {
-    const bool wanted =
-        options.only.empty() || std::ranges::find(options.only, defect.name) != options.only.end();
-    if (!wanted) continue;
-    Plan plan{std::string(defect.name),
-              std::string(defect.what),
-              {defect.aims.begin(), defect.aims.end()},
-              defect.shape,
-              {}};
-    if (options.whole_core) plan.ids = ids_of(Profile::core, {"TLS", "RESTART"});
-    plan.ids.insert(plan.aims.begin(), plan.aims.end());
-    plans.push_back(std::move(plan));
-  }
-  return plans;
-}
-
-Trial run(const Plan& plan, const SelfCheckOptions& options) {
-  Trial trial{plan.name, plan.what, plan.aims, {}, {}};
-  auto daemon = DefectiveDaemon::start(plan.shape);
-  if (!daemon) {
-    trial.obstacle = daemon.error().message;
-    return trial;
-  }
-  RunOptions run;
-  run.target = (*daemon)->target();
-  run.target.time_scale = options.time_scale;
-  run.target.worker_program = options.worker_program;
-  run.target.run_id = options.run_id;
-  run.seed = options.seed;
-  run.only.assign(plan.ids.begin(), plan.ids.end());
-  const auto report = run_daemon_suite(run);
-  if (!report) {
-    trial.obstacle = report.error().explanation;
-    return trial;
-  }
-  for (const CheckResult& result : report->results)
-    trial.results.emplace(result.requirement->id, result);
-  return trial;
-}
 
 std::string joined(const std::vector<std::string>& words) {
   std::string text;
@@ -142,9 +49,9 @@ std::vector<std::string> SelfCheckReport::unproven() const {
     for (const std::string& id : trial.caught_by()) failed.insert(id);
   }
   std::vector<std::string> ids;
-  for (const Requirement& requirement : daemon_catalogue()) {
-    const std::string id(requirement.id);
-    if (requirement.level() == Level::must && !failed.contains(id)) ids.push_back(id);
+  for (const Requirement* requirement : requirements) {
+    const std::string id(requirement->id);
+    if (requirement->level() == Level::must && !failed.contains(id)) ids.push_back(id);
   }
   return ids;
 }
@@ -158,8 +65,14 @@ bool SelfCheckReport::passed() const {
 
 SelfCheckReport run_self_check(const SelfCheckOptions& options) {
   const Moment begun = now();
-  const std::vector<Plan> all = plans(options);
   SelfCheckReport report;
+  std::vector<Plan> all;
+  const auto add = [&](std::vector<Plan> plans, std::span<const Requirement> catalogue) {
+    all.insert(all.end(), plans.begin(), plans.end());
+    for (const Requirement& requirement : catalogue) report.requirements.push_back(&requirement);
+  };
+  if (options.daemons) add(daemon_plans(options), daemon_catalogue());
+  if (options.clients) add(client_plans(options), client_catalogue());
   report.whole = options.only.empty();
   report.trials.resize(all.size());
   std::atomic<std::size_t> next = 0;
@@ -167,9 +80,19 @@ SelfCheckReport run_self_check(const SelfCheckOptions& options) {
   std::size_t done = 0;
   const auto work = [&] {
     for (std::size_t i = next++; i < all.size(); i = next++) {
-      report.trials[i] = run(all[i], options);
+      Trial& trial = report.trials[i];
+      trial.name = all[i].name;
+      trial.what = all[i].what;
+      trial.aims = all[i].aims;
+      auto results = all[i].run();
+      if (!results) {
+        trial.obstacle = results.error();
+      } else {
+        for (const CheckResult& result : *results)
+          trial.results.emplace(result.requirement->id, result);
+      }
       const std::lock_guard lock(mutex);
-      if (options.progress) options.progress(report.trials[i], ++done, all.size());
+      if (options.progress) options.progress(trial, ++done, all.size());
     }
   };
   {
@@ -178,6 +101,16 @@ SelfCheckReport run_self_check(const SelfCheckOptions& options) {
   }
   report.took = now() - begun;
   return report;
+}
+
+bool is_wanted(const SelfCheckOptions& options, std::string_view defect) {
+  return options.only.empty() || std::ranges::find(options.only, defect) != options.only.end();
+}
+
+bool is_defect(std::string_view name) {
+  return std::ranges::any_of(all_defects(), [&](const Defect& d) { return d.name == name; }) ||
+         std::ranges::any_of(client_defects(),
+                             [&](const ClientDefect& d) { return d.name == name; });
 }
 
 std::string trial_line(const Trial& trial) {
@@ -220,16 +153,16 @@ std::string matrix_text(const SelfCheckReport& report, bool reasons) {
     if (reasons) text += reason_lines(trial, trial.caught_by());
   }
   text += "\nRequirements, and the defects that they caught\n";
-  for (const Requirement& requirement : daemon_catalogue()) {
-    const std::string id(requirement.id);
+  for (const Requirement* requirement : report.requirements) {
+    const std::string id(requirement->id);
     std::vector<std::string> names;
     for (const Trial& trial : report.trials) {
       if (!trial.aims.empty() && std::ranges::count(trial.caught_by(), id) > 0)
         names.push_back(trial.name);
     }
     std::string line = id;
-    line.resize(12, ' ');
-    std::string level(name(requirement.level()));
+    line.resize(15, ' ');
+    std::string level(name(requirement->level()));
     level.resize(8, ' ');
     if (report.whole || !names.empty())
       text += line + level + (names.empty() ? "nothing" : joined(names)) + "\n";
@@ -238,9 +171,8 @@ std::string matrix_text(const SelfCheckReport& report, bool reasons) {
     return !trial.obstacle.empty() || !trial.missed().empty();
   });
   std::array<char, 200> verdict;
-  std::snprintf(verdict.data(), verdict.size(), "\n%s: %zu daemons, %td not as they should be",
-                report.passed() ? "The suite is proven" : "The suite is not proven",
-                report.trials.size(), survivors);
+  std::snprintf(verdict.data(), verdict.size(), "\n%s: %zu trials, %td not as they should be",
+                report.passed() ? "Proven" : "Not proven", report.trials.size(), survivors);
   text += verdict.data();
   if (report.whole) {
     const auto unproven = report.unproven();

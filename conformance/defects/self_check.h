@@ -1,39 +1,44 @@
-// Proof that the suite can fail, and that it fails no daemon without cause: it is run against
-// faultless daemons and against daemons with one defect each.
+// Proof that the suites can fail, and that they fail nobody without cause: each is run against
+// faultless daemons, or clients, and against such with one defect each.
 #pragma once
 
 #include <functional>
 #include <map>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
-#include "defects/defective_daemon.h"
+#include "report/report.h"
 
 namespace hyperpod::conformance {
 
-/// The suite against one daemon.
+/// A suite against one daemon or client.
 struct Trial {
   std::string name;
   std::string what;
-  std::vector<std::string> aims;  ///< Empty: the daemon is faultless.
+  std::vector<std::string> aims;  ///< Empty: it is faultless.
   std::map<std::string, CheckResult> results;
   std::string obstacle;  ///< Why there was no run; empty if there was one.
 
   /// Ids of checks that warned or failed.
   std::vector<std::string> caught_by() const;
-  /// Aims that did not catch the defect; of a faultless daemon, all that did not pass.
+  /// Aims that did not catch the defect; where there is none, all checks that did not pass.
   std::vector<std::string> missed() const;
 };
 
 struct SelfCheckOptions {
-  std::vector<std::string> only;  ///< Names of defects; empty: all, and the faultless daemons.
+  bool daemons = true;            ///< Prove the daemon suite.
+  bool clients = true;            ///< Prove the client suite.
+  std::vector<std::string> only;  ///< Names of defects; empty: all, and the faultless.
   bool whole_core = false;  ///< Runs all of profile core against each defect, not its aims alone.
-  unsigned at_once = 6;     ///< Defective daemons at a time.
+  unsigned at_once = 6;     ///< Trials at a time.
   std::uint64_t seed = 0;
   double time_scale = 1;
   std::string worker_program;
   std::string run_id;
+  /// Where hyperpod-driver and hyperpod-defective-driver are.
+  std::vector<std::string> driver_directories;
   /// Called after each trial, by one thread at a time.
   std::function<void(const Trial&, std::size_t done, std::size_t total)> progress;
 };
@@ -41,14 +46,18 @@ struct SelfCheckOptions {
 struct SelfCheckReport {
   std::vector<Trial> trials;  ///< The faultless first, then the table's order.
   Duration took{};
+  bool whole = true;                             ///< Nothing was left out.
+  std::vector<const Requirement*> requirements;  ///< That were to be proven.
 
   /// Ids of MUST requirements that no defect failed. Only meaningful for a whole run.
   std::vector<std::string> unproven() const;
-  bool whole = true;  ///< Nothing was left out.
   bool passed() const;
 };
 
 SelfCheckReport run_self_check(const SelfCheckOptions& options);
+
+/// Whether there is a defect of this name among daemons or clients.
+bool is_defect(std::string_view name);
 
 /// A line each trial, with `reasons` what each check saw as well; then the matrix the other way
 /// round; then the verdict.
