@@ -136,6 +136,10 @@ std::vector<emulator::ConnectionLife> PlayedDaemon::connections() {
 }
 
 std::map<std::string, Usage> PlayedDaemon::usage(Duration grace) {
+  // Never so much earlier that what was brief would not have been at all.
+  const auto noticed = [&](Moment begun, Moment ended) {
+    return std::max(ended - grace, begun + (ended - begun) / 2);
+  };
   std::map<std::string, Usage> by_bucket;
   by_bucket[""];
   std::map<std::uint64_t, std::string> bucket_of;
@@ -147,7 +151,7 @@ std::map<std::string, Usage> PlayedDaemon::usage(Duration grace) {
     const auto known = bucket_of.find(entry.connection);
     auto& changes = by_bucket[known == bucket_of.end() ? "" : known->second].requests;
     Moment end = entry.at + entry.served;
-    if (entry.status == 0) end = std::max(entry.at, end - grace);
+    if (entry.status == 0) end = noticed(entry.at, end);
     changes.emplace_back(entry.at, 1);
     changes.emplace_back(end, -1);
   }
@@ -155,7 +159,7 @@ std::map<std::string, Usage> PlayedDaemon::usage(Duration grace) {
     const auto known = bucket_of.find(life.connection);
     auto& changes = by_bucket[known == bucket_of.end() ? "" : known->second].connections;
     changes.emplace_back(life.opened, 1);
-    if (life.closed) changes.emplace_back(std::max(life.opened, *life.closed - grace), -1);
+    if (life.closed) changes.emplace_back(noticed(life.opened, *life.closed), -1);
   }
   return by_bucket;
 }
