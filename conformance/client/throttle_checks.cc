@@ -103,7 +103,7 @@ void backlog_is_done(ClientCheck& check) {
 
 void default_limit_is_100(ClientCheck& check) {
   check.needs_parameter("max_concurrent_requests");
-  const Backlog backlog = run_backlog(check, {{"timeout_ms", no_hurry}}, 300, 100ms);
+  const Backlog backlog = run_backlog(check, {{"timeout_ms", no_hurry}}, 300, 300ms);
   check.figure("peak in flight", std::to_string(backlog.peak));
   check.expect(backlog.peak <= 100, "at most 100 requests in flight, with 300 operations under way",
                std::to_string(backlog.peak));
