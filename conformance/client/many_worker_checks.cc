@@ -90,6 +90,8 @@ Plot plot_of(const Workers& workers, Changes Usage::*part, const std::string& ti
       const auto since = std::chrono::duration<double, std::milli>(at - workers.begun).count();
       series.points.emplace_back(std::max(since, 0.0), sum);
     }
+    const auto end = std::ranges::max(workers.took);
+    series.points.emplace_back(std::chrono::duration<double, std::milli>(end).count(), sum);
     plot.series.push_back(std::move(series));
   }
   return plot;

@@ -65,8 +65,8 @@ class Picture {
     std::string html = "<svg viewBox=\"0 0 " + number(width) + " " + number(bottom + foot) +
                        "\" role=\"img\" aria-label=\"" + escaped(plot_.title) + "\">";
     for (double at = 0; at <= end_; at += tick_of(end_)) {
-      html += line(x(at), 0, x(at), bottom, "grid") +
-              text_at(x(at), bottom + 18, "tick", number(at / 1000) + " s");
+      html +=
+          line(x(at), 0, x(at), bottom, "grid") + text_at(x(at), bottom + 18, "tick", moment(at));
     }
     double base = lane;
     for (const Plot::Series& series : plot_.series) {
@@ -77,6 +77,13 @@ class Picture {
   }
 
  private:
+  std::string moment(double at) const {
+    std::array<char, 32> text;
+    std::snprintf(text.data(), text.size(), end_ < 2000 ? "%.0f ms" : "%.1f s",
+                  end_ < 2000 ? at : at / 1000);
+    return text.data();
+  }
+
   double x(double at) const { return left + (width - left - right) * at / end_; }
 
   std::string lane_of(const Plot::Series& series, double base) const {
