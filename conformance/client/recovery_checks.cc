@@ -80,6 +80,20 @@ void daemon_that_is_back_is_used(ClientCheck& check) {
   check.expect_hit(client.get(anew[0], size), 50, size, "a get from the daemon that is back");
 }
 
+/// What the client counts as stored is what the daemon answered with 200 or 409.
+void expect_true_count(ClientCheck& check, TestedClient& client, PlayedDaemon& daemon) {
+  if (!check.target().facts.operations.contains("stats")) return;
+  const Json counts = client.ask({{"op", "stats"}});
+  if (!counts.contains("put_success")) return;
+  const auto stored = std::ranges::count_if(
+      daemon.requests(JournalOperation::put),
+      [](const auto& entry) { return entry.status == 200 || entry.status == 409; });
+  check.expect(
+      counts["put_success"] == stored,
+      "a count of " + std::to_string(stored) + " successful puts in the client's statistics",
+      counts["put_success"].dump());
+}
+
 void only_what_is_stored_is_reported(ClientCheck& check) {
   PlayedDaemon& daemon = check.daemon();
   TestedClient client = check.client(daemon, hurried(check));
@@ -108,6 +122,7 @@ void only_what_is_stored_is_reported(ClientCheck& check) {
     check.expect(put.is_stored(), "a put to an idle daemon to succeed", put.described());
     check.expect_hit(client.get(stored, size), 1, size, "what was reported as stored");
   }
+  expect_true_count(check, client, daemon);
 }
 
 void failed_put_is_not_repeated(ClientCheck& check) {
