@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "http/testing/daemon.h"
+#include "testing/own_threads.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr bool sanitized = true;
@@ -59,7 +60,7 @@ std::uint64_t resident_bytes() {
 
 /// What a process has that it could leak.
 struct Footprint {
-  std::size_t threads = entries_of("/proc/self/task");
+  std::size_t threads = own_threads();
   std::size_t descriptors = entries_of("/proc/self/fd");
   std::size_t segment_files = segments();
   std::size_t mappings = mapped_segments();
@@ -81,6 +82,15 @@ struct Footprint {
   }
 };
 
+/// What there is now, or soon: the kernel may list a thread that has been joined for a moment yet.
+Footprint footprint_like(const Footprint& expected) {
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  while (Footprint() != expected && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::yield();
+  }
+  return Footprint();
+}
+
 Options small_options() {
   Options options = Options::for_test();
   options.capacity = 1 << 20;
@@ -101,7 +111,7 @@ std::chrono::steady_clock::duration time_of(Work work) {
 
 class EmulatorTest : public testing::Test {
  protected:
-  ~EmulatorTest() override { EXPECT_EQ(Footprint(), before_); }
+  ~EmulatorTest() override { EXPECT_EQ(footprint_like(before_), before_); }
 
  private:
   const Footprint before_;
@@ -133,7 +143,7 @@ TEST_F(EmulatorTest, LeavesNothingBehindHoweverOftenItIsStarted) {
     if (round == 100) resident_after_100 = resident_bytes();
     ASSERT_EQ(segments(), before.segment_files);
   }
-  EXPECT_EQ(Footprint(), before);
+  EXPECT_EQ(footprint_like(before), before);
   // Sanitizers keep what was freed.
   EXPECT_TRUE(sanitized || resident_bytes() < resident_after_100 + (2 << 20))
       << resident_after_100 << " bytes became " << resident_bytes();
@@ -202,7 +212,7 @@ TEST_F(EmulatorTest, RefusesAPortThatIsInUse) {
   ASSERT_FALSE(second);
   EXPECT_EQ(second.error().code, ErrorCode::address_unusable);
   EXPECT_THAT(second.error().message, HasSubstr(options.listen));
-  EXPECT_EQ(Footprint(), before);
+  EXPECT_EQ(footprint_like(before), before);
 }
 
 TEST_F(EmulatorTest, RefusesASegmentNameThatIsInUse) {
@@ -214,7 +224,7 @@ TEST_F(EmulatorTest, RefusesASegmentNameThatIsInUse) {
   const auto second = Emulator::start(options);
   ASSERT_FALSE(second);
   EXPECT_EQ(second.error().code, ErrorCode::segment_in_use);
-  EXPECT_EQ(Footprint(), before);
+  EXPECT_EQ(footprint_like(before), before);
   WireClient client(first->port());
   EXPECT_EQ(client.ask(put_request("b/k", "still there")).status, 200);
 }
@@ -244,7 +254,9 @@ TEST_F(EmulatorTest, RefusesASegmentThatDoesNotFit) {
 }
 
 TEST_F(EmulatorTest, RefusesToStartWithoutDescriptorsInsteadOfThrowing) {
-  if (sanitized) GTEST_SKIP() << "the sanitizer itself needs descriptors to look at memory";
+#ifdef __SANITIZE_ADDRESS__
+  GTEST_SKIP() << "UBSan looks at objects through a pipe, and takes them for broken without one";
+#endif
   rlimit saved{};
   getrlimit(RLIMIT_NOFILE, &saved);
   const int next = ::open("/dev/null", O_RDONLY);
@@ -496,11 +508,10 @@ TEST_F(EmulatorTest, TellsWhatItHoldsAndWhatHasHappened) {
 }
 
 TEST_F(EmulatorTest, UsesNoMoreThreadsThanItIsTold) {
-  const auto before = entries_of("/proc/self/task");
   auto options = small_options();
   options.threads = 3;
-  Daemon daemon(options);
-  EXPECT_EQ(entries_of("/proc/self/task"), before + 3);
+  const Daemon daemon(options);
+  EXPECT_EQ(own_threads(), 3u);
 }
 
 }  // namespace

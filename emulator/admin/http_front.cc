@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <httplib.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -185,6 +186,7 @@ class HttpFront::Impl {
   Result<void> listen(const std::string& address);
   void run() {
     listener_ = std::thread([this] { accept_connections(); });
+    ::pthread_setname_np(listener_.native_handle(), "hyperpod-admin");  // and what it starts
   }
   void stop();
 

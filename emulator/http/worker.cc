@@ -1,5 +1,7 @@
 #include "http/worker.h"
 
+#include <pthread.h>
+
 #include <boost/asio/post.hpp>
 
 namespace hyperpod::emulator {
@@ -15,6 +17,7 @@ void Worker::start() {
     io_.run();
     ended_.set_value();
   });
+  ::pthread_setname_np(thread_.native_handle(), "hyperpod-io");
 }
 
 void Worker::finish() {
