@@ -24,7 +24,7 @@ class Emulator::Impl final : public Control {
       : options_(std::move(with)),
         segment_(std::move(owned)),
         journal_(options_.journal_entries),
-        engine_(options_, segment_->memory(), *options_.clock, segment_->mapping()) {}
+        engine_(options_, segment_->mapping(), *options_.clock) {}
 
   Result<void> start();
   void stop();
@@ -45,7 +45,7 @@ class Emulator::Impl final : public Control {
   Result<void> cause(const Effects& effects) override;
 
  private:
-  Engine::Memory renew_segment();
+  std::shared_ptr<Memory> renew_segment(bool whole);
 
   const Options options_;
   mutable std::mutex segment_mutex_;
@@ -125,15 +125,13 @@ void Emulator::Impl::reset(const ResetSelection& selection) {
   }
 }
 
-Engine::Memory Emulator::Impl::renew_segment() {
+std::shared_ptr<Memory> Emulator::Impl::renew_segment(bool whole) {
   std::lock_guard lock(segment_mutex_);
-  if (segment_) {
-    if (auto renewed = segment_->renew(); !renewed && options_.logger) {
-      options_.logger->error("{}", renewed.error().message);
-    }
-    return {segment_->memory(), segment_->mapping()};
+  if (!segment_) return nullptr;
+  if (auto renewed = segment_->renew(whole); !renewed && options_.logger) {
+    options_.logger->error("{}", renewed.error().message);
   }
-  return {};
+  return segment_->mapping();
 }
 
 Result<void> Emulator::Impl::cause(const Effects& effects) {
@@ -143,11 +141,11 @@ Result<void> Emulator::Impl::cause(const Effects& effects) {
       engine_.drop_objects();
       return {};
     case Incident::restart:
-      engine_.restart([this] { return renew_segment(); });
+      engine_.restart([this] { return renew_segment(false); });
       server_->cut_connections();
       return {};
     case Incident::recreate_segment:
-      engine_.replace_memory([this] { return renew_segment(); });
+      engine_.replace_memory([this] { return renew_segment(true); });
       return {};
     case Incident::unlink_segment:
       lock.lock();
@@ -177,6 +175,7 @@ Options Options::for_test() {
   options.shm_name = fmt::format("hyperpod_test_{}_{}", ::getpid(), ++number);
   options.capacity = 64ull << 20;
   options.block_size = 64ull << 10;
+  options.reserve = Reserve::on_use;
   options.threads = 1;
   return options;
 }
@@ -184,8 +183,13 @@ Options Options::for_test() {
 Result<Emulator> Emulator::start(Options options) try {
   if (auto valid = validate(options); !valid) return tl::make_unexpected(valid.error());
   if (!options.clock) options.clock = std::make_shared<RealClock>();
-  auto segment = Segment::create({options.shm_name, options.capacity, options.shm_mode,
-                                  options.replace_segment, options.prefault});
+  const bool whole = options.reserve == Reserve::whole;
+  auto segment = Segment::create({.name = options.shm_name,
+                                  .size = options.capacity,
+                                  .mode = options.shm_mode,
+                                  .replace = options.replace_segment,
+                                  .prefault = options.prefault,
+                                  .reserve_unit = whole ? 0 : options.block_size});
   if (!segment) return tl::make_unexpected(segment.error());
   auto impl = std::make_unique<Impl>(std::move(options), std::move(*segment));
   if (auto started = impl->start(); !started) return tl::make_unexpected(started.error());

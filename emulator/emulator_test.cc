@@ -21,6 +21,7 @@
 
 #include "http/testing/daemon.h"
 #include "testing/own_threads.h"
+#include "testing/small_shm.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr bool sanitized = true;
@@ -196,6 +197,46 @@ TEST_F(EmulatorTest, GivesNoDescriptorToProgramsThatItsProcessStarts) {
     if (gone || fd <= STDERR_FILENO) continue;
     const bool ours = target.starts_with("socket:") || target.starts_with("/dev/shm/");
     EXPECT_TRUE(!ours || (::fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0) << fd << " is " << target;
+  }
+}
+
+// --- Memory that the machine may not have
+// ---------------------------------------------------------------------
+
+TEST_F(EmulatorTest, AnswersNoRoomWhenTheMachineHasNoneLeft) {
+  const auto outcome = with_small_shm(2 << 20, [] {
+    Daemon daemon(small_options());  // of 1 MiB in blocks of 64 KiB
+    auto client = daemon.connect();
+    const auto first = random_bytes(500'000, 1);
+    EXPECT_EQ(client.ask(put_request("b/first", first)).status, 200);
+    std::ofstream("/dev/shm/other") << std::string(3 << 19, 'x');
+    const auto refused = client.ask(put_request("b/second", random_bytes(500'000, 2)));
+    EXPECT_EQ(refused.status, 507);
+    EXPECT_THAT(refused.body, HasSubstr("/dev/shm is full"));
+    EXPECT_EQ(
+        client.ask(chunked_head("b/third") + "30d40\r\n" + random_bytes(200'000) + "\r\n0\r\n\r\n")
+            .status,
+        507);
+    EXPECT_EQ(daemon.leased_bytes(client.ask(lease_request("b/first"))), first);
+    EXPECT_EQ(daemon.statistics().used_bytes, 8u * 64 * 1024);
+    fs::remove("/dev/shm/other");
+    EXPECT_EQ(client.ask(put_request("b/second", first)).status, 200);
+    return testing::Test::HasFailure() ? 1 : 0;
+  });
+  if (!outcome) GTEST_SKIP() << "this process may not mount a /dev/shm of its own";
+  EXPECT_EQ(*outcome, 0);
+}
+
+TEST_F(EmulatorTest, TakesTheWholeSegmentAtStartUnlessToldOtherwise) {
+  EXPECT_EQ(Options{}.reserve, Reserve::whole);
+  for (const auto reserve : {Reserve::whole, Reserve::on_use}) {
+    Options options = small_options();
+    options.reserve = reserve;
+    const Daemon daemon(options);
+    struct stat info {};
+    ASSERT_EQ(::stat(("/dev/shm/" + options.shm_name).c_str(), &info), 0);
+    const auto taken = static_cast<std::uint64_t>(info.st_blocks) * 512;
+    EXPECT_EQ(taken, reserve == Reserve::whole ? options.capacity : 0u);
   }
 }
 

@@ -145,8 +145,8 @@ TEST(Settings, EachSetsAMemberThatNoOtherShows) {
             ? (setting.show(configuration) == "true" ? "false" : "true")
             : [&] {
                 for (const char* text :
-                     {"401", "3s", "12KiB", "7.7.7.7:7", "scattered", "first_begun", "json",
-                      "debug", "0640", "manual", "text"}) {
+                     {"401", "3s", "12KiB", "7.7.7.7:7", "scattered", "on_use", "first_begun",
+                      "json", "debug", "0640", "manual", "text"}) {
                   Configuration trial;
                   if (setting.set(trial, text) && setting.show(trial) != setting.show({}))
                     return std::string(text);

@@ -156,6 +156,13 @@ struct PlacementWords {
                                               {"worst_case", Placement::worst_case}}};
 };
 
+struct ReserveWords {
+  static constexpr std::string_view value = "whole|on_use";
+  static constexpr std::string_view form = R"(a string such as "whole")";
+  static constexpr Words<Reserve, 2> words{
+      {{"whole", Reserve::whole}, {"on_use", Reserve::on_use}}};
+};
+
 struct PutRaceWords {
   static constexpr std::string_view value = "first_complete|first_begun";
   static constexpr std::string_view form = R"(a string such as "first_complete")";
@@ -311,6 +318,10 @@ std::vector<Setting> make_settings() {
       option<Boolean>(segment("--replace-segment", "emulator.replace_segment"),
                       "Take the name over even from a segment that is not known to be stale",
                       &O::replace_segment),
+      option<Choice<ReserveWords>>(
+          segment("--reserve", "emulator.reserve"),
+          "Take the segment's memory at start, or each block when a PUT first gets it",
+          &O::reserve),
       option<Boolean>(segment("--prefault", "emulator.prefault"),
                       "Touch every page at start: slower start, faster first PUTs", &O::prefault),
       option<Choice<PlacementWords>>(segment("--placement", "emulator.placement"),

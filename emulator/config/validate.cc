@@ -100,6 +100,13 @@ Finding check_mode(const Options& options) {
                                options.shm_mode)};
 }
 
+Finding check_reserve(const Options& options) {
+  if (!options.prefault || options.reserve == Reserve::whole) return std::nullopt;
+  return Violation{{"prefault", "reserve"},
+                   "every page is touched at start, so the segment must be reserved whole; leave "
+                   "one of the two out"};
+}
+
 Finding check_statuses(const Behaviour& behaviour) {
   const std::array<std::pair<std::string_view, int>, 5> statuses{
       {{"behaviour.miss_status", behaviour.miss_status},
@@ -204,6 +211,7 @@ std::optional<Violation> find_violation(const Options& options) {
   if (auto found = check_name(options)) return found;
   if (auto found = check_capacity(options)) return found;
   if (auto found = check_mode(options)) return found;
+  if (auto found = check_reserve(options)) return found;
   if (auto found = check_statuses(options.behaviour)) return found;
   if (auto found = check_durations(options)) return found;
   if (auto found = check_limits(options)) return found;

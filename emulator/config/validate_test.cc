@@ -125,6 +125,16 @@ TEST(Validate, LimitsMustLetARequestThrough) {
   EXPECT_THAT(refusal([](Options& o) { o.threads = 1025; }), StartsWith("Options::threads: "));
 }
 
+TEST(Validate, PagesTouchedAtStartMustBeReservedThen) {
+  const auto touched = [](Options& o) { o.prefault = true; };
+  EXPECT_EQ(accepted(touched), "accepted");
+  EXPECT_THAT(refusal([&](Options& o) {
+                touched(o);
+                o.reserve = Reserve::on_use;
+              }),
+              StartsWith("Options::prefault: "));
+}
+
 TEST(Validate, TlsTakesFilesOrADirectoryAndNoHalf) {
   EXPECT_THAT(refusal([](Options& o) { o.tls.certificate_file = "c"; }),
               StartsWith("Options::tls.certificate_file: "));

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <tuple>
 #include <utility>
 
 namespace hyperpod::emulator {
@@ -48,19 +47,15 @@ class Engine::Critical {
 // --- Puts ---------------------------------------------------------------------------------------
 
 Put::Put(Engine& engine, std::string_view bucket, std::string_view key)
-    : engine_(engine),
-      memory_(engine.memory_),
-      memory_owner_(engine.memory_owner_),
-      bucket_(bucket),
-      key_(key) {}
+    : engine_(engine), memory_(engine.memory_), bucket_(bucket), key_(key) {}
 
 Put::~Put() { engine_.abort(*this); }
 
 std::span<std::byte> Put::window() const {
   if (current_ == fragments_.size()) return {};
   const Fragment& fragment = fragments_[current_];
-  return memory_.subspan(fragment.offset + filled_in_current_,
-                         fragment.length - filled_in_current_);
+  return memory_->bytes().subspan(fragment.offset + filled_in_current_,
+                                  fragment.length - filled_in_current_);
 }
 
 void Put::filled(std::uint64_t count) {
@@ -92,7 +87,7 @@ tl::expected<std::unique_ptr<Put>, PutRefusal> Engine::begin_put(
   if (behaviour_.put_race == PutRace::first_begun && put_in_flight(bucket, key)) {
     return refuse(PutRefusal::exists);
   }
-  const auto extents = reserve(blocks_for(size.value_or(1)));
+  const auto extents = reserve(blocks_for(size.value_or(1)), *memory_);
   if (!extents) return refuse(extents.error());
   add_room(*put, *extents);
   if (cuts_head(size.value_or(1))) put->fragments_.front().length = worst_case_head;
@@ -115,15 +110,29 @@ std::uint64_t Engine::blocks_for(std::uint64_t size) const {
   return 1 + whole_blocks(size - std::min(size, worst_case_head));
 }
 
-tl::expected<Extents, PutRefusal> Engine::reserve(std::uint64_t blocks) {
+tl::expected<Extents, PutRefusal> Engine::reserve(std::uint64_t blocks, Memory& memory) {
   if (allocator_.free_blocks() < blocks) {
     wheel_.run_due(clock_.now());  // what has expired pins nothing
     if (allocator_.free_blocks() + evictable_blocks_ < blocks) {
       return tl::make_unexpected(PutRefusal::no_room);
     }
+    // Blocks of objects are backed. What else is needed is backed first, so that nothing is evicted
+    // in vain.
+    if (allocator_.free_blocks() < blocks && !back(allocator_.free_extents(), memory)) {
+      return tl::make_unexpected(PutRefusal::no_memory);
+    }
     while (allocator_.free_blocks() < blocks) evict(*evictable_.begin());
   }
-  return allocator_.allocate(blocks, placement_);
+  Extents extents = allocator_.allocate(blocks, placement_);
+  if (back(extents, memory)) return extents;
+  for (const Extent& extent : extents) allocator_.release(extent);
+  return tl::make_unexpected(PutRefusal::no_memory);
+}
+
+bool Engine::back(const Extents& extents, Memory& memory) const {
+  return std::ranges::all_of(extents, [&](const Extent& extent) {
+    return memory.back(extent.first * block_size_, extent.count * block_size_);
+  });
 }
 
 void Engine::add_room(Put& put, const Extents& extents) {
@@ -150,7 +159,7 @@ tl::expected<void, PutRefusal> Engine::extend(Put& put) {
   if (!put.is_linked()) return tl::make_unexpected(PutRefusal::no_room);
   auto refusal = PutRefusal::too_large;
   if (put.written_ < capacity_) {
-    const auto extents = reserve(1);
+    const auto extents = reserve(1, *put.memory_);
     if (extents) {
       add_room(put, *extents);
       return {};
@@ -229,15 +238,13 @@ void Engine::free_blocks(const Fragments& fragments) {
 
 // --- Objects ------------------------------------------------------------------------------------
 
-Engine::Engine(const Options& options, std::span<std::byte> memory, const Clock& clock,
-               std::shared_ptr<const void> memory_owner)
+Engine::Engine(const Options& options, std::shared_ptr<Memory> memory, const Clock& clock)
     : capacity_(options.capacity),
       block_size_(options.block_size),
       placement_(options.placement),
       behaviour_(options.behaviour),
       clock_(clock),
-      memory_(memory),
-      memory_owner_(std::move(memory_owner)),
+      memory_(std::move(memory)),
       allocator_(options.capacity / options.block_size),
       wheel_(clock.now()) {}
 
@@ -287,7 +294,7 @@ void Engine::discard(Object& object) {
   evictable_blocks_ -= object.blocks;
   if (object.poison) {
     for (const Fragment& fragment : object.fragments) {
-      stamp(memory_.subspan(fragment.offset, fragment.length), *object.poison);
+      stamp(memory_->bytes().subspan(fragment.offset, fragment.length), *object.poison);
     }
   }
   free_blocks(object.fragments);
@@ -453,7 +460,7 @@ void Engine::drop_objects() {
   while (!evictable_.empty()) discard(*evictable_.begin());
 }
 
-void Engine::restart(const std::function<Memory()>& renew) {
+void Engine::restart(const Renew& renew) {
   Critical critical(*this);
   drop_leases_on(nullptr);
   while (!evictable_.empty()) discard(*evictable_.begin());
@@ -463,12 +470,12 @@ void Engine::restart(const std::function<Memory()>& renew) {
     free_blocks(put.fragments_);
   }
   while (!waiters_.empty()) decided_.emplace_back(remove(waiters_.begin()->second), std::nullopt);
-  std::tie(memory_, memory_owner_) = renew();
+  memory_ = renew();
 }
 
-void Engine::replace_memory(const std::function<Memory()>& renew) {
+void Engine::replace_memory(const Renew& renew) {
   Critical critical(*this);
-  std::tie(memory_, memory_owner_) = renew();
+  memory_ = renew();
 }
 
 void Engine::reset_counters() {

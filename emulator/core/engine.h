@@ -23,6 +23,7 @@
 
 #include "core/block_allocator.h"
 #include "core/lease_id.h"
+#include "core/memory.h"
 #include "core/timer_wheel.h"
 #include "hyperpod/emulator/options.h"
 #include "hyperpod/emulator/state.h"
@@ -63,6 +64,7 @@ enum class PutRefusal {
   empty,      ///< A lease must have at least one byte to point at.
   too_large,  ///< Larger than the whole segment.
   no_room,    ///< Larger than what is free or held by objects that no lease pins.
+  no_memory,  ///< The system has no room for blocks that were not reserved at start.
 };
 
 enum class PutOutcome {
@@ -100,8 +102,7 @@ class Put : public boost::intrusive::list_base_hook<> {
   Put(Engine& engine, std::string_view bucket, std::string_view key);
 
   Engine& engine_;
-  const std::span<std::byte> memory_;
-  const std::shared_ptr<const void> memory_owner_;
+  const std::shared_ptr<Memory> memory_;
   const std::string bucket_;
   const std::string key_;
   Fragments fragments_;  // as reserved: the last ones may be longer than what is written
@@ -116,10 +117,9 @@ class Engine {
   /// Called once when a hold is over: with a lease, or with nothing when its time ran out.
   using GrantHandler = std::function<void(std::optional<LeaseGrant>)>;
 
-  /// `clock` must outlive the engine; `memory` must, too, unless `memory_owner` keeps it alive.
-  /// REQUIRES valid options (see validate.h).
-  Engine(const Options& options, std::span<std::byte> memory, const Clock& clock,
-         std::shared_ptr<const void> memory_owner = nullptr);
+  /// `clock` must outlive the engine. REQUIRES valid options (see validate.h) and a memory of
+  /// options.capacity bytes.
+  Engine(const Options& options, std::shared_ptr<Memory> memory, const Clock& clock);
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
@@ -155,11 +155,12 @@ class Engine {
   /// Drops every object, and the leases on them. PUTs in flight go on.
   void drop_objects();
   /// As if the process had died and come back: objects, leases, waiters and PUTs in flight are
-  /// gone. `renew` is called under the lock and returns the new memory and its owner.
-  using Memory = std::pair<std::span<std::byte>, std::shared_ptr<const void>>;
-  void restart(const std::function<Memory()>& renew);
-  /// Later PUTs go to other memory; offsets of what is stored stay as they are. `renew` as above.
-  void replace_memory(const std::function<Memory()>& renew);
+  /// gone. `renew` is called under the lock and returns the new memory.
+  using Renew = std::function<std::shared_ptr<Memory>()>;
+  void restart(const Renew& renew);
+  /// Later PUTs go to other memory; offsets of what is stored stay as they are, so all of it must
+  /// be backed. `renew` as above.
+  void replace_memory(const Renew& renew);
   void reset_counters();
 
   /// `alarm` is called, with no lock held, when something falls due earlier than next_due last
@@ -249,7 +250,8 @@ class Engine {
   std::uint64_t whole_blocks(std::uint64_t bytes) const;
   std::uint64_t blocks_for(std::uint64_t size) const;
   bool cuts_head(std::uint64_t size) const;
-  tl::expected<Extents, PutRefusal> reserve(std::uint64_t blocks);
+  tl::expected<Extents, PutRefusal> reserve(std::uint64_t blocks, Memory& memory);
+  bool back(const Extents& extents, Memory& memory) const;
   void free_blocks(const Fragments& fragments);
 
   void add_room(Put& put, const Extents& extents);
@@ -268,8 +270,7 @@ class Engine {
   const Clock& clock_;
 
   mutable std::mutex mutex_;  // guards everything below
-  std::span<std::byte> memory_;
-  std::shared_ptr<const void> memory_owner_;
+  std::shared_ptr<Memory> memory_;
   BlockAllocator allocator_;
   TimerWheel wheel_;
   std::unordered_map<LeaseId, Lease> leases_;

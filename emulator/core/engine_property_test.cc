@@ -349,6 +349,7 @@ class World {
     const Fragment span{static_cast<std::uint64_t>(window.data() - daemon_.memory.data()),
                         std::min<std::uint64_t>(window.size(), count)};
     RC_ASSERT(span.offset + window.size() <= capacity);
+    RC_ASSERT(daemon_.blocks->is_backed({span.offset, window.size()}));
     for (auto at = span.offset / block; at <= (span.offset + span.length - 1) / block; ++at) {
       RC_ASSERT(owner_[at] == 0 || owner_[at] == flight.id);  // nobody else's
       owner_[at] = flight.id;

@@ -86,9 +86,7 @@ struct Tally {
 class EngineStress : public testing::TestWithParam<Placement> {
  protected:
   EngineStress()
-      : options_(options_of(blocks_in_all, GetParam())),
-        memory_(options_.capacity),
-        engine_(options_, memory_, clock_) {}
+      : options_(options_of(blocks_in_all, GetParam())), engine_(options_, blocks_, clock_) {}
 
   // --- The thread that runs the timers, as a server does ---
 
@@ -269,7 +267,8 @@ class EngineStress : public testing::TestWithParam<Placement> {
 
   const Options options_;
   const RealClock clock_;
-  std::vector<std::byte> memory_;
+  const std::shared_ptr<TestMemory> blocks_ = std::make_shared<TestMemory>(options_.capacity);
+  const std::span<std::byte> memory_ = blocks_->bytes();
   Engine engine_;
   Tally tally_;
   std::atomic<int> working_{workers};

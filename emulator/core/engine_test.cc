@@ -199,6 +199,82 @@ TEST(Engine, TakesNoBytesIntoAFullWindow) {
   EXPECT_EQ(put->commit(), PutOutcome::stored);
 }
 
+// --- Memory that the system may not have ---------------------------------------------------------
+
+TEST(Engine, BacksTheBlocksOfAPutBeforeItHandsThemOut) {
+  for (const auto placement :
+       {Placement::contiguous, Placement::scattered, Placement::worst_case}) {
+    TestEngine daemon(options_of(16, placement));
+    daemon.blocks->room = 8;
+    const auto put = *daemon.engine.begin_put("bucket", "key", 5 * block);
+    while (!put->window().empty()) {
+      const auto offset = static_cast<std::uint64_t>(put->window().data() - daemon.memory.data());
+      EXPECT_TRUE(daemon.blocks->is_backed({offset, put->window().size()}));
+      put->filled(put->window().size());
+    }
+    EXPECT_LE(daemon.blocks->room, 3u);
+  }
+}
+
+TEST(Engine, ChangesNothingWhenTheSystemHasNoMemory) {
+  TestEngine daemon(options_of(4));
+  daemon.blocks->room = 2;
+  daemon.store("bucket", "a", bytes_of(1));
+  daemon.store("bucket", "b", bytes_of(1));
+  // The second would also need what "a" holds.
+  for (const std::uint64_t blocks : {1u, 3u}) {
+    const auto refused = daemon.engine.begin_put("bucket", "c", blocks * block);
+    EXPECT_EQ(refused.error(), PutRefusal::no_memory);
+  }
+  const auto now = daemon.engine.statistics();
+  EXPECT_EQ(now.puts_refused, 2u);
+  EXPECT_EQ(now.evictions, 0u);
+  EXPECT_EQ(now.used_bytes, 2 * block);
+  EXPECT_EQ(now.puts_in_flight, 0u);
+
+  daemon.blocks->room = 2;
+  EXPECT_EQ(daemon.store("bucket", "c", bytes_of(3)), PutOutcome::stored);
+  EXPECT_EQ(keys_present(daemon.engine), "bc");
+}
+
+TEST(Engine, NeedsNoMoreMemoryForBlocksThatWereUsedBefore) {
+  TestEngine daemon(options_of(4));
+  daemon.blocks->room = 4;
+  for (const char* key : {"a", "b", "c", "d", "e", "f"}) {
+    EXPECT_EQ(daemon.store("bucket", key, bytes_of(2)), PutOutcome::stored);
+  }
+  daemon.engine.drop_objects();
+  EXPECT_EQ(daemon.store("bucket", "g", bytes_of(4)), PutOutcome::stored);
+}
+
+TEST(Engine, EndsAGrowingPutWhenTheSystemHasNoMemory) {
+  TestEngine daemon(options_of(4));
+  daemon.blocks->room = 2;
+  auto put = *daemon.engine.begin_put("bucket", "key", std::nullopt);
+  write(*put, bytes_of(1));
+  EXPECT_TRUE(put->extend());
+  write(*put, bytes_of(1));
+  EXPECT_EQ(put->extend(), tl::make_unexpected(PutRefusal::no_memory));
+  put.reset();
+  const auto now = daemon.engine.statistics();
+  EXPECT_EQ(now.used_bytes, 0u);
+  EXPECT_EQ(now.puts_refused, 1u);
+  EXPECT_EQ(now.puts_aborted, 0u);
+  EXPECT_EQ(daemon.store("bucket", "key", bytes_of(2)), PutOutcome::stored);
+}
+
+TEST(Engine, BacksAGrowingPutInTheMemoryThatItBeganIn) {
+  TestEngine daemon(options_of(4));
+  const auto put = *daemon.engine.begin_put("bucket", "key", std::nullopt);
+  write(*put, bytes_of(1));
+  const auto other = std::make_shared<TestMemory>(4 * block);
+  daemon.engine.replace_memory([&] { return other; });
+  EXPECT_TRUE(put->extend());
+  const auto offset = static_cast<std::uint64_t>(put->window().data() - daemon.memory.data());
+  ASSERT_LT(offset, 4 * block);
+  EXPECT_TRUE(daemon.blocks->is_backed({offset, put->window().size()}));
+}
+
 // --- Races of PUTs ------------------------------------------------------------------------------
 
 TEST(Engine, StoresTheFirstCompleteOfTwoPutsOfOneKey) {

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -60,11 +61,42 @@ inline std::string read(std::span<const std::byte> memory, const Fragments& frag
   return bytes;
 }
 
+/// Memory of which only so many blocks can be backed.
+class TestMemory final : public Memory {
+ public:
+  explicit TestMemory(std::uint64_t size) : bytes_(size), backed_(size / block) {}
+
+  std::span<std::byte> bytes() const override { return bytes_; }
+
+  bool back(std::uint64_t offset, std::uint64_t length) override {
+    const auto first = backed_.begin() + static_cast<std::ptrdiff_t>(offset / block);
+    const auto end = first + static_cast<std::ptrdiff_t>(length / block);
+    const auto wanted = static_cast<std::uint64_t>(std::count(first, end, false));
+    if (wanted > room) return false;
+    room -= wanted;
+    std::fill(first, end, true);
+    return true;
+  }
+
+  bool is_backed(const Fragment& fragment) const {
+    const auto first = backed_.begin() + static_cast<std::ptrdiff_t>(fragment.offset / block);
+    const auto end = backed_.begin() + static_cast<std::ptrdiff_t>(
+                                           (fragment.offset + fragment.length + block - 1) / block);
+    return std::find(first, end, false) == end;
+  }
+
+  std::uint64_t room = std::numeric_limits<std::uint64_t>::max();  ///< In blocks.
+
+ private:
+  mutable std::vector<std::byte> bytes_;
+  std::vector<bool> backed_;
+};
+
 /// An engine whose timers fire as `clock` is advanced.
 class TestEngine final : public Ticker {
  public:
   explicit TestEngine(const Options& options = options_of(16))
-      : memory(options.capacity), engine(options, memory, clock) {
+      : blocks(std::make_shared<TestMemory>(options.capacity)), engine(options, blocks, clock) {
     clock.attach(*this);
   }
   ~TestEngine() override { clock.detach(*this); }
@@ -86,7 +118,8 @@ class TestEngine final : public Ticker {
   std::string content(const LeaseGrant& grant) const { return read(memory, grant.fragments); }
 
   ManualClock clock;
-  std::vector<std::byte> memory;
+  const std::shared_ptr<TestMemory> blocks;
+  const std::span<std::byte> memory = blocks->bytes();
   Engine engine;
 };
 

@@ -8,12 +8,14 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <optional>
 #include <utility>
+#include <vector>
 
 namespace hyperpod::emulator {
 namespace {
@@ -152,16 +154,39 @@ Error out_of_room(const SegmentOptions& options, int error) {
 }  // namespace
 
 /// One file of /dev/shm and its mapping. The file's name is removed by the Segment, not here.
-struct Segment::Mapping {
+struct Segment::Mapping final : Memory {
   Descriptor fd;
   ino_t inode = 0;
   std::span<std::byte> memory = {};
+  std::uint64_t unit = 0;
+  std::vector<bool> reserved = {};  // by unit; empty: all is
 
   explicit Mapping(Descriptor file) : fd(std::move(file)) {}
   Mapping(const Mapping&) = delete;
   Mapping& operator=(const Mapping&) = delete;
-  ~Mapping() {
+  ~Mapping() override {
     if (!memory.empty()) ::munmap(memory.data(), memory.size());
+  }
+
+  std::span<std::byte> bytes() const override { return memory; }
+
+  bool back(std::uint64_t offset, std::uint64_t length) override {
+    if (reserved.empty()) return true;
+    const auto at = [&](std::uint64_t number) {
+      return reserved.begin() + static_cast<std::ptrdiff_t>(number);
+    };
+    const auto end = at((offset + length + unit - 1) / unit);
+    for (auto run = std::find(at(offset / unit), end, false); run != end;) {
+      const auto run_end = std::find(run, end, true);
+      const auto first = static_cast<std::uint64_t>(run - reserved.begin());
+      const auto count = static_cast<std::uint64_t>(run_end - run);
+      if (reserve(first * unit, std::min(count * unit, memory.size() - first * unit)) != 0) {
+        return false;
+      }
+      std::fill(run, run_end, true);
+      run = std::find(run_end, end, false);
+    }
+    return true;
   }
 
   /// Leaves nothing behind on error.
@@ -197,16 +222,33 @@ struct Segment::Mapping {
           ErrorCode::segment_unusable,
           fmt::format("cannot set up {}: {}", segment_path(options.name), std::strerror(errno)));
     }
-    int error = 0;
-    do {
-      error = ::posix_fallocate(fd.get(), 0, static_cast<off_t>(options.size));
-    } while (error == EINTR);
+    const int error = options.reserve_unit == 0 ? reserve(0, options.size) : set_size(options);
     if (error != 0) return tl::make_unexpected(out_of_room(options, error));
     void* mapped = ::mmap(nullptr, options.size, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
     if (mapped == MAP_FAILED) return tl::make_unexpected(out_of_room(options, errno));
     memory = std::span(static_cast<std::byte*>(mapped), options.size);
     if (options.prefault) ::madvise(mapped, options.size, MADV_POPULATE_WRITE);
     return {};
+  }
+
+  /// 0, or what errno would be.
+  int reserve(std::uint64_t offset, std::uint64_t length) {
+    int error = 0;
+    do {
+      error = ::posix_fallocate(fd.get(), static_cast<off_t>(offset), static_cast<off_t>(length));
+    } while (error == EINTR);
+    return error;
+  }
+
+  /// Reserves nothing yet, but sees that there is room now.
+  int set_size(const SegmentOptions& options) {
+    struct statvfs shm {};
+    const bool known = ::fstatvfs(fd.get(), &shm) == 0 && shm.f_blocks > 0;  // 0: no limit
+    if (known && shm.f_bavail * shm.f_frsize < options.size) return ENOSPC;
+    if (::ftruncate(fd.get(), static_cast<off_t>(options.size)) != 0) return errno;
+    unit = options.reserve_unit;
+    reserved.resize((options.size + unit - 1) / unit);
+    return 0;
   }
 };
 
@@ -274,6 +316,7 @@ void Segment::unlink_names() {
 }
 
 std::span<std::byte> Segment::memory() const { return mapping_->memory; }
+std::shared_ptr<Memory> Segment::mapping() const { return mapping_; }
 ino_t Segment::inode() const { return mapping_->inode; }
 
 mode_t Segment::mode() const {
@@ -284,12 +327,14 @@ mode_t Segment::mode() const {
 
 bool Segment::linked() const { return inode_at(segment_path(name())) == mapping_->inode; }
 
-Result<void> Segment::renew() {
+Result<void> Segment::renew(bool whole) {
   if (mapping_) {
     show();
     unlink_name();
   }
-  auto made = Mapping::create(options_, owner_fd_);
+  SegmentOptions options = options_;
+  if (whole) options.reserve_unit = 0;
+  auto made = Mapping::create(options, owner_fd_);
   if (!made) return tl::make_unexpected(made.error());
   if (mapping_) forget_for_crash(mapping_->inode);
   mapping_ = std::move(*made);

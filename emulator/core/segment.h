@@ -14,6 +14,7 @@
 #include <string>
 #include <utility>
 
+#include "core/memory.h"
 #include "hyperpod/emulator/error.h"
 
 namespace hyperpod::emulator {
@@ -26,13 +27,17 @@ struct SegmentOptions {
   bool replace = false;
   /// Touch every page now, so that no later write meets a page fault for the first time.
   bool prefault = false;
+  /// 0: all of the segment is reserved at creation. Else what Memory::back asks for, in units of
+  /// this many bytes.
+  std::uint64_t reserve_unit = 0;
 };
 
 /// Move-only. Not thread-safe, but for the memory, which is the caller's to synchronise.
 class Segment {
  public:
-  /// Creates the segment and reserves all of it, so that a /dev/shm that is too small is an error
-  /// here and never a SIGBUS later. A stale segment, whose recorded owner is dead, is replaced.
+  /// Creates the segment. A /dev/shm that is too small is an error here, and nobody who touches
+  /// what is reserved ever meets a SIGBUS. A stale segment, whose recorded owner is dead, is
+  /// replaced.
   static Result<Segment> create(const SegmentOptions& options);
 
   Segment(Segment&& other) noexcept;
@@ -42,15 +47,15 @@ class Segment {
   ~Segment();
 
   std::span<std::byte> memory() const;
-  /// Keeps memory() mapped, though the segment be renewed or destroyed.
-  std::shared_ptr<const void> mapping() const { return mapping_; }
+  /// The same, mapped as long as somebody holds this, though the segment be renewed or destroyed.
+  std::shared_ptr<Memory> mapping() const;
   const std::string& name() const { return options_.name; }
 
   // What faults do to a segment. The name stays ours through all of it.
 
-  /// Makes a new segment under the name, as a restart of the daemon does. On error the old one
-  /// stays in use.
-  Result<void> renew();
+  /// Makes a new segment under the name, as a restart of the daemon does; `whole`: all of it
+  /// reserved in any case. On error the old one stays in use.
+  Result<void> renew(bool whole = false);
   /// Removes the name; the memory stays in use. What stands under the name later is not touched.
   void unlink_name();
   /// Puts an empty file in the segment's place, until show().

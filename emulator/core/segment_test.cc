@@ -16,6 +16,7 @@
 #include <csignal>
 #include <cstdint>
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <iterator>
 #include <optional>
@@ -24,6 +25,8 @@
 #include <thread>
 #include <utility>
 #include <vector>
+
+#include "testing/small_shm.h"
 
 namespace hyperpod::emulator {
 namespace {
@@ -180,6 +183,70 @@ TEST_F(SegmentTest, IsWhollyReservedAtOnce) {
   const auto segment = Segment::create(options);
   ASSERT_TRUE(segment);
   EXPECT_GE(static_cast<std::uint64_t>(status_of(path)->st_blocks) * 512, options.size);
+}
+
+std::uint64_t reserved_bytes(const std::string& path) {
+  return static_cast<std::uint64_t>(status_of(path)->st_blocks) * 512;
+}
+
+TEST_F(SegmentTest, ReservedOnUseTakesWhatIsAskedForAndKeepsIt) {
+  options.size = 8 * mib;
+  options.reserve_unit = mib;
+  auto segment = Segment::create(options);
+  ASSERT_TRUE(segment) << segment.error().message;
+  EXPECT_EQ(status_of(path)->st_size, static_cast<off_t>(options.size));
+  EXPECT_EQ(reserved_bytes(path), 0u);
+  const auto memory = segment->mapping();
+  EXPECT_TRUE(memory->back(3 * mib, mib));
+  EXPECT_EQ(reserved_bytes(path), mib);
+  EXPECT_TRUE(memory->back(3 * mib, mib));
+  EXPECT_EQ(reserved_bytes(path), mib);
+  EXPECT_TRUE(memory->back(2 * mib, 3 * mib)) << "with one in the middle that is there";
+  EXPECT_EQ(reserved_bytes(path), 3 * mib);
+  EXPECT_TRUE(memory->back(0, options.size));
+  EXPECT_EQ(reserved_bytes(path), options.size);
+}
+
+TEST_F(SegmentTest, ReservedOnUseBeginsAnewWhenItIsRenewedUnlessAskedForWhole) {
+  options.reserve_unit = 4096;
+  auto segment = Segment::create(options);
+  ASSERT_TRUE(segment);
+  EXPECT_TRUE(segment->mapping()->back(0, options.size));
+  ASSERT_TRUE(segment->renew());
+  EXPECT_EQ(reserved_bytes(path), 0u);
+  EXPECT_TRUE(segment->mapping()->back(0, options.size));
+  EXPECT_EQ(reserved_bytes(path), options.size);
+  ASSERT_TRUE(segment->renew(true));
+  EXPECT_EQ(reserved_bytes(path), options.size);
+}
+
+TEST_F(SegmentTest, ReservedOnUseIsRefusedWhereThereIsNoRoomForAllOfIt) {
+  struct statvfs shm {};
+  ASSERT_EQ(::statvfs("/dev/shm", &shm), 0);
+  if (shm.f_blocks == 0) GTEST_SKIP() << "/dev/shm has no limit here";
+  options.size = (shm.f_blocks + 1) * shm.f_frsize;
+  options.reserve_unit = mib;
+  const auto segment = Segment::create(options);
+  ASSERT_FALSE(segment);
+  EXPECT_THAT(segment.error().message,
+              AllOf(HasSubstr(std::to_string(options.size)), HasSubstr("enlarge it")));
+}
+
+TEST_F(SegmentTest, ReservedOnUseTellsWhenTheRoomIsGone) {
+  options.reserve_unit = 64 << 10;
+  const auto outcome = with_small_shm(2 * mib, [&] {
+    const auto segment = Segment::create(options);
+    const auto memory = segment->mapping();
+    const bool first = memory->back(0, options.size / 2);
+    std::ofstream("/dev/shm/other") << std::string(mib, 'x');
+    const bool second = memory->back(0, options.size);
+    std::ranges::fill(memory->bytes().first(options.size / 2), std::byte{1});  // no SIGBUS
+    std::filesystem::remove("/dev/shm/other");
+    const bool third = memory->back(0, options.size);
+    return first && !second && third ? 0 : 1;
+  });
+  if (!outcome) GTEST_SKIP() << "this process may not mount a /dev/shm of its own";
+  EXPECT_EQ(*outcome, 0);
 }
 
 TEST_F(SegmentTest, HasEveryPageMappedWhenPrefaulted) {

@@ -378,6 +378,9 @@ Answer Session::refused(PutRefusal why) const {
     case PutRefusal::too_large:
       return refusal(behaviour_.too_large_status, "too_large",
                      "The object is larger than the whole segment.");
+    case PutRefusal::no_memory:
+      return refusal(behaviour_.no_room_status, "no_room",
+                     "The segment cannot grow: this machine's /dev/shm is full.");
     case PutRefusal::no_room:
       break;
   }
