@@ -21,6 +21,7 @@ std::vector<Row> all_rows() {
       lease_against_nginx(128),
       lease_against_nginx(1024),
       lease_against_aiohttp(),
+      lease_with_journal(),
       idle_connections(),
       held_leases(),
       put_against_raw_tcp(1),

@@ -103,14 +103,27 @@ Result<void> wait_until_it_accepts(std::uint16_t port, const Child& child) {
 
 }  // namespace
 
-Result<Server> start_emulator(std::uint64_t capacity, std::uint64_t block_size,
-                              Placement placement) {
+Result<Server> start_emulator(std::uint64_t capacity, std::uint64_t block_size, Placement placement,
+                              const std::vector<std::string>& more) {
   const std::string segment = unique_name();
-  auto server = start_announcing(
-      {own_folder() + "/hyperpod-emulator", "--listen", "127.0.0.1:0", "--admin", "off",
-       "--shm-name", segment, "--capacity", std::to_string(capacity >> 20) + "MiB", "--block-size",
-       std::to_string(block_size >> 10) + "KiB", "--placement",
-       placement == Placement::contiguous ? "contiguous" : "scattered", "--log-level", "warn"});
+  std::vector<std::string> arguments{
+      own_folder() + "/hyperpod-emulator",
+      "--listen",
+      "127.0.0.1:0",
+      "--admin",
+      "off",
+      "--shm-name",
+      segment,
+      "--capacity",
+      std::to_string(capacity >> 20) + "MiB",
+      "--block-size",
+      std::to_string(block_size >> 10) + "KiB",
+      "--placement",
+      placement == Placement::contiguous ? "contiguous" : "scattered",
+      "--log-level",
+      "warn"};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  auto server = start_announcing(arguments);
   if (server) server->segment = segment;
   return server;
 }

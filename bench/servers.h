@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "error.h"
 #include "process.h"
@@ -22,9 +23,10 @@ struct Server {
 enum class Placement { contiguous, scattered };
 
 /// hyperpod-emulator from the folder of this program, without an admin port, with a segment of its
-/// own of `capacity` bytes in blocks of `block_size`.
+/// own of `capacity` bytes in blocks of `block_size`; `more` are further arguments.
 Result<Server> start_emulator(std::uint64_t capacity, std::uint64_t block_size,
-                              Placement placement = Placement::contiguous);
+                              Placement placement = Placement::contiguous,
+                              const std::vector<std::string>& more = {});
 
 /// nginx with one worker a core that answers every lease request with `lease_body` and everything
 /// else with `other_body`, both with status 200. `program` is where to find it; empty searches.

@@ -123,4 +123,18 @@ Row lease_against_aiohttp() {
           measure};
 }
 
+Row lease_with_journal() {
+  constexpr std::size_t connections = 128;
+  constexpr double bound = 0.9;
+  const auto measure = [](const Settings& settings) -> Result<Finding> {
+    const auto with = start_emulator_with_objects(connections);
+    if (!with) return tl::unexpected(with.error());
+    const auto without = start_emulator_with_objects(connections, {"--journal-entries", "0"});
+    if (!without) return tl::unexpected(without.error());
+    return against("without", *with, *without, connections, bound, settings);
+  };
+  return {"lease-journal", "journal on, no fault loaded, " + with_thousands(connections),
+          ">= 0.9 x without", measure};
+}
+
 }  // namespace hyperpod::bench

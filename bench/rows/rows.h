@@ -12,6 +12,9 @@ namespace hyperpod::bench {
 Row lease_against_nginx(std::size_t connections);
 /// The same against the aiohttp daemon, over 1,024.
 Row lease_against_aiohttp();
+/// The same with the journal, as by default, against the emulator without: --journal-entries 0,
+/// which leaves totals. Both look for faults in an empty plan, which costs a load of memory.
+Row lease_with_journal();
 /// CPU time and threads of 1,024 idle connections.
 Row idle_connections();
 /// 1,000 leases held for a second, and what they do to others.

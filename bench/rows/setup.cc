@@ -16,8 +16,9 @@ Result<void> store_objects(std::uint16_t port, std::uint64_t count, std::size_t 
   return load->run(workload, {.duration = std::chrono::minutes(1)}).map([](const auto&) {});
 }
 
-Result<Server> start_emulator_with_objects(std::uint64_t count) {
-  auto emulator = start_emulator(small_segment, 4096);
+Result<Server> start_emulator_with_objects(std::uint64_t count,
+                                           const std::vector<std::string>& more) {
+  auto emulator = start_emulator(small_segment, 4096, Placement::contiguous, more);
   if (!emulator) return emulator;
   if (auto stored = store_objects(emulator->port, count, 16); !stored) {
     return tl::unexpected(stored.error());

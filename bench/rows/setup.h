@@ -18,6 +18,7 @@ constexpr std::uint64_t small_segment = 64ull << 20;
 Result<void> store_objects(std::uint16_t port, std::uint64_t count, std::size_t connections);
 
 /// An emulator with a small segment that holds objects 0 … count - 1.
-Result<Server> start_emulator_with_objects(std::uint64_t count);
+Result<Server> start_emulator_with_objects(std::uint64_t count,
+                                           const std::vector<std::string>& more = {});
 
 }  // namespace hyperpod::bench
