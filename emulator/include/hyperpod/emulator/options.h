@@ -125,7 +125,7 @@ struct Options {
   std::string admin;
   /// Faults in force before the first connection is accepted.
   std::vector<Fault> faults;
-  /// Requests that the journal remembers, each at some 300 bytes.
+  /// Requests that the journal remembers, each at some 400 bytes.
   std::size_t journal_entries = 10'000;
   /// I/O threads, each with an event loop of its own; 0 takes one per core.
   unsigned threads = 0;
