@@ -62,6 +62,7 @@ class Emulator::Impl final : public Control {
 };
 
 Result<void> Emulator::Impl::start() {
+  engine_.observe_leases([this](const LeaseChange& change) { journal_.count(change); });
   // In force before the first connection is accepted.
   if (auto planned = faults_.replace(options_.faults); !planned) return planned;
   auto server = Server::start({.options = options_,

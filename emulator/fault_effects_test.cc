@@ -9,6 +9,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <random>
+#include <set>
 #include <thread>
 
 #include "http/testing/daemon.h"
@@ -163,6 +164,26 @@ TEST_P(FaultEffects, AnAnswerCanDribble) {
       << "the PUT alone has ended";
   clock->advance(60s);
   EXPECT_EQ(client.receive().status, 200);
+}
+
+TEST_P(FaultEffects, ADelayCanBeDrawn) {
+  auto client = with_object(R"({"match":{"operation":"lease"},"script":
+      [{"delay":{"low":"2s","high":"3s"}},{"delay":{"median":"20ms","sigma":0.5}}]})");
+  const auto time_of_answer = [&](Duration step) {
+    const auto granted = daemon->statistics().leases_granted;
+    const auto begin = clock->now();
+    client.send(lease_request("b/k"));
+    EXPECT_TRUE(
+        daemon->reaches([=](const Statistics& s) { return s.leases_granted == granted + 1; }));
+    for (int i = 0; i < 5000 && client.is_silent(); ++i) clock->advance(step);
+    EXPECT_EQ(client.receive().status, 200);
+    return clock->now() - begin;
+  };
+  const auto uniform = time_of_answer(100ms);
+  EXPECT_GE(uniform, 2s);
+  EXPECT_LE(uniform, 3s + 100ms);
+  EXPECT_GT(time_of_answer(1ms), 0ms);
+  expect_fired(2);
 }
 
 // --- Bodies
@@ -330,6 +351,88 @@ TEST_P(FaultEffects, AConnectionIsMatchedByItsNumber) {
   EXPECT_EQ(first.ask(put_request("b/3", "x")).status, 200);
 }
 
+TEST_P(FaultEffects, ANewConnectionCanBeReset) {
+  start(R"({"match":{"operation":"connect","nth":1},"effects":{"reset":true}})");
+  EXPECT_EQ(connect().receive_until_closed(), "");
+  EXPECT_EQ(connect().ask(get_request()).status, 404);
+  expect_fired(1);
+}
+
+TEST_P(FaultEffects, ANewConnectionCanBeServedLate) {
+  start(R"({"match":{"operation":"connect"},"effects":{"delay":"10s"}})");
+  auto client = connect();
+  client.send(get_request());
+  int seconds = 0;
+  for (; seconds < 1000 && client.is_silent(); ++seconds) clock->advance(1s);
+  EXPECT_EQ(client.receive().status, 404);
+  EXPECT_GE(seconds, 10);
+}
+
+TEST_P(FaultEffects, ANewConnectionCanBeMetWithSilence) {
+  start(R"({"match":{"operation":"connect","nth":1},"effects":{"never_answer":true}})");
+  auto silenced = connect();
+  silenced.send(get_request());
+  ASSERT_TRUE(daemon->reaches([](const Statistics& s) { return s.open_connections == 1; }));
+  EXPECT_EQ(connect().ask(get_request()).status, 404);
+  clock->advance(1h);
+  EXPECT_TRUE(silenced.is_silent());
+  silenced.close();
+  EXPECT_TRUE(daemon->reaches([](const Statistics& s) { return s.open_connections == 0; }));
+}
+
+TEST_P(FaultEffects, AConnectionCanBeLeftWaitingForAnother) {
+  start(R"({"match":{"operation":"connect","nth":1},"effects":{"leave_unaccepted":true}})");
+  auto waiting = connect();
+  waiting.send(get_request());
+  ASSERT_TRUE(daemon->reaches([](const Statistics& s) { return s.accepted_connections == 1; }));
+  auto served = connect();
+  EXPECT_EQ(served.ask(get_request()).status, 404);
+  EXPECT_TRUE(waiting.is_silent());
+  served.close();
+  EXPECT_EQ(waiting.receive().status, 404);
+}
+
+// --- Whom it meets
+// --------------------------------------------------------------------------------
+
+TEST_P(FaultEffects, RequestsAreMetByTheirNames) {
+  start(R"({"match":{"operation":"put","bucket":"a?c","key":"*/x"},"effects":{"status":500}})");
+  auto client = connect();
+  EXPECT_EQ(client.ask(put_request("abc/m%2Fx", "x")).status, 500);
+  EXPECT_EQ(client.ask(put_request("ac/m%2Fx", "x")).status, 200);
+  EXPECT_EQ(client.ask(put_request("abc/x", "x")).status, 200);
+}
+
+TEST_P(FaultEffects, RequestsAreMetByTheirNumber) {
+  struct Case {
+    const char* selection;
+    std::string met;  // of six requests
+  };
+  for (const auto& [selection, met] : {Case{R"("nth":2)", ".x...."}, Case{R"("every":3)", "..x..x"},
+                                       Case{R"("first":2)", "xx...."}}) {
+    start(fmt::format(R"({{"match":{{{}}},"effects":{{"status":503}}}})", selection));
+    auto client = connect();
+    std::string seen;
+    for (int i = 0; i < 6; ++i) {
+      seen += client.ask(lease_request("b/k")).status == 503 ? 'x' : '.';
+    }
+    EXPECT_EQ(seen, met) << selection;
+    daemon.reset();
+  }
+}
+
+TEST_P(FaultEffects, RequestsAreMetByTheChanceThatTheSeedGives) {
+  constexpr auto fault = R"({"match":{"probability":0.5,"seed":7},"effects":{"status":503}})";
+  FaultPlan plan;
+  ASSERT_TRUE(plan.replace(*faults_from_json(fmt::format("[{}]", fault))));
+  start(fault);
+  auto client = connect();
+  for (int i = 0; i < 40; ++i) {
+    const bool met = plan.decide({.operation = FaultOperation::lease}).has_value();
+    EXPECT_EQ(client.ask(lease_request("b/k")).status, met ? 503 : 504) << i;
+  }
+}
+
 // --- The segment and the daemon
 // -------------------------------------------------------------------
 
@@ -446,33 +549,99 @@ TEST(Control, StateShowsObjectsLeasesWaitersAndBlocks) {
   EXPECT_EQ(next * state.block_size, state.capacity);
 }
 
-/// Random faults on random requests: whatever goes wrong, no lease is lost count of.
+TEST(Control, TheJournalTellsWhoseLeasesLive) {
+  Daemon daemon;
+  auto first = daemon.connect();
+  first.ask(put_request("a/k", "x"));
+  first.ask(put_request("b/k", "x"));
+  first.ask(lease_request("a/k"));
+  auto second = daemon.connect();
+  const auto id = id_of(second.ask(lease_request("b/k")));
+  second.send(lease_request("b/later", "timeout_ms=60000&ttl_s=30.0"));
+  ASSERT_TRUE(daemon.reaches([](const Statistics& s) { return s.waiters == 1; }));
+  EXPECT_EQ(first.ask(release_request(id)).status, 200) << "over another connection";
+  first.ask(put_request("b/later", "x"));
+  EXPECT_EQ(second.receive().status, 200);
+  const Journal& journal = daemon.emulator().journal();
+  const auto by_connection = journal.totals_by_connection();
+  EXPECT_EQ(by_connection.at(1).leases_live, 1u);
+  EXPECT_EQ(by_connection.at(2).leases_granted, 2u);
+  EXPECT_EQ(by_connection.at(2).leases_released, 1u);
+  EXPECT_EQ(journal.totals_by_bucket().at("a").leases_live, 1u);
+  EXPECT_EQ(journal.totals_by_bucket().at("b").leases_live, 1u);
+}
+
+/// Every fault there is on random requests: whatever goes wrong, no lease is lost count of.
 TEST(Storm, LeasesAreConserved) {
   const unsigned seed = std::random_device{}();
   SCOPED_TRACE(fmt::format("seed {}", seed));
+  // Each at its own rhythm, so that every one is met.
+  const std::map<std::string, std::vector<std::string>> effects{
+      {"lease",
+       {R"("grant_defect":"truncated_json")",
+        R"("grant_defect":"wrong_content_type")",
+        R"("grant_defect":"missing_id")",
+        R"("grant_defect":"missing_offsets")",
+        R"("grant_defect":"negative_offset")",
+        R"("grant_defect":"out_of_range_offset")",
+        R"("grant_defect":"overlapping_fragments")",
+        R"("grant_defect":"zero_length_fragment")",
+        R"("grant_defect":"wrong_total")",
+        R"("real_ttl":"1ms")",
+        R"("forget_lease":true)",
+        R"("evict_under_lease":true,"poison":"X")",
+        R"("real_ttl":"1ms","poison":"Y")",
+        R"("hold_longer":"3ms")",
+        R"("reset":true)",
+        R"("never_answer":true)",
+        R"("close_after_bytes":30)",
+        R"("dribble":"1ms")",
+        R"("status":404)",
+        R"("incident":"drop_objects")",
+        R"("incident":"unlink_segment")",
+        R"("incident":"recreate_segment")",
+        R"("incident":"restart")",
+        R"("incident":"empty_segment","lasting":"2ms")",
+        R"("incident":"change_mode","mode":"0600")"}},
+      {"release",
+       {R"("status":500)", R"("close_after_bytes":5)", R"("delay":"1ms")", R"("reset":true)",
+        R"("never_answer":true)"}},
+      {"put",
+       {R"("status":503,"retry_after":"1s","body":"{}")", R"("stop_reading_after":100)",
+        R"("bytes_per_second":1000000)", R"("delay":{"low":"0ms","high":"2ms"})",
+        R"("delay":{"median":"1ms","sigma":0.5})"}},
+      {"connect",
+       {R"("delay":"1ms")", R"("reset":true)", R"("never_answer":true)", R"("connections_above":3)",
+        R"("connections_above":3,"leave_unaccepted":true)"}},
+  };
+  std::string faults;
+  unsigned rhythm = seed % 5;
+  for (const auto& [operation, all] : effects) {
+    for (const std::string& effect : all) {
+      faults += fmt::format(R"({}{{"match":{{"operation":"{}","every":{}}},"effects":{{{}}}}})",
+                            faults.empty() ? "" : ",", operation, 5 + rhythm++ % 7, effect);
+    }
+  }
   Options options = test_options();
-  options.faults = *faults_from_json(fmt::format(
-      R"([{{"match":{{"operation":"lease","probability":0.1,"seed":{0}}},"effects":{{"reset":true}}}},
-          {{"match":{{"operation":"lease","probability":0.1,"seed":{0}}},"effects":{{"forget_lease":true}}}},
-          {{"match":{{"operation":"lease","probability":0.1,"seed":{0}}},"effects":{{"evict_under_lease":true,"poison":"X"}}}},
-          {{"match":{{"operation":"lease","probability":0.1,"seed":{0}}},"effects":{{"real_ttl":"1ms","poison":"Y"}}}},
-          {{"match":{{"operation":"lease","probability":0.1,"seed":{0}}},"effects":{{"grant_defect":"truncated_json"}}}},
-          {{"match":{{"operation":"lease","probability":0.02,"seed":{0}}},"effects":{{"incident":"restart"}}}},
-          {{"match":{{"operation":"lease","probability":0.02,"seed":{0}}},"effects":{{"incident":"drop_objects"}}}},
-          {{"match":{{"operation":"release","probability":0.2,"seed":{0}}},"effects":{{"status":500}}}},
-          {{"match":{{"operation":"release","probability":0.1,"seed":{0}}},"effects":{{"close_after_bytes":5}}}},
-          {{"match":{{"operation":"put","probability":0.2,"seed":{0}}},"effects":{{"status":503}}}},
-          {{"match":{{"operation":"put","probability":0.1,"seed":{0}}},"effects":{{"delay":{{"low":"0ms","high":"2ms"}}}}}}])",
-      seed % 1'000'000));
+  options.capacity = 4 << 20;
+  options.journal_entries = 100'000;
+  options.threads = 2;
+  options.faults = *faults_from_json("[" + faults + "]");
   Daemon daemon(options);
+  std::atomic<bool> over{false};
+  const auto all_fired = [&] {
+    return std::ranges::all_of(daemon.emulator().faults().list(),
+                               [](const auto& listed) { return listed.counts.fired > 0; });
+  };
+  const auto deadline = std::chrono::steady_clock::now() + patience;
   const auto worker = [&](unsigned number) {
     std::mt19937 random(seed + number);
     auto client = daemon.connect();
-    for (int i = 0; i < 150; ++i) {
+    while (!over) {
       try {
-        const auto key = fmt::format("b/{}", random() % 10);
+        const auto key = fmt::format("b{}/{}", random() % 3, random() % 10);
         client.ask(put_request(key, random_bytes(500 + random() % 5000, number)));
-        const auto grant = client.ask(lease_request(key, "timeout_ms=5&ttl_s=0.5"));
+        const auto grant = client.ask(lease_request(key, "timeout_ms=5&ttl_s=0.2"));
         if (grant.status == 200 && random() % 4 != 0) {
           client.ask(release_request(json::parse(grant.body)["id"].get<std::string>()));
         }
@@ -483,18 +652,64 @@ TEST(Storm, LeasesAreConserved) {
   };
   std::vector<std::jthread> threads;
   for (unsigned number = 0; number < 4; ++number) threads.emplace_back(worker, number);
-  threads.clear();
-  EXPECT_TRUE(daemon.reaches([](const Statistics& s) { return s.live_leases == 0; }));
-  const auto s = daemon.statistics();
-  EXPECT_GT(s.leases_granted, 100u);
-  EXPECT_EQ(s.leases_granted, s.leases_released + s.leases_expired + s.leases_dropped);
-  EXPECT_EQ(s.pinned_bytes, 0u);
-  const auto totals = daemon.emulator().journal().totals();
-  EXPECT_LE(totals.leases_granted, s.leases_granted);
-  EXPECT_EQ(totals.requests, daemon.emulator().journal().recorded());
-  for (const auto& listed : daemon.emulator().faults().list()) {
-    EXPECT_GT(listed.counts.matched, 0u) << listed.fault.name;
+  // Those whose answer never comes are cut off now and then.
+  auto requests = daemon.emulator().journal().recorded();
+  while (!all_fired() && std::chrono::steady_clock::now() < deadline) {
+    daemon.emulator().journal().wait_until(
+        [&](const Journal& journal) { return journal.recorded() > requests + 50; },
+        std::chrono::steady_clock::now() + 50ms);
+    requests = daemon.emulator().journal().recorded();
+    ASSERT_TRUE(daemon.emulator().cause({.incident = Incident::restart}));
   }
+  over = true;
+  for (const auto& [fault, counts] : daemon.emulator().faults().list()) {
+    EXPECT_GT(counts.fired, 0u) << fault_to_json(fault, counts);
+  }
+  daemon.emulator().faults().clear();
+  while (!threads.empty()) {
+    ASSERT_TRUE(daemon.emulator().cause({.incident = Incident::restart}));
+    threads.pop_back();
+  }
+  EXPECT_TRUE(daemon.reaches([](const Statistics& s) { return s.open_connections == 0; }));
+
+  const Journal& journal = daemon.emulator().journal();
+  const auto ended = [](const JournalTotals& t) {
+    return t.leases_released + t.leases_expired + t.leases_dropped;
+  };
+  EXPECT_TRUE(daemon.emulator().journal().wait_until(
+      [](const Journal& j) { return j.totals().leases_live == 0; }, deadline + patience));
+  const auto totals = journal.totals();
+  EXPECT_GT(totals.leases_granted, 100u);
+  EXPECT_GT(std::min({totals.leases_released, totals.leases_expired, totals.leases_dropped,
+                      totals.leases_abandoned}),
+            0u);
+  EXPECT_EQ(totals.leases_granted, ended(totals));
+  std::uint64_t granted = 0;
+  for (const auto& [connection, of_one] : journal.totals_by_connection()) {
+    EXPECT_EQ(of_one.leases_granted, ended(of_one) + of_one.leases_live) << connection;
+    granted += of_one.leases_granted;
+  }
+  EXPECT_EQ(granted, totals.leases_granted);
+  for (const auto& [bucket, of_one] : journal.totals_by_bucket()) {
+    EXPECT_EQ(of_one.leases_granted, ended(of_one)) << bucket;
+    granted -= of_one.leases_granted;
+  }
+  EXPECT_EQ(granted, 0u);
+  // Each grant that a request took is in its entry, once.
+  std::set<std::string> ids;
+  for (const auto& entry : journal.entries({.operation = JournalOperation::lease})) {
+    if (entry.lease_id.empty()) continue;
+    EXPECT_TRUE(ids.insert(entry.lease_id).second);
+  }
+  EXPECT_LE(ids.size(), totals.leases_granted);
+  EXPECT_GT(ids.size(), totals.leases_granted / 2);
+
+  const auto s = daemon.statistics();
+  EXPECT_EQ(s.leases_granted, totals.leases_granted);
+  EXPECT_EQ(s.leases_abandoned, totals.leases_abandoned);
+  EXPECT_EQ(s.pinned_bytes, 0u);
+  EXPECT_EQ(totals.requests, journal.recorded());
+  EXPECT_EQ(journal.dropped(), 0u);
 }
 
 }  // namespace

@@ -252,6 +252,7 @@ TEST_F(AdminServerTest, ShowsTotals) {
   hit.bytes_out = 10;
   control_.journal_.record(hit);
   control_.journal_.record(entry("k", 504));
+  control_.journal_.count({LeaseChange::What::granted, 1, "b"});
   const json totals = get("/v1/journal/totals").body();
   EXPECT_EQ(totals.at("recorded"), 2);
   EXPECT_EQ(totals.at("all").at("leases"), 2);
@@ -261,6 +262,7 @@ TEST_F(AdminServerTest, ShowsTotals) {
   ASSERT_THAT(totals.at("by_connection"), SizeIs(1));
   EXPECT_EQ(totals.at("by_connection").at(0).at("connection"), 1);
   EXPECT_EQ(totals.at("by_connection").at(0).at("bytes_out"), 10);
+  EXPECT_EQ(totals.at("by_connection").at(0).at("leases_live"), 1);
   EXPECT_EQ(totals.at("by_bucket").at(0).at("bucket"), "b");
 }
 

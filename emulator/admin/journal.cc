@@ -41,7 +41,6 @@ void add(JournalTotals& totals, const JournalEntry& entry) {
   totals.releases += entry.operation == JournalOperation::release;
   const bool lease = entry.operation == JournalOperation::lease;
   totals.leases += lease;
-  totals.leases_granted += lease && entry.status == 200;
   totals.errors += is_error(entry);
   totals.faults += !entry.fault.empty();
   totals.bytes_in += entry.bytes_in;
@@ -54,6 +53,11 @@ void add(JournalTotals& totals, const JournalTotals& more) {
   totals.puts += more.puts;
   totals.leases += more.leases;
   totals.leases_granted += more.leases_granted;
+  totals.leases_released += more.leases_released;
+  totals.leases_expired += more.leases_expired;
+  totals.leases_dropped += more.leases_dropped;
+  totals.leases_live += more.leases_live;
+  totals.leases_abandoned += more.leases_abandoned;
   totals.releases += more.releases;
   totals.errors += more.errors;
   totals.faults += more.faults;
@@ -61,6 +65,19 @@ void add(JournalTotals& totals, const JournalTotals& more) {
   totals.bytes_out += more.bytes_out;
   totals.peak_in_flight = std::max(totals.peak_in_flight, more.peak_in_flight);
 }
+
+void add(JournalTotals& totals, LeaseChange::What what) {
+  using enum LeaseChange::What;
+  totals.leases_granted += what == granted;
+  totals.leases_released += what == released;
+  totals.leases_expired += what == expired;
+  totals.leases_dropped += what == dropped;
+  totals.leases_abandoned += what == abandoned;
+  totals.leases_live += what == granted;
+  totals.leases_live -= what == released || what == expired || what == dropped;
+}
+
+JournalTotals live_part(const JournalTotals& totals) { return {.leases_live = totals.leases_live}; }
 
 std::int64_t microseconds(Duration duration) {
   return std::chrono::duration_cast<std::chrono::microseconds>(duration).count();
@@ -254,6 +271,17 @@ void Journal::count(const JournalEntry& entry) {
   if (entry.held > Duration::zero()) operation.held.add(entry.held);
 }
 
+void Journal::count(const LeaseChange& change) {
+  {
+    std::lock_guard lock(mutex_);
+    add(total_, change.what);
+    add(totals_of_connection(change.connection), change.what);
+    add(totals_of_bucket(change.bucket), change.what);
+    ++changes_;
+  }
+  changed_.notify_all();
+}
+
 JournalTotals& Journal::totals_of_connection(std::uint64_t connection) {
   ConnectionTotals& slot = by_connection_[connection % connections_kept];
   if (connection < slot.connection || connection == 0) return older_connections_;
@@ -316,9 +344,9 @@ std::map<std::uint64_t, JournalTotals> Journal::totals_by_connection() const {
   std::lock_guard lock(mutex_);
   std::map<std::uint64_t, JournalTotals> all;
   for (const ConnectionTotals& slot : by_connection_) {
-    if (slot.connection != 0) all.emplace(slot.connection, slot.totals);
+    if (slot.totals != JournalTotals{}) all.emplace(slot.connection, slot.totals);
   }
-  if (older_connections_.requests != 0) all.emplace(0, older_connections_);
+  if (older_connections_ != JournalTotals{}) all.emplace(0, older_connections_);
   return all;
 }
 
@@ -335,7 +363,7 @@ std::vector<ConnectionLife> Journal::connections() const {
 std::map<std::string, JournalTotals> Journal::totals_by_bucket() const {
   std::lock_guard lock(mutex_);
   std::map<std::string, JournalTotals> all(by_bucket_.begin(), by_bucket_.end());
-  if (other_buckets_.requests != 0) all.emplace("", other_buckets_);
+  if (other_buckets_ != JournalTotals{}) all.emplace("", other_buckets_);
   return all;
 }
 
@@ -376,15 +404,20 @@ void Journal::clear() {
   {
     std::lock_guard lock(mutex_);
     oldest_ = first_ = next_sequence_;
-    total_ = {};
     by_operation_ = {};
-    std::ranges::fill(by_connection_, ConnectionTotals{});
-    older_connections_ = {};
+    total_ = live_part(total_);
+    // The number stays: an older connection's leases must not get its place.
+    for (ConnectionTotals& slot : by_connection_) slot.totals = live_part(slot.totals);
+    older_connections_ = live_part(older_connections_);
     for (ConnectionLife& life : lives_) {
       if (life.closed) life = {};
     }
-    by_bucket_.clear();
-    other_buckets_ = {};
+    other_buckets_ = live_part(other_buckets_);
+    for (auto& [bucket, totals] : by_bucket_) totals = live_part(totals);
+    // A bucket whose leases are counted among the others' gets no place of its own meanwhile.
+    if (other_buckets_.leases_live == 0) {
+      std::erase_if(by_bucket_, [](const auto& entry) { return entry.second.leases_live == 0; });
+    }
     ++changes_;
   }
   changed_.notify_all();

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <malloc.h>
+#include <spdlog/fmt/fmt.h>
 
 #include <algorithm>
 #include <sstream>
@@ -219,13 +220,65 @@ TEST(Journal, CountsWhatKindOfRequestsThereWere) {
   EXPECT_EQ(totals.requests, 6u);
   EXPECT_EQ(totals.puts, 1u);
   EXPECT_EQ(totals.leases, 4u);
-  EXPECT_EQ(totals.leases_granted, 1u);
   EXPECT_EQ(totals.releases, 1u);
   EXPECT_EQ(totals.errors, 2u);
   EXPECT_EQ(totals.faults, 1u);
   EXPECT_EQ(totals.bytes_in, 100u);
   EXPECT_EQ(totals.bytes_out, 10u);
   EXPECT_EQ(totals.peak_in_flight, 9u);
+}
+
+using What = LeaseChange::What;
+
+std::string leases_in(const JournalTotals& totals) {
+  return fmt::format("granted {} released {} expired {} dropped {} live {} abandoned {}",
+                     totals.leases_granted, totals.leases_released, totals.leases_expired,
+                     totals.leases_dropped, totals.leases_live, totals.leases_abandoned);
+}
+
+TEST(Journal, CountsWhatBecameOfLeasesWhereTheyWereAskedFor) {
+  Journal journal(1);
+  for (const What what : {What::granted, What::granted, What::granted, What::granted,
+                          What::released, What::expired, What::dropped, What::abandoned}) {
+    journal.count({what, 7, "b"});
+  }
+  journal.count({What::granted, 8, "c"});
+  EXPECT_EQ(leases_in(journal.totals()),
+            "granted 5 released 1 expired 1 dropped 1 live 2 abandoned 1");
+  EXPECT_EQ(leases_in(journal.totals_by_connection().at(7)),
+            "granted 4 released 1 expired 1 dropped 1 live 1 abandoned 1");
+  EXPECT_EQ(leases_in(journal.totals_by_bucket().at("c")),
+            "granted 1 released 0 expired 0 dropped 0 live 1 abandoned 0");
+  EXPECT_EQ(journal.totals().requests, 0u);
+}
+
+TEST(Journal, ClearForgetsNoLeaseThatLives) {
+  constexpr std::uint64_t kept = Journal::connections_kept;
+  Journal journal(1);
+  journal.count({What::granted, 1, "first"});
+  journal.count({What::granted, 1, "first"});
+  journal.count({What::released, 1, "first"});
+  journal.count({What::granted, kept + 1, "second"});  // 1 is old now
+  for (std::size_t i = 0; i < Journal::buckets_kept; ++i) {
+    journal.record(of_bucket(std::to_string(i)));
+  }
+  journal.count({What::granted, 2, "late"});  // counted among the others
+  journal.clear();
+  EXPECT_EQ(leases_in(journal.totals()),
+            "granted 0 released 0 expired 0 dropped 0 live 3 abandoned 0");
+  for (const auto& [connection, bucket] : {std::pair(1, "first"), std::pair(2, "late"),
+                                           std::pair(static_cast<int>(kept) + 1, "second")}) {
+    journal.count({What::expired, static_cast<std::uint64_t>(connection), bucket});
+  }
+  for (const auto& [connection, totals] : journal.totals_by_connection()) {
+    EXPECT_EQ(totals.leases_live, 0u) << connection;
+  }
+  for (const auto& [bucket, totals] : journal.totals_by_bucket()) {
+    EXPECT_EQ(totals.leases_live, 0u) << bucket;
+  }
+  journal.clear();
+  EXPECT_TRUE(journal.totals_by_connection().empty());
+  EXPECT_TRUE(journal.totals_by_bucket().empty());
 }
 
 TEST(Journal, FoldsOldConnectionsTogether) {

@@ -44,11 +44,17 @@ constexpr std::array<Figure<S>, 26> of_statistics{{
 }};
 
 using T = JournalTotals;
-constexpr std::array<Figure<T>, 10> of_totals{{
+constexpr std::array<Figure<T>, 15> of_totals{{
     {"requests", &T::requests, what_was, "Requests that ended"},
     {"puts", &T::puts, what_was, "PUTs"},
     {"leases", &T::leases, what_was, "Lease requests"},
-    {"leases_granted", &T::leases_granted, what_was, "Lease requests answered with a lease"},
+    {"leases_granted", &T::leases_granted, what_was, "Leases granted"},
+    {"leases_released", &T::leases_released, what_was, "Leases ended by a release"},
+    {"leases_expired", &T::leases_expired, what_was, "Leases ended by their TTL"},
+    {"leases_dropped", &T::leases_dropped, what_was, "Leases ended by a fault or a reset"},
+    {"leases_live", &T::leases_live, what_is, "Leases granted and not ended"},
+    {"leases_abandoned", &T::leases_abandoned, what_was,
+     "Leases whose grant never reached the peer, which had gone"},
     {"releases", &T::releases, what_was, "Release requests"},
     {"errors", &T::errors, what_was, "Requests answered with 500 or above, misses aside, or not"},
     {"faults", &T::faults, what_was, "Requests that a fault hit"},

@@ -24,9 +24,11 @@ class Engine::Critical {
   explicit Critical(Engine& engine) : engine_(engine), lock_(engine.mutex_) {}
 
   ~Critical() {
+    const auto changes = std::exchange(engine_.changes_, {});
     const auto decided = std::exchange(engine_.decided_, {});
     const auto alarm = alarm_is_due() ? engine_.alarm_ : nullptr;
     lock_.unlock();
+    for (const LeaseChange& change : changes) engine_.observer_(change);
     if (alarm) alarm();
     for (const auto& [handler, grant] : decided) handler(grant);
   }
@@ -307,20 +309,24 @@ void Engine::discard(Object& object) {
 // --- Leases -------------------------------------------------------------------------------------
 
 std::optional<LeaseGrant> Engine::acquire(std::string_view bucket, std::string_view key,
-                                          Duration ttl, const GrantTwist& twist) {
+                                          Duration ttl, const GrantTwist& twist,
+                                          std::uint64_t connection) {
   Critical critical(*this);
-  if (Object* object = find(bucket, key)) return grant(*object, ttl, twist);
+  if (Object* object = find(bucket, key)) return grant(*object, ttl, twist, connection);
   ++totals_.lease_misses;
   return std::nullopt;
 }
 
-LeaseGrant Engine::grant(Object& object, Duration ttl, const GrantTwist& twist) {
+LeaseGrant Engine::grant(Object& object, Duration ttl, const GrantTwist& twist,
+                         std::uint64_t connection) {
   pin(object);
   const auto id = LeaseId::generate();
   Lease& lease = leases_.try_emplace(id, *this, object).first->second;
   lease.id = id;
+  lease.connection = connection;
   wheel_.arm(lease, clock_.now() + twist.real_ttl.value_or(ttl));
   ++totals_.leases_granted;
+  tell(lease, LeaseChange::What::granted);
   LeaseGrant granted{id, object.fragments};
   if (twist.poison) {
     object.poison = twist.poison;
@@ -330,22 +336,30 @@ LeaseGrant Engine::grant(Object& object, Duration ttl, const GrantTwist& twist) 
     drop_leases_on(&object);
     evict(object);
   } else if (twist.forget) {
-    ++totals_.leases_dropped;
-    end(lease);
+    end(lease, LeaseChange::What::dropped);
   }
   return granted;
 }
 
-void Engine::end(Lease& lease) {
+void Engine::end(Lease& lease, LeaseChange::What how) {
+  using enum LeaseChange::What;
+  totals_.leases_released += how == released;
+  totals_.leases_expired += how == expired;
+  totals_.leases_dropped += how == dropped;
+  tell(lease, how);
   unpin(lease.object);
   leases_.erase(leases_.find(lease.id));
 }
 
+void Engine::tell(const Lease& lease, LeaseChange::What what) {
+  if (!observer_) return;
+  changes_.push_back({what, lease.connection, std::string(lease.object.bucket->name)});
+}
+
 void Engine::expire(Lease& lease) {
-  ++totals_.leases_expired;
   Object& object = lease.object;
   const bool takes_object = lease.takes_object;
-  end(lease);
+  end(lease, LeaseChange::What::expired);
   if (takes_object && object.pins == 0) evict(object);
 }
 
@@ -353,8 +367,7 @@ void Engine::drop_leases_on(const Object* object) {
   for (auto lease = leases_.begin(); lease != leases_.end();) {
     Lease& dropped = (lease++)->second;
     if (object != nullptr && &dropped.object != object) continue;
-    ++totals_.leases_dropped;
-    end(dropped);
+    end(dropped, LeaseChange::What::dropped);
   }
 }
 
@@ -370,8 +383,7 @@ bool Engine::release(const LeaseId& id) {
     ++totals_.releases_unknown;
     return false;
   }
-  ++totals_.leases_released;
-  end(found->second);
+  end(found->second, LeaseChange::What::released);
   return true;
 }
 
@@ -388,9 +400,10 @@ std::optional<std::pair<std::string, std::string>> Engine::leased_by(const Lease
 std::variant<LeaseGrant, Engine::WaiterId> Engine::hold(std::string_view bucket,
                                                         std::string_view key, Duration ttl,
                                                         Duration hold, GrantHandler handler,
-                                                        const GrantTwist& twist) {
+                                                        const GrantTwist& twist,
+                                                        std::uint64_t connection) {
   Critical critical(*this);
-  if (Object* object = find(bucket, key)) return grant(*object, ttl, twist);
+  if (Object* object = find(bucket, key)) return grant(*object, ttl, twist, connection);
   const WaiterId id = ++last_waiter_;
   Waiter& waiter = waiters_.try_emplace(id, *this).first->second;
   waiter.id = id;
@@ -398,6 +411,7 @@ std::variant<LeaseGrant, Engine::WaiterId> Engine::hold(std::string_view bucket,
   waiter.key = key;
   waiter.ttl = ttl;
   waiter.twist = twist;
+  waiter.connection = connection;
   waiter.handler = std::move(handler);
   waiter.bucket->waiting[waiter.key].push_back(waiter);
   wheel_.arm(waiter, clock_.now() + hold + twist.hold_longer);
@@ -421,7 +435,7 @@ void Engine::wake(Bucket& bucket, Object& object) {
   for (auto left = queue->second.size(); left > 0; --left) {
     Waiter& waiter = queue->second.front();
     const bool evicts = waiter.twist.evict;
-    const auto lease = grant(object, waiter.ttl, waiter.twist);
+    const auto lease = grant(object, waiter.ttl, waiter.twist, waiter.connection);
     decided_.emplace_back(remove(waiter), lease);
     if (evicts) return;  // nothing is left for the others
   }
@@ -430,7 +444,8 @@ void Engine::wake(Bucket& bucket, Object& object) {
 void Engine::end_hold(Waiter& waiter) {
   std::optional<LeaseGrant> lease;
   if (Object* object = find(waiter.bucket->name, waiter.key)) {
-    lease = grant(*object, waiter.ttl, waiter.twist);  // only where storing does not wake
+    // Only where storing does not wake.
+    lease = grant(*object, waiter.ttl, waiter.twist, waiter.connection);
   } else {
     ++totals_.lease_misses;
   }
@@ -486,6 +501,11 @@ void Engine::reset_counters() {
 }
 
 // --- Time and figures ---------------------------------------------------------------------------
+
+void Engine::observe_leases(std::function<void(const LeaseChange&)> observer) {
+  std::lock_guard lock(mutex_);
+  observer_ = std::move(observer);
+}
 
 void Engine::set_alarm(std::function<void()> alarm) {
   std::lock_guard lock(mutex_);

@@ -50,13 +50,13 @@ struct LeaseGrant {
 /// What a fault changes about one grant. Stands beside the request, so that the engine itself stays
 /// faithful.
 struct GrantTwist {
-  std::optional<Duration> real_ttl;  ///< Instead of the TTL asked for.
-  Duration hold_longer{};            ///< Past the hold asked for.
-  bool forget = false;               ///< The lease ends at once, unknown to release.
-  bool evict = false;                ///< The object goes at once, pinned or not.
+  std::optional<Duration> real_ttl{};  ///< Instead of the TTL asked for.
+  Duration hold_longer{};              ///< Past the hold asked for.
+  bool forget = false;                 ///< The lease ends at once, unknown to release.
+  bool evict = false;                  ///< The object goes at once, pinned or not.
   /// Not null: the object's bytes are overwritten with this stamp when they are freed, and the
   /// object goes when the lease expires.
-  std::shared_ptr<const std::string> poison;
+  std::shared_ptr<const std::string> poison{};
 };
 
 enum class PutRefusal {
@@ -130,15 +130,17 @@ class Engine {
                                                            std::string_view key,
                                                            std::optional<std::uint64_t> size);
 
-  /// Pins the object for `ttl` from now; nullopt if the key is absent.
+  /// Pins the object for `ttl` from now; nullopt if the key is absent. `connection` is told to the
+  /// observer of leases.
   std::optional<LeaseGrant> acquire(std::string_view bucket, std::string_view key, Duration ttl,
-                                    const GrantTwist& twist = {});
+                                    const GrantTwist& twist = {}, std::uint64_t connection = 0);
 
   /// As acquire, but when the key is absent waits for it, at most `hold`: `handler` is then called
   /// with the answer, and the TTL counts from the moment of the grant.
   std::variant<LeaseGrant, WaiterId> hold(std::string_view bucket, std::string_view key,
                                           Duration ttl, Duration hold, GrantHandler handler,
-                                          const GrantTwist& twist = {});
+                                          const GrantTwist& twist = {},
+                                          std::uint64_t connection = 0);
 
   /// Forgets a held request without calling its handler. False if the handler has been called or is
   /// about to be.
@@ -162,6 +164,10 @@ class Engine {
   /// be backed. `renew` as above.
   void replace_memory(const Renew& renew);
   void reset_counters();
+
+  /// Called with no lock held when a lease has been granted or has ended, before the call returns
+  /// that brought it about. To be set before there is any lease.
+  void observe_leases(std::function<void(const LeaseChange&)> observer);
 
   /// `alarm` is called, with no lock held, when something falls due earlier than next_due last
   /// told, and after run_due when anything is left. Whoever runs the timers then asks next_due
@@ -196,6 +202,7 @@ class Engine {
     Engine& engine;
     Object& object;
     LeaseId id;
+    std::uint64_t connection = 0;
     bool takes_object = false;  // when it expires
   };
 
@@ -209,6 +216,7 @@ class Engine {
     std::string key;
     Duration ttl{};
     GrantTwist twist;
+    std::uint64_t connection = 0;
     GrantHandler handler;
   };
   using WaiterQueue =
@@ -228,15 +236,17 @@ class Engine {
     ByName<WaiterQueue> waiting;
   };
 
-  /// Holds the lock; on the way out rings the alarm and calls the handlers decided under it.
+  /// Holds the lock; on the way out tells the observer, rings the alarm and calls the handlers
+  /// decided under it.
   class Critical;
 
   Object* find(std::string_view bucket, std::string_view key);
   Bucket& bucket_named(std::string_view name);
   void drop_if_unused(Bucket& bucket);
 
-  LeaseGrant grant(Object& object, Duration ttl, const GrantTwist& twist);
-  void end(Lease& lease);
+  LeaseGrant grant(Object& object, Duration ttl, const GrantTwist& twist, std::uint64_t connection);
+  void end(Lease& lease, LeaseChange::What how);
+  void tell(const Lease& lease, LeaseChange::What what);
   void expire(Lease& lease);
   void end_hold(Waiter& waiter);
   GrantHandler remove(Waiter& waiter);
@@ -283,6 +293,8 @@ class Engine {
   std::uint64_t uses_ = 0;
   WaiterId last_waiter_ = 0;
   Statistics totals_;
+  std::function<void(const LeaseChange&)> observer_;
+  std::vector<LeaseChange> changes_;  // for the observer
   std::vector<std::pair<GrantHandler, std::optional<LeaseGrant>>> decided_;
   std::function<void()> alarm_;
   // What the alarm's owner knows of: rung for, or seen in next_due since. It may have found less to

@@ -766,6 +766,41 @@ TEST(Engine, MayBeDestroyedWithLeasesAndHeldRequestsLeft) {
   EXPECT_THAT(answers.order, IsEmpty());
 }
 
+// --- The observer of leases ---------------------------------------------------------------------
+
+TEST(Engine, TellsWhatBecomesOfEachLease) {
+  TestEngine daemon(options_of(4));
+  std::vector<std::string> seen;
+  daemon.engine.observe_leases([&](const LeaseChange& change) {
+    daemon.engine.statistics();  // no lock is held
+    constexpr std::string_view letters = "+rxd";
+    seen.push_back(std::string(1, letters[static_cast<std::size_t>(change.what)]) +
+                   std::to_string(change.connection) + change.bucket);
+  });
+  const auto told = [&] { return std::exchange(seen, {}); };
+
+  daemon.engine.hold(
+      "held", "key", ttl, 5s, [](auto) {}, {}, 1);
+  daemon.store("held", "key", "bytes");
+  EXPECT_THAT(told(), ElementsAre("+1held"));
+  daemon.store("b", "key", "bytes");
+  const auto first = daemon.engine.acquire("b", "key", ttl, {}, 2)->id;
+  const auto second = daemon.engine.acquire("b", "key", 1s, {}, 3)->id;
+  EXPECT_THAT(told(), ElementsAre("+2b", "+3b"));
+  daemon.engine.release(first);
+  daemon.engine.release(first);
+  EXPECT_THAT(told(), ElementsAre("r2b"));
+  daemon.clock.advance(1s);
+  daemon.engine.release(second);
+  EXPECT_THAT(told(), ElementsAre("x3b"));
+  daemon.engine.acquire("b", "key", ttl, {.forget = true}, 4);
+  EXPECT_THAT(told(), ElementsAre("+4b", "d4b"));
+  daemon.engine.acquire("b", "key", ttl, {.evict = true}, 5);
+  EXPECT_THAT(told(), ElementsAre("+5b", "d5b"));
+  daemon.engine.drop_leases();
+  EXPECT_THAT(told(), ElementsAre("d1held"));
+}
+
 // --- The alarm ----------------------------------------------------------------------------------
 
 /// Sleeps as a thread that runs the timers would: until the time it read when the alarm last rang.

@@ -10,13 +10,19 @@ namespace {
 
 constexpr std::string_view continue_line = "HTTP/1.1 100 Continue\r\n\r\n";
 
+void count_abandoned(Service& service, std::uint64_t connection, const std::string& bucket) {
+  ++service.counters.abandoned;
+  service.journal.count({LeaseChange::What::abandoned, connection, bucket});
+}
+
 /// Ends a lease that was granted to a request whose peer has gone away.
-void give_back(Service& service, const std::optional<LeaseGrant>& grant) {
+void give_back(Service& service, const std::optional<LeaseGrant>& grant, std::uint64_t connection,
+               const std::string& bucket) {
   if (!grant) return;
   if (service.options.behaviour.drop_abandoned_waiters) {
     service.engine.release(grant->id);
   } else {
-    ++service.counters.abandoned;
+    count_abandoned(service, connection, bucket);
   }
 }
 
@@ -134,7 +140,7 @@ Awaitable<bool> Session::serve_next() {
     co_await deliver(answered, form);
   }
   if (!recorded_) {
-    if (granted_) ++service_.counters.abandoned;
+    if (granted_) count_abandoned(service_, number_, entry_.bucket);
     record(0);
   }
   hold_.reset();
@@ -394,7 +400,7 @@ Awaitable<Answer> Session::acquire(const Route& route) {
   if (route.hold + changed.hold_longer > Duration::zero()) {
     lease = co_await hold(route, changed);
   } else {
-    lease = service_.engine.acquire(route.bucket, route.key, route.ttl, changed);
+    lease = service_.engine.acquire(route.bucket, route.key, route.ttl, changed, number_);
   }
   if (!lease) co_return refusal(behaviour_.miss_status, "absent", "The key is not stored.");
   entry_.lease_id = lease->id.text();
@@ -414,21 +420,21 @@ Answer Session::release(const Route& route) {
 
 Awaitable<std::optional<LeaseGrant>> Session::hold(const Route& route, const GrantTwist& twist) {
   // The engine decides on any thread; the decision travels to the worker's.
-  auto handler = [weak = weak_from_this(), &service = service_,
-                  &io = worker().io()](std::optional<LeaseGrant> grant) {
+  auto handler = [weak = weak_from_this(), &service = service_, &io = worker().io(),
+                  number = number_, bucket = route.bucket](std::optional<LeaseGrant> grant) {
     ++service.counters.unsettled;
-    asio::post(io, [weak, &service, grant = std::move(grant)]() mutable {
+    asio::post(io, [weak, &service, number, bucket, grant = std::move(grant)]() mutable {
       if (const auto connection = weak.lock()) {
         static_cast<Session&>(*connection).hold_decided(std::move(grant));
       } else {
-        give_back(service, grant);
+        give_back(service, grant, number, bucket);
       }
       --service.counters.unsettled;
     });
   };
   hold_ = std::make_unique<Hold>();
   auto outcome = service_.engine.hold(route.bucket, route.key, route.ttl, route.hold,
-                                      std::move(handler), twist);
+                                      std::move(handler), twist, number_);
   if (auto* grant = std::get_if<LeaseGrant>(&outcome)) co_return std::move(*grant);
 
   hold_->waiter = std::get<Engine::WaiterId>(outcome);
@@ -440,7 +446,7 @@ Awaitable<std::optional<LeaseGrant>> Session::hold(const Route& route, const Gra
   entry_.held = worker().clock().now() - entry_.at;
   if (peer_gone() && behaviour_.drop_abandoned_waiters) {
     service_.engine.drop_waiter(hold_->waiter);
-    if (hold_->decided) give_back(service_, hold_->grant);
+    if (hold_->decided) give_back(service_, hold_->grant, number_, route.bucket);
     co_return std::nullopt;
   }
   co_return std::move(hold_->grant);
@@ -448,7 +454,7 @@ Awaitable<std::optional<LeaseGrant>> Session::hold(const Route& route, const Gra
 
 void Session::hold_decided(std::optional<LeaseGrant> grant) {
   // Too late if the peer went away between the decision and its arrival here.
-  if (!hold_ || !hold_->waiting) return give_back(service_, grant);
+  if (!hold_ || !hold_->waiting) return give_back(service_, grant, number_, entry_.bucket);
   hold_->decided = true;
   hold_->grant = std::move(grant);
   unsettle();

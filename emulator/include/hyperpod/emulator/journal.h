@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "hyperpod/emulator/clock.h"
+#include "hyperpod/emulator/state.h"
 
 namespace hyperpod::emulator {
 
@@ -80,11 +81,19 @@ struct JournalFilter {
   bool accepts(const JournalEntry& entry) const;
 };
 
+/// Leases are counted where they were asked for, whoever or whatever ended them:
+/// leases_granted = leases_released + leases_expired + leases_dropped + leases_live holds unless
+/// leases were live at a clear().
 struct JournalTotals {
   std::uint64_t requests = 0;
   std::uint64_t puts = 0;
   std::uint64_t leases = 0;  ///< Asked for.
   std::uint64_t leases_granted = 0;
+  std::uint64_t leases_released = 0;
+  std::uint64_t leases_expired = 0;
+  std::uint64_t leases_dropped = 0;  ///< Ended by a fault or a reset.
+  std::uint64_t leases_live = 0;
+  std::uint64_t leases_abandoned = 0;  ///< Their grant never reached the peer.
   std::uint64_t releases = 0;
   /// Answered with 500 or above, or not at all. A lease answered 504 is a miss and no error.
   std::uint64_t errors = 0;
@@ -92,6 +101,8 @@ struct JournalTotals {
   std::uint64_t bytes_in = 0;
   std::uint64_t bytes_out = 0;
   std::uint64_t peak_in_flight = 0;
+
+  bool operator==(const JournalTotals&) const = default;
 };
 
 /// How many durations fell into each of a fixed set of ranges.
@@ -143,6 +154,8 @@ class Journal {
 
   /// Appends; `entry.sequence` is set here. Entries beyond the capacity push out the oldest.
   void record(const JournalEntry& entry);
+  /// Counts in the totals, and nowhere else.
+  void count(const LeaseChange& change);
 
   /// A connection begins. Numbers grow; one that a fault turns away is not reported.
   void connection_opened(std::uint64_t connection, const std::string& peer, TimePoint at);
@@ -180,7 +193,7 @@ class Journal {
   /// Each entry that the filter accepts, as entry_to_json, on a line of its own.
   void write_json_lines(std::ostream& out, const JournalFilter& filter = {}) const;
 
-  /// Forgets entries, totals and closed connections. Sequences go on.
+  /// Forgets entries, totals but for leases that live, and closed connections. Sequences go on.
   void clear();
 
  private:

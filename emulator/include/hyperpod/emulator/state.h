@@ -35,6 +35,20 @@ struct WaiterState {
   Duration time_left{};  ///< Of its hold.
 };
 
+/// Something that became of a lease.
+struct LeaseChange {
+  enum class What {
+    granted,
+    released,
+    expired,
+    dropped,    ///< Ended by a fault or a reset.
+    abandoned,  ///< Its grant never reached the peer, which had gone. The lease goes on.
+  };
+  What what = What::granted;
+  std::uint64_t connection = 0;  ///< Over which it was asked for.
+  std::string bucket;
+};
+
 /// A run of neighbouring blocks with one owner.
 struct BlockRun {
   enum class Owner { free, object, put };
