@@ -45,10 +45,10 @@ SegmentMapping::~SegmentMapping() {
 Segment::Segment(const std::string& name) : path_("/dev/shm/" + name) {}
 
 Result<std::shared_ptr<const SegmentMapping>> Segment::current() {
-  struct stat status {};
-  if (stat(path_.c_str(), &status) != 0) return tl::unexpected(describe(errno));
+  const auto status = look();
+  if (!status) return tl::unexpected(status.error());
   std::lock_guard lock(mutex_);
-  if (mapping_ && is_mapping_of(status, *mapping_)) return mapping_;
+  if (mapping_ && is_mapping_of(*status, *mapping_)) return mapping_;
   auto mapped = map();
   if (!mapped) return mapped;
   mapping_ = *mapped;
@@ -56,15 +56,29 @@ Result<std::shared_ptr<const SegmentMapping>> Segment::current() {
 }
 
 Result<bool> Segment::is_current(const SegmentMapping& mapping) const {
-  struct stat status {};
-  if (stat(path_.c_str(), &status) != 0) return tl::unexpected(describe(errno));
-  return is_mapping_of(status, mapping);
+  const auto status = look();
+  if (!status) return tl::unexpected(status.error());
+  return is_mapping_of(*status, mapping);
 }
 
 std::optional<SegmentIdentity> Segment::identity() const {
   struct stat status {};
   if (stat(path_.c_str(), &status) != 0) return std::nullopt;
   return identity_of(status);
+}
+
+Result<struct stat> Segment::look() const {
+  struct stat status {};
+  if (stat(path_.c_str(), &status) != 0) return tl::unexpected(describe(errno));
+  if (status.st_nlink == 0) {
+    return tl::unexpected(Error{
+        ErrorCode::segment_missing,
+        fmt::format("the segment mounted at {} was unlinked on the node: its daemon was restarted, "
+                    "or a client removed it; restart the daemon if it is gone there, then this "
+                    "container, for a file mount does not follow",
+                    path_)});
+  }
+  return status;
 }
 
 Result<std::shared_ptr<const SegmentMapping>> Segment::map() const {

@@ -20,11 +20,13 @@
 // after the copy: it costs a microsecond, and turns into a miss what a daemon does that breaks the
 // rules above (one that reuses the file, or starts before its predecessor has stopped).
 // A name that is gone is an error and no licence to go on reading: a new daemon's segment may have
-// come and been unlinked between A and B.
+// come and been unlinked between A and B. A file mounted on its own into a container (`subPath`)
+// keeps its name there after the node has lost it, so a segment without any link is gone as well.
 //
 // Every member may be called from any thread.
 #pragma once
 
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include <cstddef>
@@ -79,8 +81,9 @@ class Segment {
   /// REQUIRES: check_segment_name(name) finds nothing.
   explicit Segment(const std::string& name);
 
-  /// The mapping of what the name stands for now. Errors: segment_missing (no such segment, or an
-  /// empty one that is being made), segment_unreadable. Both heal when the daemon is back.
+  /// The mapping of what the name stands for now. Errors: segment_missing (no such segment, an
+  /// empty one that is being made, or one that a file mount keeps although the node has lost it),
+  /// segment_unreadable. All but the last heal when the daemon is back.
   Result<std::shared_ptr<const SegmentMapping>> current();
 
   /// Whether the name still stands for `mapping` and it still has its size. Errors as current().
@@ -90,6 +93,7 @@ class Segment {
   std::optional<SegmentIdentity> identity() const;
 
  private:
+  Result<struct stat> look() const;
   Result<std::shared_ptr<const SegmentMapping>> map() const;
   Error describe(int error) const;
 

@@ -1,6 +1,8 @@
 #include "segment.h"
 
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -21,13 +23,23 @@ std::string text_at(const SegmentMapping& mapping, std::uint64_t offset, std::ui
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-// Runs `check` as a user without rights; true if it returned true there.
-bool as_nobody(const std::function<bool()>& check) {
+bool in_child(const std::function<bool()>& check) {
   const pid_t child = fork();
-  if (child == 0) _exit(setresuid(65534, 65534, 65534) == 0 && check() ? 0 : 1);
+  if (child == 0) _exit(check() ? 0 : 1);
   int status = 0;
   waitpid(child, &status, 0);
   return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+// Runs `check` as a user without rights; true if it returned true there.
+bool as_nobody(const std::function<bool()>& check) {
+  return in_child([&] { return setresuid(65534, 65534, 65534) == 0 && check(); });
+}
+
+// Whether this process may mount.
+bool make_mounts_its_own() {
+  return unshare(CLONE_NEWNS) == 0 &&
+         mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0;
 }
 
 TEST(Segment, MapsTheBytesUnderItsName) {
@@ -123,6 +135,29 @@ TEST(Segment, IsReadByAnotherUserWhereItsModeAllows) {
   if (geteuid() != 0) GTEST_SKIP() << "needs root, to become somebody else";
   TestSegment file(TestSegment::unique_name("segment"), 4096, 0644);
   EXPECT_TRUE(as_nobody([&] { return Segment(file.name()).current().has_value(); }));
+}
+
+// As Kubernetes mounts it with `subPath`: the container's name stays with the file that was there
+// when it started, whatever becomes of that on the node.
+TEST(Segment, ThatAFileMountKeepsAfterItsDaemonMadeAnotherIsMissing) {
+  if (!in_child(make_mounts_its_own)) GTEST_SKIP() << "needs root, to mount";
+  const auto name_on_node = TestSegment::unique_name("on_node");
+  const auto name_in_container = TestSegment::unique_name("in_container");
+  TestSegment before(name_on_node, 4096);
+  TestSegment mount_point(name_in_container, 4096);
+  EXPECT_TRUE(in_child([&] {
+    if (!make_mounts_its_own() ||
+        mount(("/dev/shm/" + name_on_node).c_str(), ("/dev/shm/" + name_in_container).c_str(),
+              nullptr, MS_BIND, nullptr) != 0) {
+      return false;
+    }
+    Segment segment(name_in_container);
+    const auto mapping = segment.current();
+    if (!mapping || segment.is_current(**mapping) != true) return false;
+    const TestSegment after(name_on_node, 4096);
+    return segment.current().error().code == ErrorCode::segment_missing &&
+           segment.is_current(**mapping).error().code == ErrorCode::segment_missing;
+  }));
 }
 
 TEST(Segment, ThatIsADirectoryIsUnreadable) {
