@@ -76,37 +76,56 @@ void add_bench(CLI::App& app, BenchCommand& bench) {
   app.add_flag("--verify", bench.verify, "Compare every byte that is read; slower");
 }
 
+void add_doctor(CLI::App& app, DoctorCommand& doctor) {
+  app.add_option("--workers", doctor.workers, "Workers of the engine on this node")
+      ->check(CLI::Range(1u, 1024u))
+      ->capture_default_str();
+  app.add_flag("--json", doctor.json, "The report as JSON");
+  app.footer(
+      "Stores one small object in each daemon, which stays there until it is evicted.\n"
+      "Exit code: 0 healthy, 1 problems found, 2 usage.\n");
+}
+
+// Adds a command; when it is the one given, `line.command` is of its type.
+template <class Command>
+void add_command(CLI::App& app, CommandLine& line, const char* name, const char* what,
+                 void (*add_options)(CLI::App&, Command&)) {
+  CLI::App* command = app.add_subcommand(name, what);
+  const auto given = std::make_shared<Command>();
+  add_options(*command, *given);
+  command->callback([&line, given] { line.command = *given; });
+  command->fallthrough();
+}
+
 }  // namespace
+
+std::unique_ptr<CLI::App> make_app(CommandLine& line) {
+  auto app = std::make_unique<CLI::App>("Stores and reads objects of HyperPod's KV daemon.",
+                                        "hyperpod-kv");
+  app->set_version_flag("--version", HYPERPOD_VERSION);
+  app->require_subcommand(1);
+  app->footer("Exit code: 0 hit, 1 miss, 2 usage, 3 daemon or segment out of reach.\n");
+  add_connection_options(*app, line);
+  add_command(*app, line, "put", "Store FILE under KEY", add_put);
+  add_command(*app, line, "get", "Write the object under KEY to FILE", add_get);
+  add_command(*app, line, "exists", "Tell of each KEY whether it is there", add_exists);
+  add_command(*app, line, "bench", "Put the daemon under load, and measure", add_bench);
+  add_command(*app, line, "doctor", "Look for what keeps clients here from working, and explain it",
+              add_doctor);
+  return app;
+}
 
 Parsed parse_command_line(int argc, const char* const* argv) {
   CommandLine line;
-  PutCommand put;
-  GetCommand get;
-  ExistsCommand exists;
-  BenchCommand bench;
-  CLI::App app{"Stores and reads objects of HyperPod's KV daemon.", "hyperpod-kv"};
-  app.set_version_flag("--version", HYPERPOD_VERSION);
-  app.require_subcommand(1);
-  app.footer("Exit code: 0 hit, 1 miss, 2 usage, 3 daemon or segment out of reach.\n");
-  add_connection_options(app, line);
-  add_put(*app.add_subcommand("put", "Store FILE under KEY"), put);
-  add_get(*app.add_subcommand("get", "Write the object under KEY to FILE"), get);
-  add_exists(*app.add_subcommand("exists", "Tell of each KEY whether it is there"), exists);
-  add_bench(*app.add_subcommand("bench", "Put the daemon under load, and measure"), bench);
-  for (CLI::App* command : app.get_subcommands({})) command->fallthrough();
-
+  const auto app = make_app(line);
   try {
-    app.parse(argc, argv);
+    app->parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     std::ostringstream out;
     std::ostringstream problem;
-    const int code = app.exit(error, out, problem);
+    const int code = app->exit(error, out, problem);
     return EarlyExit{code == 0 ? exit_hit : exit_usage, out.str() + problem.str()};
   }
-  if (app.got_subcommand("put")) line.command = put;
-  if (app.got_subcommand("get")) line.command = get;
-  if (app.got_subcommand("exists")) line.command = exists;
-  if (app.got_subcommand("bench")) line.command = bench;
   return line;
 }
 

@@ -3,10 +3,15 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <variant>
 #include <vector>
+
+namespace CLI {
+class App;
+}
 
 namespace hyperpod::client::cli {
 
@@ -35,6 +40,11 @@ struct BenchCommand {
   bool verify = false;
 };
 
+struct DoctorCommand {
+  unsigned workers = 1;
+  bool json = false;
+};
+
 struct CommandLine {
   std::optional<std::string> config;
   std::optional<std::string> url;
@@ -44,7 +54,7 @@ struct CommandLine {
   std::optional<std::chrono::milliseconds> wait;
   std::optional<std::chrono::milliseconds> timeout;
   std::string log_level = "warn";
-  std::variant<PutCommand, GetCommand, ExistsCommand, BenchCommand> command;
+  std::variant<PutCommand, GetCommand, ExistsCommand, BenchCommand, DoctorCommand> command;
 };
 
 /// What main() is to do: the parsed command line, or a text to print and an exit code.
@@ -55,5 +65,9 @@ struct EarlyExit {
 using Parsed = std::variant<CommandLine, EarlyExit>;
 
 Parsed parse_command_line(int argc, const char* const* argv);
+
+/// The options of the program and of its commands, which write what they are given into `line` once
+/// the App has parsed: for parsing, and for what is made from the options' descriptions.
+std::unique_ptr<CLI::App> make_app(CommandLine& line);
 
 }  // namespace hyperpod::client::cli

@@ -1,46 +1,37 @@
-#include <spdlog/sinks/stdout_sinks.h>
-#include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <variant>
 
 #include "bench.h"
+#include "cli/doctor/doctor.h"
+#include "cli/doctor/writers.h"
+#include "client_options.h"
 #include "command_line.h"
 #include "commands.h"
 #include "exit_code.h"
 #include "hyperpod/client/client.h"
-#include "hyperpod/client/config.h"
 
 namespace hyperpod::client::cli {
 namespace {
 
-constexpr const char* default_url = "http://127.0.0.1:9200";
-
-std::shared_ptr<spdlog::logger> make_logger(const std::string& level) {
-  auto logger = std::make_shared<spdlog::logger>("hyperpod-kv",
-                                                 std::make_shared<spdlog::sinks::stderr_sink_mt>());
-  logger->set_level(spdlog::level::from_str(level));
-  return logger;
-}
-
-// LMCache's configuration with what the command line says in its place.
-Result<ClientOptions> make_options(const CommandLine& line) {
-  auto loaded = load_options(line.config);
-  if (!loaded) return tl::unexpected(std::move(loaded).error());
-  ClientOptions options = std::move(loaded->options);
-  options.logger = make_logger(line.log_level);
-  for (const std::string& warning : loaded->warnings) options.logger->warn("{}", warning);
-  if (options.remote_url.empty()) options.remote_url = default_url;
-  if (line.url) options.remote_url = *line.url;
-  if (line.bucket) options.bucket = *line.bucket;
-  if (line.shm_name) options.shared_memory_name = *line.shm_name;
-  if (options.shared_memory_name == "None") options.shared_memory_name.reset();
-  if (line.ca_file) options.tls.ca_file = *line.ca_file;
-  if (line.timeout) options.timeout = *line.timeout;
-  return options;
+int examine(const CommandLine& line, const DoctorCommand& command) {
+  const doctor::Inquiry inquiry{
+      .config_file = line.config,
+      .override_options = [&line](ClientOptions& options) { override_options(line, options); },
+      .workers = command.workers};
+  const doctor::Report report = doctor::diagnose({}, inquiry);
+  const bool colour = isatty(STDOUT_FILENO) == 1 && std::getenv("NO_COLOR") == nullptr;
+  std::fputs((command.json ? doctor::to_json(report) : doctor::to_text(report, colour)).c_str(),
+             stdout);
+  return report.is_healthy() ? exit_hit : exit_miss;
 }
 
 int run(const CommandLine& line) {
+  if (const auto* command = std::get_if<DoctorCommand>(&line.command)) {
+    return examine(line, *command);
+  }
   auto options = make_options(line);
   if (!options) return fail(options.error());
   if (const auto* bench = std::get_if<BenchCommand>(&line.command)) {

@@ -20,34 +20,44 @@ Error invalid(std::string message) { return {ErrorCode::invalid_option, std::mov
 
 bool is_name_character(char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_'; }
 
-// $NAME and ${NAME}; a dollar that begins neither stays as it is.
+// A reference to a variable, $NAME or ${NAME}.
+struct Reference {
+  std::string name;
+  std::size_t begin;
+  std::size_t end;
+};
+
+// The first one from `position` on; a dollar that begins none is text.
+std::optional<Reference> find_reference(std::string_view text, std::size_t position) {
+  for (auto dollar = text.find('$', position); dollar != std::string_view::npos;
+       dollar = text.find('$', dollar + 1)) {
+    const bool braces = text.substr(dollar + 1).starts_with('{');
+    const auto rest = text.substr(dollar + (braces ? 2 : 1));
+    const auto name = rest.substr(
+        0, static_cast<std::size_t>(std::find_if_not(rest.begin(), rest.end(), is_name_character) -
+                                    rest.begin()));
+    if (name.empty() || (braces && !rest.substr(name.size()).starts_with('}'))) continue;
+    return Reference{std::string(name), dollar, dollar + name.size() + (braces ? 3 : 1)};
+  }
+  return std::nullopt;
+}
+
 Result<std::string> expand(std::string_view text, const Environment& environment) {
   std::string expanded;
-  while (!text.empty()) {
-    const auto dollar = text.find('$');
-    expanded += text.substr(0, dollar);
-    if (dollar == std::string_view::npos) break;
-    text.remove_prefix(dollar + 1);
-
-    const bool braces = text.starts_with('{');
-    const auto rest = text.substr(braces ? 1 : 0);
-    const auto end = std::find_if_not(rest.begin(), rest.end(), is_name_character);
-    const std::string name(rest.begin(), end);
-    const auto behind = rest.substr(name.size());
-    if (name.empty() || (braces && !behind.starts_with('}'))) {
-      expanded += '$';
-      continue;
-    }
-    const auto value = environment(name);
+  std::size_t done = 0;
+  while (const auto reference = find_reference(text, done)) {
+    const auto value = environment(reference->name);
     if (!value) {
       return tl::unexpected(invalid(fmt::format(
           "remote_url uses ${}, which is not set in the environment; on Kubernetes, define it from "
           "status.hostIP and before any variable that uses it",
-          name)));
+          reference->name)));
     }
+    expanded += text.substr(done, reference->begin - done);
     expanded += *value;
-    text = behind.substr(braces ? 1 : 0);
+    done = reference->end;
   }
+  expanded += text.substr(done);
   return expanded;
 }
 
@@ -175,6 +185,16 @@ std::string DaemonAddress::authority() const {
 std::string DaemonAddress::host_header() const {
   const std::string full = authority();
   return port == (https ? https_port : http_port) ? full.substr(0, full.rfind(':')) : full;
+}
+
+std::vector<std::string> variables_in(std::string_view remote_url) {
+  std::vector<std::string> names;
+  std::size_t done = 0;
+  while (auto reference = find_reference(remote_url, done)) {
+    names.push_back(std::move(reference->name));
+    done = reference->end;
+  }
+  return names;
 }
 
 Result<std::vector<DaemonAddress>> parse_addresses(const ClientOptions& options,

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "hyperpod/client/config.h"
@@ -24,6 +25,9 @@ struct DaemonAddress {
   /// What stands in the Host header: authority() without the scheme's default port.
   std::string host_header() const;
 };
+
+/// The environment variables that a remote_url refers to, in order.
+std::vector<std::string> variables_in(std::string_view remote_url);
 
 /// The daemons that options.remote_url lists (see there for its form), each with its segment. No
 /// port means 80 or, for HTTPS, 443, as LMCache has it. Errors (invalid_option): an unset variable,

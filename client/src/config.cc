@@ -144,17 +144,18 @@ class ParameterReader {
     return true;
   }
 
-  // Also the parameters nobody asked for, which are probably misspelt.
-  Result<std::vector<std::string>> finish() const {
+  // Tells the parameters that were there, and those nobody asked for, which are probably misspelt.
+  Result<void> finish(LoadedOptions& loaded) const {
     if (error_) return tl::unexpected(*error_);
-    std::vector<std::string> warnings;
     for (const auto& [key, value] : values_.items()) {
-      if (!key.starts_with(prefix)) continue;
-      if (std::find(asked_.begin(), asked_.end(), key) == asked_.end()) {
-        warnings.push_back(fmt::format("{} has the unknown key {}; is it misspelt?", source_, key));
+      if (std::find(asked_.begin(), asked_.end(), key) != asked_.end()) {
+        loaded.keys.push_back(key);
+      } else if (key.starts_with(prefix)) {
+        loaded.warnings.push_back(
+            fmt::format("{} has the unknown key {}; is it misspelt?", source_, key));
       }
     }
-    return warnings;
+    return {};
   }
 
  private:
@@ -185,9 +186,9 @@ constexpr double max_seconds = 365.0 * 24 * 3600;
 constexpr double max_bytes = 1ull << 50;
 constexpr double mebibyte = 1ull << 20;
 
-Result<std::vector<std::string>> apply_extra_config(const Json& extra_config,
-                                                    const std::string& source,
-                                                    ClientOptions& options) {
+Result<void> apply_extra_config(const Json& extra_config, const std::string& source,
+                                LoadedOptions& loaded) {
+  ClientOptions& options = loaded.options;
   ParameterReader read(extra_config, source);
   const auto key = [](const char* name) { return std::string(prefix) + name; };
 
@@ -218,7 +219,7 @@ Result<std::vector<std::string>> apply_extra_config(const Json& extra_config,
   read.text(key("tls_ca_file"), options.tls.ca_file);
   read.flag(key("tls_verify"), options.tls.verify_server);
   read.flag("save_chunk_meta", options.save_chunk_meta);
-  return read.finish();
+  return read.finish(loaded);
 }
 
 struct Parsed {
@@ -273,9 +274,8 @@ std::string unquote(std::string text) {
 Result<LoadedOptions> build(const Parsed& parsed, const std::string& source) {
   LoadedOptions loaded;
   if (parsed.remote_url) loaded.options.remote_url = *parsed.remote_url;
-  auto warnings = apply_extra_config(parsed.extra_config, source, loaded.options);
-  if (!warnings) return tl::unexpected(std::move(warnings).error());
-  loaded.warnings = *std::move(warnings);
+  auto applied = apply_extra_config(parsed.extra_config, source, loaded);
+  if (!applied) return tl::unexpected(std::move(applied).error());
   return loaded;
 }
 

@@ -215,7 +215,8 @@ tl::expected<HttpAnswer, TransportFailure> HttpConnection::exchange(
 
 tl::expected<HttpAnswer, TransportFailure> HttpConnection::exchange_once(
     const HttpRequest& request) {
-  auto answer = request.method == HttpRequest::Method::put ? put(request) : post(request);
+  auto answer =
+      request.method == HttpRequest::Method::put ? put(request) : send_without_body(request);
   if (answer && answer->status == 200 && peer_->state.answered_early) {
     return tl::unexpected(TransportFailure{
         ErrorCode::malformed_answer, "claims to have stored a body before it was sent", {}});
@@ -236,13 +237,14 @@ tl::expected<HttpAnswer, TransportFailure> HttpConnection::put(const HttpRequest
                     std::move(result->body)};
 }
 
-tl::expected<HttpAnswer, TransportFailure> HttpConnection::post(const HttpRequest& request) {
+tl::expected<HttpAnswer, TransportFailure> HttpConnection::send_without_body(
+    const HttpRequest& request) {
   peer_->client->set_decompress(true);
   std::string body;
-  httplib::Request post;
-  post.method = "POST";
-  post.path = path_prefix_ + request.target;
-  post.content_receiver = [&](const char* data, std::size_t size, std::uint64_t, std::uint64_t) {
+  httplib::Request plain;
+  plain.method = request.method == HttpRequest::Method::get ? "GET" : "POST";
+  plain.path = path_prefix_ + request.target;
+  plain.content_receiver = [&](const char* data, std::size_t size, std::uint64_t, std::uint64_t) {
     if (body.size() + size > max_body) {
       peer_->state.beyond_bounds = true;
       return false;
@@ -252,7 +254,7 @@ tl::expected<HttpAnswer, TransportFailure> HttpConnection::post(const HttpReques
   };
   httplib::Response response;
   httplib::Error error = httplib::Error::Success;
-  if (!peer_->client->send(post, response, error)) {
+  if (!peer_->client->send(plain, response, error)) {
     auto failure = peer_->failure(error);
     failure.body = std::move(body);
     return tl::unexpected(std::move(failure));

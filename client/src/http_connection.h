@@ -23,7 +23,11 @@
 namespace hyperpod::client {
 
 struct HttpRequest {
-  enum class Method { post, put };
+  enum class Method {
+    post,
+    put,
+    get,  // no part of the protocol: asks what a port is
+  };
 
   Method method = Method::post;
   std::string target;
@@ -67,7 +71,7 @@ class HttpConnection {
   class Peer;
   tl::expected<HttpAnswer, TransportFailure> exchange_once(const HttpRequest& request);
   tl::expected<HttpAnswer, TransportFailure> put(const HttpRequest& request);
-  tl::expected<HttpAnswer, TransportFailure> post(const HttpRequest& request);
+  tl::expected<HttpAnswer, TransportFailure> send_without_body(const HttpRequest& request);
 
   const std::string path_prefix_;
   const bool tls_;

@@ -23,6 +23,8 @@ Environment process_environment();
 
 struct LoadedOptions {
   ClientOptions options;
+  /// The keys of the extra_config in force that are ours, in alphabetical order.
+  std::vector<std::string> keys;
   /// One sentence for each key that looks like ours and is unknown.
   std::vector<std::string> warnings;
 };

@@ -1,0 +1,48 @@
+// What the doctor looks at, so that a test can put something else there.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "hyperpod/client/config.h"
+
+namespace hyperpod::client::cli::doctor {
+
+struct Resolution {
+  std::vector<std::string> addresses;  // numeric, in the order in which they are to be tried
+  std::string problem;                 // the resolver's words; empty if there are addresses
+};
+
+/// May take as long as it likes; the doctor does not wait for it.
+using Resolver = std::function<Resolution(const std::string& host)>;
+
+/// The system's.
+Resolver system_resolver();
+
+/// How long the doctor waits for anything.
+struct Patience {
+  std::chrono::milliseconds resolver{5000};
+  std::chrono::milliseconds connection{3000};
+  std::chrono::milliseconds answer{5000};
+  /// A call of the round trip takes this or the configured timeout, whichever is shorter.
+  std::chrono::milliseconds call{5000};
+  std::chrono::milliseconds python{5000};
+  /// A call that takes longer is remarked on.
+  std::chrono::nanoseconds slow{std::chrono::milliseconds{100}};
+};
+
+struct Machine {
+  Environment environment = process_environment();
+  /// Where segments are. The round trip reads from /dev/shm all the same, as every client does.
+  std::string shm_directory = "/dev/shm";
+  std::string mountinfo = "/proc/self/mountinfo";
+  Resolver resolver = system_resolver();
+  Patience patience = {};
+
+  /// Whether this process runs in a Kubernetes pod.
+  bool in_pod() const { return environment("KUBERNETES_SERVICE_HOST").has_value(); }
+};
+
+}  // namespace hyperpod::client::cli::doctor
