@@ -145,6 +145,8 @@ TEST_F(ProgramTest, ExitsWithTwoOnWrongUsage) {
                                                     {"put", "key", "/no/such/file"},
                                                     {"get", ""},
                                                     {"bench", "--read-share", "2"},
+                                                    {"doctor", "--workers", "0"},
+                                                    {"doctor", "now"},
                                                     {"--timeout-ms", "0", "get", "key"},
                                                     {"--config", "/no/such.yaml", "get", "key"},
                                                     {"--bucket", "", "get", "key"}}) {
@@ -185,6 +187,28 @@ TEST_F(ProgramTest, MeasuresUnderLoadAndReportsInJson) {
   EXPECT_EQ(report["object_bytes"], 65536);
   EXPECT_LE(report["peak_connections"], 4);
   EXPECT_THAT(ended.errors, HasSubstr("get_hit"));
+}
+
+TEST_F(ProgramTest, ExaminesAHealthyDaemon) {
+  const auto text = run({"doctor"});
+  EXPECT_EQ(text.code, 0) << text.output;
+  EXPECT_THAT(text.output, HasSubstr("\nhealthy"));
+  EXPECT_THAT(text.output, ::testing::Not(HasSubstr("\x1b"))) << "no terminal, no colour";
+  const auto report = json::parse(run({"doctor", "--json", "--workers", "8"}).output);
+  EXPECT_EQ(report["healthy"], true);
+  EXPECT_EQ(report["problems"], 0);
+  EXPECT_THAT(report["findings"].dump(), HasSubstr("limits-exceed-advice"));
+}
+
+TEST_F(ProgramTest, ExitsWithOneWhenTheDoctorFindsAProblem) {
+  const auto ended = run_anywhere({"--url", emulator_.url(), "doctor", "--json"});
+  EXPECT_EQ(ended.code, 1);
+  EXPECT_EQ(json::parse(ended.output)["healthy"], false);
+  EXPECT_THAT(ended.output, HasSubstr("segment-other-name"));
+  EXPECT_THAT(ended.output, HasSubstr(shm_name_));
+  const auto late = run_anywhere({"doctor"}, "", {"LMCACHE_REMOTE_URL=x://$(NODE_IP):9200"});
+  EXPECT_EQ(late.code, 1);
+  EXPECT_THAT(late.output, HasSubstr("NODE_IP"));
 }
 
 TEST_F(ProgramTest, StaysRightForManyProcessesWhileItsDaemonIsKilledAndRestarted) {
