@@ -33,6 +33,9 @@ std::vector<Row> all_rows() {
       client_copy(16, Placement::contiguous),
       client_copy(16, Placement::scattered),
       client_get(),
+      client_acquire(),
+      client_put(),
+      client_small(),
   };
 }
 

@@ -22,6 +22,7 @@ constexpr milliseconds start_patience{10'000};
 // Debian's own interpreter: another Python in PATH would not see Debian's packages.
 constexpr const char* debian_python = "/usr/bin/python3";
 constexpr const char* aiohttp_daemon = HYPERPOD_BENCH_COMPARATORS "/aiohttp_daemon.py";
+constexpr const char* aiohttp_client = HYPERPOD_BENCH_COMPARATORS "/aiohttp_client.py";
 
 std::string unique_name() {
   static unsigned count = 0;
@@ -101,6 +102,11 @@ Result<void> wait_until_it_accepts(std::uint16_t port, const Child& child) {
   return {};
 }
 
+Result<void> check_aiohttp() {
+  if (runs({debian_python, "-c", "import aiohttp"})) return {};
+  return tl::unexpected(Error{ErrorCode::missing, "python3-aiohttp is not installed"});
+}
+
 }  // namespace
 
 Result<Server> start_emulator(std::uint64_t capacity, std::uint64_t block_size, Placement placement,
@@ -149,11 +155,28 @@ Result<Server> start_nginx(const std::string& program, const std::string& lease_
 }
 
 Result<Server> start_aiohttp_daemon(std::uint64_t capacity) {
-  if (!runs({debian_python, "-c", "import aiohttp"})) {
-    return tl::unexpected(Error{ErrorCode::missing, "python3-aiohttp is not installed"});
-  }
+  if (auto usable = check_aiohttp(); !usable) return tl::unexpected(usable.error());
   return start_announcing({debian_python, aiohttp_daemon, "--shm-name", unique_name(), "--capacity",
                            std::to_string(capacity)});
+}
+
+Result<double> run_aiohttp_client(const Server& emulator, const std::vector<std::string>& keys,
+                                  milliseconds duration) {
+  if (auto usable = check_aiohttp(); !usable) return tl::unexpected(usable.error());
+  std::vector<std::string> arguments{
+      debian_python, aiohttp_client,
+      "--port",      std::to_string(emulator.port),
+      "--shm-name",  emulator.segment,
+      "--seconds",   std::to_string(static_cast<double>(duration.count()) / 1000)};
+  arguments.insert(arguments.end(), keys.begin(), keys.end());
+  auto child = Child::start(arguments);
+  if (!child) return tl::unexpected(child.error());
+  const auto line = child->read_line(start_patience + duration);
+  if (!line) return failure("the aiohttp client fails: " + line.error().message);
+  const auto report = nlohmann::json::parse(*line, nullptr, false);
+  const double rate = report.is_object() ? report.value("gets_per_second", 0.0) : 0;
+  if (rate <= 0) return failure("the aiohttp client has no figure: " + *line);
+  return rate;
 }
 
 Result<Server> start_raw_receiver(std::uint64_t capacity) {

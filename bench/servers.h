@@ -4,6 +4,7 @@
 // ErrorCode::missing. Destruction stops the server.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -35,6 +36,11 @@ Result<Server> start_nginx(const std::string& program, const std::string& lease_
 
 /// comparators/aiohttp_daemon.py on Debian's Python.
 Result<Server> start_aiohttp_daemon(std::uint64_t capacity);
+
+/// Gets a second of comparators/aiohttp_client.py, which reads `keys` from the emulator and its
+/// segment, all at once and over and over, for so long.
+Result<double> run_aiohttp_client(const Server& emulator, const std::vector<std::string>& keys,
+                                  std::chrono::milliseconds duration);
 
 /// comparators/raw_receiver.cc.
 Result<Server> start_raw_receiver(std::uint64_t capacity);

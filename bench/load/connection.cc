@@ -40,10 +40,8 @@ Result<void> send_all(int socket, std::string_view bytes) {
   return {};
 }
 
-Result<Reply> ask(std::uint16_t port, std::string_view request) {
-  const auto socket = connect_to(port);
-  if (!socket) return tl::unexpected(socket.error());
-  if (auto sent = send_all(socket->get(), request); !sent) return tl::unexpected(sent.error());
+Result<Reply> ask_over(int socket, std::string_view request) {
+  if (auto sent = send_all(socket, request); !sent) return tl::unexpected(sent.error());
   std::string received;
   std::array<char, 4096> buffer{};
   while (true) {
@@ -52,11 +50,17 @@ Result<Reply> ask(std::uint16_t port, std::string_view request) {
       return Reply{parsed.answer.status, std::string(parsed.answer.body)};
     }
     if (parsed.result == ParseResult::unreadable) return failure("unreadable answer: " + received);
-    const ssize_t got = ::recv(socket->get(), buffer.data(), buffer.size(), 0);
+    const ssize_t got = ::recv(socket, buffer.data(), buffer.size(), 0);
     if (got < 0) return system_failure("no answer");
     if (got == 0) return failure("the server closed the connection instead of answering");
     received.append(buffer.data(), static_cast<std::size_t>(got));
   }
+}
+
+Result<Reply> ask(std::uint16_t port, std::string_view request) {
+  const auto socket = connect_to(port);
+  if (!socket) return tl::unexpected(socket.error());
+  return ask_over(socket->get(), request);
 }
 
 }  // namespace hyperpod::bench

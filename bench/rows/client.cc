@@ -1,5 +1,7 @@
 #include "rows/client.h"
 
+#include <atomic>
+#include <thread>
 #include <vector>
 
 #include "load/workloads.h"
@@ -38,6 +40,45 @@ Result<client::Lease> acquire_stored(client::Client& client, const std::string& 
   if (!lease) return client_failure(lease.error());
   if (!*lease) return failure("the emulator has lost " + key);
   return **std::move(lease);
+}
+
+Result<double> operations_a_second(unsigned threads, std::chrono::milliseconds duration,
+                                   const Operation& operation) {
+  using std::chrono::steady_clock;
+  constexpr std::chrono::milliseconds warm_up{100};
+  enum Phase { warming, counting, ended };
+  std::atomic<Phase> phase{warming};
+  std::vector<Result<std::uint64_t>> counts(threads, 0);
+  steady_clock::time_point start;
+  steady_clock::time_point end;
+  {
+    std::vector<std::jthread> workers;
+    for (unsigned thread = 0; thread < threads; ++thread) {
+      workers.emplace_back([&, thread] {
+        std::uint64_t count = 0;
+        for (Phase now = phase; now != ended; now = phase) {
+          if (const auto done = operation(thread); !done) {
+            counts[thread] = tl::unexpected(done.error());
+            return;
+          }
+          if (now == counting) ++count;
+        }
+        counts[thread] = count;
+      });
+    }
+    std::this_thread::sleep_for(warm_up);
+    phase = counting;
+    start = steady_clock::now();
+    std::this_thread::sleep_for(duration);
+    phase = ended;
+    end = steady_clock::now();
+  }
+  std::uint64_t total = 0;
+  for (const auto& count : counts) {
+    if (!count) return tl::unexpected(count.error());
+    total += *count;
+  }
+  return static_cast<double>(total) / std::chrono::duration<double>(end - start).count();
 }
 
 }  // namespace hyperpod::bench

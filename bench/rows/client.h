@@ -1,8 +1,10 @@
 // What the rows of the client have in common: a client of a server, and objects to read.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "error.h"
@@ -25,5 +27,12 @@ tl::unexpected<Error> client_failure(const client::Error& error);
 
 /// A live lease of an object that has been stored; its absence is an error.
 Result<client::Lease> acquire_stored(client::Client& client, const std::string& key);
+
+/// What a thread does over and over; the number tells it from the others.
+using Operation = std::function<Result<void>(unsigned thread)>;
+
+/// How often a second so many threads together do it, in a time after a short warm-up.
+Result<double> operations_a_second(unsigned threads, std::chrono::milliseconds duration,
+                                   const Operation& operation);
 
 }  // namespace hyperpod::bench

@@ -2,12 +2,10 @@
 #include <algorithm>
 #include <bit>
 
-#include "load/answer.h"
-#include "load/uploads.h"
-#include "load/workloads.h"
 #include "report.h"
 #include "rows/comparison.h"
 #include "rows/rows.h"
+#include "rows/sender.h"
 #include "servers.h"
 
 namespace hyperpod::bench {
@@ -20,14 +18,6 @@ constexpr double bound = 0.9;
 // What a machine of today carries in a second or so: the bodies of a round, by its length.
 constexpr std::uint64_t bodies_a_second = 128;
 
-Result<bool> http_accepted(std::string_view received) {
-  const auto parsed = parse_answer(received);
-  if (parsed.result == ParseResult::incomplete) return false;
-  if (parsed.answer.status == 200) return true;
-  return failure("the emulator answered a body with " + std::to_string(parsed.answer.status) +
-                 ": " + std::string(parsed.answer.body));
-}
-
 Result<bool> raw_accepted(std::string_view received) { return received == "ok"; }
 
 std::string raw_head(std::uint64_t /*number*/) {
@@ -36,38 +26,13 @@ std::string raw_head(std::uint64_t /*number*/) {
   return head;
 }
 
-// One contender's uploads; numbers its bodies on, so that every key is a new one.
-class Sender {
- public:
-  Sender(const Server& server, unsigned connections, std::string_view body,
-         decltype(Upload::head) head, decltype(Upload::accepted) accepted)
-      : upload_{.port = server.port,
-                .connections = connections,
-                .first = 0,
-                .count = 0,
-                .body = body,
-                .head = std::move(head),
-                .accepted = std::move(accepted)} {}
-
-  /// Bytes a second.
-  Result<double> send(std::uint64_t bodies) {
-    upload_.first += upload_.count;
-    upload_.count = bodies;
-    return upload(upload_);
-  }
-
- private:
-  Upload upload_;
-};
-
 Result<Finding> measure_over(unsigned connections, const Settings& settings) {
   const auto emulator = start_emulator(capacity, mebibyte);
   if (!emulator) return tl::unexpected(emulator.error());
   const auto receiver = start_raw_receiver(capacity);
   if (!receiver) return tl::unexpected(receiver.error());
   const std::string body(body_bytes, 'k');
-  const auto head = [](std::uint64_t number) { return put_head(number, body_bytes); };
-  Sender ours(*emulator, connections, body, head, http_accepted);
+  Sender ours = http_sender(*emulator, connections, body);
   Sender theirs(*receiver, connections, body, raw_head, raw_accepted);
 
   // Both have touched every page of their mappings before the first round; from then on the

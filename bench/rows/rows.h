@@ -25,6 +25,12 @@ Row put_against_raw_tcp(unsigned connections);
 Row client_copy(std::size_t object_mebibytes, Placement placement);
 /// The client's whole get of 16 MiB, both requests included, against that memcpy.
 Row client_get();
+/// Acquire, touch and release by 16 threads against raw sockets that make the same calls.
+Row client_acquire();
+/// The client's puts of 16 MiB against raw sockets that send the same to the same emulator.
+Row client_put();
+/// Small gets, 16 in flight, against a Python client on aiohttp.
+Row client_small();
 /// Memory beside the segment with 100,000 objects and 1,024 connections.
 Row memory();
 /// Starting and stopping the emulator in-process.

@@ -1,0 +1,42 @@
+#include "rows/sender.h"
+
+#include <string>
+
+#include "load/answer.h"
+#include "load/workloads.h"
+
+namespace hyperpod::bench {
+namespace {
+
+Result<bool> http_accepted(std::string_view received) {
+  const auto parsed = parse_answer(received);
+  if (parsed.result == ParseResult::incomplete) return false;
+  if (parsed.answer.status == 200) return true;
+  return failure("the emulator answered a body with " + std::to_string(parsed.answer.status) +
+                 ": " + std::string(parsed.answer.body));
+}
+
+}  // namespace
+
+Sender::Sender(const Server& server, unsigned connections, std::string_view body,
+               decltype(Upload::head) head, decltype(Upload::accepted) accepted)
+    : upload_{.port = server.port,
+              .connections = connections,
+              .first = 0,
+              .count = 0,
+              .body = body,
+              .head = std::move(head),
+              .accepted = std::move(accepted)} {}
+
+Result<double> Sender::send(std::uint64_t bodies) {
+  upload_.first += upload_.count;
+  upload_.count = bodies;
+  return upload(upload_);
+}
+
+Sender http_sender(const Server& emulator, unsigned connections, std::string_view body) {
+  const auto head = [size = body.size()](std::uint64_t number) { return put_head(number, size); };
+  return {emulator, connections, body, head, http_accepted};
+}
+
+}  // namespace hyperpod::bench

@@ -1,0 +1,29 @@
+// Bodies sent to a server by raw sockets, one contender of the rows that store.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "error.h"
+#include "load/uploads.h"
+#include "servers.h"
+
+namespace hyperpod::bench {
+
+/// Numbers its bodies on, so that every key is a new one. `body` must outlive it.
+class Sender {
+ public:
+  Sender(const Server& server, unsigned connections, std::string_view body,
+         decltype(Upload::head) head, decltype(Upload::accepted) accepted);
+
+  /// Bytes a second.
+  Result<double> send(std::uint64_t bodies);
+
+ private:
+  Upload upload_;
+};
+
+/// Sends PUTs to the emulator.
+Sender http_sender(const Server& emulator, unsigned connections, std::string_view body);
+
+}  // namespace hyperpod::bench
