@@ -89,7 +89,7 @@ bool DeadlineStream::head_is_within_bounds(std::string_view bytes) {
 
 ssize_t DeadlineStream::write(const char* data, size_t size) {
   while (!state_.answered_early) {
-    const Transfer transfer = transmit(data, size);
+    const Transfer transfer = transmit(data, size, state_.more_follows);
     if (transfer.count > 0) {
       state_.sent += static_cast<std::uint64_t>(transfer.count);
       return transfer.count;
@@ -124,8 +124,11 @@ DeadlineStream::Transfer PlainStream::receive(char* out, std::size_t size) {
   return {count, count < 0 && would_block(errno) ? short{POLLIN} : short{0}};
 }
 
-DeadlineStream::Transfer PlainStream::transmit(const char* data, std::size_t size) {
-  const ssize_t count = send(fd_, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+// A piece as long as a segment would else be sent as a full segment and a tiny one behind it.
+DeadlineStream::Transfer PlainStream::transmit(const char* data, std::size_t size,
+                                               bool more_follows) {
+  const int flags = MSG_DONTWAIT | MSG_NOSIGNAL | (more_follows ? MSG_MORE : 0);
+  const ssize_t count = send(fd_, data, size, flags);
   return {count, count < 0 && would_block(errno) ? short{POLLOUT} : short{0}};
 }
 
@@ -167,7 +170,7 @@ DeadlineStream::Transfer TlsStream::receive(char* out, std::size_t size) {
   return outcome(SSL_read(ssl_, out, static_cast<int>(size)));
 }
 
-DeadlineStream::Transfer TlsStream::transmit(const char* data, std::size_t size) {
+DeadlineStream::Transfer TlsStream::transmit(const char* data, std::size_t size, bool) {
   ERR_clear_error();
   return outcome(SSL_write(ssl_, data, static_cast<int>(std::min<std::size_t>(size, INT_MAX))));
 }

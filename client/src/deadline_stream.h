@@ -27,6 +27,7 @@ struct ExchangeState {
   bool answered_early = false;  // before all of the body was sent
   bool beyond_bounds = false;   // the answer was
   bool leftover = false;        // bytes came behind the answer
+  bool more_follows = false;    // behind what is being written, and at once
   std::uint64_t sent = 0;
   std::uint64_t received = 0;
 };
@@ -57,7 +58,7 @@ class DeadlineStream : public httplib::Stream {
   enum class Peek { nothing, interim_answer, final_answer, closed };
 
   virtual Transfer receive(char* out, std::size_t size) = 0;
-  virtual Transfer transmit(const char* data, std::size_t size) = 0;
+  virtual Transfer transmit(const char* data, std::size_t size, bool more_follows) = 0;
   virtual bool has_pending() const = 0;  // can be received without waiting for the socket
   virtual Peek peek() const = 0;
 
@@ -86,7 +87,7 @@ class PlainStream final : public DeadlineStream {
 
  private:
   Transfer receive(char* out, std::size_t size) override;
-  Transfer transmit(const char* data, std::size_t size) override;
+  Transfer transmit(const char* data, std::size_t size, bool more_follows) override;
   bool has_pending() const override { return false; }
   Peek peek() const override;
 };
@@ -99,7 +100,7 @@ class TlsStream final : public DeadlineStream {
 
  private:
   Transfer receive(char* out, std::size_t size) override;
-  Transfer transmit(const char* data, std::size_t size) override;
+  Transfer transmit(const char* data, std::size_t size, bool more_follows) override;
   bool has_pending() const override { return SSL_pending(ssl_) > 0; }
   Peek peek() const override { return Peek::nothing; }
 

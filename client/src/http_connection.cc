@@ -130,12 +130,14 @@ std::unique_ptr<httplib::ClientImpl> make_client(const DaemonAddress& address,
 }
 
 // Hands the body out in pieces; httplib asks for the piece at `offset`.
-bool write_piece(const HttpRequest& request, std::size_t offset, httplib::DataSink& sink) {
+bool write_piece(const HttpRequest& request, std::size_t offset, httplib::DataSink& sink,
+                 ExchangeState& state) {
   const bool in_header = offset < request.header.size();
   const auto part = in_header ? request.header : request.payload;
   const auto rest = part.subspan(in_header ? offset : offset - request.header.size());
   const auto piece =
       rest.first(std::min<std::size_t>(rest.size(), in_header ? rest.size() : request.piece_bytes));
+  state.more_follows = offset + piece.size() < request.header.size() + request.payload.size();
   return sink.write(reinterpret_cast<const char*>(piece.data()), piece.size());
 }
 
@@ -226,10 +228,11 @@ tl::expected<HttpAnswer, TransportFailure> HttpConnection::exchange_once(
 
 tl::expected<HttpAnswer, TransportFailure> HttpConnection::put(const HttpRequest& request) {
   peer_->client->set_decompress(false);  // nobody reads what stands in these answers
+  peer_->state.more_follows = request.header.size() + request.payload.size() > 0;
   auto result = peer_->client->Put(
       path_prefix_ + request.target, {}, request.header.size() + request.payload.size(),
-      [&request](std::size_t offset, std::size_t, httplib::DataSink& sink) {
-        return write_piece(request, offset, sink);
+      [&](std::size_t offset, std::size_t, httplib::DataSink& sink) {
+        return write_piece(request, offset, sink, peer_->state);
       },
       "application/octet-stream");
   if (!result) return tl::unexpected(peer_->failure(result.error()));

@@ -127,6 +127,23 @@ TEST(HttpConnection, SendsAPutExactlyAsLmcacheDoes) {
                                    std::pair("Content-Type", "application/octet-stream")));
 }
 
+// The kernel keeps what it takes for the beginning of more for 200 ms.
+TEST(HttpConnection, LeavesNothingOfARequestWithTheKernel) {
+  ScriptedServer server(always(answer(200)));
+  const std::string large(100'000, 'x');
+  for (const auto& [payload, header] : {std::pair(std::string_view(large), "HEADER"),
+                                        {"x", "HEADER"},
+                                        {"", "HEADER"},
+                                        {"x", ""},
+                                        {"", ""}}) {
+    bool in_time = false;
+    for (int attempt = 0; attempt < 20 && !in_time; ++attempt) {
+      in_time = Exchanger(server).put(payload, header, short_time).has_value();
+    }
+    EXPECT_TRUE(in_time) << header << " and " << payload.size() << " bytes";
+  }
+}
+
 TEST(HttpConnection, PutsThePathOfTheAddressBeforeTheTarget) {
   Recorder seen;
   ScriptedServer server([&](Conversation& c) {
