@@ -24,17 +24,20 @@ bool would_block(int error) { return error == EAGAIN || error == EWOULDBLOCK || 
 
 }  // namespace
 
-// Returns the events that came, or 0 once the deadline has passed.
-short DeadlineStream::wait(short events) {
+short wait_for_socket(int fd, short events, SteadyClock::time_point deadline) {
   while (true) {
-    pollfd poll{fd_, events, 0};
-    const timespec left = time_left(state_.deadline);
+    pollfd poll{fd, events, 0};
+    const timespec left = time_left(deadline);
     const int ready = ppoll(&poll, 1, &left, nullptr);
     if (ready > 0) return poll.revents;
-    if (ready < 0 && errno == EINTR) continue;
-    state_.timed_out = true;
-    return 0;
+    if (ready == 0 || errno != EINTR) return 0;
   }
+}
+
+short DeadlineStream::wait(short events) {
+  const short came = wait_for_socket(fd_, events, state_.deadline);
+  if (came == 0) state_.timed_out = true;
+  return came;
 }
 
 ssize_t DeadlineStream::read(char* out, size_t size) {

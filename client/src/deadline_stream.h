@@ -22,6 +22,7 @@ namespace hyperpod::client {
 struct ExchangeState {
   std::chrono::steady_clock::time_point deadline;
   bool fresh = false;  // connected for this exchange
+  bool handshaking = false;
   bool stale = false;  // was found closed, or with bytes nobody asked for, before sending
   bool timed_out = false;
   bool answered_early = false;  // before all of the body was sent
@@ -108,6 +109,9 @@ class TlsStream final : public DeadlineStream {
 
   SSL* const ssl_;
 };
+
+/// Waits for `events`; returns those that came, or 0 once the deadline has passed.
+short wait_for_socket(int fd, short events, std::chrono::steady_clock::time_point deadline);
 
 /// Whether an idle connection's peer has closed it, or has sent what nobody asked for.
 bool is_stale(int fd);

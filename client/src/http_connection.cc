@@ -1,17 +1,16 @@
 #include "http_connection.h"
 
-#include <netdb.h>
 #include <pthread.h>
 #include <signal.h>
 #include <spdlog/fmt/fmt.h>
 
 #include <algorithm>
-#include <array>
 #include <optional>
 #include <utility>
-#include <vector>
 
 #include "deadline_stream.h"
+#include "handshake_deadline.h"
+#include "host_resolver.h"
 
 namespace hyperpod::client {
 namespace {
@@ -20,24 +19,6 @@ using SteadyClock = std::chrono::steady_clock;
 
 constexpr const char* user_agent = "LMCache-SageMaker-HyperPod/1.0";
 constexpr std::uint64_t max_body = 64ull << 20;  // of an answer, unpacked
-
-// The numeric addresses of a host; empty if it has none.
-std::vector<std::string> resolve(const std::string& host) {
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* found = nullptr;
-  if (getaddrinfo(host.c_str(), nullptr, &hints, &found) != 0) return {};
-  std::vector<std::string> addresses;
-  for (const addrinfo* entry = found; entry != nullptr; entry = entry->ai_next) {
-    std::array<char, NI_MAXHOST> text;
-    if (getnameinfo(entry->ai_addr, entry->ai_addrlen, text.data(), text.size(), nullptr, 0,
-                    NI_NUMERICHOST) == 0) {
-      addresses.emplace_back(text.data());
-    }
-  }
-  freeaddrinfo(found);
-  return addresses;
-}
 
 // Keeps SIGPIPE away from the thread while OpenSSL writes, for it can do so with write() only.
 class SigpipeGuard {
@@ -72,22 +53,32 @@ template <class Base>
 class DeadlineClient final : public Base {
  public:
   DeadlineClient(const std::string& host, int port, ExchangeState& state)
-      : Base(host, port), state_(state) {}
+      : Base(host, port), state_(state) {
+    if constexpr (is_tls) bound_handshakes(this->ssl_context(), state);
+  }
 
  private:
   using Socket = httplib::ClientImpl::Socket;
+  static constexpr bool is_tls = std::is_same_v<Base, httplib::SSLClient>;
 
   bool create_and_connect_socket(Socket& socket, httplib::Error& error) override {
     state_.fresh = true;
     error = httplib::Error::Connection;
     if (!this->is_valid()) return false;
-    for (const std::string& address : resolve(this->host_)) {
+    const auto resolution = HostResolver::shared().resolve(this->host_, state_.deadline);
+    if (!resolution) {
+      state_.timed_out = true;
+      return false;
+    }
+    for (const std::string& address : resolution->addresses) {
       const auto left = state_.deadline - SteadyClock::now();
       if (left <= SteadyClock::duration::zero()) break;
       // httplib counts in milliseconds, and 0 would not wait at all.
       this->set_connection_timeout(std::chrono::ceil<std::chrono::milliseconds>(left));
       this->set_hostname_addr_map({{this->host_, address}});
-      if (httplib::ClientImpl::create_and_connect_socket(socket, error)) return true;
+      if (!httplib::ClientImpl::create_and_connect_socket(socket, error)) continue;
+      state_.handshaking = is_tls;
+      return true;
     }
     state_.timed_out = SteadyClock::now() >= state_.deadline;
     return false;
@@ -95,11 +86,12 @@ class DeadlineClient final : public Base {
 
   bool process_socket(const Socket& socket,
                       std::function<bool(httplib::Stream&)> callback) override {
+    state_.handshaking = false;
     if (!state_.fresh && is_stale(socket.sock)) {
       state_.stale = true;
       return false;
     }
-    if constexpr (std::is_same_v<Base, httplib::SSLClient>) {
+    if constexpr (is_tls) {
       TlsStream stream(socket.sock, socket.ssl, state_);
       return run(stream, callback);
     } else {

@@ -57,10 +57,10 @@ class HttpConnection {
   HttpConnection& operator=(const HttpConnection&) = delete;
   ~HttpConnection();
 
-  /// Sends `request` and returns the answer. All is over by `deadline`, but for the time that the
-  /// resolver takes for a host that is no IP address. If the connection was used before and turns
-  /// out to be dead before a byte was sent, it is replaced once. After a failure it is closed, so
-  /// that the daemon can drop what it may still be holding.
+  /// Sends `request` and returns the answer. All is over by `deadline`, resolving and handshake
+  /// included. If the connection was used before and turns out to be dead before a byte was sent,
+  /// it is replaced once. After a failure it is closed, so that the daemon can drop what it may
+  /// still be holding.
   tl::expected<HttpAnswer, TransportFailure> exchange(
       const HttpRequest& request, std::chrono::steady_clock::time_point deadline);
 

@@ -324,6 +324,21 @@ TEST(HttpConnection, IsBackAtItsDeadlineHoweverTheAnswerDribbles) {
   }
 }
 
+TEST(HttpConnection, IsBackAtItsDeadlineHoweverTheHandshakeDribbles) {
+  ScriptedServer server([](Conversation& c) {
+    c.send(std::string("\x16\x03\x03\x40\x00", 5));  // a record of 16 KiB, which never comes
+    while (!c.peer_closes(5ms)) c.send("x");
+  });
+  auto address = address_of(server);
+  address.https = true;
+  HttpConnection connection(address, {});
+  const auto start = SteadyClock::now();
+  const auto got = connection.exchange({.target = "/"}, start + short_time);
+  ASSERT_FALSE(got);
+  EXPECT_EQ(got.error().code, ErrorCode::timed_out);
+  EXPECT_LT(SteadyClock::now() - start, 5 * short_time);
+}
+
 TEST(HttpConnection, IsBackAtItsDeadlineWhenTheBodyIsNotRead) {
   std::atomic<bool> is_back{false};
   ScriptedServer server([&](Conversation& c) {

@@ -2,24 +2,12 @@
 #pragma once
 
 #include <chrono>
-#include <functional>
 #include <string>
-#include <vector>
 
+#include "host_resolver.h"
 #include "hyperpod/client/config.h"
 
 namespace hyperpod::client::cli::doctor {
-
-struct Resolution {
-  std::vector<std::string> addresses;  // numeric, in the order in which they are to be tried
-  std::string problem;                 // the resolver's words; empty if there are addresses
-};
-
-/// May take as long as it likes; the doctor does not wait for it.
-using Resolver = std::function<Resolution(const std::string& host)>;
-
-/// The system's.
-Resolver system_resolver();
 
 /// How long the doctor waits for anything.
 struct Patience {
@@ -38,7 +26,7 @@ struct Machine {
   /// Where segments are. The round trip reads from /dev/shm all the same, as every client does.
   std::string shm_directory = "/dev/shm";
   std::string mountinfo = "/proc/self/mountinfo";
-  Resolver resolver = system_resolver();
+  HostResolver::LookUp resolver = HostResolver::system_look_up;
   Patience patience = {};
 
   /// Whether this process runs in a Kubernetes pod.

@@ -9,9 +9,7 @@
 
 #include <cerrno>
 #include <cstring>
-#include <future>
 #include <memory>
-#include <thread>
 
 #include "cli/doctor/checks.h"
 
@@ -33,16 +31,6 @@ Addresses numeric_address(const std::string& host, std::uint16_t port) {
   addrinfo* found = nullptr;
   if (getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found) != 0) return nullptr;
   return Addresses(found);
-}
-
-// Nullopt if the resolver has not come back in time. It is left to itself then.
-std::optional<Resolution> resolve_within(std::chrono::milliseconds limit, const Resolver& resolver,
-                                         const std::string& host) {
-  auto promise = std::make_shared<std::promise<Resolution>>();
-  auto resolution = promise->get_future();
-  std::thread([promise, resolver, host] { promise->set_value(resolver(host)); }).detach();
-  if (resolution.wait_for(limit) != std::future_status::ready) return std::nullopt;
-  return resolution.get();
 }
 
 // 0 if a connection is accepted, else the error; ETIMEDOUT if nothing came back in time.
@@ -97,7 +85,8 @@ std::optional<std::vector<std::string>> resolve(const Machine& machine, const st
   if (numeric_address(host, 0)) return std::vector<std::string>{host};
   constexpr const char* remedy =
       "write the node's IP address, as $NODE_IP gives it, or mend the name service";
-  const auto resolution = resolve_within(machine.patience.resolver, machine.resolver, host);
+  const auto resolution =
+      HostResolver(machine.resolver).resolve(host, SteadyClock::now() + machine.patience.resolver);
   if (!resolution) {
     report.problem("name-resolver-silent",
                    fmt::format("the name service has not answered for {} within {} ms", host,

@@ -69,7 +69,7 @@ DaemonAddress address_of(const std::string& host, std::uint16_t port) {
   return address;
 }
 
-Resolver resolver_to(std::vector<std::string> addresses) {
+HostResolver::LookUp resolver_to(std::vector<std::string> addresses) {
   return [addresses](const std::string&) { return Resolution{addresses, {}}; };
 }
 
