@@ -39,6 +39,15 @@ class ProgramTest : public ::testing::Test {
     return run_anywhere(std::move(arguments), input);
   }
 
+  // Runs it as on a terminal, whose output and errors come together.
+  Ended run_on_terminal(const std::string& arguments) {
+    const std::string command = "env -u NO_COLOR " + testing::program("hyperpod-kv") + " --url " +
+                                emulator_.url() + " --shm-name " + shm_name_ + " " + arguments;
+    Process process({"/usr/bin/script", "-qec", command, "/dev/null"});
+    const int code = process.wait();
+    return {code, process.output(), process.errors()};
+  }
+
   static Ended run_anywhere(std::vector<std::string> arguments, const std::string& input = {},
                             const std::vector<std::string>& environment = {}) {
     arguments.insert(arguments.begin(), testing::program("hyperpod-kv"));
@@ -187,6 +196,16 @@ TEST_F(ProgramTest, MeasuresUnderLoadAndReportsInJson) {
   EXPECT_EQ(report["object_bytes"], 65536);
   EXPECT_LE(report["peak_connections"], 4);
   EXPECT_THAT(ended.errors, HasSubstr("get_hit"));
+}
+
+TEST_F(ProgramTest, ShowsProgressAndColoursOnATerminalOnly) {
+  const std::string bench = "bench --size 4KiB --duration 0.5";
+  const auto shown = run_on_terminal(bench);
+  ASSERT_EQ(shown.code, 0) << shown.output << shown.errors;
+  EXPECT_THAT(shown.output, HasSubstr(" operations, "));
+  EXPECT_THAT(run({"bench", "--size", "4KiB", "--duration", "0.5"}).errors,
+              ::testing::Not(HasSubstr(" operations, ")));
+  EXPECT_THAT(run_on_terminal("doctor").output, HasSubstr("\x1b[32mok"));
 }
 
 TEST_F(ProgramTest, ExaminesAHealthyDaemon) {
