@@ -9,7 +9,8 @@ RUN apt-get -q update && \
       $(awk '$1 == "build" || $1 == "image" {print $2}' debian-packages.txt)
 # From here on nothing needs a network.
 COPY . .
-RUN cmake --preset dist -Wno-dev && cmake --build build/dist -- --quiet
+RUN --mount=type=cache,target=/root/.cache/ccache \
+    cmake --preset dist -Wno-dev -DCMAKE_CXX_COMPILER_LAUNCHER=ccache && cmake --build build/dist -- --quiet
 RUN packaging/image_root.sh build/dist /image
 
 FROM scratch
