@@ -1,0 +1,5 @@
+#compdef hyperpod-emulator hyperpod-kv hyperpod-conformance
+# The completion of bash, which lies in the same share directory.
+autoload -Uz bashcompinit && bashcompinit
+source ${${(%):-%x}:A:h}/../../bash-completion/completions/hyperpod-emulator
+_bash_complete -F _hyperpod
