@@ -10,7 +10,7 @@ for directory in bin lib lib64; do ln -s "usr/$directory" "$root/$directory"; do
 
 cmake --install "$build" --prefix "$root/usr" --component runtime --strip
 # The loader and the libraries, each where it lies here. glibc resolves host names by itself.
-for program in "$root"/usr/bin/*; do ldd "$program"; done | grep -o '/[^ ]*' | sort -u |
+find "$root/usr" -type f -executable -exec ldd {} \; | grep -o '/[^ ]*' | sort -u |
   while read -r library; do cp -L --parents "$library" "$root"; done
 
 install -s /bin/busybox "$root/usr/bin/busybox"
