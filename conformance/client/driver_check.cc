@@ -3,6 +3,7 @@
 #include <sys/wait.h>
 
 #include <algorithm>
+#include <memory>
 #include <set>
 
 #include "client/driver_dialogue.h"
@@ -57,7 +58,10 @@ bool is_sha256(const Json& value) {
 class Examiner {
  public:
   Examiner(const DriverCheckOptions& options, DriverCheck& check)
-      : options_(options), check_(check), dialogue_(options, check), daemon_({}, transcript_) {}
+      : options_(options),
+        check_(check),
+        dialogue_(options, check),
+        daemon_(std::make_unique<PlayedDaemon>(PlayedDaemon::Shape{}, transcript_)) {}
 
   void examine() {
     dialogue_.start();
@@ -163,13 +167,13 @@ class Examiner {
 
   void store(const std::string& key, std::uint64_t seed, std::uint64_t size) {
     const std::string bytes = payload(seed, size);
-    daemon_.store(bucket, key, has_header(false) ? chunk_header(size) + bytes : bytes);
+    daemon_->store(bucket, key, has_header(false) ? chunk_header(size) + bytes : bytes);
   }
 
   /// What the client has stored must be what docs/drivers.md says, byte for byte.
   void expect_object(const std::string& in_bucket, const std::string& key, std::uint64_t seed,
                      std::uint64_t size, bool header) {
-    const auto state = daemon_.emulator().state();
+    const auto state = daemon_->emulator().state();
     const auto object = std::ranges::find_if(state.objects, [&](const auto& candidate) {
       return candidate.bucket == in_bucket && candidate.key == key;
     });
@@ -183,7 +187,7 @@ class Examiner {
     }
     std::vector<Fragment> fragments;
     for (const auto& [offset, length] : object->fragments) fragments.push_back({offset, length});
-    const auto segment = Segment::open(daemon_.shm_name());
+    const auto segment = Segment::open(daemon_->shm_name());
     const auto bytes = segment ? segment->read(fragments) : tl::unexpected(segment.error());
     if (!bytes) throw SuiteFailure{bytes.error().message};
     compare(*bytes, payload(seed, size), size, header);
@@ -212,9 +216,9 @@ class Examiner {
   }
 
   bool all_closed(const std::set<std::uint64_t>& of) {
-    return daemon_.reaches(
+    return daemon_->reaches(
         [&] {
-          return std::ranges::all_of(daemon_.connections(), [&](const auto& life) {
+          return std::ranges::all_of(daemon_->connections(), [&](const auto& life) {
             return life.closed.has_value() || !of.contains(life.connection);
           });
         },
@@ -223,7 +227,7 @@ class Examiner {
 
   std::set<std::uint64_t> open_connections() {
     std::set<std::uint64_t> open;
-    for (const auto& life : daemon_.connections()) {
+    for (const auto& life : daemon_->connections()) {
       if (!life.closed) open.insert(life.connection);
     }
     return open;
@@ -291,9 +295,9 @@ class Examiner {
 
   void configure(const std::string& into, const Json& parameters) {
     Json command{{"op", "configure"},
-                 {"url", daemon_.url()},
+                 {"url", daemon_->url()},
                  {"bucket", into},
-                 {"segment", daemon_.shm_name()},
+                 {"segment", daemon_->shm_name()},
                  {"a_member_of_later_times", "to be ignored"}};
     Json all{{"timeout_ms", 2000}, {"lease_wait_timeout_ms", 200}};
     all.update(parameters);
@@ -307,7 +311,7 @@ class Examiner {
   void single_operations() {
     constexpr std::uint64_t large = 66'002;           // no whole number of blocks
     constexpr std::uint64_t great_seed = 4294967311;  // does not fit into 32 bits
-    daemon_.begin();
+    daemon_->begin();
     if (offers("put")) {
       put("one", large, 7);
       put("two", 2, great_seed);
@@ -356,7 +360,7 @@ class Examiner {
 
   /// The suite stops and kills the process that it started: the client must be in it.
   void who_is_connected() {
-    if (owns_all_connections(dialogue_.process().pid(), daemon_.emulator().port())) return;
+    if (owns_all_connections(dialogue_.process().pid(), daemon_->emulator().port())) return;
     dialogue_.turn_to("the command \"" + options_.command + "\"");
     wrong("the process that it starts to be the one that is connected to the daemon",
           "connections of another process; where a shell starts it, let it exec");
@@ -397,17 +401,43 @@ class Examiner {
 
   void concurrent() {
     if (!offers("concurrent") || !offers("put") || !offers("get")) return;
-    constexpr std::uint64_t size = 4096;
-    constexpr std::size_t puts = 4;
-    daemon_.begin();
+    daemon_->begin();
     emulator::Effects effects;
     effects.delay = emulator::Delay{.low = 200ms};
     emulator::Fault slow;
     slow.script = {effects};
-    daemon_.add_fault(slow);
+    daemon_->add_fault(slow);
+    const bool answered = put_and_get_at_once("at-once-");
+    daemon_->emulator().faults().clear();
+    const int peak = daemon_->usage()[bucket].peak_requests();
+    if (answered && peak < 2) {
+      wrong("all operations under way at once",
+            "never more than " + std::to_string(peak) + " request in flight");
+    }
+    in_order();
+  }
+
+  /// Where one request is in flight at a time, they arrive as the operations entered the client.
+  void in_order() {
+    if (!parameters_.contains("max_concurrent_requests")) return;
+    configure(bucket, {{"save_chunk_meta", false}, {"max_concurrent_requests", 1}});
+    daemon_->begin();
+    if (!put_and_get_at_once("in-order-")) return;
+    const auto sent = daemon_->requests(emulator::JournalOperation::put);
+    if (std::ranges::is_sorted(sent, {}, &emulator::JournalEntry::key)) return;
+    std::string order;
+    for (const auto& entry : sent) order += " " + entry.key;
+    hint("operations begun in order, as far as the language allows",
+         "with max_concurrent_requests 1 puts that arrived in another:" + order);
+  }
+
+  /// False if there were no proper results.
+  bool put_and_get_at_once(const std::string& prefix) {
+    constexpr std::uint64_t size = 4096;
+    constexpr std::size_t puts = 6;
     Json operations = Json::array();
     for (std::size_t i = 0; i < puts; ++i)
-      operations.push_back(put_of("concurrent-" + std::to_string(i), size, 40 + i));
+      operations.push_back(put_of(prefix + std::to_string(i), size, 40 + i));
     operations.push_back(get_of("three", 66'002));
     const auto results = results_in(
         dialogue_.carry_out({{"op", "concurrent"}, {"operations", operations}}), operations.size());
@@ -418,20 +448,7 @@ class Examiner {
         expect_payload(results[i], 11, 66'002, at(i));
       }
     }
-    daemon_.emulator().faults().clear();
-    if (results.empty()) return;
-    const auto sent = daemon_.requests(emulator::JournalOperation::put);
-    const int peak = daemon_.usage()[bucket].peak_requests();
-    if (peak < 2) {
-      wrong("all operations under way at once",
-            "never more than " + std::to_string(peak) + " request in flight");
-    }
-    if (!std::ranges::is_sorted(sent, {}, &emulator::JournalEntry::key)) {
-      std::string order;
-      for (const auto& entry : sent) order += " " + entry.key;
-      hint("operations begun in order, as far as the language allows",
-           "puts that arrived in another:" + order);
-    }
+    return !results.empty();
   }
 
   void stats() {
@@ -496,7 +513,7 @@ class Examiner {
     if (!offers("close") || dialogue_.carry_out({{"op", "close"}}).empty()) return;
     if (!all_closed(open_connections()))
       hint("the client's connections to be closed", "some that are open still");
-    if (const auto live = daemon_.statistics().live_leases; live > 0) {
+    if (const auto live = daemon_->statistics().live_leases; live > 0) {
       hint("the client's leases to be released", std::to_string(live) + " that are live still");
     }
     if (dialogue_.carry_out({{"op", "close"}}).empty()) return;  // a second one finds nothing to do
@@ -521,7 +538,10 @@ class Examiner {
     if (!all_closed(open)) hint("all connections closed", "some that are open still");
   }
 
+  /// With another daemon: some clients unlink the segment when they end, or a moment later.
   void start_over() {
+    daemon_ = std::make_unique<PlayedDaemon>(PlayedDaemon::Shape{}, transcript_);
+    store("three", 11, 66'002);
     dialogue_.start();
     (void)dialogue_.carry_out({{"op", "hello"}});
     configure(bucket, {{"save_chunk_meta", false}});
@@ -547,7 +567,7 @@ class Examiner {
   DriverCheck& check_;
   DriverDialogue dialogue_;
   Transcript transcript_;
-  PlayedDaemon daemon_;
+  std::unique_ptr<PlayedDaemon> daemon_;
   // As hello tells.
   std::set<std::string> operations_;
   std::set<std::string> parameters_;

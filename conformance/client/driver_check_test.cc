@@ -156,6 +156,14 @@ TEST_F(DriverCheckTest, FindsOperationsThatAreNotAtOnce) {
                  "under way at once", "1 request in flight");
 }
 
+TEST_F(DriverCheckTest, HintsAtDisorder) {
+  const DriverCheck found = check_hearing("s/in-order-0/in-order-9/");
+  EXPECT_TRUE(std::ranges::any_of(found.findings, [](const DriverFinding& finding) {
+    return finding.weight == DriverFinding::Weight::hint &&
+           finding.came.find("in-order-9 in-order-1") != std::string::npos;
+  })) << found.text();
+}
+
 TEST_F(DriverCheckTest, FindsUnsuitableCounts) {
   expect_finding(check_saying(R"(s/"circuit_open":false/"circuit_open":0/)"),
                  "\"circuit_open\", true or false", "");
