@@ -1,6 +1,7 @@
 # Completion for hyperpod-emulator, hyperpod-kv and hyperpod-conformance in bash, and by way of _hyperpod in zsh.
 # It asks the program's --help, so it knows the very options of the program that is installed.
 _hyperpod_files() {
+  local IFS=$'\n'
   COMPREPLY=($(compgen -f -- "$1"))
   compopt -o filenames 2>/dev/null || true # zsh has no compopt
 }
