@@ -394,8 +394,8 @@ class Examiner {
     }
     if (offers("batch_contains")) {
       const Json answer =
-          dialogue_.carry_out({{"op", "batch_contains"}, {"keys", {key(0), key(1), "absent"}}});
-      if (!answer.empty() && answer.value("hits", Json()) != 2) wrong("\"hits\": 2", answer.dump());
+          dialogue_.carry_out({{"op", "batch_contains"}, {"keys", {key(0), key(1), key(2)}}});
+      if (!answer.empty() && answer.value("hits", Json()) != 3) wrong("\"hits\": 3", answer.dump());
     }
   }
 

@@ -148,7 +148,7 @@ TEST_F(DriverCheckTest, FindsResultsThatAreAmiss) {
   expect_finding(check_saying(R"(s/"results"/"result"/)"), "\"results\", an array", "");
   expect_finding(check_hearing(R"(/batch_put/s/},{/},{"key":"more","size":2,"seed":1},{/)"),
                  "an array of 3", "");
-  expect_finding(check_saying(R"(s/"hits":2/"hits":3/)"), "\"hits\": 2", "3");
+  expect_finding(check_saying(R"(s/"hits":3/"hits":4/)"), "\"hits\": 3", "4");
 }
 
 TEST_F(DriverCheckTest, FindsOperationsThatAreNotAtOnce) {
