@@ -1,6 +1,8 @@
+#include <cstdio>
 #include <memory>
 
 #include "cli/command.h"
+#include "client/driver_check.h"
 #include "client/suite.h"
 #include "report/text.h"
 
@@ -10,7 +12,22 @@ namespace {
 struct Arguments {
   SuiteArguments suite;
   ClientRunOptions run;
+  bool check_driver = false;
 };
+
+/// Judges the driver instead of the client.
+int judge_driver(const Arguments& arguments) {
+  DriverCheckOptions options{.command = arguments.run.target.driver};
+  const auto scaled = [&](std::chrono::milliseconds time) {
+    return std::chrono::duration_cast<std::chrono::milliseconds>(time * arguments.suite.time_scale);
+  };
+  options.start_patience = scaled(options.start_patience);
+  options.patience = scaled(options.patience);
+  const auto check = check_driver(options);
+  if (!check) return complain(could_not_judge, check.error().message);
+  std::fputs(check->text().c_str(), stdout);
+  return check->passed() || check->not_installed ? conforms : does_not_conform;
+}
 
 int report_obstacle(const ClientObstacle& obstacle) {
   if (obstacle.kind == ClientObstacle::Kind::not_installed) {
@@ -30,6 +47,7 @@ int check_client(Arguments& arguments) {
   if (const std::string id = suite.unknown_id(client_catalogue()); !id.empty()) {
     return complain(usage, "\"" + id + "\" is no requirement and no section; see --list");
   }
+  if (arguments.check_driver) return judge_driver(arguments);
   arguments.run.target.profile = suite.profile;
   arguments.run.target.time_scale = suite.time_scale;
   arguments.run.only = suite.only;
@@ -52,6 +70,8 @@ Command add_client_command(CLI::App& app) {
   const auto arguments = std::make_shared<Arguments>();
   command->add_option("--driver", arguments->run.target.driver,
                       "Shell command that starts the driver of the client");
+  command->add_flag("--check-driver", arguments->check_driver,
+                    "Tell what the driver gets wrong, instead of judging the client");
   command
       ->add_option("--workers", arguments->run.target.workers,
                    "Workers at once where many are (default 1, 2, 8 and, beyond core, 16)")

@@ -71,13 +71,14 @@ mutate(http_connection.cc [[    if (!state_.fresh && is_stale(socket.sock)) {]]
 mutate(http_connection.cc [[    const bool complete = callback(stream);]]
 [[    const bool complete = callback(stream) || has_defect("reads_late_answers");]])
 
-mutate(deadline_stream.cc [[    const timespec left = time_left(state_.deadline);]]
-[[    const bool endless = has_defect("no_deadline_of_writes") && (events & POLLOUT) != 0;
-    const bool anew = has_defect("deadline_of_each_read") && (events & POLLIN) != 0;
-    const timespec left = time_left(
-        endless ? SteadyClock::now() + std::chrono::hours{1}
-        : anew  ? SteadyClock::now() + std::chrono::milliseconds{500}
-                : state_.deadline);]])
+mutate(deadline_stream.cc [[  const short came = wait_for_socket(fd_, events, state_.deadline);]]
+[[  const bool endless = has_defect("no_deadline_of_writes") && (events & POLLOUT) != 0;
+  const bool anew = has_defect("deadline_of_each_read") && (events & POLLIN) != 0;
+  const short came = wait_for_socket(
+      fd_, events,
+      endless ? SteadyClock::now() + std::chrono::hours{1}
+      : anew  ? SteadyClock::now() + std::chrono::milliseconds{500}
+              : state_.deadline);]])
 
 mutate(http_connection.cc [[  } while (!answer && !state.fresh && state.sent == 0 && !state.timed_out);]]
 [[    if (has_defect("connects_for_ever") && !answer && state.sent == 0) {
@@ -201,21 +202,16 @@ mutate(segment.cc [[  return identity_of(status) == mapping.identity() &&
   return identity_of(status) == mapping.identity() &&
          static_cast<std::uint64_t>(status.st_size) == mapping.size();]])
 
-mutate(segment.cc [[Result<std::shared_ptr<const SegmentMapping>> Segment::current() {
-]] [[Result<std::shared_ptr<const SegmentMapping>> Segment::current() {
-  static bool failed = false;
+mutate(segment.cc [[  const auto status = look();
+  if (!status) return tl::unexpected(status.error());
+  std::lock_guard lock(mutex_);]] [[  static bool failed = false;
   if (has_defect("never_looks_again") && failed) return tl::unexpected(describe(ENOENT));
-  const auto remember = [](Error error) {
-    failed = true;
-    return error;
-  };
-]])
-mutate(segment.cc [[  if (stat(path_.c_str(), &status) != 0) return tl::unexpected(describe(errno));
-  std::lock_guard lock(mutex_);]] [[  if (stat(path_.c_str(), &status) != 0) return tl::unexpected(remember(describe(errno)));
+  const auto status = look();
+  failed = failed || !status;
+  if (!status) return tl::unexpected(status.error());
   std::lock_guard lock(mutex_);]])
-mutate(segment.cc [[  auto mapped = map();
-  if (!mapped) return mapped;]] [[  auto mapped = map();
-  if (!mapped) return tl::unexpected(remember(std::move(mapped).error()));]])
+mutate(segment.cc [[  if (!mapped) return mapped;]] [[  failed = !mapped;
+  if (!mapped) return mapped;]])
 
 # As Python's resource tracker did before 3.13: whoever attaches unlinks when it ends.
 mutate(segment.cc [[Segment::Segment(const std::string& name) : path_("/dev/shm/" + name) {}]]
