@@ -38,6 +38,7 @@ Result<double> put_with_client(client::Client& client, const std::string& body, 
   const auto start = std::chrono::steady_clock::now();
   {
     std::vector<std::jthread> workers;
+    workers.reserve(threads);
     for (auto& result : results) workers.emplace_back([&] { result = put_share(); });
   }
   const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;

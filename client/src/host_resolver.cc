@@ -22,7 +22,7 @@ Resolution look_up(const std::string& host, int flags) {
   }
   Resolution resolution;
   for (const addrinfo* entry = found; entry != nullptr; entry = entry->ai_next) {
-    std::array<char, NI_MAXHOST> text;
+    std::array<char, NI_MAXHOST> text{};
     if (getnameinfo(entry->ai_addr, entry->ai_addrlen, text.data(), text.size(), nullptr, 0,
                     NI_NUMERICHOST) == 0) {
       resolution.addresses.emplace_back(text.data());

@@ -20,23 +20,22 @@ struct Checked {
   Report report;
 };
 
-Checked check(Variables variables, const Inquiry& inquiry = {}) {
+Checked check(const Variables& variables, const Inquiry& inquiry = {}) {
   Checked checked;
-  checked.configuration =
-      check_configuration(machine_with(std::move(variables)), inquiry, checked.report);
+  checked.configuration = check_configuration(machine_with(variables), inquiry, checked.report);
   return checked;
 }
 
 Checked check_url(const std::string& url, Variables variables = {{"NODE_IP", "10.1.2.3"}}) {
   variables["LMCACHE_REMOTE_URL"] = url;
-  return check(std::move(variables));
+  return check(variables);
 }
 
 class ConfigurationCheckTest : public ::testing::Test {
  protected:
   Checked check_file(const std::string& yaml, Variables variables = {{"NODE_IP", "10.1.2.3"}}) {
     variables["LMCACHE_CONFIG_FILE"] = folder_.write("lmcache.yaml", yaml);
-    return check(std::move(variables));
+    return check(variables);
   }
 
   const TestFolder folder_;

@@ -6,6 +6,7 @@
 
 #include <future>
 #include <stdexcept>
+#include <tuple>
 
 #include "cli/doctor/checks.h"
 #include "cli/doctor/test_support.h"
@@ -50,7 +51,8 @@ class TestPort {
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     for (int i = 0; i < 4; ++i) {
       clients_.push_back(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-      connect(clients_.back(), reinterpret_cast<sockaddr*>(&address), sizeof(address));
+      std::ignore =
+          connect(clients_.back(), reinterpret_cast<sockaddr*>(&address), sizeof(address));
     }
   }
 
@@ -69,7 +71,7 @@ DaemonAddress address_of(const std::string& host, std::uint16_t port) {
   return address;
 }
 
-HostResolver::LookUp resolver_to(std::vector<std::string> addresses) {
+HostResolver::LookUp resolver_to(const std::vector<std::string>& addresses) {
   return [addresses](const std::string&) { return Resolution{addresses, {}}; };
 }
 

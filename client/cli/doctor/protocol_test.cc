@@ -21,7 +21,7 @@ using ::testing::IsEmpty;
 using testing::ScriptedServer;
 
 struct Checked {
-  bool speaks;
+  bool speaks = false;
   Report report;
 };
 
@@ -48,7 +48,7 @@ Emulator start_emulator(const std::string& tls_folder = {}) {
 }
 
 // A web server that gives one answer to GET / and another to everything else.
-ScriptedServer::Script web_server(std::string root, std::string other) {
+ScriptedServer::Script web_server(const std::string& root, const std::string& other) {
   return [root, other](Conversation& peer) {
     while (const auto request = peer.read_request()) {
       peer.send(request->line.starts_with("GET / ") ? root : other);

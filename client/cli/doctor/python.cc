@@ -21,8 +21,6 @@
 
 #include "cli/doctor/checks.h"
 
-extern char** environ;
-
 namespace hyperpod::client::cli::doctor {
 namespace {
 
@@ -40,9 +38,9 @@ constexpr std::array<const char*, 2> attaching_modules = {
 std::optional<std::string> find_program(const std::string& name, const std::string& path) {
   std::istringstream folders(path);
   for (std::string folder; std::getline(folders, folder, ':');) {
-    const std::string program = folder + "/" + name;
+    folder.append("/").append(name);
     std::error_code error;
-    if (fs::is_regular_file(program, error) && access(program.c_str(), X_OK) == 0) return program;
+    if (fs::is_regular_file(folder, error) && access(folder.c_str(), X_OK) == 0) return folder;
   }
   return std::nullopt;
 }
@@ -50,7 +48,7 @@ std::optional<std::string> find_program(const std::string& name, const std::stri
 // Reads until the end of the stream; false if that has not come by the deadline.
 bool read_until(int fd, SteadyClock::time_point deadline, std::string& text) {
   constexpr std::size_t most = 1 << 20;
-  std::array<char, 4096> piece;
+  std::array<char, 4096> piece{};
   while (text.size() < most) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - SteadyClock::now());
     pollfd poll{fd, POLLIN, 0};
@@ -68,9 +66,10 @@ bool read_until(int fd, SteadyClock::time_point deadline, std::string& text) {
 // with all that it started.
 std::optional<std::string> output_within(std::chrono::milliseconds limit,
                                          std::vector<std::string> arguments) {
-  std::array<int, 2> pipe_ends;
+  std::array<int, 2> pipe_ends{};
   if (pipe2(pipe_ends.data(), O_CLOEXEC) != 0) return std::nullopt;
   std::vector<char*> words;
+  words.reserve(arguments.size() + 1);
   for (std::string& argument : arguments) words.push_back(argument.data());
   words.push_back(nullptr);
 

@@ -38,7 +38,7 @@ DaemonAddress address_of(const std::string& url, const std::string& segment) {
 }
 
 Report check(const std::string& url, const std::string& segment, const SegmentLook& look,
-             const Machine& machine = machine_with(), ClientOptions options = {}) {
+             const Machine& machine = machine_with(), const ClientOptions& options = {}) {
   Report report;
   check_round_trip(machine, options, address_of(url, segment), look, report);
   return report;

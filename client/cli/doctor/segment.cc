@@ -99,6 +99,7 @@ class SegmentCheck {
     const nlohmann::json details = {{"candidates", found}, {"in_container", in_container_}};
     if (!found.empty()) {
       std::vector<std::string> described;
+      described.reserve(found.size());
       for (const std::string& name : found) described.push_back(describe(name));
       report_.problem(
           "segment-other-name",

@@ -32,7 +32,7 @@ Finding found(const Report& report, const std::string& id) {
   return {Severity::ok, {}, {}};
 }
 
-Machine machine_with(std::map<std::string, std::string> variables) {
+Machine machine_with(const std::map<std::string, std::string>& variables) {
   Machine machine;
   machine.environment = [variables](const std::string& name) -> std::optional<std::string> {
     const auto at = variables.find(name);

@@ -18,7 +18,7 @@ std::vector<std::string> remarks(const Report& report);
 Finding found(const Report& report, const std::string& id);
 
 /// A machine with these environment variables and no others.
-Machine machine_with(std::map<std::string, std::string> variables = {});
+Machine machine_with(const std::map<std::string, std::string>& variables = {});
 
 /// A folder of a test's own, removed with all in it at the end.
 class TestFolder {
