@@ -128,6 +128,7 @@ TEST_F(EmulatorTest, LeavesNothingBehindHoweverOftenItIsStarted) {
   for (int round = 1; round <= rounds; ++round) {
     auto options = small_options();
     options.threads = static_cast<unsigned>(round % 3) + 1;
+    if (round % 4 == 0) options.admin = "127.0.0.1:0";
     auto emulator = Emulator::start(options);
     ASSERT_TRUE(emulator) << emulator.error().message;
     WireClient idle(emulator->port());
@@ -139,6 +140,10 @@ TEST_F(EmulatorTest, LeavesNothingBehindHoweverOftenItIsStarted) {
     half_body.send(put_head("b/half", 70'000) + std::string(1000, 'x'));
     EXPECT_EQ(idle.ask(put_request("b/k", "bytes")).status, 200);
     EXPECT_EQ(idle.ask(lease_request("b/k")).status, 200);
+    if (const auto& admin = emulator->admin_url(); !admin.empty()) {
+      WireClient asker(static_cast<std::uint16_t>(std::stoi(admin.substr(admin.rfind(':') + 1))));
+      EXPECT_EQ(asker.ask("GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n").status, 200);
+    }
     half_body.close();  // else stop() would give it time to end
     emulator->stop();
     if (round == 100) resident_after_100 = resident_bytes();

@@ -64,6 +64,7 @@ std::optional<ino_t> inode_at(const std::string& path) {
 struct OwnerRecord {
   pid_t pid = 0;
   ino_t inode = 0;
+  ino_t placeholder = 0;  // of the file that stands for a hidden segment
 };
 
 OwnerRecord read_owner(int fd) {
@@ -71,15 +72,20 @@ OwnerRecord read_owner(int fd) {
   OwnerRecord record;
   if (::pread(fd, text.data(), text.size() - 1, 0) > 0) {
     unsigned long long inode = 0;
-    if (std::sscanf(text.data(), "pid %d inode %llu", &record.pid, &inode) == 2) {
+    unsigned long long placeholder = 0;
+    if (std::sscanf(text.data(), "pid %d inode %llu placeholder %llu", &record.pid, &inode,
+                    &placeholder) >= 2) {
       record.inode = static_cast<ino_t>(inode);
+      record.placeholder = static_cast<ino_t>(placeholder);
     }
   }
   return record;
 }
 
-bool write_owner(int fd, ino_t inode) {
-  const auto text = fmt::format("pid {} inode {}\n", ::getpid(), inode);
+bool write_owner(int fd, ino_t inode, ino_t placeholder = 0) {
+  auto text = fmt::format("pid {} inode {}", ::getpid(), inode);
+  if (placeholder != 0) text += fmt::format(" placeholder {}", placeholder);
+  text += '\n';
   return ::ftruncate(fd, 0) == 0 &&
          ::pwrite(fd, text.data(), text.size(), 0) == static_cast<ssize_t>(text.size());
 }
@@ -111,8 +117,10 @@ struct CrashEntry {
   std::atomic<bool> used{false};
   std::atomic<bool> ready{false};
   std::atomic<ino_t> inode{0};
+  std::atomic<ino_t> placeholder{0};
   pid_t pid = 0;
   std::array<char, 300> segment{};
+  std::array<char, 300> hidden{};
   std::array<char, 300> owner{};
 };
 std::array<CrashEntry, 256> crash_entries;
@@ -123,21 +131,41 @@ void remember_for_crash(const std::string& name, ino_t inode) {
     entry.inode = inode;
     entry.pid = ::getpid();
     segment_path(name).copy(entry.segment.data(), entry.segment.size() - 1);
+    hidden_path(name).copy(entry.hidden.data(), entry.hidden.size() - 1);
     owner_path(name).copy(entry.owner.data(), entry.owner.size() - 1);
     entry.ready = true;
     return;
   }
 }
 
+CrashEntry* crash_entry_of(ino_t inode) {
+  const auto found = std::ranges::find_if(
+      crash_entries, [&](const CrashEntry& entry) { return entry.ready && entry.inode == inode; });
+  return found == crash_entries.end() ? nullptr : &*found;
+}
+
 void forget_for_crash(ino_t inode) {
-  for (CrashEntry& entry : crash_entries) {
-    if (!entry.ready || entry.inode != inode) continue;
-    entry.ready = false;
-    entry.segment.fill('\0');
-    entry.owner.fill('\0');
-    entry.used = false;
-    return;
-  }
+  CrashEntry* const entry = crash_entry_of(inode);
+  if (entry == nullptr) return;
+  entry->ready = false;
+  entry->placeholder = 0;
+  entry->segment.fill('\0');
+  entry->hidden.fill('\0');
+  entry->owner.fill('\0');
+  entry->used = false;
+}
+
+/// What stands in the segment's place while it is hidden; 0: nothing does any more.
+void remember_placeholder(int owner_fd, ino_t inode, ino_t placeholder) {
+  write_owner(owner_fd, inode, placeholder);
+  if (CrashEntry* const entry = crash_entry_of(inode)) entry->placeholder = placeholder;
+}
+
+/// Async-signal-safe.
+void unlink_if(const char* path, ino_t one, ino_t other) {
+  struct stat info {};
+  if (::stat(path, &info) != 0 || info.st_ino == 0) return;
+  if (info.st_ino == one || info.st_ino == other) ::unlink(path);
 }
 
 Error out_of_room(const SegmentOptions& options, int error) {
@@ -260,7 +288,8 @@ Result<Segment> Segment::create(const SegmentOptions& options) {
 
   ::unlink(hidden_path(options.name).c_str());  // of an owner that died while it hid its segment
   if (const auto present = inode_at(path)) {
-    const bool stale = read_owner(owner->get()).inode == *present;
+    const OwnerRecord former = read_owner(owner->get());
+    const bool stale = former.inode == *present || former.placeholder == *present;
     if (!stale && !options.replace) {
       ::unlink(owner_path(options.name).c_str());
       return fail(ErrorCode::segment_in_use,
@@ -355,12 +384,21 @@ Result<void> Segment::hide() {
   hidden_ = true;
   const Descriptor empty(
       ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, options_.mode));
+  struct stat info {};
+  if (!empty || ::fstat(empty.get(), &info) != 0) {
+    const int error = errno;
+    show();
+    return fail(ErrorCode::segment_unusable,
+                fmt::format("cannot create {}: {}", path, std::strerror(error)));
+  }
+  remember_placeholder(owner_fd_, mapping_->inode, info.st_ino);
   return {};
 }
 
 void Segment::show() {
   if (!std::exchange(hidden_, false)) return;
   ::rename(hidden_path(name()).c_str(), segment_path(name()).c_str());
+  remember_placeholder(owner_fd_, mapping_->inode, 0);
 }
 
 Result<void> Segment::set_mode(mode_t mode) {
@@ -372,10 +410,8 @@ Result<void> Segment::set_mode(mode_t mode) {
 void Segment::unlink_all_on_crash() noexcept {
   for (CrashEntry& entry : crash_entries) {
     if (!entry.ready || entry.pid != ::getpid()) continue;
-    struct stat info {};
-    if (::stat(entry.segment.data(), &info) == 0 && info.st_ino == entry.inode) {
-      ::unlink(entry.segment.data());
-    }
+    unlink_if(entry.segment.data(), entry.inode, entry.placeholder);
+    unlink_if(entry.hidden.data(), entry.inode, entry.inode);
     ::unlink(entry.owner.data());
   }
 }

@@ -379,6 +379,36 @@ TEST_F(SegmentTest, ThatIsStaleAfterItsOwnerWasKilledIsTakenOver) {
   EXPECT_THAT(segment->memory(), Each(std::byte{0}));
 }
 
+TEST_F(SegmentTest, ThatWasHiddenWhenItsOwnerWasKilledIsTakenOver) {
+  Child owner([this](const Child& self) {
+    auto segment = Segment::create(options);
+    return self.stay(segment && segment->hide() ? 'y' : 'n');
+  });
+  ASSERT_EQ(owner.verdict(), 'y');
+  owner.kill();
+  ASSERT_EQ(status_of(path)->st_size, 0);
+  const auto hidden_path = "/dev/shm/." + options.name + ".hidden";
+  ASSERT_TRUE(status_of(hidden_path));
+  const auto segment = Segment::create(options);
+  ASSERT_TRUE(segment) << segment.error().message;
+  EXPECT_FALSE(status_of(hidden_path));
+}
+
+TEST_F(SegmentTest, ThatIsHiddenLeavesAnEmptyFileInItsPlaceUntilItIsShown) {
+  auto segment = Segment::create(options);
+  ASSERT_TRUE(segment);
+  ASSERT_TRUE(segment->hide());
+  EXPECT_EQ(status_of(path)->st_size, 0);
+  EXPECT_FALSE(segment->linked());
+  ASSERT_TRUE(segment->hide()) << "once more changes nothing";
+  segment->show();
+  EXPECT_TRUE(segment->linked());
+  ASSERT_TRUE(segment->hide());
+  ASSERT_TRUE(segment->renew()) << "a restart meanwhile";
+  EXPECT_TRUE(segment->linked());
+  ASSERT_TRUE(segment->hide());
+}
+
 TEST_F(SegmentTest, ThatNoEmulatorMadeIsRefused) {
   const auto foreign = make_foreign_segment();
   const auto descriptors = open_descriptors();
@@ -560,7 +590,8 @@ void die_of_abort_with(const SegmentOptions& options) {
   SegmentOptions other = options;
   other.name += "_other";
   const auto one = Segment::create(options);
-  const auto two = Segment::create(other);
+  auto two = Segment::create(other);
+  if (two && !two->hide()) return;
   { const auto ended = Segment::create({.name = options.name + "_ended", .size = mib}); }
   if (one && two) std::abort();
 }
@@ -572,6 +603,7 @@ TEST_F(SegmentDeathTest, ACrashThatCallsUnlinkAllLeavesNoSegment) {
   for (const std::string suffix : {"", "_other", "_ended"}) {
     EXPECT_FALSE(status_of(path + suffix)) << suffix;
     EXPECT_FALSE(status_of("/dev/shm/." + options.name + suffix + ".owner")) << suffix;
+    EXPECT_FALSE(status_of("/dev/shm/." + options.name + suffix + ".hidden")) << suffix;
   }
 }
 
