@@ -112,7 +112,7 @@ struct Options {
   mode_t shm_mode = 0600;
   /// Take the segment's name over even when it is not known to be stale.
   bool replace_segment = false;
-  /// Reserving takes some 0.3 ms a MiB, at start or in the PUTs.
+  /// Reserving takes some 0.4 ms a MiB, at start or in the PUTs.
   Reserve reserve = Reserve::whole;
   /// Touch every page at start: slower start, faster first PUTs. Not with Reserve::on_use.
   bool prefault = false;
