@@ -115,7 +115,7 @@ class EmulatorTest : public testing::Test {
   ~EmulatorTest() override { EXPECT_EQ(footprint_like(before_), before_); }
 
  private:
-  const Footprint before_;
+  const Footprint before_{};
 };
 
 // --- Leaving nothing behind
