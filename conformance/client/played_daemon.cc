@@ -1,8 +1,14 @@
 #include "client/played_daemon.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <thread>
 
 namespace hyperpod::conformance {
@@ -45,6 +51,26 @@ int peak_of(Changes changes) {
   return peak;
 }
 
+// Bound and not listening: the kernel gives the port to nobody who asks for any, and lets him have
+// it who asks for this one.
+ReservedPort::ReservedPort() : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  const int yes = 1;
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  auto* const generic = reinterpret_cast<sockaddr*>(&address);
+  if (::setsockopt(fd_, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) != 0 ||
+      ::bind(fd_, generic, size) != 0 || ::getsockname(fd_, generic, &size) != 0) {
+    const std::string reason = std::strerror(errno);
+    ::close(fd_);
+    throw SuiteFailure{"no port of 127.0.0.1 could be reserved: " + reason};
+  }
+  number_ = ntohs(address.sin_port);
+}
+
+ReservedPort::~ReservedPort() { ::close(fd_); }
+
 PlayedDaemon::PlayedDaemon(const Shape& shape, Transcript& transcript)
     : shape_(shape), transcript_(transcript), shm_name_(emulator::Options::for_test().shm_name) {
   start();
@@ -59,11 +85,10 @@ void PlayedDaemon::start() {
   auto options = emulator::Options::for_test();
   options.journal_entries = 100'000;
   if (shape_) shape_(options);
-  options.listen = listen_;
+  options.listen = "127.0.0.1:" + std::to_string(port_.number());
   options.shm_name = shm_name_;
   emulator_.emplace(must(emulator::Emulator::start(options)));
   url_ = emulator_->url();
-  listen_ = "127.0.0.1:" + std::to_string(emulator_->port());
   own_connections_.clear();
 }
 

@@ -32,6 +32,23 @@ struct Usage {
   int peak_requests() const { return peak_of(requests); }
 };
 
+/// A free port of 127.0.0.1 that nobody else is given while this lives. Whoever listens on it says
+/// SO_REUSEADDR; while nobody does, connections are refused.
+class ReservedPort {
+ public:
+  /// Throws a SuiteFailure if there is none.
+  ReservedPort();
+  ReservedPort(const ReservedPort&) = delete;
+  ReservedPort& operator=(const ReservedPort&) = delete;
+  ~ReservedPort();
+
+  std::uint16_t number() const { return number_; }
+
+ private:
+  int fd_;
+  std::uint16_t number_ = 0;
+};
+
 class PlayedDaemon {
  public:
   using Shape = std::function<void(emulator::Options&)>;
@@ -84,7 +101,7 @@ class PlayedDaemon {
   Transcript& transcript_;
   std::string shm_name_;
   std::string url_;
-  std::string listen_ = "127.0.0.1:0";
+  ReservedPort port_;  // so that a daemon that starts again finds it free
   std::optional<emulator::Emulator> emulator_;
   std::set<std::uint64_t> own_connections_;  // over which the suite stored
 };

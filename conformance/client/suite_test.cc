@@ -171,6 +171,9 @@ TEST_F(PlayedDaemonTest, StartsAgainAtTheSamePlace) {
   const std::string url = daemon.url();
   daemon.store("b", "k", "x");
   daemon.stop();
+  const auto refused = Connection::open(parse_url(url).value(), now() + 5s);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::unreachable);
   daemon.start_again();
   EXPECT_EQ(daemon.url(), url);
   EXPECT_EQ(daemon.statistics().objects, 0u);
