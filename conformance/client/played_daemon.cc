@@ -17,6 +17,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr Duration store_patience = 10s;
+constexpr Duration start_patience = 10s;
 
 /// Percent-encodes all that is not unreserved, so that any key of the suite arrives as it is.
 std::string encoded(std::string_view text) {
@@ -87,7 +88,16 @@ void PlayedDaemon::start() {
   if (shape_) shape_(options);
   options.listen = "127.0.0.1:" + std::to_string(port_.number());
   options.shm_name = shm_name_;
-  emulator_.emplace(must(emulator::Emulator::start(options)));
+  // A driver that is being started elsewhere in this process holds the old listening socket as
+  // well, until it execs.
+  const Moment deadline = now() + start_patience;
+  auto started = emulator::Emulator::start(options);
+  while (!started && started.error().code == emulator::ErrorCode::address_unusable &&
+         now() < deadline) {
+    std::this_thread::sleep_for(1ms);
+    started = emulator::Emulator::start(options);
+  }
+  emulator_.emplace(must(std::move(started)));
   url_ = emulator_->url();
   own_connections_.clear();
 }
