@@ -177,22 +177,25 @@ std::map<std::string, Usage> PlayedDaemon::usage(Duration grace) {
   };
   std::map<std::string, Usage> by_bucket;
   by_bucket[""];
+  const auto entries = requests();
   std::map<std::uint64_t, std::string> bucket_of;
-  for (const auto& entry : requests()) {
+  for (const auto& entry : entries) {
     if (!entry.bucket.empty()) bucket_of.emplace(entry.connection, entry.bucket);
   }
-  for (const auto& entry : requests()) {
-    // An unknown release has no bucket of its own; its connection tells whose it is.
-    const auto known = bucket_of.find(entry.connection);
-    auto& changes = by_bucket[known == bucket_of.end() ? "" : known->second].requests;
+  // An unknown release has no bucket of its own; its connection tells whose it is.
+  const auto owner = [&](std::uint64_t connection) -> Usage& {
+    const auto known = bucket_of.find(connection);
+    return by_bucket[known == bucket_of.end() ? "" : known->second];
+  };
+  for (const auto& entry : entries) {
+    auto& changes = owner(entry.connection).requests;
     Moment end = entry.at + entry.served;
     if (entry.status == 0) end = noticed(entry.at, end);
     changes.emplace_back(entry.at, 1);
     changes.emplace_back(end, -1);
   }
   for (const auto& life : connections()) {
-    const auto known = bucket_of.find(life.connection);
-    auto& changes = by_bucket[known == bucket_of.end() ? "" : known->second].connections;
+    auto& changes = owner(life.connection).connections;
     changes.emplace_back(life.opened, 1);
     if (life.closed) changes.emplace_back(noticed(life.opened, *life.closed), -1);
   }

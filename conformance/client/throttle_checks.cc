@@ -5,7 +5,6 @@ namespace hyperpod::conformance {
 namespace {
 
 using namespace std::chrono_literals;
-using emulator::FaultOperation;
 using emulator::JournalOperation;
 
 constexpr std::uint64_t size = 512;
