@@ -7,7 +7,7 @@
 namespace hyperpod::client {
 namespace {
 
-Error malformed(std::string message) { return {ErrorCode::malformed_answer, std::move(message)}; }
+Error malformed(std::string message) { return {ErrorCode::malformed_response, std::move(message)}; }
 Error unusable(std::string message) { return {ErrorCode::invalid_argument, std::move(message)}; }
 
 constexpr std::uint64_t unbounded = std::numeric_limits<std::uint64_t>::max();

@@ -86,7 +86,7 @@ TEST(ChunkHeader, RefusesEveryTruncation) {
     for (std::size_t n = 0; n < bytes.size(); ++n) {
       const auto header = decode_chunk_header(std::span(bytes).first(n), g.layout.groups.size());
       ASSERT_FALSE(header) << g.file << " cut to " << n;
-      EXPECT_EQ(header.error().code, ErrorCode::malformed_answer);
+      EXPECT_EQ(header.error().code, ErrorCode::malformed_response);
     }
   }
 }
@@ -175,7 +175,7 @@ TEST(PartialChunk, IsRefusedWhenItDoesNotDivideOrExceedsTheFullChunk) {
   for (std::uint64_t bytes : {std::uint64_t{0}, std::uint64_t{1}, token + 2, 257 * token}) {
     const auto partial = partial_layout(full, bytes);
     ASSERT_FALSE(partial) << bytes;
-    EXPECT_EQ(partial.error().code, ErrorCode::malformed_answer);
+    EXPECT_EQ(partial.error().code, ErrorCode::malformed_response);
   }
 }
 

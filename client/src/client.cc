@@ -77,7 +77,7 @@ Result<ChunkPlan> plan_chunk(const Lease& lease, const ChunkLayout& expected, bo
   auto header = decode_chunk_header(bytes, expected.groups.size());
   if (!header) return tl::unexpected(std::move(header).error());
   if (bytes.size() + header->payload_bytes != lease.size()) {
-    return tl::unexpected(Error{ErrorCode::malformed_answer,
+    return tl::unexpected(Error{ErrorCode::malformed_response,
                                 fmt::format("the chunk header tells {} bytes, but {} follow it",
                                             header->payload_bytes, lease.size() - bytes.size())});
   }

@@ -239,7 +239,7 @@ Result<std::optional<ClientCore::Grant>> ClientCore::lease(std::string_view key,
   if (!parsed) {
     give_up(parsed.error().id);
     return tl::unexpected(
-        Error{ErrorCode::malformed_answer,
+        Error{ErrorCode::malformed_response,
               fmt::format("the lease answer of {} for '{}' {}", url, key, parsed.error().reason)});
   }
   ++counters_.lease_acquired;
@@ -257,7 +257,7 @@ Result<void> ClientCore::check_grant(const Grant& grant) const {
   for (const FragmentRange& range : grant.ranges) {
     if (grant.mapping->contains(range)) continue;
     return tl::unexpected(Error{
-        ErrorCode::malformed_answer,
+        ErrorCode::malformed_response,
         fmt::format("{} leased {} bytes at offset {}, beyond the {} bytes of its segment",
                     daemons_[grant.host]->url, range.length, range.offset, grant.mapping->size())});
   }

@@ -353,7 +353,7 @@ TEST_F(ClientTest, KeepsTheOutcomesOfABatchApart) {
       EXPECT_EQ(outcome->status, GetStatus::miss);
     } else {
       ASSERT_FALSE(outcome) << keys[i];
-      EXPECT_EQ(outcome.error().code, keys[i] == "broken"      ? ErrorCode::malformed_answer
+      EXPECT_EQ(outcome.error().code, keys[i] == "broken"      ? ErrorCode::malformed_response
                                       : keys[i] == "refused"   ? ErrorCode::refused
                                       : keys[i] == "small-hit" ? ErrorCode::too_large
                                       : keys[i].empty()        ? ErrorCode::invalid_argument

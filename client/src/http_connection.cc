@@ -152,10 +152,10 @@ class HttpConnection::Peer {
     using httplib::Error;
     if (state.timed_out) return {ErrorCode::timed_out, "did not answer in time", {}};
     if (state.beyond_bounds) {
-      return {ErrorCode::malformed_answer, "sent an answer beyond all bounds", {}};
+      return {ErrorCode::malformed_response, "sent an answer beyond all bounds", {}};
     }
     if (state.received > 0) {
-      return {ErrorCode::malformed_answer,
+      return {ErrorCode::malformed_response,
               "sent what is no HTTP answer, or broke off in the middle of one",
               {}};
     }
@@ -213,7 +213,7 @@ tl::expected<HttpAnswer, TransportFailure> HttpConnection::exchange_once(
       request.method == HttpRequest::Method::put ? put(request) : send_without_body(request);
   if (answer && answer->status == 200 && peer_->state.answered_early) {
     return tl::unexpected(TransportFailure{
-        ErrorCode::malformed_answer, "claims to have stored a body before it was sent", {}});
+        ErrorCode::malformed_response, "claims to have stored a body before it was sent", {}});
   }
   return answer;
 }

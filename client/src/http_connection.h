@@ -44,7 +44,7 @@ struct HttpAnswer {
 };
 
 struct TransportFailure {
-  ErrorCode code;      // unreachable, timed_out or malformed_answer
+  ErrorCode code;      // unreachable, timed_out or malformed_response
   std::string reason;  // half a sentence, to stand behind the daemon's address
   std::string body;    // as much of an answer's body as came
 };

@@ -464,7 +464,7 @@ TEST(HttpConnection, DoesNotBelieveThatAnUnsentBodyWasStored) {
   Exchanger exchanger(server);
   const auto got = exchanger.put(std::string(64 << 20, 'x'));
   ASSERT_FALSE(got);
-  EXPECT_EQ(got.error().code, ErrorCode::malformed_answer);
+  EXPECT_EQ(got.error().code, ErrorCode::malformed_response);
 }
 
 TEST(HttpConnection, TellsWhenADaemonClosesInTheMiddleOfABody) {
@@ -494,7 +494,7 @@ TEST(HttpConnection, RefusesWhatIsNoHttpAnswer) {
     Exchanger exchanger(server);
     const auto got = exchanger.post();
     ASSERT_FALSE(got) << text.substr(0, 60);
-    EXPECT_EQ(got.error().code, ErrorCode::malformed_answer) << text.substr(0, 60);
+    EXPECT_EQ(got.error().code, ErrorCode::malformed_response) << text.substr(0, 60);
     EXPECT_FALSE(exchanger.connection.is_reusable());
   }
 }
@@ -519,7 +519,7 @@ TEST(HttpConnection, BoundsAnAnswerWithoutEnd) {
   });
   const auto got = Exchanger(server).post();
   ASSERT_FALSE(got);
-  EXPECT_EQ(got.error().code, ErrorCode::malformed_answer);
+  EXPECT_EQ(got.error().code, ErrorCode::malformed_response);
 }
 
 }  // namespace

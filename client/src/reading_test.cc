@@ -141,7 +141,7 @@ TEST_F(ReadingTest, ReleasesEveryLeaseThatItRefuses) {
         std::string(R"({"id":"L","offsets":[{"offset":0,"len":10})")}) {
     const auto before = daemon_.released().size();
     daemon_.on_lease([=](const SeenRequest&) { return answer(200, body); });
-    EXPECT_EQ(refused_get(), ErrorCode::malformed_answer) << body;
+    EXPECT_EQ(refused_get(), ErrorCode::malformed_response) << body;
     EXPECT_EQ(daemon_.released().size(), before + 1) << body;
   }
   const auto statistics = client().statistics();
@@ -153,7 +153,7 @@ TEST_F(ReadingTest, ReleasesALeaseUnderTheWrongContentType) {
   daemon_.on_lease([](const SeenRequest&) {
     return answer(200, lease_body("L", {{0, 1}}), "text/plain");
   });
-  EXPECT_EQ(refused_get(), ErrorCode::malformed_answer);
+  EXPECT_EQ(refused_get(), ErrorCode::malformed_response);
   EXPECT_THAT(daemon_.released(), ElementsAre("L"));
 }
 
@@ -161,7 +161,7 @@ TEST_F(ReadingTest, ReleasesALeaseWhoseAnswerBreaksOff) {
   daemon_.on_lease([](const SeenRequest&) {
     return "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 0\r\n\r\n";
   });
-  EXPECT_EQ(refused_get(), ErrorCode::malformed_answer);
+  EXPECT_EQ(refused_get(), ErrorCode::malformed_response);
   EXPECT_THAT(daemon_.released(), IsEmpty()) << "no id is known";
 
   std::atomic<int> asked{0};
@@ -180,14 +180,14 @@ TEST_F(ReadingTest, ReleasesALeaseWhoseAnswerBreaksOff) {
   auto other = make_client(options_);
   const auto got = other.get("key", std::as_writable_bytes(std::span(buffer_)));
   ASSERT_FALSE(got);
-  EXPECT_EQ(got.error().code, ErrorCode::malformed_answer);
+  EXPECT_EQ(got.error().code, ErrorCode::malformed_response);
   EXPECT_EQ(asked, 1);
   EXPECT_EQ(other.statistics().lease_released, 1u);
 }
 
 TEST_F(ReadingTest, WritesNothingBeforeAllFragmentsAreKnownToBeRight) {
   daemon_.grant("L", {{0, 10}, {65535, 2}});
-  EXPECT_EQ(refused_get(), ErrorCode::malformed_answer);
+  EXPECT_EQ(refused_get(), ErrorCode::malformed_response);
   EXPECT_EQ(buffer_, std::string(4096, '#'));
 }
 
@@ -427,7 +427,7 @@ TEST_F(ChunkReadingTest, RefusesSizesThatDoNotMatchTheHeader) {
     daemon_.grant("L", {{0, size}});
     const auto got = get_chunk();
     ASSERT_FALSE(got) << size;
-    EXPECT_EQ(got.error().code, ErrorCode::malformed_answer) << size;
+    EXPECT_EQ(got.error().code, ErrorCode::malformed_response) << size;
   }
   daemon_.grant("L", {{0, 156}});
   EXPECT_EQ(get_chunk(127).error().code, ErrorCode::too_large);
@@ -444,7 +444,7 @@ TEST_F(ChunkReadingTest, ReadsAPartialChunkWithoutAHeader) {
   EXPECT_EQ(got->layout.groups[0].shape, (std::array<std::int32_t, 4>{2, 1, 3, 8}));
   for (const std::size_t size : {95u, 160u}) {
     daemon_.grant("L", {{0, size}});
-    EXPECT_EQ(get_chunk(4096).error().code, ErrorCode::malformed_answer);
+    EXPECT_EQ(get_chunk(4096).error().code, ErrorCode::malformed_response);
   }
   EXPECT_EQ(daemon_.released().size(), 3u);
 }

@@ -84,7 +84,7 @@ class ProtocolCheck {
                       machine_.patience.answer.count()),
           "the daemon hangs (restart it), or what listens there speaks first in another "
           "protocol");
-    } else if (failure.code == ErrorCode::malformed_answer) {
+    } else if (failure.code == ErrorCode::malformed_response) {
       report_.problem("daemon-not-http", fmt::format("what listens there {}", failure.reason),
                       correct_the_port);
     } else {

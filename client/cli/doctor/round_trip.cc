@@ -133,7 +133,7 @@ class RoundTrip {
     if (was_replaced()) return replaced();
     if (!leased) {
       return fail("lease-failed", leased.error().message,
-                  leased.error().code == ErrorCode::malformed_answer
+                  leased.error().code == ErrorCode::malformed_response
                       ? not_the_daemons
                       : "look into the daemon's log");
     }

@@ -80,13 +80,13 @@ Result<std::vector<std::byte>> encode_chunk_header(const ChunkLayout& layout,
                                                    std::uint64_t payload_bytes);
 
 /// Reads the header of `groups` groups at the start of `bytes`, which may be longer. Errors
-/// (malformed_answer): too few bytes, a length that is not positive, an unknown code, a negative
+/// (malformed_response): too few bytes, a length that is not positive, an unknown code, a negative
 /// dimension.
 Result<ChunkHeader> decode_chunk_header(std::span<const std::byte> bytes, std::size_t groups);
 
 /// The layout of an object of `bytes` bytes stored without a header, by readers whose
 /// configuration says that a full chunk is laid out as `full`: a shorter object is a partial chunk
-/// of fewer tokens. Errors (malformed_answer): no byte, no whole number of tokens, more than the
+/// of fewer tokens. Errors (malformed_response): no byte, no whole number of tokens, more than the
 /// full chunk; (invalid_argument): `full` has no token dimension.
 Result<ChunkLayout> partial_layout(const ChunkLayout& full, std::uint64_t bytes);
 

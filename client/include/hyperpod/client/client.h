@@ -103,7 +103,7 @@ struct ReadOptions {
 /// A miss is an outcome and no error. An error of one daemon (unreachable, timed_out, …) concerns
 /// the keys that it holds and no others; callers who only want bytes may take every error for a
 /// miss. Besides those named below, every call may end in unreachable, timed_out, refused,
-/// malformed_answer, invalid_argument (an empty key) and closed.
+/// malformed_response, invalid_argument (an empty key) and closed.
 class Client {
  public:
   /// Checks the options (see normalise()), and neither connects nor maps: a daemon that is not
@@ -132,7 +132,7 @@ class Client {
 
   /// Reads the payload of a chunk. Its layout comes from its header, which is taken to hold as many
   /// groups as `expected`; with save_chunk_meta false it is `expected`, with fewer tokens if the
-  /// object is shorter. Errors: as get(), and malformed_answer for an object that is no such chunk.
+  /// object is shorter. Errors: as get(), and malformed_response for an object that is no such chunk.
   Result<ChunkOutcome> get_chunk(std::string_view key, std::span<std::byte> payload,
                                  const ChunkLayout& expected, const ReadOptions& read = {});
 

@@ -1,4 +1,4 @@
-#include "hyperpod/emulator/clock.h"
+#include "hyperpod/base/clock.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -10,7 +10,7 @@
 #include <thread>
 #include <vector>
 
-namespace hyperpod::emulator {
+namespace hyperpod::base {
 namespace {
 
 using namespace std::chrono_literals;
@@ -180,4 +180,4 @@ TEST(RealClock, RunsByItselfAndNeverGoesBack) {
 }
 
 }  // namespace
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::base
