@@ -1,0 +1,939 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""A second daemon, to try the conformance suite on: plain, slow, and written from docs/protocol.md
+alone. It shares nothing with the emulator, so that a mistake of the emulator's authors about the
+protocol is not in both. It serves objects, leases and releases; not checkpoints, and not TLS.
+
+    daemon.py --listen localhost:0 --shm-name NAME --capacity 128MiB [--vary NAME]... [--break NAME]...
+
+When it can serve it prints one line of JSON, and writes it to --ready-file. SIGHUP restarts it: a
+new segment, nothing stored. SIGTERM and SIGINT end it and remove its segment. --list tells the
+variations and defects; switches.py says what they mean.
+"""
+
+import argparse
+import asyncio
+import gzip
+import json
+import math
+import os
+import re
+import signal
+import socket
+import sys
+import urllib.parse
+import zlib
+
+import store as kept
+import switches
+
+LONGEST_HEAD = 64 << 10
+LONGEST_TARGET = 16 << 10
+MOST_HEADERS = 200
+HEAD_SECONDS = 10
+LONGEST_DISCARDED = 1 << 20  # Of a body that nobody asked for.
+BUFFERED = 1 << 20
+
+REASONS = {
+    100: "Continue", 102: "Processing", 103: "Early Hints", 200: "OK", 201: "Created", 202: "Accepted",
+    204: "No Content", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed",
+    406: "Not Acceptable", 408: "Request Timeout", 409: "Conflict", 411: "Length Required",
+    413: "Content Too Large", 414: "URI Too Long", 422: "Unprocessable Content",
+    431: "Request Header Fields Too Large", 500: "Internal Server Error", 501: "Not Implemented",
+    503: "Service Unavailable", 504: "Gateway Timeout", 505: "HTTP Version Not Supported",
+    507: "Insufficient Storage",
+}  # fmt: skip
+
+TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+DECIMAL = re.compile(r"[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?|\.[0-9]+([eE][+-]?[0-9]+)?")
+
+
+class Refusal(Exception):
+    """A request that gets an error."""
+
+    def __init__(self, status, why, close=False):
+        super().__init__(why)
+        self.status = status
+        self.close = close  # The rest of the connection cannot be understood.
+
+
+class Gone(Exception):
+    """The client has closed the connection, or sends no more."""
+
+
+class Request:
+    def __init__(self, method, target, version, headers):
+        self.method = method
+        self.target = target
+        self.version = version
+        self.headers = headers  # Lists of values, by name in lower case.
+        self.length = 0
+        self.chunked = False
+        self.with_head = 0  # Bytes of the body that arrived with the head.
+
+    def header(self, name):
+        return b", ".join(self.headers.get(name, [])).lower()
+
+    @property
+    def has_body(self):
+        return self.chunked or self.length > 0
+
+
+class Response:
+    def __init__(self, status, body=b"", type="application/json", close=False):
+        self.status = status
+        self.body = body
+        self.type = type
+        self.close = close
+
+
+def parse_head(head):
+    """A Request of the bytes before the empty line; raises Refusal."""
+    lines = head.split(b"\r\n")
+    if b"\0" in head or b"\n" in head.replace(b"\r\n", b"") or b"\r" in head.replace(b"\r\n", b""):
+        raise Refusal(400, "the head holds a NUL, a bare CR or a bare LF", close=True)
+    if len(lines[0]) > LONGEST_TARGET:
+        raise Refusal(414, "the target is longer than %d bytes" % LONGEST_TARGET, close=True)
+    first = lines[0].split(b" ")
+    if len(first) != 3 or not TOKEN.fullmatch(first[0]) or not re.fullmatch(rb"HTTP/\d\.\d", first[2]):
+        raise Refusal(400, "the first line is not METHOD TARGET HTTP/1.1", close=True)
+    if len(lines) > MOST_HEADERS:
+        raise Refusal(431, "there are more than %d headers" % MOST_HEADERS, close=True)
+    headers = {}
+    for line in lines[1:]:
+        name, colon, value = line.partition(b":")
+        if not colon or not TOKEN.fullmatch(name):
+            raise Refusal(400, "a header has no proper name", close=True)
+        headers.setdefault(name.lower(), []).append(value.strip(b" \t"))
+    method, target, version = first
+    if version not in (b"HTTP/1.0", b"HTTP/1.1"):
+        raise Refusal(505, "only HTTP/1.0 and HTTP/1.1 are spoken", close=True)
+    if version == b"HTTP/1.1" and len(headers.get(b"host", [])) != 1:
+        raise Refusal(400, "there is not one Host", close=True)
+    request = Request(method, target, version, headers)
+    lengths = {value for values in headers.get(b"content-length", []) for value in values.split(b",")}
+    lengths = {value.strip(b" \t") for value in lengths}
+    if b"transfer-encoding" in headers:
+        if lengths:
+            raise Refusal(400, "there are Content-Length and Transfer-Encoding", close=True)
+        if request.header(b"transfer-encoding") != b"chunked" or version == b"HTTP/1.0":
+            raise Refusal(501, "the one transfer coding known is chunked", close=True)
+        request.chunked = True
+    elif lengths:
+        value = lengths.pop()
+        if lengths or not re.fullmatch(rb"[0-9]{1,18}", value):
+            raise Refusal(400, "Content-Length is not one number", close=True)
+        request.length = int(value)
+    return request
+
+
+def decoded(segment, lower_case_hex=True):
+    """A path segment percent-decoded once; raises Refusal."""
+    if re.search(rb"%(?![0-9A-Fa-f]{2})", segment):
+        raise Refusal(400, "a percent-encoding is malformed")
+    pattern = rb"%([0-9A-Fa-f]{2})" if lower_case_hex else rb"%([0-9A-F]{2})"
+    return re.sub(pattern, lambda match: bytes([int(match[1], 16)]), segment)
+
+
+class Connection(asyncio.Protocol):
+    """One client's connection: requests are read, served and answered one after the other."""
+
+    def __init__(self, daemon):
+        self.daemon = daemon
+        self.loop = daemon.loop
+        self.on = daemon.on
+        self.buffer = bytearray()
+        self.ended = False  # No more bytes will come.
+        self.gone = daemon.loop.create_future()
+        self.arrival = None
+        self.room = None
+        self.responses = 0
+        self.refused_early = False
+
+    # What asyncio calls.
+
+    def connection_made(self, transport):
+        self.transport = transport
+        self.daemon.connections.add(self)
+        if "connections-limited-to-100" in self.on and len(self.daemon.connections) > 100:
+            transport.abort()
+            return
+        self.task = self.loop.create_task(self.serve())
+
+    def data_received(self, data):
+        self.buffer += data
+        if len(self.buffer) > BUFFERED:
+            self.transport.pause_reading()
+        self._tell()
+
+    def eof_received(self):
+        self._end()
+        return True  # Responses may still be sent.
+
+    def connection_lost(self, error):
+        self._end()
+        self.daemon.connections.discard(self)
+        self.daemon.store.connection_ended(self)
+        if self.room is not None and not self.room.done():
+            self.room.set_result(None)
+
+    def pause_writing(self):
+        self.room = self.loop.create_future()
+
+    def resume_writing(self):
+        if not self.room.done():
+            self.room.set_result(None)
+
+    def _end(self):
+        self.ended = True
+        if not self.gone.done():
+            self.gone.set_result(None)
+        self._tell()
+
+    def _tell(self):
+        if self.arrival is not None and not self.arrival.done():
+            self.arrival.set_result(None)
+
+    # Bytes in.
+
+    async def more(self, seconds=None):
+        """Waits for more bytes; raises Gone at their end, TimeoutError after `seconds`."""
+        if self.ended:
+            raise Gone
+        self.transport.resume_reading()
+        self.arrival = self.loop.create_future()
+        await asyncio.wait_for(self.arrival, seconds)
+
+    async def read_head(self):
+        """The bytes before the next empty line."""
+        idle = 1 if "close-when-idle-for-a-second" in self.on else None
+        while self.buffer[:2] == b"\r\n":
+            del self.buffer[:2]
+        try:
+            while not self.buffer:
+                await self.more(idle)
+        except TimeoutError:
+            raise Gone from None
+        deadline = self.loop.time() + HEAD_SECONDS
+        if self.buffer[:2] == b"\r\n":
+            return await self.read_head()
+        pieces = 1
+        while (end := self.buffer.find(b"\r\n\r\n")) < 0:
+            if len(self.buffer) > LONGEST_HEAD:
+                long_target = b"\r\n" not in self.buffer
+                raise Refusal(414 if long_target else 431, "the head is too long", close=True)
+            if b"\n" in self.buffer.replace(b"\r\n", b""):
+                raise Refusal(400, "a line does not end with CRLF", close=True)
+            await self.more(max(0, deadline - self.loop.time()))
+            pieces += 1
+        if end > LONGEST_HEAD:
+            raise Refusal(431, "the head is too long", close=True)
+        if pieces > 1 and "large-pieces-of-head-refused" in self.on:
+            raise Refusal(400, "the head came in pieces", close=True)
+        head = bytes(self.buffer[:end])
+        del self.buffer[: end + 4]
+        return head
+
+    async def pieces(self, request):
+        """The pieces of a request's body as they arrive; raises Gone if it is cut short."""
+        if request.chunked:
+            async for piece in self._chunks():
+                yield piece
+            return
+        left = request.length
+        while left > 0:
+            if not self.buffer:
+                seconds = 2 if "late-body-refused" in self.on else None
+                try:
+                    await self.more(seconds)
+                except TimeoutError:
+                    raise Refusal(408, "the body is late", close=True) from None
+            piece = bytes(self.buffer[:left])
+            del self.buffer[:left]
+            left -= len(piece)
+            yield piece
+
+    async def _line(self):
+        while (end := self.buffer.find(b"\r\n")) < 0:
+            if len(self.buffer) > 1024:
+                raise Refusal(400, "a chunk's size is malformed", close=True)
+            await self.more()
+        line = bytes(self.buffer[:end])
+        del self.buffer[: end + 2]
+        return line
+
+    async def _chunks(self):
+        while True:
+            size = (await self._line()).split(b";")[0].strip(b" \t")
+            if not re.fullmatch(rb"[0-9A-Fa-f]{1,15}", size):
+                raise Refusal(400, "a chunk's size is malformed", close=True)
+            left = int(size, 16)
+            if left == 0:
+                break
+            while left > 0:
+                if not self.buffer:
+                    await self.more()
+                piece = bytes(self.buffer[:left])
+                del self.buffer[:left]
+                left -= len(piece)
+                yield piece
+            if await self._line():
+                raise Refusal(400, "a chunk is longer than its size", close=True)
+        while await self._line():
+            pass
+
+    async def discard(self, request):
+        """Reads a body to its end. True unless that is too much, so that the connection must close."""
+        read = 0
+        async for piece in self.pieces(request):
+            read += len(piece)
+            if read > LONGEST_DISCARDED and request.method != b"PUT":
+                return False
+        return True
+
+    # Bytes out.
+
+    async def write(self, data):
+        if self.transport.is_closing():
+            return
+        if "responses-in-pieces" in self.on and not data.startswith(b"HTTP/1.1 1"):
+            for at in range(0, len(data), 7):
+                self.transport.write(data[at : at + 7])
+                await asyncio.sleep(0.001)
+        elif "head-before-body" in self.on and b"\r\n\r\n" in data:
+            end = data.index(b"\r\n\r\n") + 4
+            self.transport.write(data[:end])
+            if data[end:]:
+                await asyncio.sleep(0.03)
+                self.transport.write(data[end:])
+        else:
+            self.transport.write(data)
+        if self.room is not None:
+            await self.room
+
+    def _header(self, name, value):
+        if "headers-in-lower-case" in self.on:
+            name = name.lower()
+        elif "headers-in-upper-case" in self.on:
+            name = name.upper()
+        if "no-space-in-headers" in self.on:
+            return "%s:%s\r\n" % (name, value)
+        if "space-around-headers" in self.on:
+            return "%s: \t %s\t \r\n" % (name, value)
+        return "%s: %s\r\n" % (name, value)
+
+    def _status_line(self, status):
+        reason = REASONS[status]
+        if "no-reason" in self.on:
+            reason = ""
+        elif "other-reason" in self.on:
+            reason = "Fine, thanks"
+        return "HTTP/%s %d %s\r\n" % ("1.0" if "http-1.0-spoken" in self.on else "1.1", status, reason)
+
+    async def respond(self, request, response):
+        """Sends a response. False if the connection is to be closed behind it."""
+        on = self.on
+        self.responses += 1
+        close = response.close or self._closes(request, response)
+        new = request is None or request.version == b"HTTP/1.1"
+        body, headers = response.body, []
+        if response.status >= 400:
+            if "errors-empty" in on:
+                body = b""
+            elif "errors-long" in on:
+                body = json.dumps({"error": "x" * 8192}).encode()
+            elif "errors-as-text" in on:
+                body, response.type = b"error: " + body, "text/plain"
+        if body:
+            type = response.type
+            if "json-with-charset" in on and type == "application/json":
+                type += "; charset=utf-8"
+            headers.append(("Content-Type", type))
+        offered = request.header(b"accept-encoding") if request else b""
+        if body and (("gzip-when-offered" in on and b"gzip" in offered) or "gzip-unasked" in on):
+            body = gzip.compress(body)
+            headers.append(("Content-Encoding", "gzip"))
+        elif body and "deflate-when-offered" in on and b"deflate" in offered:
+            body = zlib.compress(body)
+            headers.append(("Content-Encoding", "deflate"))
+        to_head = request is not None and request.method == b"HEAD"
+        bare = response.status == 204
+        if body and new and not to_head and "body-until-close" in on:
+            close = True
+        elif body and new and not to_head and on & {"chunked-responses", "chunked-with-extensions"}:
+            headers.append(("Transfer-Encoding", "chunked"))
+            body = self._in_chunks(body)
+        elif not bare:
+            headers.append(("Content-Length", len(body)))
+            if body and "length-and-chunked-together" in on:
+                headers.append(("Transfer-Encoding", "chunked"))
+                body = self._in_chunks(body)
+        if close and "close-unannounced" not in on:
+            headers.append(("Connection", "close"))
+        elif "keep-alive-announced" in on:
+            headers += [("Connection", "keep-alive"), ("Keep-Alive", "timeout=30")]
+        if "more-headers" in on:
+            headers += [("Date", "Sat, 28 Nov 2026 00:00:00 GMT"), ("Server", "reference/1 (a; b)"),
+                        ("Set-Cookie", "a=b"), ("Set-Cookie", "c=d"), ("X-Empty", ""), ("X-Long", "x" * 3000)]  # fmt: skip
+        head = self._status_line(response.status) + "".join(self._header(*header) for header in headers)
+        if "responses-60ms-late" in on:
+            await asyncio.sleep(0.06)
+        if new:
+            await self._interim(on)
+        await self.write((head + "\r\n").encode() + (b"" if to_head or bare else body))
+        return not close
+
+    async def _interim(self, on):
+        if "interim-102" in on:
+            await self.write(b"HTTP/1.1 102 Processing\r\n\r\n")
+        if "interim-103" in on:
+            await self.write(b"HTTP/1.1 103 Early Hints\r\nLink: </>; rel=preload\r\n\r\n" * 2)
+
+    def _in_chunks(self, body):
+        if "chunked-with-extensions" not in self.on:
+            return b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+        chunks = (body[at : at + 5] for at in range(0, len(body), 5))
+        coded = b"".join(b'%X;name="a;b"\r\n%s\r\n' % (len(chunk), chunk) for chunk in chunks)
+        return coded + b"0;last\r\nX-Trailer: yes\r\n\r\n"
+
+    def _closes(self, request, response):
+        on = self.on
+        if request is None:
+            return True
+        connection = request.header(b"connection")
+        return (
+            b"close" in connection
+            or (request.version == b"HTTP/1.0" and b"keep-alive" not in connection)
+            or bool(on & {"close-after-response", "close-unannounced"})
+            or ("close-after-error" in on and response.status >= 400)
+            or ("close-after-a-hundred" in on and self.responses >= 100)
+            or ("close-after-three" in on and self.responses >= 3)
+        )
+
+    async def close_after_reading(self):
+        """Ends the connection so that a client that still sends gets the response first."""
+        if self.transport.is_closing():
+            return
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        deadline = self.loop.time() + 2
+        try:
+            while True:
+                self.buffer.clear()
+                await self.more(max(0, deadline - self.loop.time()))
+        except (Gone, TimeoutError):
+            pass
+
+    # Requests.
+
+    async def serve(self):
+        try:
+            while await self.serve_one():
+                pass
+            await self.close_after_reading()
+        except (Gone, TimeoutError):
+            pass
+        except Refusal as refusal:
+            if "malformed-closes" not in self.on:
+                await self.respond(None, self.error(refusal.status, str(refusal), close=True))
+                await self.close_after_reading()
+        finally:
+            self.transport.close()
+
+    async def serve_one(self):
+        """Reads and answers one request. False when the connection is to be closed."""
+        request = parse_head(await self.read_head())
+        request.with_head = len(self.buffer)
+        if request.version == b"HTTP/1.0" and "http-1.0-refused" in self.on:
+            raise Refusal(505, "HTTP/1.1 is spoken")
+        if "unasked-100" in self.on and request.method == b"PUT" and request.version == b"HTTP/1.1":
+            await self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        elif b"100-continue" in request.header(b"expect") and request.has_body:
+            if "expect-ignored" not in self.on and request.length <= self.daemon.capacity:
+                await self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        try:
+            if "held-requests-take-workers" in self.on:
+                async with self.daemon.workers:
+                    response = await self.route(request)
+            else:
+                response = await self.route(request)
+        except Refusal as refusal:
+            if refusal.close:
+                raise
+            response = await self.refuse(request, refusal.status, str(refusal))
+        keep = await self.respond(request, response)
+        if "pipelined-requests-dropped" in self.on and response.status < 400:
+            self.buffer.clear()
+        return keep
+
+    def error(self, status, why, close=False):
+        return Response(status, json.dumps({"error": why}).encode(), close=close)
+
+    async def refuse(self, request, status, why):
+        """An error, behind the body's end."""
+        if "refusal-leaves-body-unread" in self.on and request.method == b"PUT" and status != 409:
+            return self.error(status, why)
+        if "early-refusals" in self.on and request.has_body:
+            return self.error(status, why, close=True)
+        if not request.has_body:
+            return self.error(status, why)
+        return self.error(status, why, close=not await self.discard(request))
+
+    async def route(self, request):
+        on = self.on
+        target = request.target
+        if target.startswith((b"http://", b"https://")):
+            target = b"/" + target.split(b"/", 3)[3] if target.count(b"/") > 2 else b"/"
+        path, _, query = target.partition(b"?")
+        if "key-encoded-slash-separates" in on:
+            path = path.replace(b"%2F", b"/").replace(b"%2f", b"/")
+        if "public-heads-refused" in on and request.method == b"PUT" and b"accept-encoding" in request.headers:
+            raise Refusal(406, "no coding is known")
+        segments = path.split(b"/")[1:]
+        match request.method, segments:
+            case b"PUT", [b"v1", b"kv", bucket, key]:
+                return await self.put(request, self.name(bucket, key))
+            case b"POST", [b"v1", b"kv", bucket, key, b"leases"]:
+                return await self.acquire(request, self.name(bucket, key), query.decode("latin-1"))
+            case b"POST", [b"v1", b"leases", id, b"release"]:
+                return await self.release(request, id)
+            case b"DELETE", [b"v1", b"kv", _, _, b"leases", id] if on & {
+                "delete-releases", "delete-releases-and-says-404"}:  # fmt: skip
+                self.daemon.store.release(decoded(id).decode("latin-1"), self)
+                return Response(200) if "delete-releases" in on else self.error(404, "not found")
+            case b"GET", [b"health"] if "health-page" in on:
+                return Response(200, b'{"status": "ok"}')
+            case b"GET", [b"v1", b"kv", bucket, key] if "objects-readable" in on:
+                stored = self.daemon.store.find(self.name(bucket, key))
+                if stored is not None:
+                    return Response(200, self.daemon.store.bytes_of(stored), "application/octet-stream")
+        known = (
+            segments[:2] == [b"v1", b"kv"] and len(segments) in (4, 5) or segments[:2] == [b"v1", b"leases"]
+        )
+        if "not-found-leaves-body-unread" in on:
+            return self.error(404, "not found")
+        return await self.refuse(request, 405 if known and "method-405" in on else 404, "not found")
+
+    def name(self, bucket, key):
+        """The name that two path segments mean; raises Refusal."""
+        on = self.on
+        raw_bucket = bucket
+        bucket = decoded(bucket)
+        key = decoded(key, "key-lower-case-hex-kept" not in on)
+        if "bucket-not-decoded" in on:
+            bucket = raw_bucket
+        if not bucket or not key:
+            raise Refusal(400, "the bucket or the key is empty")
+        if "key-with-percent-refused" in on and b"%" in key:
+            raise Refusal(400, "the key holds a percent sign")
+        if "key-over-200-bytes-refused" in on and len(key) > 200:
+            raise Refusal(414, "the key is too long")
+        return self.daemon.store.canonical(bucket, key)
+
+    async def put(self, request, name):
+        on, store = self.on, self.daemon.store
+        turn = self.daemon.turn if on & {"slow-put-holds-up-others", "one-put-at-a-time"} else None
+        if turn is None:
+            return await self.put_now(request, name, store)
+        async with turn:
+            return await self.put_now(request, name, store)
+
+    async def put_now(self, request, name, store):
+        on = self.on
+        if request.chunked:
+            if "chunked-refused" in on:
+                return self.error(411, "a length is required", close=not await self.discard(request))
+            return await self.put_chunked(request, name, store)
+        if request.length == 0:
+            if "hold-ends-at-a-refused-put" in on:
+                store.end_holds(name)
+            raise Refusal(422 if "other-statuses" in on else 400, "the body is empty")
+        if request.length > self.daemon.capacity or (
+            "put-over-1mib-refused" in on and request.length > 1 << 20
+        ):
+            return self.error(413, "the body is larger than the capacity", close=True)
+        if store.taken(name):
+            return await self.conflict(request, name, store)
+        if "room-taken-at-the-end" in on:
+            body = b"".join([piece async for piece in self.pieces(request)])
+            return self.put_whole(name, store, body)
+        upload = store.begin(name, request.length)
+        if upload is None:
+            return await self.refuse(request, 503 if "other-statuses" in on else 507, "leases pin the rest")
+        try:
+            async for piece in self.pieces(request):
+                if "concurrent-bodies-crossed" in on:
+                    store.scratch[:] = piece
+                    await asyncio.sleep(0.01)
+                    piece = bytes(store.scratch[: len(piece)]).ljust(len(piece), b"\0")
+                if upload.received < request.with_head and "body-with-its-head-lost" in on:
+                    piece = bytes(len(piece))
+                if "many-pieces-lost" in on and upload.pieces > 16:
+                    piece = bytes(len(piece))
+                upload.write(memoryview(piece))
+            if "put-201" in on:
+                return Response(201) if store.finish(upload) else self.conflict_response()
+            return Response(200) if store.finish(upload) else self.conflict_response()
+        finally:
+            store.abort(upload)
+
+    def put_whole(self, name, store, body):
+        """Stores a body that has arrived in full."""
+        if store.taken(name):
+            return self.conflict_response()
+        upload = store.begin(name, len(body))
+        if upload is None:
+            return self.error(503 if "other-statuses" in self.on else 507, "leases pin the rest")
+        upload.write(memoryview(body))
+        store.finish(upload)
+        return Response(201 if "put-201" in self.on else 200)
+
+    async def put_chunked(self, request, name, store):
+        body = bytearray()
+        async for piece in self.pieces(request):
+            body += piece
+            if len(body) > self.daemon.capacity:
+                return self.error(413, "the body is larger than the capacity", close=True)
+        if not body:
+            return self.error(400, "the body is empty")
+        return self.put_whole(name, store, bytes(body))
+
+    def conflict_response(self, close=False):
+        if "conflict-200" in self.on:
+            return Response(200)
+        return self.error(409, "the key exists", close)
+
+    async def conflict(self, request, name, store):
+        on = self.on
+        if on & {"early-409", "early-refusals"}:
+            return self.conflict_response(close=True)
+        if "conflict-leaves-body-unread" in on:
+            return self.conflict_response()
+        body = b""
+        try:
+            async for piece in self.pieces(request):
+                if "replaces" in " ".join(on):
+                    body += piece
+        except Gone:
+            store.aborted_conflict(name)
+            raise
+        store.conflict(name, request.length, body)
+        return self.conflict_response()
+
+    def lease_terms(self, query, name):
+        """The seconds to hold and to live that a query asks for; raises Refusal."""
+        on, store = self.on, self.daemon.store
+        # A plus is a plus: ttl_s=1e+16 comes as it is, and as 1e%2B16.
+        values = dict(urllib.parse.unquote(part).partition("=")[::2] for part in query.split("&"))
+        hold, ttl = values.get("timeout_ms"), values.get("ttl_s")
+        otherwise = "assumed-otherwise" in on
+        default_hold, default_ttl = (1000, 60.0) if otherwise else (0, 30.0)
+        malformed = (hold is not None and not re.fullmatch("[0-9]{1,15}", hold)) or (
+            ttl is not None and not (DECIMAL.fullmatch(ttl) and math.isfinite(float(ttl)))
+        )
+        malformed = malformed or (ttl is not None and "ttl-without-point-refused" in on and "." not in ttl)
+        missing = hold is None or ttl is None
+        if (malformed and not otherwise) or (missing and "parameters-required" in on):
+            if "pin-ends-at-a-bad-lease-request" in on and name in store.objects:
+                store.unpin_all(store.objects[name])
+            raise Refusal(422 if "other-statuses" in on else 400, "timeout_ms or ttl_s is malformed")
+        if malformed or hold is None:
+            hold = default_hold
+        if malformed or ttl is None:
+            ttl = default_ttl
+        if "ttl-exponent-ignored" in on:
+            ttl = str(ttl).lower().split("e")[0]
+        ttl = float(ttl)
+        return int(hold) / 1000, float(int(ttl)) if "ttl-fraction-dropped" in on else ttl
+
+    async def acquire(self, request, name, query):
+        on, store = self.on, self.daemon.store
+        if not await self.discard(request):
+            raise Refusal(413, "a lease request has no body", close=True)
+        hold, ttl = self.lease_terms(query, name)
+        if "slow-put-holds-up-others" in on:
+            async with self.daemon.turn:
+                pass
+        if "orphan-not-served" in on and not store.segment.is_named():
+            return self.error(500, "the segment is gone")
+        if "leases-limited-to-500" in on and len(store.leases) >= 500:
+            return self.error(503, "there are too many leases")
+        lease = store.acquire(name, ttl, self)
+        if lease is None:
+            lease = await self.hold(name, hold, ttl, store)
+        if lease is None:
+            status = 404 if "miss-404" in on else 500 if "miss-500" in on else 204 if "miss-204" in on else 504
+            return Response(204) if status == 204 else self.error(status, "no such object")
+        return self.grant(store, lease)
+
+    async def hold(self, name, seconds, ttl, store):
+        """Waits for an object of this name: the lease, or None; raises Gone if the client goes."""
+        on = self.on
+        if "hold-capped-at-1s" in on:
+            seconds = min(seconds, 1)
+        if "hold-capped-at-3s" in on:
+            seconds = min(seconds, 3)
+        no_bucket = all(bucket != name[0] for bucket, _ in store.objects)
+        if (
+            ("no-hold-in-absent-bucket" in on and no_bucket)
+            or ("no-hold-while-put-under-way" in on and name in store.uploads)
+            or ("held-requests-limited-to-100" in on and store.held() >= 100)
+        ):
+            return None
+        return await self.hold_now(name, seconds, ttl, store)
+
+    async def hold_now(self, name, seconds, ttl, store):
+        on = self.on
+        late = seconds > 0 and (
+            0.3 if "holds-end-300ms-late" in on
+            else 0.6 if "hold-ends-600ms-late" in on
+            else seconds / 3 if "hold-ends-a-third-late" in on
+            else 0
+        )  # fmt: skip
+        deadline = self.loop.time() + seconds + late
+        waiter = store.hold(name, ttl, self)
+        try:
+            while not waiter.future.done() and not self.gone.done():
+                left = deadline - self.loop.time()
+                if left <= 0:
+                    break
+                if "waiters-look-each-200ms" in on:
+                    left = min(left, 0.2)
+                await asyncio.wait({waiter.future, self.gone}, timeout=left, return_when="FIRST_COMPLETED")
+                if on & {"waiters-look-each-200ms", "waiters-look-at-the-end"} and not self.gone.done():
+                    lease = store.acquire(name, ttl, self)
+                    if lease is not None:
+                        return lease
+        finally:
+            lingers = on & {"abandoned-hold-leaves-a-lease", "abandoned-leases-stay", "abandoned-hold-takes-the-grant"}
+            if not (self.gone.done() and lingers):
+                store.end_hold(waiter)
+        lease = waiter.future.result() if waiter.future.done() else None
+        if self.gone.done():
+            if lease is not None and "abandoned-leases-stay" not in on:
+                store.release(lease.id, self)
+            raise Gone
+        if lease is None:
+            store.missed.add(name)
+        elif "woken-lease-ends-at-its-timeout" in on:
+            self.loop.call_at(deadline, store.release, lease.id, self)
+        return lease
+
+    def grant(self, store, lease):
+        on = self.on
+        length = "length" if "grant-length-not-len" in on else "len"
+        number = str if "grant-offsets-as-strings" in on else int
+        offsets = [{"offset": number(o), length: number(n)} for o, n in store.told(lease)]
+        grant = {"id": int(lease.id) if "grant-id-as-number" in on else lease.id, "offsets": offsets}
+        if "json-other-order" in on:
+            offsets = [dict(reversed(fragment.items())) for fragment in offsets]
+            grant = {"offsets": offsets, "id": grant["id"]}
+        if "json-more-members" in on:
+            extra = {"len_": 1, "note": None, "tags": ["offsets", {"id": "x", "offset": -1}], "score": 1.5e300}
+            for fragment in offsets:
+                fragment.update(node="a", ok=True)
+            grant = {"version": extra, **grant, "expires": 1.25, "": "\u2603 \U0001f600"}
+        type = "application/json"
+        if "grant-as-text" in on:
+            type = "text/plain"
+        elif "grant-type-in-capitals" in on:
+            type = "Application/JSON"
+        return Response(201 if "grant-201" in on else 200, self.as_json(grant), type)
+
+    def as_json(self, value):
+        on = self.on
+        if "json-compact" in on:
+            text = json.dumps(value, separators=(",", ":"))
+        elif "json-spread" in on:
+            text = " \r\n\t" + json.dumps(value, indent="\t", separators=(" ,\r\n", " : ")) + "\n \n"
+        else:
+            text = json.dumps(value)
+        if "json-escapes" in on:
+            escaped = lambda match: '"' + "".join("\\u%04X" % ord(c) for c in match[1]) + '"'
+            text = re.sub(r'"([^"\\]*)"', escaped, text)
+        return text.encode()
+
+    async def release(self, request, id):
+        on = self.on
+        if not await self.discard(request):
+            raise Refusal(413, "a release has no body", close=True)
+        raw = id
+        id = decoded(id)
+        if "release-id-not-decoded" in on:
+            id = raw
+        released = self.daemon.store.release(id.decode("latin-1"), self)
+        if not released and "unknown-release-200" not in on:
+            return self.error(404, "no such lease")
+        return Response(204 if "release-204" in on else 202 if "release-202" in on else 200)
+
+
+class Daemon:
+    """A running daemon: its listeners, its store and its connections. Used by its loop's thread."""
+
+    def __init__(self, loop, shm_name, capacity, on=frozenset(), block=kept.DEFAULT_BLOCK):
+        self.loop = loop
+        self.shm_name = shm_name
+        self.capacity = capacity
+        self.on = frozenset(on)
+        self.block = block
+        self.connections = set()
+        self.servers = []
+        self.turn = asyncio.Lock()
+        self.workers = asyncio.Semaphore(32)
+        self._open_store()
+
+    def _open_store(self):
+        mode = 0o644 if "segment-readable-by-all" in self.on else 0o600
+        extra = 4096 if "segment-one-page-longer" in self.on else 0
+        segment = kept.Segment(self.shm_name, self.capacity, mode, extra)
+        self.store = kept.Store(self.loop, segment, self.on, self.block)
+
+    async def listen(self, host, port):
+        """Listens on each address of `host`, all with one port; the port."""
+        addresses = ["127.0.0.1", "::1"] if host == "localhost" else [host]
+        for address in addresses:
+            family = socket.AF_INET6 if ":" in address else socket.AF_INET
+            listener = socket.socket(family)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(address != "::"))
+            listener.bind((address, port))
+            port = listener.getsockname()[1]
+            server = await self.loop.create_server(lambda: Connection(self), sock=listener, backlog=4096)
+            self.servers.append(server)
+        if "segment-comes-back" in self.on:
+            self.loop.call_later(0.3, self._bring_back)
+        return port
+
+    def _bring_back(self):
+        if not os.path.exists(self.store.segment.path):
+            self._open_store()
+        self.loop.call_later(0.3, self._bring_back)
+
+    async def restart(self):
+        """A new segment; what was stored and who was connected is gone."""
+        await self._disconnect()
+        before = self.store
+        if "old-segment-after-restart" in self.on:
+            self.store = kept.Store(self.loop, before.segment, self.on, self.block)
+            return
+        before.segment.close()
+        if "restart-shows-an-empty-segment" in self.on:
+            descriptor = os.open(before.segment.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+            os.close(descriptor)
+            await asyncio.sleep(0.5)
+            os.unlink(before.segment.path)
+        self._open_store()
+        self.store.inherit(before)
+
+    async def _disconnect(self):
+        tasks = [connection.task for connection in self.connections if hasattr(connection, "task")]
+        for connection in list(self.connections):
+            connection.transport.abort()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def stop(self):
+        for server in self.servers:
+            server.close()
+        await self._disconnect()
+        self.store.segment.close()
+
+
+def parse_size(text):
+    match = re.fullmatch(r"([0-9]+)(B|KiB|MiB|GiB)?", text)
+    if not match:
+        raise argparse.ArgumentTypeError("%r is not a size, as 128MiB" % text)
+    return int(match[1]) << {None: 0, "B": 0, "KiB": 10, "MiB": 20, "GiB": 30}[match[2]]
+
+
+def parse_address(text):
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdigit() or int(port) > 65535:
+        raise argparse.ArgumentTypeError("%r is not HOST:PORT" % text)
+    return host.strip("[]"), int(port)
+
+
+def with_needs(names):
+    """These switches and those that they turn on."""
+    return frozenset(names).union(*(switches.SWITCHES[name].needs for name in names))
+
+
+def list_switches(as_json):
+    if as_json:
+        print(json.dumps([switch.as_json() for switch in switches.SWITCHES.values()], indent=1))
+        return
+    for switch in switches.SWITCHES.values():
+        print("--%s %s (%s): %s\n    %s" % (switch.kind, switch.name, switch.of, switch.what, switch.why))
+
+
+async def serve(arguments, on):
+    loop = asyncio.get_running_loop()
+    daemon = Daemon(loop, arguments.shm_name, arguments.capacity, on, arguments.block_size)
+    host, port = arguments.listen
+    try:
+        port = await daemon.listen(host, port)
+        shown = {"": "localhost", "::": "localhost", "0.0.0.0": "127.0.0.1"}.get(host, host)
+        url = "http://%s:%d" % ("[" + shown + "]" if ":" in shown else shown, port)
+        ready = json.dumps(
+            {"event": "ready", "url": url, "shm_name": arguments.shm_name,
+             "capacity": arguments.capacity, "pid": os.getpid()}
+        )  # fmt: skip
+        stop, again = asyncio.Event(), asyncio.Event()
+        loop.add_signal_handler(signal.SIGTERM, stop.set)
+        loop.add_signal_handler(signal.SIGINT, stop.set)
+        loop.add_signal_handler(signal.SIGHUP, again.set)
+        tell_ready(arguments.ready_file, ready)
+        while not stop.is_set():
+            waits = [loop.create_task(event.wait()) for event in (stop, again)]
+            await asyncio.wait(waits, return_when="FIRST_COMPLETED")
+            for wait in waits:
+                wait.cancel()
+            if again.is_set() and not stop.is_set():
+                again.clear()
+                await daemon.restart()
+                tell_ready(arguments.ready_file, ready)
+    finally:
+        await daemon.stop()
+
+
+def tell_ready(path, line):
+    print(line, flush=True)
+    if path:
+        with open(path + ".new", "w") as file:
+            file.write(line + "\n")
+        os.replace(path + ".new", path)
+
+
+def main():
+    parser = argparse.ArgumentParser(description="A plain second daemon for the conformance suite")
+    parser.add_argument("--listen", type=parse_address, default=("localhost", 0), metavar="HOST:PORT",
+                        help="default localhost:0: a free port of 127.0.0.1 and ::1")  # fmt: skip
+    parser.add_argument("--shm-name", metavar="NAME", help="of the segment; must not exist yet")
+    parser.add_argument("--capacity", type=parse_size, default=128 << 20, metavar="SIZE")
+    parser.add_argument("--block-size", type=parse_size, default=kept.DEFAULT_BLOCK, metavar="SIZE")
+    parser.add_argument("--ready-file", metavar="FILE")
+    parser.add_argument("--vary", action="append", default=[], metavar="NAME", help="a legal variation")
+    parser.add_argument("--break", action="append", default=[], metavar="NAME", dest="broken", help="a defect")
+    parser.add_argument("--list", action="store_true", help="list variations and defects, and end")
+    parser.add_argument("--json", action="store_true", help="with --list: as JSON")
+    arguments = parser.parse_args()
+    if arguments.list:
+        return list_switches(arguments.json)
+    for kind, names in (("vary", arguments.vary), ("break", arguments.broken)):
+        for name in names:
+            if name not in switches.SWITCHES or switches.SWITCHES[name].kind != kind:
+                parser.error("--%s %s is not known; see --list" % (kind, name))
+    if not arguments.shm_name or "/" in arguments.shm_name:
+        parser.error("give --shm-name, without a slash")
+    if arguments.capacity < arguments.block_size or not arguments.block_size:
+        parser.error("--capacity is smaller than a block")
+    try:
+        asyncio.run(serve(arguments, with_needs(arguments.vary + arguments.broken)))
+    except OSError as error:
+        sys.exit("daemon.py: cannot serve: %s" % error)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1314 @@
+# SPDX-License-Identifier: Apache-2.0
+"""That the reference daemon keeps docs/protocol.md, and that none of its switches is dead.
+
+Each defect has a probe, which finds the promise kept by the plain daemon and broken by the
+defective one; each variation is put through a whole round of the protocol. The daemon runs in this
+process, on a loop whose clock the tests move, so that no test waits for a TTL.
+"""
+
+import asyncio
+import contextlib
+import gzip
+import itertools
+import json
+import os
+import select
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+import zlib
+
+import daemon
+import store
+import switches
+
+BLOCK = 4096
+PATIENCE = 10  # Seconds within which anything that must happen happens.
+serial = itertools.count()
+
+
+class MovableLoop(asyncio.SelectorEventLoop):
+    """A loop whose clock can be moved on."""
+
+    skew = 0.0
+
+    def time(self):
+        return super().time() + self.skew
+
+
+class Answer:
+    def __init__(self, status, headers, body, interim):
+        self.status = status
+        self.headers = headers  # Lists of values, by name in lower case.
+        self.body = body
+        self.interim = interim  # Statuses of the interim responses before it.
+
+    def json(self):
+        return json.loads(self.body)
+
+
+class Client:
+    """One connection, spoken to in raw HTTP."""
+
+    def __init__(self, port):
+        self.socket = socket.create_connection(("127.0.0.1", port), PATIENCE)
+        self.file = self.socket.makefile("rb")
+        self.last_method = b""
+
+    def send(self, data):
+        self.last_method = data.split(b" ")[0]
+        self.socket.sendall(data)
+
+    def answer(self):
+        """The next response; None if the connection ends before it."""
+        interim = []
+        while True:
+            line = self.file.readline()
+            if not line:
+                return None
+            status = int(line.split(b" ")[1])
+            headers = {}
+            while (line := self.file.readline()) not in (b"\r\n", b""):
+                name, _, value = line.partition(b":")
+                headers.setdefault(name.lower(), []).append(value.strip())
+            if status >= 200:
+                break
+            interim.append(status)
+        return Answer(status, headers, self._body(status, headers), interim)
+
+    def _body(self, status, headers):
+        if status == 204 or self.last_method == b"HEAD":
+            return b""
+        if headers.get(b"transfer-encoding") == [b"chunked"]:
+            body = b""
+            while size := int(self.file.readline().split(b";")[0], 16):
+                body += self.file.read(size)
+                self.file.readline()
+            while self.file.readline() not in (b"\r\n", b""):
+                pass
+        elif b"content-length" in headers:
+            body = self.file.read(int(headers[b"content-length"][0]))
+        else:
+            body = self.file.read()
+        coding = headers.get(b"content-encoding", [b""])[0]
+        return {b"gzip": gzip.decompress, b"deflate": zlib.decompress}.get(coding, bytes)(body)
+
+    def is_quiet(self):
+        return not select.select([self.socket], [], [], 0)[0]
+
+    def close(self):
+        self.file.close()
+        self.socket.close()
+
+
+class Bench:
+    """A running daemon, and what tests do with it."""
+
+    def __init__(self, *names, capacity=1 << 20, block=BLOCK):
+        self.capacity = capacity
+        self.loop = MovableLoop()
+        self.thread = threading.Thread(target=self.loop.run_forever)
+        self.thread.start()
+        self.shm_name = "reference-test-%d-%d" % (os.getpid(), next(serial))
+        on = daemon.with_needs(names)
+        self.daemon = self.run(self._start(on, block))
+        self.clients = []
+
+    async def _start(self, on, block):
+        made = daemon.Daemon(self.loop, self.shm_name, self.capacity, on, block)
+        self.port = await made.listen("127.0.0.1", 0)
+        return made
+
+    def close(self):
+        for client in self.clients:
+            client.close()
+        self.run(self.daemon.stop())
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
+        self.loop.close()
+
+    def run(self, coroutine):
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(PATIENCE)
+
+    def call(self, function):
+        async def call():
+            return function()
+
+        return self.run(call())
+
+    @property
+    def store(self):
+        return self.daemon.store
+
+    def wait(self, condition, seconds=PATIENCE):
+        """Whether the condition holds on the daemon's loop within this time."""
+        deadline = time.monotonic() + seconds
+        while not self.call(condition):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.001)
+        return True
+
+    def advance(self, seconds):
+        async def move():
+            self.loop.skew += seconds
+            for _ in range(5):
+                await asyncio.sleep(0)
+
+        self.run(move())
+
+    def client(self):
+        self.clients.append(Client(self.port))
+        return self.clients[-1]
+
+    def ask(self, data, client=None):
+        client = client or self.client()
+        client.send(data)
+        return client.answer()
+
+    # The protocol's requests. Names are as they stand in the target.
+
+    def put(self, key, body, client=None, bucket="b", headers=""):
+        answer = self.ask(put_head(key, len(body), bucket, headers) + body, client)
+        return answer and answer.status
+
+    def begin_put(self, key, body, sent, bucket="b"):
+        """A PUT of which `sent` bytes of the body have arrived."""
+        client = self.client()
+        client.send(put_head(key, len(body), bucket) + body[:sent])
+        self.wait(lambda: any(u.received >= sent for us in self.store.uploads.values() for u in us), 1)
+        return client
+
+    def cut_short(self, key, body, sent, bucket="b"):
+        client = self.client()
+        client.send(put_head(key, len(body), bucket) + body[:sent])
+        self.gone(client)
+
+    def gone(self, client):
+        """Closes a connection, and waits until the daemon knows."""
+        port = client.socket.getsockname()[1]
+        client.close()
+        self.wait(lambda: all(c.transport.get_extra_info("peername")[1] != port for c in self.daemon.connections))
+
+    def acquire(self, key, hold=0, ttl=30.0, client=None, bucket="b", query=None):
+        return self.ask(lease_head(key, hold, ttl, bucket, query), client)
+
+    def grant(self, key, **terms):
+        """A granted lease; None if it was refused."""
+        answer = self.acquire(key, **terms)
+        return answer.json() if answer and answer.status == 200 else None
+
+    def hold(self, key, hold=10_000, ttl=30.0, bucket="b"):
+        """A client whose request the daemon holds, or has answered."""
+        client = self.client()
+        before = self.call(lambda: self.store.held())
+        client.send(lease_head(key, hold, ttl, bucket))
+        self.wait(lambda: self.store.held() > before or not client.is_quiet())
+        return client
+
+    def held(self):
+        return self.call(lambda: self.store.held())
+
+    def release(self, id, client=None):
+        return self.ask(b"POST /v1/leases/%s/release HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n" % id.encode(), client).status
+
+    def read(self, grant):
+        with open("/dev/shm/" + self.shm_name, "rb") as file:
+            return b"".join(os.pread(file.fileno(), f["len"], f["offset"]) for f in grant["offsets"])
+
+    # What probes are built from.
+
+    def leased(self, size=1000, ttl=30.0):
+        """A stored object and a lease on it."""
+        key = fresh()
+        body = os.urandom(size)
+        self.put(key, body)
+        return key, body, self.grant(key, ttl=ttl)
+
+    def fill(self):
+        """Stores twice what the cache holds. True if every PUT was answered 200."""
+        return all([self.put(fresh(), os.urandom(self.capacity // 8)) == 200 for _ in range(16)])
+
+    def safe(self, body, grant):
+        """Whether leased bytes outlive a full cache."""
+        self.fill()
+        return self.read(grant) == body
+
+    def has_room(self):
+        return self.put(fresh(), os.urandom(self.capacity * 3 // 4)) == 200
+
+    def stores(self, size):
+        key, body, grant = self.leased(size)
+        return grant is not None and self.read(grant) == body
+
+    def told_apart(self, one, two, bucket_one="b", bucket_two="b"):
+        """Whether two names are two objects."""
+        first = self.put(one, b"one", bucket=bucket_one)
+        grant = self.grant(two, bucket=bucket_two)
+        second = self.put(two, b"two", bucket=bucket_two)
+        mine = self.grant(one, bucket=bucket_one)
+        return first == second == 200 and grant is None and self.read(mine) == b"one"
+
+    def restart(self):
+        self.run(self.daemon.restart())
+
+
+def fresh():
+    return "key-%d" % next(serial)
+
+
+def put_head(key, length, bucket="b", headers=""):
+    return ("PUT /v1/kv/%s/%s HTTP/1.1\r\nHost: x\r\n%sContent-Length: %d\r\n\r\n" % (bucket, key, headers, length)).encode()
+
+
+def lease_head(key, hold=0, ttl=30.0, bucket="b", query=None):
+    if query is None:
+        query = "timeout_ms=%d&ttl_s=%s" % (hold, ttl)
+    return (
+        "POST /v1/kv/%s/%s/leases?%s HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip, deflate\r\nContent-Length: 0\r\n\r\n"
+        % (bucket, key, query)
+    ).encode()
+
+
+# Probes: each tells whether the promise is kept that its defect breaks.
+
+PROBES = {}
+
+
+def probe(name, **settings):
+    def register(function):
+        PROBES[name] = (function, settings)
+        return function
+
+    return register
+
+
+def probes(table, function, **settings):
+    for name, arguments in table.items():
+        PROBES[name] = (lambda b, a=arguments: function(b, *a), settings)
+
+
+def pin_holds_for(b, seconds, ttl):
+    _, body, grant = b.leased(ttl=ttl)
+    b.advance(seconds)
+    return b.safe(body, grant)
+
+
+probes({
+    "pin-ends-after-a-second": (1.5, 30.0),
+    "pin-ends-at-half-the-ttl": (16, 30.0),
+    "pin-capped-at-5s": (6, 30.0),
+}, pin_holds_for)  # fmt: skip
+
+
+def lives_for(b, seconds, ttl):
+    grant = b.leased(ttl=ttl)[2]
+    b.advance(seconds)
+    return b.release(grant["id"]) == 200
+
+
+probes({
+    "ttl-capped-at-5s": (6, 30.0),
+    "ttl-fraction-dropped": (1.5, 1.9),
+    "ttl-exponent-ignored": (5, 1e16),
+    "ttl-wraps-after-an-hour": (60, 3605.0),
+}, lives_for)  # fmt: skip
+
+
+@probe("pin-ends-with-first-release")
+def _(b):
+    key, body, grant = b.leased()
+    b.release(b.grant(key)["id"])
+    return b.safe(body, grant)
+
+
+@probe("pin-ends-with-double-release")
+def _(b):
+    key, body, grant = b.leased()
+    other = b.grant(key)["id"]
+    return b.release(other) == 200 and b.release(other) == 404 and b.safe(body, grant)
+
+
+@probe("pin-ends-with-connection")
+def _(b):
+    key, body = fresh(), os.urandom(1000)
+    client = b.client()
+    b.put(key, body, client)
+    grant = b.grant(key, client=client)
+    b.gone(client)
+    return b.safe(body, grant)
+
+
+@probe("pin-ends-at-409")
+def _(b):
+    key, body, grant = b.leased()
+    return b.put(key, body) == 409 and b.safe(body, grant)
+
+
+@probe("pin-ends-at-an-aborted-put")
+def _(b):
+    key, body, grant = b.leased()
+    b.cut_short(key, body, 500)
+    return b.safe(body, grant)
+
+
+@probe("pin-ends-at-a-bad-lease-request")
+def _(b):
+    key, body, grant = b.leased()
+    return b.acquire(key, query="timeout_ms=soon&ttl_s=1").status == 400 and b.safe(body, grant)
+
+
+def woken(b, hold=10_000):
+    key, body = fresh(), os.urandom(1000)
+    client = b.hold(key, hold)
+    b.put(key, body)
+    return body, client.answer().json()
+
+
+@probe("pin-missing-when-woken")
+def _(b):
+    return b.safe(*woken(b))
+
+
+@probe("woken-lease-ends-at-its-timeout")
+def _(b):
+    body, grant = woken(b, 1000)
+    b.advance(2)
+    return b.safe(body, grant)
+
+
+@probe("pin-missing-on-second-lease")
+def _(b):
+    key, body, grant = b.leased()
+    second = b.grant(key)
+    b.release(grant["id"])
+    return b.safe(body, second)
+
+
+@probe("pin-ends-with-the-shortest-lease")
+def _(b):
+    key, body, grant = b.leased()
+    b.grant(key, ttl=2.0)
+    b.advance(3)
+    return b.safe(body, grant)
+
+
+PROBES["later-lease-sets-the-expiry-of-all"] = PROBES["pin-ends-with-the-shortest-lease"]
+
+
+@probe("pin-of-first-fragment-only")
+def _(b):
+    _, body, grant = b.leased(10 * BLOCK)
+    return b.safe(body, grant)
+
+
+@probe("pin-lost-beyond-64-leases")
+def _(b):
+    _, body, grant = b.leased()
+    key = b.leased()[0]
+    for _ in range(70):
+        b.grant(key)
+    return b.safe(body, grant)
+
+
+@probe("release-ends-the-oldest-lease")
+def _(b):
+    key, body, grant = b.leased()
+    b.release(b.grant(key, ttl=2.0)["id"])
+    b.advance(3)
+    return b.safe(body, grant)
+
+
+PROBES["released-lease-expires-again"] = PROBES["release-ends-the-oldest-lease"]
+
+
+@probe("lease-id-reused-after-release")
+def _(b):
+    key, _, grant = b.leased()
+    b.release(grant["id"])
+    b.grant(key)
+    return b.release(grant["id"]) == 404
+
+
+@probe("aborted-put-removes-the-object")
+def _(b):
+    key, body = fresh(), os.urandom(1000)
+    b.put(key, body)
+    b.cut_short(key, body, 500)
+    return b.grant(key) is not None
+
+
+@probe("release-keeps-the-pin")
+def _(b):
+    grant = b.leased(b.capacity // 2)[2]
+    return b.release(grant["id"]) == 200 and b.has_room()
+
+
+PROBES["release-ends-the-pin-late"] = PROBES["release-keeps-the-pin"]
+
+
+@probe("expired-lease-pins")
+def _(b):
+    b.leased(b.capacity // 2, 1.0)
+    b.advance(2)
+    return b.has_room()
+
+
+@probe("leased-objects-evicted-at-last")
+def _(b):
+    _, body, grant = b.leased()
+    return b.put(fresh(), os.urandom(b.capacity)) == 507 and b.safe(body, grant)
+
+
+@probe("ttl-starts-at-the-objects-first-lease")
+def _(b):
+    key = b.leased()[0]
+    b.advance(20)
+    second = b.grant(key)
+    b.advance(15)
+    return b.release(second["id"]) == 200
+
+
+def lease_query_taken(b, query):
+    key = b.leased()[0]
+    return b.grant(key, query=query) is not None
+
+
+probes({
+    "ttl-without-point-refused": ("timeout_ms=0&ttl_s=30",),
+    "parameters-required": ("",),
+}, lease_query_taken)  # fmt: skip
+
+
+# Eviction and restarts.
+
+
+def evicted(b):
+    key = fresh()
+    b.put(key, os.urandom(1000))
+    b.fill()
+    return key
+
+
+@probe("evicted-still-granted")
+def _(b):
+    return b.grant(evicted(b)) is None
+
+
+@probe("evicted-answers-409")
+def _(b):
+    return b.put(evicted(b), b"anew") == 200
+
+
+@probe("evicted-returns-at-its-old-place")
+def _(b):
+    key, body = evicted(b), os.urandom(1000)
+    return b.put(key, body) == 200 and b.read(b.grant(key)) == body
+
+
+@probe("stored-and-dropped-when-full")
+def _(b):
+    b.fill()
+    key = fresh()
+    return b.put(key, os.urandom(b.capacity // 2)) == 200 and b.grant(key) is not None
+
+
+@probe("full-cache-refuses")
+def _(b):
+    return b.fill()
+
+
+@probe("evicted-blocks-freed-twice")
+def _(b):
+    b.fill()
+    leased = [b.leased(b.capacity // 8)[1:] for _ in range(6)]
+    return all(grant and b.read(grant) == body for body, grant in leased)
+
+
+@probe("old-keys-after-restart")
+def _(b):
+    key = b.leased()[0]
+    b.restart()
+    return b.grant(key) is None
+
+
+@probe("old-keys-answer-409-after-restart")
+def _(b):
+    key = b.leased()[0]
+    b.restart()
+    return b.put(key, b"anew") == 200
+
+
+@probe("old-leases-after-restart")
+def _(b):
+    grant = b.leased()[2]
+    b.restart()
+    return b.release(grant["id"]) == 404
+
+
+@probe("old-segment-after-restart")
+def _(b):
+    with open("/dev/shm/" + b.shm_name, "rb") as before:  # Open, so that its inode is not used again.
+        b.restart()
+        return not os.path.samestat(os.fstat(before.fileno()), os.stat("/dev/shm/" + b.shm_name))
+
+
+# Sizes.
+
+probes({
+    "last-byte-lost-at-64k-multiples": (3 * 65536,),
+    "last-byte-lost-above-64k-multiples": (3 * 65536 + 1,),
+    "last-byte-lost-below-64k-multiples": (3 * 65536 - 1,),
+    "last-byte-lost-at-powers-of-two": (2048,),
+    "last-fragment-padded": (100,),
+    "short-objects-padded": (5,),
+    "fragments-beyond-64-untold": (80 * BLOCK,),
+    "fragments-ordered-by-offset-beyond-16": (20 * BLOCK,),
+}, Bench.stores)  # fmt: skip
+probes({
+    "last-byte-lost-at-1mib-multiples": (3 << 20,),
+    "bytes-lost-beyond-3mib": ((3 << 20) + 1,),
+    "put-over-1mib-refused": ((1 << 20) + 1,),
+    "end-of-large-bodies-late": ((1 << 20) + 1,),
+}, Bench.stores, capacity=8 << 20)  # fmt: skip
+probes({
+    "bytes-lost-beyond-16mib": ((16 << 20) + 1,),
+    "bytes-lost-beyond-64mib": ((64 << 20) + 1,),
+}, Bench.stores, capacity=80 << 20)  # fmt: skip
+
+
+def second_body_changes_nothing(b, size, leased):
+    key, body, grant = b.leased(1000)
+    if not leased:
+        b.release(grant["id"])
+    return b.put(key, os.urandom(size)) == 409 and b.read(b.grant(key)) == body
+
+
+probes({
+    "longer-second-body-replaces": (2000, False),
+    "shorter-second-body-replaces": (500, False),
+    "equal-second-body-replaces": (1000, False),
+    "second-body-while-leased-replaces": (700, True),
+}, second_body_changes_nothing)  # fmt: skip
+
+
+@probe("body-with-its-head-lost")
+def _(b):
+    return b.stores(100)
+
+
+@probe("many-pieces-lost")
+def _(b):
+    key, body = fresh(), os.urandom(30)
+    client = b.begin_put(key, body, 1)
+    upload = b.call(lambda: b.store.uploads[next(iter(b.store.uploads))][0])
+    for sent in range(1, 30):
+        client.socket.sendall(body[sent : sent + 1])
+        b.wait(lambda: upload.received > sent)
+    return client.answer().status == 200 and b.read(b.grant(key)) == body
+
+
+@probe("late-body-refused")
+def _(b):
+    key, body = fresh(), os.urandom(1000)
+    client = b.begin_put(key, body, 500)
+    b.advance(3)
+    with contextlib.suppress(OSError):
+        client.socket.sendall(body[500:])
+    return client.answer().status == 200
+
+
+@probe("aborted-put-stored")
+def _(b):
+    key = fresh()
+    b.cut_short(key, os.urandom(1000), 500)
+    return b.grant(key) is None
+
+
+@probe("aborted-put-blocks-its-key")
+def _(b):
+    key, body = fresh(), os.urandom(1000)
+    b.cut_short(key, body, 500)
+    return b.put(key, body) == 200
+
+
+@probe("aborted-put-keeps-its-room")
+def _(b):
+    b.cut_short(fresh(), os.urandom(b.capacity // 2), 500)
+    return b.has_room()
+
+
+@probe("object-visible-at-its-head")
+def _(b):
+    key = fresh()
+    b.begin_put(key, os.urandom(1000), 500)
+    return b.grant(key) is None
+
+
+def race(b):
+    """Two PUTs of a key: what each was answered, and whether the winner's bytes are there."""
+    key, one, two = fresh(), b"1" * 1000, b"2" * 1000
+    first = b.begin_put(key, one, 500)
+    second = b.put(key, two)
+    first.socket.sendall(one[500:])
+    answers = first.answer().status, second
+    return answers, b.read(b.grant(key)) == (two if second == 200 else one)
+
+
+@probe("racing-puts-mixed")
+def _(b):
+    return race(b)[1]
+
+
+@probe("racing-puts-both-200")
+def _(b):
+    return sorted(race(b)[0]) == [200, 409]
+
+
+@probe("concurrent-bodies-crossed")
+def _(b):
+    keys = [fresh(), fresh()]
+    clients = [b.client(), b.client()]
+    for _ in range(20):
+        keys = [fresh(), fresh()]
+        for client, key, byte in zip(clients, keys, (b"1", b"2")):
+            client.send(put_head(key, 100) + byte * 100)
+        if not all(client.answer().status == 200 for client in clients):
+            return False
+        if [b.read(b.grant(key)) for key in keys] != [b"1" * 100, b"2" * 100]:
+            return False
+    return True
+
+
+# Waiting.
+
+
+def held_after(b, seconds, hold=10_000):
+    b.hold(fresh(), hold)
+    b.advance(seconds)
+    return b.held() == 1
+
+
+probes({"hold-capped-at-1s": (2,), "hold-capped-at-3s": (4,)}, held_after)
+
+
+def over_after(b, seconds, hold):
+    client = b.hold(fresh(), hold)
+    b.advance(seconds)
+    return b.held() == 0 and client.answer().status == 504
+
+
+probes({"hold-ends-600ms-late": (1.3, 1000), "hold-ends-a-third-late": (3.3, 3000)}, over_after)
+
+
+@probe("no-hold-in-absent-bucket")
+def _(b):
+    b.hold(fresh(), bucket="nobody-has-stored-here")
+    return b.held() == 1
+
+
+@probe("no-hold-while-put-under-way")
+def _(b):
+    key = fresh()
+    b.begin_put(key, os.urandom(1000), 500)
+    b.hold(key)
+    return b.held() == 1
+
+
+@probe("hold-ends-at-an-aborted-put")
+def _(b):
+    key = fresh()
+    b.hold(key)
+    client = b.begin_put(key, os.urandom(1000), 500)
+    b.gone(client)
+    return b.held() == 1
+
+
+@probe("hold-ends-at-a-refused-put")
+def _(b):
+    key = fresh()
+    b.hold(key)
+    return b.put(key, b"") == 400 and b.held() == 1
+
+
+@probe("hold-ends-at-any-put")
+def _(b):
+    b.hold(fresh())
+    return b.put(fresh(), b"x") == 200 and b.held() == 1
+
+
+@probe("woken-by-another-bucket")
+def _(b):
+    key = fresh()
+    b.hold(key, bucket="one")
+    return b.put(key, b"x", bucket="two") == 200 and b.held() == 1
+
+
+@probe("woken-with-the-newest-object")
+def _(b):
+    key = fresh()
+    client = b.hold(key)
+    b.put(key, b"mine")
+    b.put(fresh(), b"newer")
+    return b.read(client.answer().json()) == b"mine"
+
+
+@probe("woken-at-the-head-of-the-put")
+def _(b):
+    key = fresh()
+    b.hold(key)
+    b.begin_put(key, os.urandom(1000), 500)
+    return b.held() == 1
+
+
+@probe("second-wave-not-woken")
+def _(b):
+    key = fresh()
+    client = b.hold(key, 1000)
+    b.advance(2)
+    missed = client.answer().status == 504
+    b.hold(key)
+    return missed and b.put(key, b"x") == 200 and b.held() == 0
+
+
+@probe("one-waiter-woken")
+def _(b):
+    key = fresh()
+    b.hold(key)
+    b.hold(key)
+    return b.put(key, b"x") == 200 and b.held() == 0
+
+
+@probe("woken-requests-share-a-lease")
+def _(b):
+    key = fresh()
+    clients = [b.hold(key), b.hold(key)]
+    b.put(key, b"x")
+    return len({client.answer().json()["id"] for client in clients}) == 2
+
+
+@probe("awaited-key-answers-409")
+def _(b):
+    key = fresh()
+    b.hold(key)
+    return b.put(key, b"x") == 200
+
+
+@probe("awaited-key-forgotten")
+def _(b):
+    key = fresh()
+    client = b.hold(key)
+    b.put(key, b"x")
+    return client.answer().status == 200 and b.grant(key) is not None
+
+
+@probe("held-requests-limited-to-100")
+def _(b):
+    for _ in range(101):
+        b.hold(fresh())
+    return b.held() == 101
+
+
+@probe("abandoned-hold-leaves-a-lease")
+def _(b):
+    key = fresh()
+    b.gone(b.hold(key))
+    b.put(key, os.urandom(b.capacity // 2))
+    return b.has_room()
+
+
+@probe("abandoned-hold-takes-the-grant")
+def _(b):
+    key = fresh()
+    first, _ = b.hold(key), b.hold(key)
+    b.gone(first)
+    return b.put(key, b"x") == 200 and b.held() == 0
+
+
+# Names.
+
+LONG = "x" * 1100
+probes({
+    "key-case-folded": ("Key", "key"),
+    "key-double-slash-merged": ("a%2Fb", "a%2F%2Fb"),
+    "key-dot-segments-resolved": ("a%2Fb", "a%2Fc%2F..%2F.%2Fb"),
+    "key-trailing-slash-dropped": ("a", "a%2F"),
+    "key-leading-slash-dropped": ("a", "%2Fa"),
+    "key-trailing-dot-dropped": ("a", "a."),
+    "key-normalized": ("%C3%A9", "e%CC%81"),
+    "key-cut-at-255": (LONG[:255], LONG[:256]),
+    "key-cut-at-1024": (LONG[:1024], LONG[:1025]),
+    "key-backslash-as-slash": ("a%2Fb", "a%5Cb"),
+    "key-trimmed": ("a", "%20a"),
+    "key-cut-at-nul": ("a", "a%00b"),
+    "key-controls-dropped": ("a", "a%01"),
+    "key-cut-at-hash": ("a", "a%23b"),
+    "key-cut-at-question-mark": ("a", "a%3Fb"),
+    "key-cut-at-semicolon": ("a", "a;b"),
+    "key-tags-dropped": ("m@1@0@ab@half", "m@1@0@ab@half@tag%25v"),
+    "key-beyond-bmp-replaced": ("%F0%9F%98%80", "%F0%9F%98%81"),
+    "key-decoded-twice": ("a%2541", "aA"),
+    "key-plus-as-space": ("a+b", "a%20b"),
+    "bucket-case-folded": ("a", "a", "Bucket", "bucket"),
+    "bucket-ignored": ("a", "a", "one", "two"),
+    "bucket-and-key-joined": ("b%2Fc", "c", "a", "a%2Fb"),
+}, Bench.told_apart)  # fmt: skip
+
+
+@probe("key-hashed-to-16-bits", capacity=8 << 20)
+def _(b):
+    client = b.client()
+    return all([b.put(fresh(), b"x", client) == 200 for _ in range(1500)])
+
+
+def is_one(b, one, two, bucket_one="b", bucket_two="b"):
+    """Whether two spellings are one name."""
+    return b.put(one, b"one", bucket=bucket_one) == 200 and b.put(two, b"two", bucket=bucket_two) == 409
+
+
+probes({
+    "key-with-percent-refused": ("a%25b", "a%25b"),
+    "key-encoded-slash-separates": ("a%2Fb", "a%2Fb"),
+    "key-over-200-bytes-refused": (LONG[:201], LONG[:201]),
+    "key-lower-case-hex-kept": ("a%2Fb", "a%2fb"),
+    "bucket-not-decoded": ("a", "a", "a%40b", "a@b"),
+}, is_one)  # fmt: skip
+
+
+@probe("buckets-limited-to-64")
+def _(b):
+    return all([b.put("a", b"x", bucket="bucket-%d" % i) == 200 for i in range(65)])
+
+
+# Many.
+
+
+@probe("objects-limited-to-500", capacity=4 << 20)
+def _(b):
+    key = b.leased(1)[0]
+    client = b.client()
+    for _ in range(500):
+        b.put(fresh(), b"x", client)
+    return b.grant(key) is not None
+
+
+@probe("leases-limited-to-500")
+def _(b):
+    key, client = b.leased()[0], b.client()
+    return all([b.grant(key, client=client) for _ in range(500)])
+
+
+@probe("lease-ids-repeat-after-256")
+def _(b):
+    key, client = b.leased()[0], b.client()
+    return len({b.grant(key, client=client)["id"] for _ in range(257)}) == 257
+
+
+@probe("slow-put-holds-up-others")
+def _(b):
+    key = b.leased()[0]
+    before = b.call(lambda: len(b.store.leases))
+    b.begin_put(fresh(), os.urandom(1000), 500)
+    b.client().send(lease_head(key))
+    return b.wait(lambda: len(b.store.leases) > before, 1)
+
+
+@probe("one-put-at-a-time")
+def _(b):
+    before = b.call(lambda: len(b.store.objects))
+    b.begin_put(fresh(), os.urandom(1000), 500)
+    b.client().send(put_head(fresh(), 1) + b"x")
+    return b.wait(lambda: len(b.store.objects) > before, 1)
+
+
+@probe("held-requests-take-workers")
+def _(b):
+    for _ in range(32):
+        b.hold(fresh())
+    before = b.call(lambda: len(b.store.objects))
+    b.client().send(put_head(fresh(), 1) + b"x")
+    return b.wait(lambda: len(b.store.objects) > before, 1)
+
+
+@probe("connections-limited-to-100")
+def _(b):
+    clients = [b.client() for _ in range(101)]
+    b.wait(lambda: len(b.daemon.connections) >= 100)
+    with contextlib.suppress(OSError):
+        return [b.put(fresh(), b"x", client) for client in clients] == [200] * 101
+    return False
+
+
+# The wire.
+
+
+def grant_is(b, judge):
+    key = b.leased()[0]
+    answer = b.acquire(key)
+    return judge(answer)
+
+
+def fragments_are_integers(answer):
+    return all(isinstance(f.get("offset"), int) and isinstance(f.get("len"), int) for f in answer.json()["offsets"])
+
+
+SIMPLE_ID = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
+probes({
+    "grant-as-text": (lambda a: a.headers[b"content-type"] == [b"application/json"],),
+    "grant-type-in-capitals": (lambda a: a.headers[b"content-type"] == [b"application/json"],),
+    "grant-offsets-as-strings": (fragments_are_integers,),
+    "grant-length-not-len": (fragments_are_integers,),
+    "grant-201": (lambda a: a.status == 200,),
+    "grant-id-as-number": (lambda a: isinstance(a.json()["id"], str),),
+    "grant-id-with-slash": (lambda a: set(a.json()["id"]) <= SIMPLE_ID,),
+    "grant-id-with-percent": (lambda a: set(a.json()["id"]) <= SIMPLE_ID,),
+    "gzip-unasked": (lambda a: b"content-encoding" not in a.headers,),
+    "length-and-chunked-together": (lambda a: not {b"content-length", b"transfer-encoding"} <= set(a.headers),),
+}, grant_is)  # fmt: skip
+
+
+@probe("release-id-not-decoded")
+def _(b):
+    id = b.leased()[2]["id"]
+    return b.release("%%%02X%s" % (ord(id[0]), id[1:])) == 200
+
+
+@probe("release-over-same-connection-only")
+def _(b):
+    return b.release(b.leased()[2]["id"]) == 200
+
+
+PROBES["release-204"] = PROBES["release-202"] = PROBES["release-over-same-connection-only"]
+
+
+@probe("delete-releases")
+def _(b):
+    key, _, grant = b.leased()
+    target = "/v1/kv/b/%s/leases/%s" % (key, grant["id"])
+    deleted = b.ask(("DELETE %s HTTP/1.1\r\nHost: x\r\n\r\n" % target).encode())
+    return deleted.status in (404, 405) and b.release(grant["id"]) == 200
+
+
+PROBES["delete-releases-and-says-404"] = PROBES["delete-releases"]
+
+
+@probe("put-201")
+def _(b):
+    return b.put(fresh(), b"x") == 200
+
+
+@probe("conflict-200")
+def _(b):
+    key = b.leased()[0]
+    return b.put(key, b"x") == 409
+
+
+def serves_behind(b, head):
+    """Whether a body that looks like a request is not taken for one."""
+    inner = put_head(fresh(), 1) + b"x"
+    client = b.client()
+    client.send(head.replace(b"LENGTH", b"%d" % len(inner)) + inner)
+    answer = client.answer()
+    key = fresh()
+    if b"close" in answer.headers.get(b"connection", []):
+        return True
+    client.send(lease_head(key))
+    return answer.status >= 400 and client.answer().status == 504
+
+
+@probe("conflict-leaves-body-unread")
+def _(b):
+    key = b.leased()[0]
+    return serves_behind(b, b"PUT /v1/kv/b/%s HTTP/1.1\r\nHost: x\r\nContent-Length: LENGTH\r\n\r\n" % key.encode())
+
+
+@probe("refusal-leaves-body-unread")
+def _(b):
+    return serves_behind(b, b"PUT /v1/kv/b/%zz HTTP/1.1\r\nHost: x\r\nContent-Length: LENGTH\r\n\r\n")
+
+
+@probe("not-found-leaves-body-unread")
+def _(b):
+    return serves_behind(b, b"POST /v1/nothing HTTP/1.1\r\nHost: x\r\nContent-Length: LENGTH\r\n\r\n")
+
+
+@probe("errors-as-text")
+def _(b):
+    answer = b.acquire(fresh())
+    return not answer.body or answer.headers[b"content-type"] == [b"application/json"]
+
+
+@probe("miss-500")
+def _(b):
+    return b.acquire(fresh()).status in (404, 504)
+
+
+PROBES["miss-204"] = PROBES["miss-500"]
+
+
+def answered_404(b, target):
+    return b.ask(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % target.encode()).status == 404
+
+
+probes({"health-page": ("/health",)}, answered_404)
+
+
+@probe("objects-readable")
+def _(b):
+    return answered_404(b, "/v1/kv/b/" + b.leased()[0])
+
+
+@probe("http-1.0-spoken")
+def _(b):
+    client = b.client()
+    client.send(put_head(fresh(), 1) + b"x")
+    return client.file.readline().startswith(b"HTTP/1.1 ")
+
+
+@probe("public-heads-refused")
+def _(b):
+    return b.put(fresh(), b"x", headers="Accept-Encoding: gzip, deflate\r\n") == 200
+
+
+@probe("large-pieces-of-head-refused")
+def _(b):
+    client, head = b.client(), put_head(fresh(), 1)
+    client.send(head[:20])
+    b.wait(lambda: any(connection.buffer for connection in b.daemon.connections))
+    client.socket.sendall(head[20:] + b"x")
+    return client.answer().status == 200
+
+
+@probe("pipelined-requests-dropped")
+def _(b):
+    key = b.leased()[0]
+    client = b.client()
+    client.send(lease_head(key) + b"POST /v1/leases/nobody/release HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    client.socket.shutdown(socket.SHUT_WR)
+    return client.answer().status == 200 and client.answer() is not None
+
+
+# The segment.
+
+
+@probe("segment-readable-by-all")
+def _(b):
+    return os.stat("/dev/shm/" + b.shm_name).st_mode & 0o777 == 0o600
+
+
+@probe("segment-one-page-longer")
+def _(b):
+    return os.stat("/dev/shm/" + b.shm_name).st_size == b.capacity
+
+
+@probe("segment-comes-back")
+def _(b):
+    os.unlink("/dev/shm/" + b.shm_name)
+    b.advance(1)
+    return not os.path.exists("/dev/shm/" + b.shm_name)
+
+
+@probe("orphan-not-served")
+def _(b):
+    key = b.leased()[0]
+    os.unlink("/dev/shm/" + b.shm_name)
+    return b.grant(key) is not None
+
+
+class WithBench(unittest.TestCase):
+    def bench(self, *names, **settings):
+        made = Bench(*names, **settings)
+        self.addCleanup(made.close)
+        return made
+
+
+class Defects(WithBench):
+    def test_each_has_a_probe(self):
+        self.assertEqual(set(PROBES), {switch.name for switch in switches.DEFECTS})
+
+    def test_probes_find_the_plain_daemon_faultless(self):
+        for name, (function, settings) in PROBES.items():
+            with self.subTest(name), contextlib.closing(Bench(**settings)) as bench:
+                self.assertTrue(function(bench))
+
+    def test_probes_find_each_defect(self):
+        for name, (function, settings) in PROBES.items():
+            with self.subTest(name), contextlib.closing(Bench(name, **settings)) as bench:
+                self.assertFalse(function(bench))
+
+
+class Variations(WithBench):
+    # What these allow shows in other ways than in a round of requests.
+    def round_of(self, b, status_of_miss=504):
+        """Store, conflict, lease, read, release, miss: as both public clients do."""
+        key, body = fresh(), os.urandom(3 * BLOCK + 5)
+        self.assertEqual(b.put(key, body), 200)
+        self.assertEqual(b.put(key, os.urandom(100)), 409)
+        leases = [b.grant(key) for _ in range(3)]
+        for grant in leases:
+            self.assertEqual(b.read(grant), body)
+            self.assertEqual(sum(fragment["len"] for fragment in grant["offsets"]), len(body))
+            self.assertEqual(b.release(grant["id"]), 200)
+        self.assertIn(b.acquire(fresh()).status, (404, 504))
+        b.fill()
+        key, body, grant = b.leased(2 * BLOCK + 1)
+        self.assertTrue(b.safe(body, grant))
+
+    def test_each_serves(self):
+        for variation in switches.VARIATIONS:
+            capacity = 16 << 20 if variation.name == "blocks-of-1mib" else 1 << 20
+            with self.subTest(variation.name):
+                with contextlib.closing(Bench(variation.name, capacity=capacity)) as bench:
+                    self.round_of(bench)
+
+    def test_each_is_read_by_the_daemon(self):
+        source = ""
+        for module in (daemon, store):
+            with open(module.__file__) as file:
+                source += file.read()
+        for switch in switches.SWITCHES.values():
+            named = '"%s"' % switch.name in source or switch.name.startswith("bytes-lost-beyond-")
+            self.assertTrue(named, switch.name)
+
+    def test_groups_and_needs_name_what_there_is(self):
+        for switch in switches.SWITCHES.values():
+            self.assertTrue(set(switch.needs) <= set(switches.SWITCHES), switch.name)
+            self.assertIn(switch.of, ("state", "wire", "time"))
+            self.assertEqual(bool(switch.group), switch.kind == "vary")
+
+
+class Plain(WithBench):
+    """What the probes do not show."""
+
+    def test_refuses_an_empty_body(self):
+        self.assertEqual(self.bench().put(fresh(), b""), 400)
+
+    def test_refuses_a_body_larger_than_the_capacity_before_it_comes(self):
+        b = self.bench()
+        answer = b.ask(put_head(fresh(), b.capacity + 1))
+        self.assertEqual(answer.status, 413)
+
+    def test_takes_a_chunked_body(self):
+        b = self.bench()
+        head = b"PUT /v1/kv/b/chunked HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        self.assertEqual(b.ask(head + b"3;x=y\r\nabc\r\n2\r\nde\r\n0\r\n\r\n").status, 200)
+        self.assertEqual(b.read(b.grant("chunked")), b"abcde")
+
+    def test_honours_expect(self):
+        b = self.bench()
+        client = b.client()
+        client.send(put_head("expected", 1, headers="Expect: 100-continue\r\n"))
+        b.wait(lambda: not client.is_quiet())
+        client.socket.sendall(b"x")
+        answer = client.answer()
+        self.assertEqual((answer.status, answer.interim), (200, [100]))
+
+    def test_refuses_ambiguous_and_malformed_requests(self):
+        b = self.bench()
+        for head, status in {
+            b"PUT /v1/kv/b/k HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n": 400,
+            b"PUT /v1/kv/b/k HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n": 400,
+            b"PUT /v1/kv/b/k HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n": 400,
+            b"PUT /v1/kv/b/k HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n": 400,
+            b"PUT /v1/kv/b/k HTTP/1.1\r\nContent-Length: 1\r\n\r\nx": 400,
+            b"PUT /v1/kv/b/%2 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n": 400,
+            b"PUT /v1/kv//k HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx": 400,
+            b"PUT /v1/kv/b/k HTTP/1.1\r\nHost: x\r\nA: \0\r\n\r\n": 400,
+            b"PUT /v1/kv/b/" + b"k" * 20_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n": 414,
+            b"GET / HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 300 + b"\r\n": 431,
+            b"\x16\x03\x01 hello\r\n\r\n": 400,
+            b"GET / HTTP/2.7\r\nHost: x\r\n\r\n": 505,
+        }.items():
+            with self.subTest(head[:60]):
+                self.assertEqual(b.ask(head).status, status)
+        self.assertEqual(b.call(lambda: len(b.store.objects)), 0)
+
+    def test_costs_a_slow_head_its_connection(self):
+        b = self.bench()
+        client = b.client()
+        client.send(b"GET / HT")
+        b.wait(lambda: any(connection.buffer for connection in b.daemon.connections))
+        b.advance(11)
+        self.assertIsNone(client.answer())
+
+    def test_refuses_malformed_lease_terms(self):
+        b = self.bench()
+        for query in ("timeout_ms=-1", "timeout_ms=1.5", "ttl_s=nan", "ttl_s=inf", "ttl_s=-1", "ttl_s=", "ttl_s=1s"):
+            with self.subTest(query):
+                self.assertEqual(b.acquire(b.leased()[0], query=query).status, 400)
+
+    def test_answers_http_1_0_and_closes(self):
+        client = self.bench().client()
+        client.send(b"GET / HTTP/1.0\r\n\r\n")
+        self.assertEqual(client.answer().status, 404)
+        self.assertIsNone(client.answer())
+
+    def test_understands_a_target_in_absolute_form(self):
+        b = self.bench()
+        answer = b.ask(b"PUT http://x:1/v1/kv/b/absolute HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx")
+        self.assertEqual(answer.status, 200)
+        self.assertIsNotNone(b.grant("absolute"))
+
+    def test_a_client_that_goes_away_when_woken_leaves_no_lease(self):
+        b = self.bench()
+        client = b.hold("woken")
+        b.gone(client)
+        b.put("woken", b"x")
+        self.assertEqual(b.call(lambda: len(b.store.leases)), 0)
+
+    def test_leaves_all_room_free_when_all_is_over(self):
+        b = self.bench("expiry-swept-each-second")
+        free = b.call(lambda: len(b.store.free))
+        key, _, grant = b.leased(9000, 1.0)
+        b.cut_short(fresh(), os.urandom(9000), 500)
+        b.advance(3)
+        b.call(lambda: b.store._drop(b.store.objects["b".encode(), key.encode()]))
+        self.assertEqual(b.call(lambda: len(b.store.free)), free)
+
+
+class Program(unittest.TestCase):
+    def start(self, *arguments):
+        directory = tempfile.mkdtemp()
+        name = "reference-test-%d-%d" % (os.getpid(), next(serial))
+        ready = os.path.join(directory, "ready")
+        process = subprocess.Popen(
+            [sys.executable, daemon.__file__, "--shm-name", name, "--capacity", "1MiB", "--ready-file", ready, *arguments],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
+        self.addCleanup(lambda: (process.kill(), process.wait(), process.stdout.close(), process.stderr.close()))
+        return process, name
+
+    def test_tells_when_it_is_ready_and_leaves_nothing(self):
+        process, name = self.start()
+        told = json.loads(process.stdout.readline())
+        self.assertEqual((told["event"], told["shm_name"], told["capacity"]), ("ready", name, 1 << 20))
+        self.assertTrue(os.path.exists("/dev/shm/" + name))
+        before = os.stat("/dev/shm/" + name)
+        process.send_signal(1)
+        self.assertEqual(json.loads(process.stdout.readline()), told)
+        self.assertNotEqual(os.stat("/dev/shm/" + name).st_ctime_ns, before.st_ctime_ns)
+        process.terminate()
+        self.assertEqual(process.wait(PATIENCE), 0)
+        self.assertFalse(os.path.exists("/dev/shm/" + name))
+
+    def test_says_what_is_wrong_with_its_arguments(self):
+        for arguments, word in {("--vary", "nothing"): "nothing", ("--break", "scattered"): "scattered",
+                                ("--capacity", "much"): "much", ("--listen", "here"): "here"}.items():  # fmt: skip
+            process, _ = self.start(*arguments)
+            self.assertEqual(process.wait(PATIENCE), 2)
+            self.assertIn(word, process.stderr.read())
+
+    def test_keeps_away_from_a_segment_that_is_there(self):
+        process, name = self.start()
+        process.stdout.readline()
+        second = subprocess.run([sys.executable, daemon.__file__, "--shm-name", name], capture_output=True, text=True)
+        self.assertEqual(second.returncode, 1)
+        self.assertIn(name, second.stderr)
+        self.assertTrue(os.path.exists("/dev/shm/" + name))
+
+
+if __name__ == "__main__":
+    unittest.main()
