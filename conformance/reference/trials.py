@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Tries the conformance suite on the reference daemon: as it is, with each legal variation, and
-with each defect.
+"""Tries the conformance suite on the reference daemon, or with --client on the reference client: as
+it is, with each legal variation, and with each defect.
 
-    trials.py --suite build/release/bin/hyperpod-conformance [--only NAME]... [--pairs N] [--json FILE]
+    trials.py --suite build/release/bin/hyperpod-conformance [--client] [--only NAME[+NAME]]... [--pairs N]
 
-The plain daemon and the variations must conform, and nothing may warn that the variation does not
+The plain one and the variations must conform, and nothing may warn that the variation does not
 name. A defect must fail a requirement (one of level should: be warned of). A line each is printed
 as it is known, and at the end the misses and the false alarms. The exit status is 0 if there are
 none, 1 if there are some, 2 for a usage error, 3 if a trial could not be run.
@@ -23,10 +23,12 @@ import sys
 import tempfile
 import time
 
-import switches
+import client_switches
+import switches as daemon_switches
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 DAEMON = os.path.join(HERE, "daemon.py")
+DRIVER = os.path.join(HERE, "client_driver.py")
 READY_SECONDS = 20
 
 # Sizes of the segment. The large one is for defects of large bodies.
@@ -36,9 +38,9 @@ LARGE = {"bytes-lost-beyond-16mib", "bytes-lost-beyond-64mib"}
 
 
 class Trial:
-    def __init__(self, names):
-        self.names = names
-        self.switches = [switches.SWITCHES[name] for name in names]
+    def __init__(self, switches):
+        self.switches = switches
+        self.names = [switch.name for switch in switches]
         self.conforms = None
         self.failed = []  # Ids.
         self.warned = []
@@ -74,13 +76,17 @@ class Trial:
 
 
 def run(trial, options):
-    """Runs the suite against a daemon of its own, and fills in the trial."""
+    """Runs the suite against a daemon or a driver of its own, and fills in the trial."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="trial-") as directory:
         daemon = None
         try:
-            daemon = start_daemon(trial, directory, options)
-            judge(trial, daemon, directory, options)
+            if options.client:
+                command = driver_arguments(trial)
+            else:
+                daemon = start_daemon(trial, directory, options)
+                command = daemon_arguments(daemon)
+            judge(trial, command, directory, options)
         except (OSError, subprocess.SubprocessError, ValueError, TimeoutError) as error:
             trial.trouble = str(error)
         finally:
@@ -126,18 +132,29 @@ def stop(process):
         os.unlink(path)
 
 
-def judge(trial, daemon, directory, options):
-    report = os.path.join(directory, "report.json")
+def driver_arguments(trial):
+    driver = [sys.executable, "-B", DRIVER]
+    for switch in trial.switches:
+        driver += ["--" + switch.kind, switch.name]
+    return ["client", "--driver", shlex.join(driver)]
+
+
+def daemon_arguments(daemon):
     ready = shlex.quote(daemon.ready)
     restart = (
         "rm -f %s; kill -HUP %d; for i in $(seq 200); do [ -s %s ] && exit 0; sleep 0.05; done; exit 1"
         % (ready, daemon.pid, ready)
     )
-    command = [
-        options.suite, "daemon", "--url", daemon.told["url"], "--shm-name", daemon.shm_name,
+    return [
+        "daemon", "--url", daemon.told["url"], "--shm-name", daemon.shm_name,
         "--capacity", str(daemon.told["capacity"]), "--restart-command", restart,
-        "--profile", options.profile, "--seed", str(options.seed), "--json", report,
     ]  # fmt: skip
+
+
+def judge(trial, arguments, directory, options):
+    report = os.path.join(directory, "report.json")
+    command = [options.suite, *arguments, "--profile", options.profile, "--seed", str(options.seed)]
+    command += ["--json", report]
     if options.time_scale != 1:
         command += ["--time-scale", str(options.time_scale)]
     if options.aimed and trial.defects:
@@ -169,24 +186,23 @@ def message_of(result):
     return " / ".join(parts).replace("\n", " ")[:300]
 
 
-def known_ids(suite):
-    listed = subprocess.run([suite, "daemon", "--list=json"], capture_output=True, text=True, timeout=30)
-    value = json.loads(listed.stdout)
-    entries = value if isinstance(value, list) else next(v for v in value.values() if isinstance(v, list))
-    return {entry["id"] for entry in entries}
+def known_ids(suite, of):
+    listed = subprocess.run([suite, of, "--list=json"], capture_output=True, text=True, timeout=30)
+    return {entry["id"] for entry in json.loads(listed.stdout)}
 
 
 def chosen_trials(options):
+    switches = options.switches
     if options.only:
-        return [Trial(name.split("+")) for name in options.only]
+        return [Trial([switches.SWITCHES[name] for name in names.split("+")]) for names in options.only]
     trials = [Trial([])]
     if options.kind in ("all", "vary"):
-        trials += [Trial([switch.name]) for switch in switches.VARIATIONS]
+        trials += [Trial([switch]) for switch in switches.VARIATIONS]
     if options.kind in ("all", "break"):
-        trials += [Trial([switch.name]) for switch in switches.DEFECTS]
+        trials += [Trial([switch]) for switch in switches.DEFECTS]
     if options.pairs:
         pairs = [
-            [one.name, two.name]
+            [one, two]
             for one, two in itertools.combinations(switches.VARIATIONS, 2)
             if one.group != two.group
         ]
@@ -228,8 +244,9 @@ def summary(trials):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Tries the suite on the reference daemon")
+    parser = argparse.ArgumentParser(description="Tries the suite on the reference daemon or client")
     parser.add_argument("--suite", required=True, metavar="PROGRAM", help="hyperpod-conformance")
+    parser.add_argument("--client", action="store_true", help="the client instead of the daemon")
     parser.add_argument("--only", action="append", metavar="NAME[+NAME]", help="these switches only")
     parser.add_argument("--kind", choices=("all", "vary", "break"), default="all")
     parser.add_argument("--pairs", type=int, default=0, metavar="N", help="and N pairs of variations")
@@ -242,12 +259,13 @@ def main():
     parser.add_argument("--timeout", type=float, default=300, metavar="SECONDS", help="of one trial")
     parser.add_argument("--json", metavar="FILE", help="write every trial there")
     options = parser.parse_args()
+    options.switches = client_switches if options.client else daemon_switches
     for name in (name for names in options.only or [] for name in names.split("+")):
-        if name not in switches.SWITCHES:
-            parser.error("--only %s is not known; see daemon.py --list" % name)
+        if name not in options.switches.SWITCHES:
+            parser.error("--only %s is not known; daemon.py and client_driver.py have --list" % name)
     try:
-        options.known = known_ids(options.suite)
-    except (OSError, ValueError, KeyError, StopIteration, subprocess.SubprocessError) as error:
+        options.known = known_ids(options.suite, "client" if options.client else "daemon")
+    except (OSError, ValueError, KeyError, TypeError, subprocess.SubprocessError) as error:
         parser.error("--suite %s does not list its requirements: %s" % (options.suite, error))
     trials = chosen_trials(options)
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
