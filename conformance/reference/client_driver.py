@@ -20,7 +20,6 @@ import os
 import struct
 import sys
 import threading
-import time
 import urllib.parse
 import zlib
 
@@ -39,6 +38,11 @@ PARAMETERS = (
     "max_concurrent_requests", "max_connections", "max_connections_per_host", "timeout_ms", "lease_ttl_s",
     "put_stream_chunk_bytes", "save_chunk_meta", "lease_wait_timeout_ms", "max_lease_size_mb",
 )  # fmt: skip
+
+
+def now():
+    """The loop's clock, which goes on while the process is stopped."""
+    return asyncio.get_running_loop().time()
 
 
 class Trouble(Exception):
@@ -148,7 +152,7 @@ class Pool:
 
     def give_back(self, connection, usable):
         if usable:
-            connection.idle_since = asyncio.get_running_loop().time()
+            connection.idle_since = now()
             self.idle.append(connection)
             if self.sweeper is None:
                 self.sweeper = asyncio.ensure_future(self._sweep())
@@ -163,13 +167,13 @@ class Pool:
         lives = 5 if "idle-connections-closed-early" in self.on else IDLE_S
         while "idle-connections-stay" not in self.on:
             await asyncio.sleep(0.5)
-            limit = asyncio.get_running_loop().time() - lives
+            limit = now() - lives
             for connection in [connection for connection in self.idle if connection.idle_since <= limit]:
                 self.idle.remove(connection)
                 self._drop(connection)
 
     async def open_all(self):
-        deadline = asyncio.get_running_loop().time() + 1
+        deadline = now() + 1
         taken = []
         try:
             for _ in range(self.limit):
@@ -371,6 +375,7 @@ class Client:
         )
         self.in_flight = 0
         self.last_id = None
+        self.in_batch = []  # Keys, for a defect.
         self.late = set()  # Releases under way in the background.
 
     async def start(self):
@@ -387,8 +392,9 @@ class Client:
 
     # Requests.
 
-    def _deadline(self, seconds):
-        return asyncio.get_running_loop().time() + seconds
+    @staticmethod
+    def _deadline(seconds):
+        return now() + seconds
 
     async def _request(self, method, target, headers, body, seconds, priority):
         """A Response; raises Trouble. Waiting for the turn counts."""
@@ -445,11 +451,10 @@ class Client:
     def _ask_breaker(self):
         if "no-breaker" in self.on:
             return
-        loop_time = asyncio.get_running_loop().time()
         if self.failures >= FAILURES:
-            if loop_time < self.asked_again:
+            if now() < self.asked_again:
                 raise NotAsked("the daemon failed %d times in a row; it is asked again later" % self.failures)
-            self.asked_again = loop_time + self._pause()
+            self.asked_again = self._deadline(self._pause())
 
     def _count_against_breaker(self, response):
         bad = ("misses-open-the-breaker" in self.on and response.status in (404, 504)) or (
@@ -543,7 +548,7 @@ class Client:
     async def _acquire(self, key):
         """A Lease that can be read, or None for a miss; raises Trouble."""
         on = self.on
-        began = time.monotonic()
+        began = now()
         ttl = self.ttl_s * 1000 if "ttl-in-milliseconds" in on else self.ttl_s
         ttl = "%d" % ttl if "ttl-without-a-point" in on and ttl == int(ttl) else repr(float(ttl))
         hold = "%.1f" % self.wait_ms if "timeout-with-a-point" in on else "%d" % self.wait_ms
@@ -717,12 +722,10 @@ class Client:
             keep = keep or ("lease-kept-after-a-failed-copy" in on and data is None)
             return data
         finally:
-            if "second-of-a-batch-kept" in on and self.in_batch and key == self.in_batch[1:2]:
+            if "second-of-a-batch-kept" in on and [key] == self.in_batch[1:2]:
                 keep = True
             if not keep:
                 await self._done_with(lease, key)
-
-    in_batch = ()
 
     def _copy(self, lease, fragments, identity, size):
         """The bytes, or None where they cannot be trusted."""
@@ -730,8 +733,8 @@ class Client:
         watched = "expiry-ignored" not in on
         expires = lease.expires
         if "expiry-counted-from-the-copy" in on:
-            expires = time.monotonic() + self.ttl_s
-        if watched and time.monotonic() >= expires:
+            expires = now() + self.ttl_s
+        if watched and now() >= expires:
             return self._expired()
         if "first-fragment-read-on" in on:
             fragments = [(fragments[0][0], size)]
@@ -746,7 +749,7 @@ class Client:
         data = segment.copy(fragments)
         if "out-of-bounds-cut" in on:
             data = data.ljust(size, b"\0")
-        if watched and "expiry-looked-at-before-the-copy" not in on and time.monotonic() >= expires:
+        if watched and "expiry-looked-at-before-the-copy" not in on and now() >= expires:
             return self._expired()
         named = segment.named()
         again = "restart-not-noticed-after-the-copy" in on or "mapped-once" in on
@@ -791,7 +794,7 @@ class Client:
         if "second-of-a-batch-kept" in on:
             self.in_batch = [key for key, _ in items]
         results = await self._all([self.get(key, size) for key, size in items])
-        self.in_batch = ()
+        self.in_batch = []
         missed = [result["outcome"] != "hit" for result in results]
         if "batch-spoiled-by-one" in on and any(missed):
             return [{"outcome": "error", "detail": "one failed"} for _ in items]
@@ -869,7 +872,7 @@ class Renewing:
 
     async def _more(self):
         data = await self.reader.read(4096)
-        self.limit.reschedule(asyncio.get_running_loop().time() + self.seconds)
+        self.limit.reschedule(now() + self.seconds)
         if not data:
             raise EOFError("the daemon closed the connection")
         self.held += data

@@ -770,6 +770,8 @@ class Connection(asyncio.Protocol):
 class Daemon:
     """A running daemon: its listeners, its store and its connections. Used by its loop's thread."""
 
+    connection_type = Connection
+
     def __init__(self, loop, shm_name, capacity, on=frozenset(), block=kept.DEFAULT_BLOCK):
         self.loop = loop
         self.shm_name = shm_name
@@ -799,7 +801,7 @@ class Daemon:
                 listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(address != "::"))
             listener.bind((address, port))
             port = listener.getsockname()[1]
-            server = await self.loop.create_server(lambda: Connection(self), sock=listener, backlog=4096)
+            server = await self.loop.create_server(lambda: self.connection_type(self), sock=listener, backlog=4096)
             self.servers.append(server)
         if "segment-comes-back" in self.on:
             self.loop.call_later(0.3, self._bring_back)
