@@ -14,7 +14,7 @@
 
 namespace {
 
-using hyperpod::emulator::Setting;
+using hyperpod::emulator::config::Setting;
 
 std::string page(const std::string& name) {
   std::ifstream file(std::string(HYPERPOD_DOCS) + "/" + name);
@@ -82,7 +82,7 @@ TEST(OptionsPage, HasTheTablesThatTheProgramPrints) {
   const std::string text = page("options.md");
   const auto tables = text.find("### ");
   ASSERT_NE(tables, std::string::npos);
-  EXPECT_EQ(text.substr(tables), hyperpod::emulator::settings_as_markdown())
+  EXPECT_EQ(text.substr(tables), hyperpod::emulator::config::settings_as_markdown())
       << "put there what hyperpod-emulator --list-options markdown prints";
 }
 
@@ -146,12 +146,12 @@ TEST(FidelityPage, NamesEverySwitchAndNoOther) {
   static const std::regex form("`(--[a-z-]+)");
   for (std::sregex_iterator name(text.begin(), text.end(), form), end; name != end; ++name) {
     const std::string option = (*name)[1];
-    const auto all = hyperpod::emulator::settings();
+    const auto all = hyperpod::emulator::config::settings();
     EXPECT_TRUE(option == "--list-options" ||
                 std::ranges::any_of(all, [&](const Setting& s) { return s.option == option; }))
         << option << " is no option";
   }
-  for (const Setting& setting : hyperpod::emulator::settings()) {
+  for (const Setting& setting : hyperpod::emulator::config::settings()) {
     if (!setting.key.starts_with("emulator.behaviour.") &&
         !setting.key.starts_with("emulator.limits.")) {
       continue;

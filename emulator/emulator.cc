@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "hyperpod/emulator/emulator.h"
 
 #include <fmt/format.h>
@@ -15,12 +16,13 @@
 #include "core/engine.h"
 #include "core/segment.h"
 #include "http/server.h"
+#include "text/log.h"
 
 namespace hyperpod::emulator {
 
-class Emulator::Impl final : public Control {
+class Emulator::Impl final : public admin::Control {
  public:
-  Impl(Options with, Segment owned)
+  Impl(Options with, core::Segment owned)
       : options_(std::move(with)),
         segment_(std::move(owned)),
         journal_(options_.journal_entries),
@@ -45,16 +47,16 @@ class Emulator::Impl final : public Control {
   Result<void> cause(const Effects& effects) override;
 
  private:
-  std::shared_ptr<Memory> renew_segment(bool whole);
+  std::shared_ptr<core::Memory> renew_segment(bool whole);
 
   const Options options_;
   mutable std::mutex segment_mutex_;
-  std::optional<Segment> segment_;  // gone once stopped
+  std::optional<core::Segment> segment_;  // gone once stopped
   FaultPlan faults_;
   Journal journal_;
-  Engine engine_;
-  std::unique_ptr<Server> server_;
-  std::unique_ptr<AdminServer> admin_;
+  core::Engine engine_;
+  std::unique_ptr<http::Server> server_;
+  std::unique_ptr<admin::AdminServer> admin_;
   std::string url_;
   std::string admin_url_;
   std::mutex stop_mutex_;
@@ -65,26 +67,24 @@ Result<void> Emulator::Impl::start() {
   engine_.observe_leases([this](const LeaseChange& change) { journal_.count(change); });
   // In force before the first connection is accepted.
   if (auto planned = faults_.replace(options_.faults); !planned) return planned;
-  auto server = Server::start({.options = options_,
-                               .engine = engine_,
-                               .clock = *options_.clock,
-                               .faults = faults_,
-                               .journal = journal_,
-                               .cause = [this](const Effects& effects) { cause(effects); }});
+  auto server = http::Server::start({.options = options_,
+                                     .engine = engine_,
+                                     .clock = *options_.clock,
+                                     .faults = faults_,
+                                     .journal = journal_,
+                                     .cause = [this](const Effects& effects) { cause(effects); }});
   if (!server) return tl::make_unexpected(server.error());
   server_ = std::move(*server);
   url_ = server_->url();
   if (!options_.admin.empty()) {
-    auto admin = AdminServer::start(options_.admin, *this);
+    auto admin = admin::AdminServer::start(options_.admin, *this);
     if (!admin) return tl::make_unexpected(admin.error());
     admin_ = std::move(*admin);
     admin_url_ = admin_->url();
   }
   ready_ = true;
-  if (auto* logger = options_.logger.get()) {
-    logger->info("serving {} with segment '{}' of {} bytes", url_, options_.shm_name,
-                 options_.capacity);
-  }
+  text::log(options_.log, base::LogLevel::info, "serving {} with segment '{}' of {} bytes", url_,
+            options_.shm_name, options_.capacity);
   return {};
 }
 
@@ -95,7 +95,7 @@ void Emulator::Impl::stop() {
   if (admin_) admin_->stop();
   std::lock_guard segment_lock(segment_mutex_);
   segment_.reset();
-  if (auto* logger = options_.logger.get()) logger->info("stopped {}", url_);
+  text::log(options_.log, base::LogLevel::info, "stopped {}", url_);
 }
 
 Statistics Emulator::Impl::statistics() const {
@@ -126,11 +126,11 @@ void Emulator::Impl::reset(const ResetSelection& selection) {
   }
 }
 
-std::shared_ptr<Memory> Emulator::Impl::renew_segment(bool whole) {
+std::shared_ptr<core::Memory> Emulator::Impl::renew_segment(bool whole) {
   std::lock_guard lock(segment_mutex_);
   if (!segment_) return nullptr;
-  if (auto renewed = segment_->renew(whole); !renewed && options_.logger) {
-    options_.logger->error("{}", renewed.error().message);
+  if (auto renewed = segment_->renew(whole); !renewed) {
+    text::log(options_.log, base::LogLevel::error, "{}", renewed.error().message);
   }
   return segment_->mapping();
 }
@@ -182,15 +182,15 @@ Options Options::for_test() {
 }
 
 Result<Emulator> Emulator::start(Options options) try {
-  if (auto valid = validate(options); !valid) return tl::make_unexpected(valid.error());
+  if (auto valid = config::validate(options); !valid) return tl::make_unexpected(valid.error());
   if (!options.clock) options.clock = std::make_shared<RealClock>();
   const bool whole = options.reserve == Reserve::whole;
-  auto segment = Segment::create({.name = options.shm_name,
-                                  .size = options.capacity,
-                                  .mode = options.shm_mode,
-                                  .replace = options.replace_segment,
-                                  .prefault = options.prefault,
-                                  .reserve_unit = whole ? 0 : options.block_size});
+  auto segment = core::Segment::create({.name = options.shm_name,
+                                        .size = options.capacity,
+                                        .mode = options.shm_mode,
+                                        .replace = options.replace_segment,
+                                        .prefault = options.prefault,
+                                        .reserve_unit = whole ? 0 : options.block_size});
   if (!segment) return tl::make_unexpected(segment.error());
   auto impl = std::make_unique<Impl>(std::move(options), std::move(*segment));
   if (auto started = impl->start(); !started) return tl::make_unexpected(started.error());

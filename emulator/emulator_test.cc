@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The emulator in-process: what starting and stopping it leaves behind, and what stop() answers.
 #include "hyperpod/emulator/emulator.h"
 
@@ -19,7 +20,7 @@
 #include <thread>
 #include <vector>
 
-#include "http/testing/daemon.h"
+#include "testing/daemon.h"
 #include "testing/own_threads.h"
 #include "testing/small_shm.h"
 
@@ -31,6 +32,20 @@ constexpr bool sanitized = false;
 
 namespace hyperpod::emulator {
 namespace {
+
+using test::chunked_head;
+using test::Daemon;
+using test::get_request;
+using test::id_of;
+using test::lease_request;
+using test::own_threads;
+using test::patience;
+using test::put_head;
+using test::put_request;
+using test::random_bytes;
+using test::release_request;
+using test::WireClient;
+using test::with_small_shm;
 
 using namespace std::chrono_literals;
 namespace fs = std::filesystem;

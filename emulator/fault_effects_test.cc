@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What each fault does to requests and connections, put in by each of the three faces: a scenario
 // in the options, the plan of a running emulator, and the admin port.
 #include <fmt/format.h>
@@ -12,10 +13,22 @@
 #include <set>
 #include <thread>
 
-#include "http/testing/daemon.h"
+#include "testing/daemon.h"
 
 namespace hyperpod::emulator {
 namespace {
+
+using test::Daemon;
+using test::get_request;
+using test::id_of;
+using test::lease_request;
+using test::patience;
+using test::put_request;
+using test::random_bytes;
+using test::release_request;
+using test::Reply;
+using test::test_options;
+using test::WireClient;
 
 using namespace std::chrono_literals;
 using nlohmann::json;
@@ -124,7 +137,7 @@ TEST_P(FaultEffects, ADelayRunsOnTheEmulatorsClock) {
   clock->advance(10s - 1ms);
   EXPECT_TRUE(client.is_silent());
   clock->advance(1ms);
-  EXPECT_FALSE(client.is_silent()) << "advance returns once the answer has been sent";
+  EXPECT_FALSE(client.is_silent()) << "advance returns once the response has been sent";
   EXPECT_EQ(client.receive().status, 200);
 }
 
@@ -646,7 +659,7 @@ TEST(Storm, LeasesAreConserved) {
           client.ask(release_request(json::parse(grant.body)["id"].get<std::string>()));
         }
       } catch (const std::exception&) {
-        client = daemon.connect();  // a fault has hit the connection or the answer
+        client = daemon.connect();  // a fault has hit the connection or the response
       }
     }
   };

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // hyperpod-emulator: the daemon as a process of its own.
 #include <fcntl.h>
 #include <spdlog/sinks/stdout_sinks.h>
@@ -16,6 +17,7 @@
 #include "config/log.h"
 #include "config/ready_file.h"
 #include "core/segment.h"
+#include "hyperpod/base/spdlog.h"
 #include "hyperpod/emulator/emulator.h"
 
 namespace hyperpod::emulator {
@@ -28,7 +30,7 @@ constexpr int unusable_arguments = 2;
 // --- Signals: no way out that a process can catch leaves a segment behind.
 
 constexpr std::array ending_signals{SIGTERM, SIGINT};
-// Those that end a process by default, but for the two above and SIGPIPE.
+// Those that end a process by default, except for the two above and SIGPIPE.
 constexpr std::array fatal_signals{
     SIGHUP,  SIGQUIT, SIGILL,  SIGTRAP, SIGABRT,   SIGBUS,    SIGFPE,  SIGSEGV, SIGSYS, SIGXCPU,
     SIGXFSZ, SIGALRM, SIGUSR1, SIGUSR2, SIGVTALRM, SIGSTKFLT, SIGPROF, SIGIO,   SIGPWR};
@@ -38,7 +40,7 @@ std::array<struct sigaction, NSIG> former_actions{};
 // Ends the process as the signal would have ended it, by its former action (a sanitizer's report,
 // say). Async-signal-safe.
 void remove_segment_and_die(int signal) {
-  Segment::unlink_all_on_crash();
+  core::Segment::unlink_all_on_crash();
   ::sigaction(signal, &former_actions[static_cast<std::size_t>(signal)], nullptr);
   ::raise(signal);  // delivered when this handler returns
 }
@@ -118,8 +120,8 @@ std::string ready_line(const Emulator& emulator) {
 }
 
 // What only the program can make of its settings.
-Result<void> complete(Configuration& configuration) {
-  if (configuration.clock == ClockKind::manual) {
+Result<void> complete(config::Configuration& configuration) {
+  if (configuration.clock == config::ClockKind::manual) {
     configuration.options.clock = std::make_shared<ManualClock>();
   }
   if (configuration.scenario.empty()) return {};
@@ -129,30 +131,31 @@ Result<void> complete(Configuration& configuration) {
   return {};
 }
 
-int check(const Healthcheck& asked) {
-  const auto healthy = check_health(asked.url);
+int check(const config::Healthcheck& asked) {
+  const auto healthy = admin::check_health(asked.url);
   if (healthy) return 0;
   std::fprintf(stderr, "hyperpod-emulator: %s\n", healthy.error().message.c_str());
   return unhealthy;
 }
 
-int serve(Configuration configuration) {
+int serve(config::Configuration configuration) {
   if (auto completed = complete(configuration); !completed) return fail(completed.error());
   const auto logger =
-      make_logger(configuration.log, std::make_shared<spdlog::sinks::stderr_sink_mt>());
+      config::make_logger(configuration.log, std::make_shared<spdlog::sinks::stderr_sink_mt>());
   for (const std::string& warning : configuration.warnings) logger->warn(warning);
-  configuration.options.logger = logger;
+  configuration.options.log = base::log_to(logger);
 
   const std::string& ready_file = configuration.ready_file;
   if (!ready_file.empty()) {
-    if (auto cleared = clear_ready_file(ready_file); !cleared) return fail(cleared.error());
+    if (auto cleared = config::clear_ready_file(ready_file); !cleared) return fail(cleared.error());
   }
   auto emulator = Emulator::start(std::move(configuration.options));
   if (!emulator) return fail(emulator.error());
 
   const std::string ready = ready_line(*emulator);
   if (!ready_file.empty()) {
-    if (auto written = write_ready_file(ready_file, ready); !written) return fail(written.error());
+    if (auto written = config::write_ready_file(ready_file, ready); !written)
+      return fail(written.error());
   }
   if (std::fputs(ready.c_str(), stdout) < 0 || std::fflush(stdout) != 0) {
     logger->warn("the ready line could not be printed: {}", std::strerror(errno));
@@ -169,14 +172,14 @@ int run(int argc, const char* const* argv) {
   keep_standard_descriptors();
   hold_ending_signals();
   guard_against_crashes();
-  auto parsed = parse_command_line(argc, argv);
+  auto parsed = config::parse_command_line(argc, argv);
   if (!parsed) return fail(parsed.error());
-  if (const auto* printout = std::get_if<Printout>(&*parsed)) {
+  if (const auto* printout = std::get_if<config::Printout>(&*parsed)) {
     std::fputs(printout->text.c_str(), stdout);
     return 0;
   }
-  if (const auto* asked = std::get_if<Healthcheck>(&*parsed)) return check(*asked);
-  return serve(std::get<Configuration>(std::move(*parsed)));
+  if (const auto* asked = std::get_if<config::Healthcheck>(&*parsed)) return check(*asked);
+  return serve(std::get<config::Configuration>(std::move(*parsed)));
 }
 
 }  // namespace

@@ -1,11 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
 // hyperpod-emulator as scripts meet it: ready line, signals, exit status, and what it leaves
 // behind.
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <spawn.h>
-#include <spdlog/fmt/fmt.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -158,7 +159,7 @@ asio::ip::tcp::socket connect(asio::io_context& io, const json& ready) {
   return socket;
 }
 
-// The answer to one request, as text.
+// The response to one request, as text.
 std::string ask(const json& ready, std::string_view request) {
   asio::io_context io;
   auto socket = connect(io, ready);
@@ -338,7 +339,7 @@ TEST_F(Main, UnusableArgumentsAreOneLineAndExit2) {
   const std::vector<std::pair<std::vector<std::string>, std::string>> cases{
       {{"--bogus"}, "--bogus"},
       {{"--capacity", "64"}, "--capacity: '64' has no unit"},
-      {{"--capacity", "100KiB"}, "--capacity: the capacity of 100KiB is no multiple"},
+      {{"--capacity", "100KiB"}, "--capacity: the capacity of 100KiB is not a multiple"},
       {{"--admin", "nowhere"}, "--admin: "},
       {{"--scenario", "/absent.yaml"}, "/absent.yaml"},
       {{"--shm-name", "a/b"}, "--shm-name: "},

@@ -19,7 +19,7 @@ enum class ParseResult { complete, incomplete, unreadable };
 struct ParsedAnswer {
   ParseResult result = ParseResult::incomplete;
   Answer answer;         ///< Valid when complete.
-  std::size_t size = 0;  ///< Bytes that the answer takes, when complete.
+  std::size_t size = 0;  ///< Bytes that the response takes, when complete.
 };
 
 /// The first answer in `bytes`.

@@ -51,7 +51,7 @@ Result<Reply> ask_over(int socket, std::string_view request) {
     }
     if (parsed.result == ParseResult::unreadable) return failure("unreadable answer: " + received);
     const ssize_t got = ::recv(socket, buffer.data(), buffer.size(), 0);
-    if (got < 0) return system_failure("no answer");
+    if (got < 0) return system_failure("no response");
     if (got == 0) return failure("the server closed the connection instead of answering");
     received.append(buffer.data(), static_cast<std::size_t>(got));
   }

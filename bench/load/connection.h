@@ -22,7 +22,7 @@ struct Reply {
   std::string body;
 };
 
-/// One request and its answer on an open connection, with nothing before or behind it.
+/// One request and its response on an open connection, with nothing before or behind it.
 Result<Reply> ask_over(int socket, std::string_view request);
 
 /// One request on a connection of its own; for setting up, not for measuring.

@@ -58,7 +58,7 @@ class Loop {
   struct Peer {
     int socket;
     std::size_t number;
-    std::string pending;  // the beginning of an answer, empty as a rule
+    std::string pending;  // the beginning of a response, empty as a rule
     Time sent;
   };
 
@@ -77,7 +77,7 @@ class Loop {
 
   Result<void> receive(Peer& peer) {
     const ssize_t got = ::recv(peer.socket, buffer_.data(), buffer_.size(), MSG_DONTWAIT);
-    if (got < 0) return system_failure("receiving an answer failed");
+    if (got < 0) return system_failure("receiving a response failed");
     if (got == 0) return failure("the server closed a connection that was in use");
     std::string_view bytes(buffer_.data(), static_cast<std::size_t>(got));
     if (!peer.pending.empty()) bytes = peer.pending.append(bytes);

@@ -26,7 +26,7 @@ class Workload {
   /// (64 KiB do). False if there is none. When `stopping`, only what has been begun is to be
   /// finished, such as releasing a lease.
   virtual bool next(std::size_t connection, bool stopping, std::string& request) = 0;
-  /// False if the answer is not the one wanted, which ends the run as failed.
+  /// False if the response is not the one wanted, which ends the run as failed.
   virtual bool answered(std::size_t connection, const Answer& answer) = 0;
 };
 
@@ -51,7 +51,7 @@ class Load {
  public:
   static Result<Load> connect(std::uint16_t port, std::size_t connections, std::size_t threads = 1);
 
-  /// Fails if an answer is refused by the workload, is missing for ten seconds, or a connection is
+  /// Fails if a response is refused by the workload, is missing for ten seconds, or a connection is
   /// closed by the server.
   Result<RunResult> run(Workload& workload, const RunOptions& options);
 

@@ -18,7 +18,7 @@ Result<void> await_answer(int socket, const Upload& options) {
   std::array<char, 4096> buffer{};
   while (true) {
     const ssize_t got = ::recv(socket, buffer.data(), buffer.size(), 0);
-    if (got < 0) return system_failure("a body got no answer");
+    if (got < 0) return system_failure("a body got no response");
     if (got == 0) return failure("the server closed the connection instead of answering a body");
     received.append(buffer.data(), static_cast<std::size_t>(got));
     const auto accepted = options.accepted(received);

@@ -1,6 +1,6 @@
 // Large bodies sent as fast as one machine's sockets carry them: the load of the PUT rows.
 //
-// A thread for each connection sends a body, waits for its answer, and takes the next. The same
+// A thread for each connection sends a body, waits for its response, and takes the next. The same
 // code feeds the emulator and the raw receiver; only the bytes before a body differ.
 #pragma once
 

@@ -19,7 +19,7 @@ constexpr std::chrono::milliseconds hold{1000};
 constexpr std::chrono::milliseconds tolerance{50};
 constexpr double p99_bound = 1.5;
 
-// From the first held request to the last answer to one.
+// From the first waiting request to the last answer to one.
 constexpr RunOptions others_run{.duration = hold + tolerance};
 
 Result<double> p99_of_others(const Server& emulator) {

@@ -1,11 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "admin/admin_server.h"
 
 #include <utility>
 
 #include "admin/endpoints.h"
 #include "admin/http_front.h"
+#include "text/log.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::admin {
 
 class AdminServer::Impl {
  public:
@@ -28,15 +30,13 @@ Result<std::unique_ptr<AdminServer>> AdminServer::start(const std::string& addre
       });
   if (!front) return tl::make_unexpected(front.error());
   impl->front = std::move(*front);
-  if (auto* logger = control.options().logger.get()) {
-    const std::string& url = impl->front->url();
-    logger->info("admin port on {}", url);
-    if (!impl->front->loopback()) {
-      logger->warn(
-          "the admin port, {}, is open to other machines, and anybody there can cause faults and "
-          "reset; listen on 127.0.0.1 unless that is wanted",
-          address);
-    }
+  const auto& log = control.options().log;
+  text::log(log, base::LogLevel::info, "admin port on {}", impl->front->url());
+  if (!impl->front->loopback()) {
+    text::log(log, base::LogLevel::warn,
+              "the admin port, {}, is open to other machines, and anybody there can cause faults "
+              "and reset; listen on 127.0.0.1 unless that is wanted",
+              address);
   }
   return std::unique_ptr<AdminServer>(new AdminServer(std::move(impl)));
 }
@@ -50,4 +50,4 @@ void AdminServer::stop() {
   impl_->front->stop();
 }
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::admin

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The admin port: health, metrics, state, journal, faults, clock and reset over HTTP.
 //
 // Thread-safe. It never touches the data port; what it does it does through a Control.
@@ -9,12 +10,12 @@
 #include "admin/control.h"
 #include "hyperpod/emulator/error.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::admin {
 
 class AdminServer {
  public:
   /// Serves `control`, which must outlive this, on `address` (HOST:PORT, port 0: a free one). Warns
-  /// through the options' logger when other machines can reach it.
+  /// through the options' log when other machines can reach it.
   static Result<std::unique_ptr<AdminServer>> start(const std::string& address, Control& control);
   ~AdminServer();  ///< Calls stop().
   AdminServer(const AdminServer&) = delete;
@@ -32,4 +33,4 @@ class AdminServer {
   std::unique_ptr<Impl> impl_;
 };
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::admin

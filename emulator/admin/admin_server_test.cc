@@ -1,10 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
 // The admin port as its callers meet it, over a Control that only remembers.
 #include "admin/admin_server.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <httplib.h>
-#include <spdlog/fmt/fmt.h>
-#include <spdlog/sinks/ostream_sink.h>
 
 #include <future>
 #include <nlohmann/json.hpp>
@@ -15,8 +15,9 @@
 
 #include "admin/endpoints.h"
 #include "admin/fake_control.h"
+#include "testing/log_recorder.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::admin {
 namespace {
 
 using namespace std::chrono_literals;
@@ -435,14 +436,13 @@ TEST_F(AdminServerTest, TellsWhatIsNotThere) {
 }
 
 TEST(AdminServer, WarnsWhenOtherMachinesCanReachIt) {
-  std::ostringstream log;
+  const auto log = std::make_shared<test::LogRecorder>();
   FakeControl control;
-  control.options_.logger = std::make_shared<spdlog::logger>(
-      "test", std::make_shared<spdlog::sinks::ostream_sink_mt>(log));
+  control.options_.log = log;
   ASSERT_TRUE(AdminServer::start("127.0.0.1:0", control));
-  EXPECT_THAT(log.str(), testing::Not(HasSubstr("warning")));
+  EXPECT_THAT(log->text(), testing::Not(HasSubstr("warn")));
   ASSERT_TRUE(AdminServer::start("0.0.0.0:0", control));
-  EXPECT_THAT(log.str(), AllOf(HasSubstr("warning"), HasSubstr("0.0.0.0:0")));
+  EXPECT_THAT(log->text(), AllOf(HasSubstr("warn"), HasSubstr("0.0.0.0:0")));
 }
 
 TEST(AdminServer, RefusesAnAddressThatIsNone) {
@@ -642,4 +642,4 @@ TEST_F(DescribedTest, DescribesExactlyTheMembersOfAFault) {
 }
 
 }  // namespace
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::admin

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the admin port may see and do: the same objects that in-process users reach.
 //
 // Thread-safe.
@@ -13,7 +14,7 @@
 #include "hyperpod/emulator/state.h"
 #include "hyperpod/emulator/statistics.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::admin {
 
 class Control {
  public:
@@ -32,4 +33,4 @@ class Control {
   virtual Result<void> cause(const Effects& effects) = 0;
 };
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::admin

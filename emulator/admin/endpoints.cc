@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "admin/endpoints.h"
 
 #include <fmt/format.h>
@@ -13,11 +14,12 @@
 #include "admin/metrics.h"
 #include "admin/openapi.h"
 #include "admin/views.h"
-#include "config/printable.h"
 #include "faults/document.h"
 #include "faults/fault_json.h"
+#include "text/percent.h"
+#include "text/printable.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::admin {
 namespace {
 
 using std::chrono::milliseconds;
@@ -64,8 +66,8 @@ tl::expected<std::optional<Number>, AdminError> number(const Call& call, const s
   const char* const end = text->data() + text->size();
   const auto [rest, failure] = std::from_chars(text->data(), end, value);
   if (failure == std::errc{} && rest == end && value >= 0) return value;
-  return refuse(
-      name, fmt::format("{}={} is no whole number in range; write digits", name, printable(*text)));
+  return refuse(name, fmt::format("{}={} is no whole number in range; write digits", name,
+                                  text::printable(*text)));
 }
 
 tl::expected<JournalFilter, AdminError> journal_filter(const Call& call) {
@@ -77,7 +79,7 @@ tl::expected<JournalFilter, AdminError> journal_filter(const Call& call) {
       return refuse("operation",
                     fmt::format("operation={} is unknown; take put, lease, release, other or "
                                 "unreadable",
-                                printable(*name)));
+                                text::printable(*name)));
     }
     filter.operation = *known;
   }
@@ -105,18 +107,18 @@ tl::expected<bool, AdminError> wants_lines(const Call& call) {
   if (*format == "jsonl") return true;
   if (*format == "json") return false;
   return refuse("format",
-                fmt::format("format={} is unknown; take json or jsonl", printable(*format)));
+                fmt::format("format={} is unknown; take json or jsonl", text::printable(*format)));
 }
 
 // An object, with members of `known` only.
 tl::expected<nlohmann::json, AdminError> object_body(
     const Call& call, std::initializer_list<std::string_view> known) {
-  auto body = parse_json(call.request.body);
+  auto body = faults::parse_json(call.request.body);
   if (!body) return refuse("", fmt::format("the body is no JSON: {}", body.error().message));
   if (!body->is_object()) return refuse("", "the body must be a JSON object");
   for (const auto& [name, value] : body->items()) {
     if (std::ranges::find(known, name) == known.end()) {
-      return refuse(name, fmt::format("{} is unknown; known are {}", printable(name),
+      return refuse(name, fmt::format("{} is unknown; known are {}", text::printable(name),
                                       fmt::join(known, ", ")));
     }
   }
@@ -125,10 +127,10 @@ tl::expected<nlohmann::json, AdminError> object_body(
 
 // A fault, an array of them or a scenario.
 tl::expected<std::vector<Fault>, AdminError> faults_body(const Call& call) {
-  auto body = parse_json(call.request.body);
+  auto body = faults::parse_json(call.request.body);
   if (!body) return refuse("", fmt::format("the body is no JSON: {}", body.error().message));
   const bool single = body->is_object() && !body->contains("faults");
-  auto faults = read_scenario(single ? nlohmann::json::array({*body}) : *body);
+  auto faults = faults::read_scenario(single ? nlohmann::json::array({*body}) : *body);
   if (!faults) return tl::make_unexpected(of_fault(faults.error()));
   return *std::move(faults);
 }
@@ -163,7 +165,7 @@ Json views_of_named(const std::vector<Named>& all, const Call& call) {
 
 tl::unexpected<AdminError> no_such_fault(const std::string& name) {
   return tl::make_unexpected(AdminError{
-      404, fmt::format("there is no fault {}; GET /v1/faults lists them", emulator::quoted(name)),
+      404, fmt::format("there is no fault {}; GET /v1/faults lists them", text::quoted(name)),
       "name"});
 }
 
@@ -188,25 +190,6 @@ std::string_view error_name(int status) {
 
 // --- Dispatch -----------------------------------------------------------------------------------
 
-int hex_digit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
-std::string decoded(std::string_view text) {
-  std::string out;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const bool escape = text[i] == '%' && i + 2 < text.size() && hex_digit(text[i + 1]) >= 0 &&
-                        hex_digit(text[i + 2]) >= 0;
-    out +=
-        escape ? static_cast<char>(hex_digit(text[i + 1]) * 16 + hex_digit(text[i + 2])) : text[i];
-    if (escape) i += 2;
-  }
-  return out;
-}
-
 // What stands for {name}, which only the end of a path can be; "" where the path has none.
 std::optional<std::string> match(std::string_view route, std::string_view path) {
   const auto variable = route.find('{');
@@ -214,7 +197,7 @@ std::optional<std::string> match(std::string_view route, std::string_view path) 
   if (!path.starts_with(route.substr(0, variable))) return std::nullopt;
   path.remove_prefix(variable);
   if (path.empty() || path.find('/') != path.npos) return std::nullopt;
-  return decoded(path);
+  return text::percent_decode(path).value_or(std::string(path));
 }
 
 std::string names_of(const std::vector<QueryParameter>& parameters) {
@@ -230,14 +213,13 @@ std::optional<AdminError> check_query(const Route& route, const AdminRequest& re
   for (const auto& [name, value] : request.query) {
     if (std::ranges::find(route.query, name, &QueryParameter::name) == route.query.end()) {
       return AdminError{400,
-                        fmt::format("the parameter {} is unknown; {} takes {}",
-                                    emulator::quoted(name), route.path, names_of(route.query)),
+                        fmt::format("the parameter {} is unknown; {} takes {}", text::quoted(name),
+                                    route.path, names_of(route.query)),
                         name};
     }
     if (request.query.count(name) > 1) {
       return AdminError{
-          400,
-          fmt::format("the parameter {} is given twice; leave one out", emulator::quoted(name)),
+          400, fmt::format("the parameter {} is given twice; leave one out", text::quoted(name)),
           name};
     }
   }
@@ -270,13 +252,13 @@ AdminResponse Endpoints::answer(const AdminRequest& request) {
   if (allowed.empty()) {
     return error_answer({404,
                          fmt::format("there is no {}; GET /openapi.json lists what there is",
-                                     emulator::quoted(request.path)),
+                                     text::quoted(request.path)),
                          ""});
   }
   const std::string methods = fmt::format("{}", fmt::join(allowed, ", "));
   AdminResponse refused =
       error_answer({405,
-                    fmt::format("{} is not for {}; take {}", emulator::quoted(request.path),
+                    fmt::format("{} is not for {}; take {}", text::quoted(request.path),
                                 request.method, methods),
                     ""});
   refused.allow = methods;
@@ -479,7 +461,7 @@ AdminResult Endpoints::cause_incident(const Call& call) {
     return refuse("incident", "incident is missing; name what is to happen");
   }
   // A fault of this effect knows what it needs.
-  const auto faults = read_scenario(nlohmann::json::array({{{"effects", *body}}}));
+  const auto faults = faults::read_scenario(nlohmann::json::array({{{"effects", *body}}}));
   if (!faults) {
     AdminError error = of_fault(faults.error());
     constexpr std::string_view path = "faults[0].effects.";
@@ -638,4 +620,4 @@ std::span<const Route> admin_routes() {
   return routes;
 }
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::admin

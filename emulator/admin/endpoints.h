@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the admin port does: one table of routes, from which requests are dispatched and
 // /openapi.json is made, and what stands behind each.
 //
@@ -15,7 +16,7 @@
 #include "admin/control.h"
 #include "admin/http_front.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::admin {
 
 /// Sent as {"error":…,"message":…,"field":…}.
 struct AdminError {
@@ -103,4 +104,4 @@ class Endpoints {
 /// The body of an answer with an error status.
 std::string error_to_json(const AdminError& error);
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::admin

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A Control without an emulator behind it, for tests of the admin port.
 #pragma once
 
@@ -10,7 +11,7 @@
 
 #include "admin/control.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::admin {
 
 class FakeControl final : public Control {
  public:
@@ -46,4 +47,4 @@ class FakeControl final : public Control {
   std::optional<Error> trouble_;
 };
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::admin

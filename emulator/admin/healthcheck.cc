@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "admin/healthcheck.h"
 
 #include <fmt/format.h>
@@ -6,17 +7,17 @@
 #include <chrono>
 #include <string_view>
 
-#include "config/host_port.h"
-#include "config/printable.h"
+#include "text/host_port.h"
+#include "text/printable.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::admin {
 namespace {
 
 constexpr std::chrono::seconds patience{3};
 
 tl::unexpected<Error> fail(const std::string& url, std::string_view problem) {
   return tl::make_unexpected(
-      Error{ErrorCode::address_unusable, fmt::format("{}: {}", printable(url), problem)});
+      Error{ErrorCode::address_unusable, fmt::format("{}: {}", text::printable(url), problem)});
 }
 
 }  // namespace
@@ -29,7 +30,7 @@ Result<void> check_health(const std::string& url) {
   if (!rest.starts_with(scheme)) return fail(url, form);
   rest.remove_prefix(scheme.size());
   if (rest.ends_with('/')) rest.remove_suffix(1);
-  const auto address = parse_host_port(rest);
+  const auto address = text::parse_host_port(rest);
   if (!address) return fail(url, form);
 
   httplib::Client client(address->host, address->port);
@@ -50,4 +51,4 @@ Result<void> check_health(const std::string& url) {
   return {};
 }
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::admin

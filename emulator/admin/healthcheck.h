@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // hyperpod-emulator --healthcheck: whether an emulator lives, for containers.
 //
 // Any thread.
@@ -7,10 +8,10 @@
 
 #include "hyperpod/emulator/error.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::admin {
 
 /// Asks the admin port at `url`, "http://HOST:PORT", for its health. An error tells what came
 /// instead, and so does one of a data port, which knows nothing of health.
 Result<void> check_health(const std::string& url);
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::admin

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "admin/healthcheck.h"
 
 #include <gmock/gmock.h>
@@ -6,7 +7,7 @@
 #include "admin/fake_control.h"
 #include "hyperpod/emulator/emulator.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::admin {
 namespace {
 
 using testing::AllOf;
@@ -50,4 +51,4 @@ TEST(Healthcheck, RefusesWhatIsNoUrl) {
 }
 
 }  // namespace
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::admin

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "admin/http_connection.h"
 
 #include <poll.h>
@@ -8,7 +9,7 @@
 #include <cerrno>
 #include <cstring>
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::admin {
 namespace {
 
 constexpr std::chrono::seconds reading_time{20};
@@ -91,4 +92,4 @@ void HttpConnection::get_local_ip_and_port(std::string& /*ip*/, int& port) const
 // The library only refuses numbers that select() could not take.
 socket_t HttpConnection::socket() const { return 0; }
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::admin

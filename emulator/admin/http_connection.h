@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One connection of the admin port, as cpp-httplib wants it.
 //
 // One thread uses it. In place of the library's own stream: that one waits with select(), which
@@ -9,7 +10,7 @@
 #include <array>
 #include <chrono>
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::admin {
 
 class HttpConnection final : public httplib::Stream {
  public:
@@ -45,4 +46,4 @@ class HttpConnection final : public httplib::Stream {
   std::size_t end_ = 0;
 };
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::admin

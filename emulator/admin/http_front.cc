@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "admin/http_front.h"
 
 #include <fmt/format.h>
@@ -20,11 +21,14 @@
 #include <utility>
 
 #include "admin/http_connection.h"
-#include "config/host_port.h"
 #include "http/asio.h"
+#include "text/host_port.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::admin {
 namespace {
+
+namespace asio = boost::asio;
+using IoError = boost::system::error_code;
 
 constexpr int backlog = 128;
 constexpr std::size_t most_connections = 32;
@@ -210,7 +214,7 @@ class HttpFront::Impl {
 };
 
 Result<void> HttpFront::Impl::listen(const std::string& address) {
-  const auto wanted = parse_host_port(address);
+  const auto wanted = text::parse_host_port(address);
   if (!wanted) return tl::make_unexpected(wanted.error());
   const auto fail = [&](const IoError& ec) {
     return tl::make_unexpected(Error{
@@ -311,4 +315,4 @@ const std::string& HttpFront::url() const { return impl_->url; }
 bool HttpFront::loopback() const { return impl_->loopback; }
 void HttpFront::stop() { impl_->stop(); }
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::admin

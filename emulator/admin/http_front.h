@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // HTTP for the admin port: cpp-httplib reads requests and writes answers; sockets, threads and
 // limits are here.
 //
@@ -12,7 +13,7 @@
 
 #include "hyperpod/emulator/error.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::admin {
 
 struct AdminRequest {
   std::string method;  ///< "GET" for HEAD as well.
@@ -60,4 +61,4 @@ class HttpFront {
   std::unique_ptr<Impl> impl_;
 };
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::admin

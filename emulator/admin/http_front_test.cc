@@ -1,10 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "admin/http_front.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <poll.h>
-#include <spdlog/fmt/fmt.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -19,8 +20,10 @@
 
 #include "testing/own_threads.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::admin {
 namespace {
+
+using test::own_threads;
 
 using namespace std::chrono_literals;
 using testing::AllOf;
@@ -379,4 +382,4 @@ TEST(HttpFront, StopWaitsForTheHandlersUnderWay) {
 }
 
 }  // namespace
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::admin

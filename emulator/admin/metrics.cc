@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "admin/metrics.h"
 
 #include <fmt/format.h>
@@ -6,7 +7,7 @@
 
 #include "admin/views.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::admin {
 namespace {
 
 // Appends samples of one metric after another, each after its HELP and TYPE.
@@ -123,4 +124,4 @@ std::string metrics_text(Control& control) {
   return std::move(out).take();
 }
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::admin

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "admin/metrics.h"
 
 #include <gmock/gmock.h>
@@ -12,7 +13,7 @@
 
 #include "admin/fake_control.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::admin {
 namespace {
 
 using namespace std::chrono_literals;
@@ -198,4 +199,4 @@ TEST(Metrics, EscapeTheNamesOfFaults) {
 }
 
 }  // namespace
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::admin

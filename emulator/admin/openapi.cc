@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "admin/openapi.h"
 
 #include <fmt/format.h>
@@ -9,7 +10,7 @@
 #include "admin/endpoints.h"
 #include "admin/views.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::admin {
 namespace {
 
 // --- Schemas ------------------------------------------------------------------------------------
@@ -317,4 +318,4 @@ std::string openapi_document() {
   return to_text(document) + "\n";
 }
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::admin

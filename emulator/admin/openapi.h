@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The OpenAPI description of the admin port, made from its routes.
 //
 // Any thread.
@@ -5,8 +6,8 @@
 
 #include <string>
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::admin {
 
 std::string openapi_document();
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::admin

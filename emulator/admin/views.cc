@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "admin/views.h"
 
 #include <fmt/format.h>
@@ -6,8 +7,10 @@
 #include <chrono>
 #include <utility>
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::admin {
 namespace {
+
+using admin::view;  // beside the overloads that only this file needs
 
 using enum Counts;
 
@@ -181,4 +184,4 @@ std::string to_text(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::admin

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the admin port shows, as JSON.
 //
 // Pure functions; any thread. Times are whole milliseconds, rounded up, so that what is left is not
@@ -14,7 +15,7 @@
 #include "hyperpod/emulator/state.h"
 #include "hyperpod/emulator/statistics.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::admin {
 
 using Json = nlohmann::ordered_json;
 
@@ -40,4 +41,4 @@ Json view_of_totals(const Journal& journal);
 
 std::string to_text(const Json& json);
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::admin

@@ -1,16 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "config/command_line.h"
 
-#include <spdlog/fmt/fmt.h>
+#include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
 #include <utility>
 #include <vector>
 
-#include "config/printable.h"
 #include "config/settings.h"
 #include "config/toml_file.h"
+#include "text/printable.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::config {
 namespace {
 
 constexpr const char* footer =
@@ -44,7 +45,7 @@ CLI::Option* add(CLI::App& app, const Setting& setting) {
 // One line, whatever CLI11 put into it.
 Error usage_error(std::string message) {
   while (!message.empty() && message.back() == '\n') message.pop_back();
-  return {ErrorCode::invalid_option, printable(message) + "; see --help"};
+  return {ErrorCode::invalid_option, text::printable(message) + "; see --help"};
 }
 
 }  // namespace
@@ -103,4 +104,4 @@ Result<Command> parse_command_line(int argc, const char* const* argv) {
   return std::move(*configuration);
 }
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::config

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The command line of hyperpod-emulator.
 //
 // Not thread-safe; used before any thread starts.
@@ -9,7 +10,7 @@
 #include "config/configuration.h"
 #include "hyperpod/emulator/error.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::config {
 
 /// Text that was asked for instead of a run: help, version, list of options.
 struct Printout {
@@ -27,4 +28,4 @@ using Command = std::variant<Configuration, Printout, Healthcheck>;
 /// Error's message is one line that names the option, or the file, line and key, and the way out.
 Result<Command> parse_command_line(int argc, const char* const* argv);
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::config

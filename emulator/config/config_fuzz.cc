@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Any bytes as a config.toml: they are refused in one line, or give a configuration that holds
 // together and whose settings read back what they show.
 #include <cstdint>
@@ -7,7 +8,7 @@
 #include "config/toml_file.h"
 #include "config/validate.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::config {
 namespace {
 
 void require(bool holds) {
@@ -44,7 +45,7 @@ void load(std::string_view document) {
 }
 
 }  // namespace
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::config
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   hyperpod::emulator::load({reinterpret_cast<const char*>(data), size});

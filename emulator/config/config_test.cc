@@ -1,7 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
 // The file, the command line and the table that both are made from.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <spdlog/fmt/fmt.h>
 #include <unistd.h>
 
 #include <boost/pfr/tuple_size.hpp>
@@ -14,7 +15,7 @@
 #include "config/settings.h"
 #include "config/toml_file.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::config {
 namespace {
 
 using testing::AllOf;
@@ -433,7 +434,7 @@ TEST(CommandLine, RefusalsNameTheOption) {
               AllOf(StartsWith("--clock: "), HasSubstr("real|manual")));
   EXPECT_THAT(usage_refusal({"--journal-entries", "10000001"}), StartsWith("--journal-entries: "));
   EXPECT_THAT(usage_refusal({"--shm-mode", "0900"}),
-              StartsWith("--shm-mode: '0900' is no octal number"));
+              StartsWith("--shm-mode: '0900' is not an octal number"));
   EXPECT_THAT(usage_refusal({"--prefault=maybe"}), StartsWith("--prefault: "));
   EXPECT_THAT(usage_refusal({"--threads", "many"}), StartsWith("--threads: "));
   EXPECT_THAT(usage_refusal({"--log-level", "loud"}), StartsWith("--log-level: "));
@@ -468,4 +469,4 @@ TEST(CommandLine, VersionIsPrinted) {
 }
 
 }  // namespace
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::config

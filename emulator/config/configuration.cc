@@ -1,11 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "config/configuration.h"
 
-#include <spdlog/fmt/fmt.h>
+#include <fmt/format.h>
 
 #include "config/settings.h"
 #include "config/validate.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::config {
 
 Result<void> Draft::set(const Setting& setting, std::string_view text, std::string origin) {
   if (auto done = setting.set(configuration_, text); !done) {
@@ -35,4 +36,4 @@ Result<Configuration> Draft::finish() && {
       Error{ErrorCode::invalid_option, fmt::format("{}: {}", place, violation->problem)});
 }
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::config

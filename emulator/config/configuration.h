@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the program hyperpod-emulator runs with, and where each part of it came from.
 //
 // Not thread-safe; used before any thread starts.
@@ -13,7 +14,7 @@
 #include "hyperpod/emulator/error.h"
 #include "hyperpod/emulator/options.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::config {
 
 enum class ClockKind { real, manual };
 
@@ -45,4 +46,4 @@ class Draft {
   std::map<const Setting*, std::string> origins_;
 };
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::config

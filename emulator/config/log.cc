@@ -1,16 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "config/log.h"
 
+#include <fmt/format.h>
 #include <spdlog/fmt/chrono.h>
-#include <spdlog/fmt/fmt.h>
 #include <spdlog/formatter.h>
 #include <spdlog/sinks/sink.h>
 
 #include <chrono>
 #include <nlohmann/json.hpp>
 
-#include "config/printable.h"
+#include "text/printable.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::config {
 namespace {
 
 std::string utc(std::chrono::system_clock::time_point time) {
@@ -39,7 +40,7 @@ class TextFormatter final : public spdlog::formatter {
   void format(const spdlog::details::log_msg& message, spdlog::memory_buf_t& line) override {
     fmt::format_to(std::back_inserter(line), "{} {} {}\n", utc(message.time),
                    level_name(message.level),
-                   printable({message.payload.data(), message.payload.size()}));
+                   text::printable({message.payload.data(), message.payload.size()}));
   }
   std::unique_ptr<spdlog::formatter> clone() const override {
     return std::make_unique<TextFormatter>();
@@ -76,4 +77,4 @@ std::shared_ptr<spdlog::logger> make_logger(const LogSettings& settings, spdlog:
   return logger;
 }
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::config

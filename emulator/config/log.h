@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The program's log: lines on stderr, as text or as JSON.
 #pragma once
 
@@ -5,7 +6,7 @@
 
 #include <memory>
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::config {
 
 enum class LogFormat { text, json };
 
@@ -19,4 +20,4 @@ struct LogSettings {
 /// {"time":…,"level":…,"message":…}, with what is not UTF-8 replaced.
 std::shared_ptr<spdlog::logger> make_logger(const LogSettings& settings, spdlog::sink_ptr sink);
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::config

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "config/log.h"
 
 #include <gmock/gmock.h>
@@ -7,7 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::config {
 namespace {
 
 using testing::MatchesRegex;
@@ -61,4 +62,4 @@ TEST(Log, MessagesBelowTheLevelAreNotWritten) {
 }
 
 }  // namespace
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::config

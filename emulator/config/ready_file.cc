@@ -1,6 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "config/ready_file.h"
 
-#include <spdlog/fmt/fmt.h>
+#include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -9,15 +10,15 @@
 #include <cstring>
 #include <fstream>
 
-#include "config/printable.h"
+#include "text/printable.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::config {
 namespace {
 
 tl::unexpected<Error> refuse(const std::string& path, std::string_view problem) {
-  return tl::unexpected(Error{
-      ErrorCode::invalid_option,
-      fmt::format("--ready-file {}: {}; name a file that can be made", printable(path), problem)});
+  return tl::unexpected(Error{ErrorCode::invalid_option,
+                              fmt::format("--ready-file {}: {}; name a file that can be made",
+                                          text::printable(path), problem)});
 }
 
 }  // namespace
@@ -28,7 +29,7 @@ Result<void> clear_ready_file(const std::string& path) {
     if (errno == ENOENT) return {};
     return refuse(path, std::strerror(errno));
   }
-  if (!S_ISREG(info.st_mode)) return refuse(path, "is there already and is no regular file");
+  if (!S_ISREG(info.st_mode)) return refuse(path, "is there already and is not a regular file");
   if (::unlink(path.c_str()) != 0) return refuse(path, std::strerror(errno));
   return {};
 }
@@ -45,4 +46,4 @@ Result<void> write_ready_file(const std::string& path, std::string_view content)
   return refuse(path, problem);
 }
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::config

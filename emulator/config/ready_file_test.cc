@@ -1,8 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "config/ready_file.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <spdlog/fmt/fmt.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -10,7 +11,7 @@
 #include <fstream>
 #include <iterator>
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::config {
 namespace {
 
 namespace fs = std::filesystem;
@@ -45,7 +46,7 @@ TEST_F(ReadyFile, TakesTheNameOfNothingButARegularFile) {
   fs::create_symlink(directory_, path_);
   const auto cleared = clear_ready_file(path_);
   ASSERT_FALSE(cleared);
-  EXPECT_THAT(cleared.error().message, HasSubstr("no regular file"));
+  EXPECT_THAT(cleared.error().message, HasSubstr("not a regular file"));
   EXPECT_TRUE(fs::is_symlink(path_));
   const std::string pipe = directory_ + "/pipe";
   ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
@@ -60,4 +61,4 @@ TEST_F(ReadyFile, ThatCannotBeWrittenIsNamed) {
 }
 
 }  // namespace
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::config

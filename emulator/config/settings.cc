@@ -1,6 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "config/settings.h"
 
-#include <spdlog/fmt/fmt.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
@@ -10,11 +11,11 @@
 #include <utility>
 #include <vector>
 
-#include "config/host_port.h"
-#include "config/printable.h"
-#include "config/units.h"
+#include "text/host_port.h"
+#include "text/printable.h"
+#include "text/units.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::config {
 namespace {
 
 tl::unexpected<Error> refuse(std::string message) {
@@ -27,7 +28,7 @@ Result<Number> parse_integer(std::string_view text, int base, std::string_view n
   const char* const end = text.data() + text.size();
   const auto [rest, failure] = std::from_chars(text.data(), end, number, base);
   if (failure == std::errc{} && rest == end) return number;
-  return refuse(fmt::format("{} is no {}", quoted(text), noun));
+  return refuse(fmt::format("{} is not {}", text::quoted(text), noun));
 }
 
 // A codec reads and shows one kind of value. `parse` may yield a wider type than the member has.
@@ -55,7 +56,8 @@ struct Address : Text {
   static constexpr std::string_view value = "HOST:PORT";
   static constexpr std::string_view form = R"(a string such as "127.0.0.1:9200")";
   static Result<std::string> parse(std::string_view text) {
-    return parse_host_port(text).map([&](const HostPort&) { return std::string(text); });
+    return text::parse_host_port(text).map(
+        [&](const text::HostPort&) { return std::string(text); });
   }
 };
 
@@ -74,8 +76,8 @@ struct Size {
   static constexpr TomlType type = TomlType::string;
   static constexpr std::string_view value = "SIZE";
   static constexpr std::string_view form = R"(a string with a unit, such as "64MiB")";
-  static Result<std::uint64_t> parse(std::string_view text) { return parse_size(text); }
-  static std::string show(std::uint64_t bytes) { return format_size(bytes); }
+  static Result<std::uint64_t> parse(std::string_view text) { return text::parse_size(text); }
+  static std::string show(std::uint64_t bytes) { return text::format_size(bytes); }
 };
 
 struct Time {
@@ -83,9 +85,9 @@ struct Time {
   static constexpr std::string_view value = "TIME";
   static constexpr std::string_view form = R"(a string with a unit, such as "30s")";
   static Result<std::chrono::milliseconds> parse(std::string_view text) {
-    return parse_duration(text);
+    return text::parse_duration(text);
   }
-  static std::string show(std::chrono::milliseconds time) { return format_duration(time); }
+  static std::string show(std::chrono::milliseconds time) { return text::format_duration(time); }
 };
 
 struct Integer {
@@ -93,7 +95,7 @@ struct Integer {
   static constexpr std::string_view value = "N";
   static constexpr std::string_view form = "a whole number";
   static Result<std::int64_t> parse(std::string_view text) {
-    return parse_integer<std::int64_t>(text, 10, "whole number");
+    return parse_integer<std::int64_t>(text, 10, "a whole number");
   }
   static std::string show(std::int64_t number) { return std::to_string(number); }
 };
@@ -107,7 +109,7 @@ struct Octal {
   static constexpr std::string_view value = "OCTAL";
   static constexpr std::string_view form = R"(a string of octal digits, such as "0600")";
   static Result<mode_t> parse(std::string_view text) {
-    return parse_integer<mode_t>(text, 8, "octal number; write it like 0600");
+    return parse_integer<mode_t>(text, 8, "an octal number; write it like 0600");
   }
   static std::string show(mode_t mode) { return fmt::format("{:04o}", mode); }
 };
@@ -119,7 +121,7 @@ struct Boolean {
   static Result<bool> parse(std::string_view text) {
     if (text == "true") return true;
     if (text == "false") return false;
-    return refuse(fmt::format("{} is neither true nor false", quoted(text)));
+    return refuse(fmt::format("{} is neither true nor false", text::quoted(text)));
   }
   static std::string show(bool on) { return on ? "true" : "false"; }
 };
@@ -136,7 +138,7 @@ struct Choice {
     for (const auto& [word, meaning] : Words::words) {
       if (word == text) return meaning;
     }
-    return refuse(fmt::format("{} is unknown; take one of {}", quoted(text), value));
+    return refuse(fmt::format("{} is unknown; take one of {}", text::quoted(text), value));
   }
   static std::string show(Enum choice) {
     const auto found =
@@ -212,7 +214,7 @@ Result<void> assign(Member& member, std::string_view text) {
   if constexpr (std::is_integral_v<Member> && !std::is_same_v<Member, bool>) {
     using Range = std::numeric_limits<Member>;
     if (!std::in_range<Member>(*parsed)) {
-      return refuse(fmt::format("{} is out of range; take {} to {}", quoted(text),
+      return refuse(fmt::format("{} is out of range; take {} to {}", text::quoted(text),
                                 Codec::show(Range::min()), Codec::show(Range::max())));
     }
   }
@@ -387,11 +389,11 @@ std::vector<Setting> make_settings() {
       option<Time>(unknown("--max-ttl", "emulator.behaviour.max_ttl"),
                    "Longest TTL, whatever ttl_s asks for", &O::behaviour, &B::max_ttl),
       option<Boolean>(unknown("--wake-waiters", "emulator.behaviour.wake_waiters"),
-                      "Grant a held request the moment its key is stored", &O::behaviour,
+                      "Grant a waiting request the moment its key is stored", &O::behaviour,
                       &B::wake_waiters),
       option<Boolean>(
           unknown("--drop-abandoned-waiters", "emulator.behaviour.drop_abandoned_waiters"),
-          "Forget a held request when its connection closes", &O::behaviour,
+          "Forget a waiting request when its connection closes", &O::behaviour,
           &B::drop_abandoned_waiters),
       option<Choice<PutRaceWords>>(unknown("--put-race", "emulator.behaviour.put_race"),
                                    "Who wins when two PUTs of one key overlap", &O::behaviour,
@@ -405,7 +407,7 @@ std::vector<Setting> make_settings() {
                    "From the first byte of a request head to its last", &O::limits,
                    &L::head_timeout),
       option<Time>(limit("--limit-stall-timeout", "emulator.limits.stall_timeout"),
-                   "A body or an answer without progress", &O::limits, &L::stall_timeout),
+                   "A body or a response without progress", &O::limits, &L::stall_timeout),
       option<Time>(limit("--limit-idle-timeout", "emulator.limits.idle_timeout"),
                    "A connection without a request", &O::limits, &L::idle_timeout),
       option<Size>(limit("--limit-drain-bytes", "emulator.limits.drain_bytes"),
@@ -473,4 +475,4 @@ std::string settings_as_markdown() {
   return out;
 }
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::config

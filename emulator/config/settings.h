@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The one table of settings: the configuration file, the command line, the help text and the
 // printed documentation are all made from it.
 //
@@ -11,7 +12,7 @@
 
 #include "config/configuration.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::config {
 
 /// What stands behind the key in the file. A quantity with a unit is a string.
 enum class TomlType { string, integer, boolean };
@@ -44,4 +45,4 @@ const Setting* setting_of_member(std::string_view member);
 /// The table of options as Markdown, with the defaults, under one heading for each group.
 std::string settings_as_markdown();
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::config

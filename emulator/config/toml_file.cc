@@ -1,16 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "config/toml_file.h"
 
-#include <spdlog/fmt/fmt.h>
+#include <fmt/format.h>
 #include <toml++/toml.h>
 
 #include <algorithm>
 #include <set>
 
-#include "config/printable.h"
 #include "config/settings.h"
-#include "config/small_file.h"
+#include "text/printable.h"
+#include "text/small_file.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::config {
 namespace {
 
 tl::unexpected<Error> refuse(std::string message) {
@@ -39,7 +40,7 @@ std::string_view name_of(toml::node_type type) {
 // Walks a document and applies what it finds.
 class Loader {
  public:
-  Loader(std::string_view file, Draft& draft) : file_(printable(file)), draft_(draft) {}
+  Loader(std::string_view file, Draft& draft) : file_(text::printable(file)), draft_(draft) {}
 
   Result<void> table(const toml::table& table, const std::string& path) {
     for (const auto& [key, node] : table) {
@@ -62,7 +63,7 @@ class Loader {
 
  private:
   std::string place(const toml::source_region& source, std::string_view key) const {
-    return fmt::format("{}:{}: {}: ", file_, source.begin.line, printable(key));
+    return fmt::format("{}:{}: {}: ", file_, source.begin.line, text::printable(key));
   }
 
   static bool lies_in(const Setting& setting, std::string_view path) {
@@ -136,15 +137,15 @@ Result<void> load_toml(std::string_view document, std::string_view file, Draft& 
   try {
     return Loader(file, draft).table(toml::parse(document), "");
   } catch (const toml::parse_error& failure) {
-    return refuse(fmt::format("{}:{}: {}; correct the TOML there", printable(file),
-                              failure.source().begin.line, printable(failure.description())));
+    return refuse(fmt::format("{}:{}: {}; correct the TOML there", text::printable(file),
+                              failure.source().begin.line, text::printable(failure.description())));
   }
 }
 
 Result<void> load_toml_file(const std::string& path, Draft& draft) {
-  const auto document = read_small_file(path);
+  const auto document = text::read_small_file(path);
   if (!document) return tl::unexpected(document.error());
   return load_toml(*document, path, draft);
 }
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::config

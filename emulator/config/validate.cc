@@ -1,15 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "config/validate.h"
 
-#include <spdlog/fmt/fmt.h>
+#include <fmt/format.h>
 
 #include <array>
 #include <climits>
 
-#include "config/host_port.h"
-#include "config/printable.h"
-#include "config/units.h"
+#include "text/host_port.h"
+#include "text/printable.h"
+#include "text/units.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::config {
 namespace {
 
 using std::chrono::milliseconds;
@@ -27,14 +28,14 @@ constexpr milliseconds longest = std::chrono::hours{24 * 365};  // far from over
 using Finding = std::optional<Violation>;
 
 Finding check_listen(const Options& options) {
-  const auto address = parse_host_port(options.listen);
+  const auto address = text::parse_host_port(options.listen);
   if (address) return std::nullopt;
   return Violation{{"listen"}, address.error().message};
 }
 
 Finding check_admin(const Options& options) {
   if (options.admin.empty()) return std::nullopt;
-  const auto address = parse_host_port(options.admin);
+  const auto address = text::parse_host_port(options.admin);
   if (address) return std::nullopt;
   return Violation{{"admin"}, address.error().message};
 }
@@ -49,9 +50,9 @@ Finding check_journal(const Options& options) {
 Finding check_name(const Options& options) {
   const std::string& name = options.shm_name;
   const auto fault = [&](std::string_view problem) {
-    return Violation{
-        {"shm_name"},
-        fmt::format("{} {}; take a plain name, such as ai_toolkit_cache", quoted(name), problem)};
+    return Violation{{"shm_name"},
+                     fmt::format("{} {}; take a plain name, such as ai_toolkit_cache",
+                                 text::quoted(name), problem)};
   };
   if (name.empty()) return fault("is empty");
   if (name.front() == '.') return fault("begins with a dot");  // owner records do
@@ -66,28 +67,29 @@ Finding check_capacity(const Options& options) {
   const auto [capacity, block] = std::pair(options.capacity, options.block_size);
   if (block < least_block) {
     return Violation{{"block_size"},
-                     fmt::format("{} is too small; take {} or more", format_size(block),
-                                 format_size(least_block))};
+                     fmt::format("{} is too small; take {} or more", text::format_size(block),
+                                 text::format_size(least_block))};
   }
   if (capacity > most_capacity) {
     return Violation{{"capacity"},
-                     fmt::format("{} is too large; take {} or less", format_size(capacity),
-                                 format_size(most_capacity))};
+                     fmt::format("{} is too large; take {} or less", text::format_size(capacity),
+                                 text::format_size(most_capacity))};
   }
   if (block > capacity) {
     return Violation{
         {"capacity", "block_size"},
         fmt::format("the capacity of {} has no room for one block of {}; take a larger "
                     "capacity or smaller blocks",
-                    format_size(capacity), format_size(block))};
+                    text::format_size(capacity), text::format_size(block))};
   }
   if (const std::uint64_t rest = capacity % block; rest != 0) {
     return Violation{
         {"capacity", "block_size"},
-        fmt::format("the capacity of {} is no multiple of the block size of {}; take a "
+        fmt::format("the capacity of {} is not a multiple of the block size of {}; take a "
                     "capacity of {} or {}",
-                    format_size(capacity), format_size(block), format_size(capacity - rest),
-                    format_size(capacity - rest + block))};
+                    text::format_size(capacity), text::format_size(block),
+                    text::format_size(capacity - rest),
+                    text::format_size(capacity - rest + block))};
   }
   return std::nullopt;
 }
@@ -117,7 +119,7 @@ Finding check_statuses(const Behaviour& behaviour) {
   for (const auto& [member, status] : statuses) {
     if (status < 400 || status > 599) {
       return Violation{{member},
-                       fmt::format("{} is no error status; take one from 400 to 599", status)};
+                       fmt::format("{} is not an error status; take one from 400 to 599", status)};
     }
   }
   return std::nullopt;
@@ -141,9 +143,10 @@ Finding check_durations(const Options& options) {
        {"limits.idle_timeout", limits.idle_timeout, milliseconds{1}}}};
   for (const Bound& bound : bounds) {
     if (bound.value < bound.least || bound.value > longest) {
-      return Violation{{bound.member},
-                       fmt::format("{}ms is out of range; take {} to {}", bound.value.count(),
-                                   format_duration(bound.least), format_duration(longest))};
+      return Violation{
+          {bound.member},
+          fmt::format("{}ms is out of range; take {} to {}", bound.value.count(),
+                      text::format_duration(bound.least), text::format_duration(longest))};
     }
   }
   const auto above = [](std::string_view value, std::string_view most, milliseconds a,
@@ -151,7 +154,7 @@ Finding check_durations(const Options& options) {
     return Violation{{value, most},
                      fmt::format("the default of {} is above the greatest of {}; lower the one or "
                                  "raise the other",
-                                 format_duration(a), format_duration(b))};
+                                 text::format_duration(a), text::format_duration(b))};
   };
   if (behaviour.default_hold > behaviour.max_hold) {
     return above("behaviour.default_hold", "behaviour.max_hold", behaviour.default_hold,
@@ -169,8 +172,8 @@ Finding check_limits(const Options& options) {
   if (limits.head_bytes < least_head || limits.head_bytes > most_head) {
     return Violation{
         {"limits.head_bytes"},
-        fmt::format("{} is out of range; take {} to {}", format_size(limits.head_bytes),
-                    format_size(least_head), format_size(most_head))};
+        fmt::format("{} is out of range; take {} to {}", text::format_size(limits.head_bytes),
+                    text::format_size(least_head), text::format_size(most_head))};
   }
   if (limits.headers == 0) {
     return Violation{{"limits.headers"}, "0 refuses every request; take 1 or more"};
@@ -226,4 +229,4 @@ Result<void> validate(const Options& options) {
             fmt::format("Options::{}: {}", violation->members.front(), violation->problem)});
 }
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::config

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What no option may be, whoever set it: a file, a command line or a C++ program.
 //
 // Pure functions; any thread.
@@ -11,7 +12,7 @@
 #include "hyperpod/emulator/error.h"
 #include "hyperpod/emulator/options.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::config {
 
 /// An option, or two that do not go together, and what is wrong with them.
 struct Violation {
@@ -28,4 +29,4 @@ std::optional<Violation> find_violation(const Options& options);
 /// find_violation as an error (invalid_option) that names the member.
 Result<void> validate(const Options& options);
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::config

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "config/validate.h"
 
 #include <gmock/gmock.h>
@@ -5,7 +6,7 @@
 
 #include <functional>
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::config {
 namespace {
 
 using std::chrono::hours;
@@ -42,13 +43,13 @@ TEST(Validate, SegmentNameMustBeAPlainName) {
 }
 
 TEST(Validate, CapacityMustBeAMultipleOfTheBlockSize) {
-  EXPECT_EQ(
-      refusal([](Options& o) {
-        o.capacity = 100ull << 20;
-        o.block_size = 64ull << 20;
-      }),
-      "Options::capacity: the capacity of 100MiB is no multiple of the block size of 64MiB; take "
-      "a capacity of 64MiB or 128MiB");
+  EXPECT_EQ(refusal([](Options& o) {
+              o.capacity = 100ull << 20;
+              o.block_size = 64ull << 20;
+            }),
+            "Options::capacity: the capacity of 100MiB is not a multiple of the block size of "
+            "64MiB; take "
+            "a capacity of 64MiB or 128MiB");
 }
 
 TEST(Validate, ASegmentHoldsAtLeastOneBlockAndNoMoreThanCanBeCounted) {
@@ -153,4 +154,4 @@ TEST(Validate, TlsTakesFilesOrADirectoryAndNoHalf) {
 }
 
 }  // namespace
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::config

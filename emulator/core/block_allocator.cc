@@ -1,9 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "core/block_allocator.h"
 
 #include <algorithm>
 #include <iterator>
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::core {
 
 BlockAllocator::BlockAllocator(std::uint64_t blocks) : free_blocks_(blocks) {
   if (blocks > 0) insert({0, blocks});
@@ -94,4 +95,4 @@ void BlockAllocator::release(Extent extent) {
   insert(extent);
 }
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::core

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Which blocks of the segment are free, and how new objects are laid out in them.
 //
 // Pure bookkeeping in block numbers: no memory is touched. Not thread-safe: the owner locks.
@@ -11,7 +12,7 @@
 
 #include "hyperpod/emulator/options.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::core {
 
 /// A run of `count` neighbouring blocks.
 struct Extent {
@@ -49,4 +50,4 @@ class BlockAllocator {
   std::set<std::pair<std::uint64_t, std::uint64_t>> free_by_count_;  // (count, first block)
 };
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::core

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "core/block_allocator.h"
 
 #include <gmock/gmock.h>
@@ -6,7 +7,7 @@
 
 #include <vector>
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::core {
 namespace {
 
 using testing::ElementsAre;
@@ -94,4 +95,4 @@ RC_GTEST_PROP(BlockAllocatorProperty, NeverGivesABlockTwiceAndLosesNone, ()) {
 }
 
 }  // namespace
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::core

@@ -1,10 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "core/engine.h"
 
 #include <algorithm>
 #include <cstring>
 #include <utility>
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::core {
 namespace {
 
 // Shorter than the 28 bytes of a chunk header, so that the header straddles two fragments.
@@ -37,8 +38,8 @@ class Engine::Critical {
   bool alarm_is_due() {
     if (!engine_.alarm_) return false;
     const auto due = engine_.wheel_.next_due();
-    if (!due || (engine_.told_due_ && *engine_.told_due_ <= *due)) return false;
-    engine_.told_due_ = due;
+    if (!due || (engine_.announced_due_ && *engine_.announced_due_ <= *due)) return false;
+    engine_.announced_due_ = due;
     return true;
   }
 
@@ -92,7 +93,7 @@ tl::expected<std::unique_ptr<Put>, PutRefusal> Engine::begin_put(
   const auto extents = reserve(blocks_for(size.value_or(1)), *memory_);
   if (!extents) return refuse(extents.error());
   add_room(*put, *extents);
-  if (cuts_head(size.value_or(1))) put->fragments_.front().length = worst_case_head;
+  if (splits_header(size.value_or(1))) put->fragments_.front().length = worst_case_head;
   puts_.push_back(*put);
   return put;
 }
@@ -101,14 +102,14 @@ std::uint64_t Engine::whole_blocks(std::uint64_t bytes) const {
   return (bytes + block_size_ - 1) / block_size_;
 }
 
-bool Engine::cuts_head(std::uint64_t size) const {
+bool Engine::splits_header(std::uint64_t size) const {
   // Costs a block, which an object that needs all of them does not have.
   const auto blocks = 1 + whole_blocks(size - std::min(size, worst_case_head));
   return placement_ == Placement::worst_case && blocks * block_size_ <= capacity_;
 }
 
 std::uint64_t Engine::blocks_for(std::uint64_t size) const {
-  if (!cuts_head(size)) return whole_blocks(size);
+  if (!splits_header(size)) return whole_blocks(size);
   return 1 + whole_blocks(size - std::min(size, worst_case_head));
 }
 
@@ -309,33 +310,33 @@ void Engine::discard(Object& object) {
 // --- Leases -------------------------------------------------------------------------------------
 
 std::optional<LeaseGrant> Engine::acquire(std::string_view bucket, std::string_view key,
-                                          Duration ttl, const GrantTwist& twist,
+                                          Duration ttl, const GrantFault& fault,
                                           std::uint64_t connection) {
   Critical critical(*this);
-  if (Object* object = find(bucket, key)) return grant(*object, ttl, twist, connection);
+  if (Object* object = find(bucket, key)) return grant(*object, ttl, fault, connection);
   ++totals_.lease_misses;
   return std::nullopt;
 }
 
-LeaseGrant Engine::grant(Object& object, Duration ttl, const GrantTwist& twist,
+LeaseGrant Engine::grant(Object& object, Duration ttl, const GrantFault& fault,
                          std::uint64_t connection) {
   pin(object);
   const auto id = LeaseId::generate();
   Lease& lease = leases_.try_emplace(id, *this, object).first->second;
   lease.id = id;
   lease.connection = connection;
-  wheel_.arm(lease, clock_.now() + twist.real_ttl.value_or(ttl));
+  wheel_.arm(lease, clock_.now() + fault.real_ttl.value_or(ttl));
   ++totals_.leases_granted;
   tell(lease, LeaseChange::What::granted);
   LeaseGrant granted{id, object.fragments};
-  if (twist.poison) {
-    object.poison = twist.poison;
+  if (fault.poison) {
+    object.poison = fault.poison;
     lease.takes_object = true;
   }
-  if (twist.evict) {
+  if (fault.evict) {
     drop_leases_on(&object);
     evict(object);
-  } else if (twist.forget) {
+  } else if (fault.forget) {
     end(lease, LeaseChange::What::dropped);
   }
   return granted;
@@ -397,24 +398,22 @@ std::optional<std::pair<std::string, std::string>> Engine::leased_by(const Lease
 
 // --- Waiters ------------------------------------------------------------------------------------
 
-std::variant<LeaseGrant, Engine::WaiterId> Engine::hold(std::string_view bucket,
-                                                        std::string_view key, Duration ttl,
-                                                        Duration hold, GrantHandler handler,
-                                                        const GrantTwist& twist,
-                                                        std::uint64_t connection) {
+std::variant<LeaseGrant, Engine::WaiterId> Engine::acquire_or_wait(
+    std::string_view bucket, std::string_view key, Duration ttl, Duration hold,
+    GrantHandler handler, const GrantFault& fault, std::uint64_t connection) {
   Critical critical(*this);
-  if (Object* object = find(bucket, key)) return grant(*object, ttl, twist, connection);
+  if (Object* object = find(bucket, key)) return grant(*object, ttl, fault, connection);
   const WaiterId id = ++last_waiter_;
   Waiter& waiter = waiters_.try_emplace(id, *this).first->second;
   waiter.id = id;
   waiter.bucket = &bucket_named(bucket);
   waiter.key = key;
   waiter.ttl = ttl;
-  waiter.twist = twist;
+  waiter.fault = fault;
   waiter.connection = connection;
   waiter.handler = std::move(handler);
   waiter.bucket->waiting[waiter.key].push_back(waiter);
-  wheel_.arm(waiter, clock_.now() + hold + twist.hold_longer);
+  wheel_.arm(waiter, clock_.now() + hold + fault.hold_longer);
   return id;
 }
 
@@ -434,18 +433,18 @@ void Engine::wake(Bucket& bucket, Object& object) {
   if (queue == bucket.waiting.end()) return;
   for (auto left = queue->second.size(); left > 0; --left) {
     Waiter& waiter = queue->second.front();
-    const bool evicts = waiter.twist.evict;
-    const auto lease = grant(object, waiter.ttl, waiter.twist, waiter.connection);
+    const bool evicts = waiter.fault.evict;
+    const auto lease = grant(object, waiter.ttl, waiter.fault, waiter.connection);
     decided_.emplace_back(remove(waiter), lease);
     if (evicts) return;  // nothing is left for the others
   }
 }
 
-void Engine::end_hold(Waiter& waiter) {
+void Engine::end_wait(Waiter& waiter) {
   std::optional<LeaseGrant> lease;
   if (Object* object = find(waiter.bucket->name, waiter.key)) {
     // Only where storing does not wake.
-    lease = grant(*object, waiter.ttl, waiter.twist, waiter.connection);
+    lease = grant(*object, waiter.ttl, waiter.fault, waiter.connection);
   } else {
     ++totals_.lease_misses;
   }
@@ -514,13 +513,13 @@ void Engine::set_alarm(std::function<void()> alarm) {
 
 std::optional<TimePoint> Engine::next_due() const {
   std::lock_guard lock(mutex_);
-  return told_due_ = wheel_.next_due();
+  return announced_due_ = wheel_.next_due();
 }
 
 void Engine::run_due() {
   Critical critical(*this);
   wheel_.run_due(clock_.now());
-  told_due_.reset();
+  announced_due_.reset();
 }
 
 Statistics Engine::statistics() const {
@@ -588,4 +587,4 @@ State Engine::state() const {
   return state;
 }
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::core

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The daemon as a state machine: buckets, objects, leases, waiters. It opens no socket and never
 // sleeps; time is what its Clock says.
 //
@@ -29,7 +30,7 @@
 #include "hyperpod/emulator/state.h"
 #include "hyperpod/emulator/statistics.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::core {
 
 class Engine;
 
@@ -49,7 +50,7 @@ struct LeaseGrant {
 
 /// What a fault changes about one grant. Stands beside the request, so that the engine itself stays
 /// faithful.
-struct GrantTwist {
+struct GrantFault {
   std::optional<Duration> real_ttl{};  ///< Instead of the TTL asked for.
   Duration hold_longer{};              ///< Past the hold asked for.
   bool forget = false;                 ///< The lease ends at once, unknown to release.
@@ -133,17 +134,18 @@ class Engine {
   /// Pins the object for `ttl` from now; nullopt if the key is absent. `connection` is told to the
   /// observer of leases.
   std::optional<LeaseGrant> acquire(std::string_view bucket, std::string_view key, Duration ttl,
-                                    const GrantTwist& twist = {}, std::uint64_t connection = 0);
+                                    const GrantFault& fault = {}, std::uint64_t connection = 0);
 
   /// As acquire, but when the key is absent waits for it, at most `hold`: `handler` is then called
-  /// with the answer, and the TTL counts from the moment of the grant.
-  std::variant<LeaseGrant, WaiterId> hold(std::string_view bucket, std::string_view key,
-                                          Duration ttl, Duration hold, GrantHandler handler,
-                                          const GrantTwist& twist = {},
-                                          std::uint64_t connection = 0);
+  /// with the response, and the TTL counts from the moment of the grant.
+  std::variant<LeaseGrant, WaiterId> acquire_or_wait(std::string_view bucket, std::string_view key,
+                                                     Duration ttl, Duration hold,
+                                                     GrantHandler handler,
+                                                     const GrantFault& fault = {},
+                                                     std::uint64_t connection = 0);
 
-  /// Forgets a held request without calling its handler. False if the handler has been called or is
-  /// about to be.
+  /// Forgets a waiting request without calling its handler. False if the handler has been called or
+  /// is about to be.
   bool drop_waiter(WaiterId id);
 
   /// Ends a lease. False if the id is unknown, already released or expired.
@@ -209,13 +211,13 @@ class Engine {
   struct Waiter final : Timer,
                         boost::intrusive::list_base_hook<boost::intrusive::tag<struct QueueTag>> {
     explicit Waiter(Engine& owner) : engine(owner) {}
-    void on_due() override { engine.end_hold(*this); }
+    void on_due() override { engine.end_wait(*this); }
     Engine& engine;
     WaiterId id = 0;
     Bucket* bucket = nullptr;
     std::string key;
     Duration ttl{};
-    GrantTwist twist;
+    GrantFault fault;
     std::uint64_t connection = 0;
     GrantHandler handler;
   };
@@ -244,11 +246,11 @@ class Engine {
   Bucket& bucket_named(std::string_view name);
   void drop_if_unused(Bucket& bucket);
 
-  LeaseGrant grant(Object& object, Duration ttl, const GrantTwist& twist, std::uint64_t connection);
+  LeaseGrant grant(Object& object, Duration ttl, const GrantFault& fault, std::uint64_t connection);
   void end(Lease& lease, LeaseChange::What how);
   void tell(const Lease& lease, LeaseChange::What what);
   void expire(Lease& lease);
-  void end_hold(Waiter& waiter);
+  void end_wait(Waiter& waiter);
   GrantHandler remove(Waiter& waiter);
   void wake(Bucket& bucket, Object& object);
 
@@ -259,7 +261,7 @@ class Engine {
   void drop_leases_on(const Object* object);
   std::uint64_t whole_blocks(std::uint64_t bytes) const;
   std::uint64_t blocks_for(std::uint64_t size) const;
-  bool cuts_head(std::uint64_t size) const;
+  bool splits_header(std::uint64_t size) const;
   tl::expected<Extents, PutRefusal> reserve(std::uint64_t blocks, Memory& memory);
   bool back(const Extents& extents, Memory& memory) const;
   void free_blocks(const Fragments& fragments);
@@ -299,7 +301,7 @@ class Engine {
   std::function<void()> alarm_;
   // What the alarm's owner knows of: rung for, or seen in next_due since. It may have found less to
   // wait for than the alarm rang for, and must then be rung for later times, too.
-  mutable std::optional<TimePoint> told_due_;
+  mutable std::optional<TimePoint> announced_due_;
 };
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::core

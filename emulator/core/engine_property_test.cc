@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Random histories of PUTs, leases, held requests and time, run against the engine and against a
 // model of it that is simple enough to be believed.
 #include <gtest/gtest.h>
@@ -20,7 +21,7 @@
 #include "core/engine.h"
 #include "core/engine_test_support.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::core {
 namespace {
 
 constexpr std::uint64_t blocks_in_all = 20;
@@ -251,12 +252,12 @@ class World {
   }
 
   /// Only what needs every block keeps its head in one piece.
-  bool cuts_head(std::uint64_t size) const {
+  bool splits_header(std::uint64_t size) const {
     return setup_.placement == Placement::worst_case && blocks_with_cut_head(size) <= blocks_in_all;
   }
 
   std::uint64_t blocks_for(std::uint64_t size) const {
-    return cuts_head(size) ? blocks_with_cut_head(size) : whole_blocks(size);
+    return splits_header(size) ? blocks_with_cut_head(size) : whole_blocks(size);
   }
 
   std::uint64_t used_blocks() const {
@@ -405,7 +406,7 @@ class World {
                   0,
                   ++uses_,
                   0,
-                  cuts_head(flight.announced.value_or(1))};
+                  splits_header(flight.announced.value_or(1))};
     object.blocks = static_cast<std::uint64_t>(std::count(owner_.begin(), owner_.end(), flight.id));
     met_.in_pieces += joined(object.where).size() > 1;
     objects_.emplace(flight.name, object);
@@ -466,10 +467,10 @@ class World {
 
   void hold(const Name& name, Duration ttl, Duration hold) {
     const int token = ++last_id_;
-    auto held = daemon_.engine.hold(name.first, name.second, ttl, hold,
-                                    [this, token](std::optional<LeaseGrant> grant) {
-                                      answers_.push_back({token, grant});
-                                    });
+    auto held = daemon_.engine.acquire_or_wait(name.first, name.second, ttl, hold,
+                                               [this, token](std::optional<LeaseGrant> grant) {
+                                                 answers_.push_back({token, grant});
+                                               });
     RC_ASSERT(std::holds_alternative<LeaseGrant>(held) == objects_.contains(name));
     if (const auto* grant = std::get_if<LeaseGrant>(&held)) {
       granted(name, *grant, daemon_.clock.now() + ttl);
@@ -619,4 +620,4 @@ TEST(EngineProperty, AgreesWithItsModel) {
 }
 
 }  // namespace
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::core

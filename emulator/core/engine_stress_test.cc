@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Eight threads against one engine under the machine's clock. Every byte that is read under a live
 // lease is checked, and at the end everything that was handed out is accounted for.
 #include <gtest/gtest.h>
@@ -18,7 +19,7 @@
 #include "core/engine.h"
 #include "core/engine_test_support.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::core {
 namespace {
 
 using namespace std::chrono_literals;
@@ -232,14 +233,14 @@ class EngineStress : public testing::TestWithParam<Placement> {
     const Duration ttl = release ? Duration(3ms) : Duration(100us);
     const Duration longest = random() % 2 == 0 ? Duration(500us) : Duration(20ms);
     const auto asked = clock_.now();
-    const auto outcome = engine_.hold(bucket_of(key), key_of(key), ttl, longest,
-                                      [this, state, key, release](std::optional<LeaseGrant> grant) {
-                                        if (state->exchange(answered) == dropped)
-                                          ++tally_.answered_after_drop;
-                                        if (grant)
-                                          read_under(*grant, key, TimePoint::min(), release);
-                                        ++tally_.answered;
-                                      });
+    const auto outcome =
+        engine_.acquire_or_wait(bucket_of(key), key_of(key), ttl, longest,
+                                [this, state, key, release](std::optional<LeaseGrant> grant) {
+                                  if (state->exchange(answered) == dropped)
+                                    ++tally_.answered_after_drop;
+                                  if (grant) read_under(*grant, key, TimePoint::min(), release);
+                                  ++tally_.answered;
+                                });
     if (const auto* grant = std::get_if<LeaseGrant>(&outcome)) {
       read_under(*grant, key, asked + ttl, release);
       return;
@@ -332,4 +333,4 @@ TEST_P(EngineStress, KeepsItsPromisesToManyThreads) {
 }
 
 }  // namespace
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::core

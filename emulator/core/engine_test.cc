@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "core/engine.h"
 
 #include <gmock/gmock.h>
@@ -16,7 +17,7 @@
 
 #include "core/engine_test_support.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::core {
 
 void PrintTo(const Fragment& fragment, std::ostream* out) {
   *out << "{" << fragment.offset << ", " << fragment.length << "}";
@@ -49,7 +50,7 @@ std::string keys_present(Engine& engine, std::string_view bucket = "bucket") {
 
 TEST(Engine, GivesBackWhatWasStoredThroughALease) {
   TestEngine daemon;
-  const std::string bytes = "a chunk that is no whole number of blocks" + bytes_of(2);
+  const std::string bytes = "a chunk that is not a whole number of blocks" + bytes_of(2);
   EXPECT_EQ(daemon.store("bucket", "key", bytes), PutOutcome::stored);
   const auto grant = daemon.engine.acquire("bucket", "key", ttl);
   ASSERT_TRUE(grant);
@@ -96,7 +97,7 @@ TEST(Engine, KeepsBucketsApart) {
 TEST(Engine, CountsABucketWhileItHasObjects) {
   TestEngine daemon(options_of(2));
   EXPECT_EQ(daemon.engine.statistics().buckets, 0u);
-  daemon.engine.hold("waited for", "key", ttl, 1s, [](auto) {});
+  daemon.engine.acquire_or_wait("waited for", "key", ttl, 1s, [](auto) {});
   EXPECT_EQ(daemon.engine.statistics().buckets, 0u);
   daemon.store("one", "key", "bytes");
   daemon.store("one", "other", "bytes");
@@ -569,7 +570,7 @@ TEST(Engine, GrantsAtOnceWhatNeedsNoWaiting) {
   TestEngine daemon;
   Answers answers;
   daemon.store("bucket", "key", "bytes");
-  const auto held = daemon.engine.hold("bucket", "key", ttl, 1s, answers.to(1));
+  const auto held = daemon.engine.acquire_or_wait("bucket", "key", ttl, 1s, answers.to(1));
   ASSERT_TRUE(std::holds_alternative<LeaseGrant>(held));
   EXPECT_EQ(daemon.content(std::get<LeaseGrant>(held)), "bytes");
   daemon.clock.advance(1h);
@@ -580,7 +581,7 @@ TEST(Engine, GrantsHeldRequestsInOrderWhenTheKeyIsStored) {
   TestEngine daemon;
   Answers answers;
   for (int name = 1; name <= 5; ++name) {
-    daemon.engine.hold("bucket", "key", ttl, 1s * (10 - name), answers.to(name));
+    daemon.engine.acquire_or_wait("bucket", "key", ttl, 1s * (10 - name), answers.to(name));
   }
   EXPECT_EQ(daemon.engine.statistics().waiters, 5u);
   daemon.store("bucket", "key", "bytes");
@@ -597,7 +598,7 @@ TEST(Engine, GrantsHeldRequestsInOrderWhenTheKeyIsStored) {
 TEST(Engine, CountsTheTtlOfAHeldRequestFromItsGrant) {
   TestEngine daemon;
   Answers answers;
-  daemon.engine.hold("bucket", "key", ttl, 1h, answers.to(1));
+  daemon.engine.acquire_or_wait("bucket", "key", ttl, 1h, answers.to(1));
   daemon.clock.advance(50min);
   daemon.store("bucket", "key", "bytes");
   daemon.clock.advance(ttl - 1ns);
@@ -611,7 +612,7 @@ TEST(Engine, EndsAHoldWithNothingAtItsTimeAndNotBefore) {
     TestEngine daemon;
     Answers answers;
     daemon.clock.advance(123'457ns);
-    daemon.engine.hold("bucket", "key", ttl, hold, answers.to(1));
+    daemon.engine.acquire_or_wait("bucket", "key", ttl, hold, answers.to(1));
     daemon.clock.advance(hold - 1ns);
     EXPECT_THAT(answers.order, IsEmpty());
     daemon.clock.advance(1ns);
@@ -626,9 +627,9 @@ TEST(Engine, EndsAHoldWithNothingAtItsTimeAndNotBefore) {
 TEST(Engine, EndsHoldsInOrderOfTheirTimes) {
   TestEngine daemon;
   Answers answers;
-  daemon.engine.hold("bucket", "key", ttl, 3s, answers.to(3));
-  daemon.engine.hold("bucket", "key", ttl, 1s, answers.to(1));
-  daemon.engine.hold("other", "key", ttl, 2s, answers.to(2));
+  daemon.engine.acquire_or_wait("bucket", "key", ttl, 3s, answers.to(3));
+  daemon.engine.acquire_or_wait("bucket", "key", ttl, 1s, answers.to(1));
+  daemon.engine.acquire_or_wait("other", "key", ttl, 2s, answers.to(2));
   daemon.clock.advance(1min);
   EXPECT_THAT(answers.order, ElementsAre(-1, -2, -3));
 }
@@ -637,7 +638,8 @@ TEST(Engine, NeverAnswersADroppedRequest) {
   TestEngine daemon;
   Answers answers;
   const auto hold = [&](int name, std::string_view key) {
-    return std::get<Engine::WaiterId>(daemon.engine.hold("bucket", key, ttl, 5s, answers.to(name)));
+    return std::get<Engine::WaiterId>(
+        daemon.engine.acquire_or_wait("bucket", key, ttl, 5s, answers.to(name)));
   };
   hold(1, "key");
   const auto second = hold(2, "key");
@@ -658,10 +660,10 @@ TEST(Engine, NeverAnswersADroppedRequest) {
 TEST(Engine, DropsNoRequestThatWasAnswered) {
   TestEngine daemon;
   Answers answers;
-  const auto granted =
-      std::get<Engine::WaiterId>(daemon.engine.hold("bucket", "key", ttl, 5s, answers.to(1)));
-  const auto missed =
-      std::get<Engine::WaiterId>(daemon.engine.hold("bucket", "other", ttl, 5s, answers.to(2)));
+  const auto granted = std::get<Engine::WaiterId>(
+      daemon.engine.acquire_or_wait("bucket", "key", ttl, 5s, answers.to(1)));
+  const auto missed = std::get<Engine::WaiterId>(
+      daemon.engine.acquire_or_wait("bucket", "other", ttl, 5s, answers.to(2)));
   daemon.store("bucket", "key", "bytes");
   daemon.clock.advance(5s);
   EXPECT_FALSE(daemon.engine.drop_waiter(granted));
@@ -673,7 +675,7 @@ TEST(Engine, DropsNoRequestThatWasAnswered) {
 TEST(Engine, WakesOnlyThoseWhoWaitForWhatWasStored) {
   TestEngine daemon;
   Answers answers;
-  daemon.engine.hold("bucket", "key", ttl, 5s, answers.to(1));
+  daemon.engine.acquire_or_wait("bucket", "key", ttl, 5s, answers.to(1));
   daemon.store("bucket", "other", "bytes");
   daemon.store("other", "key", "bytes");
   {
@@ -690,8 +692,8 @@ TEST(Engine, ThatDoesNotWakeLetsAHeldRequestLookAgainWhenItsHoldEnds) {
   options.behaviour.wake_waiters = false;
   TestEngine daemon(options);
   Answers answers;
-  daemon.engine.hold("bucket", "stays", ttl, 5s, answers.to(1));
-  daemon.engine.hold("bucket", "evicted", ttl, 5s, answers.to(2));
+  daemon.engine.acquire_or_wait("bucket", "stays", ttl, 5s, answers.to(1));
+  daemon.engine.acquire_or_wait("bucket", "evicted", ttl, 5s, answers.to(2));
   daemon.store("bucket", "evicted", bytes_of(2));
   daemon.store("bucket", "stays", bytes_of(1));
   daemon.clock.advance(5s - 1ns);
@@ -708,7 +710,7 @@ TEST(Engine, ThatDoesNotWakeLetsAHeldRequestLookAgainWhenItsHoldEnds) {
 TEST(Engine, PinsWhatItGrantsToAHeldRequest) {
   TestEngine daemon(options_of(2));
   Answers answers;
-  daemon.engine.hold("bucket", "a", ttl, 5s, answers.to(1));
+  daemon.engine.acquire_or_wait("bucket", "a", ttl, 5s, answers.to(1));
   daemon.store("bucket", "a", bytes_of(2, 'a'));
   EXPECT_EQ(daemon.store("bucket", "b", "b"), tl::make_unexpected(PutRefusal::no_room));
   EXPECT_TRUE(daemon.engine.release(answers.grants.front().id));
@@ -718,14 +720,14 @@ TEST(Engine, PinsWhatItGrantsToAHeldRequest) {
 TEST(Engine, LetsHandlersCallIt) {
   TestEngine daemon;
   std::vector<std::string> said;
-  daemon.engine.hold("bucket", "key", ttl, 5s, [&](std::optional<LeaseGrant> grant) {
+  daemon.engine.acquire_or_wait("bucket", "key", ttl, 5s, [&](std::optional<LeaseGrant> grant) {
     said.push_back(daemon.content(*grant));
     EXPECT_TRUE(daemon.engine.release(grant->id));
     EXPECT_EQ(daemon.store("bucket", "chained", "stored by a handler"), PutOutcome::stored);
   });
-  daemon.engine.hold("bucket", "chained", ttl, 5s, [&](std::optional<LeaseGrant> grant) {
+  daemon.engine.acquire_or_wait("bucket", "chained", ttl, 5s, [&](std::optional<LeaseGrant> grant) {
     said.push_back(daemon.content(*grant));
-    daemon.engine.hold("bucket", "absent", ttl, 5s, [&](std::optional<LeaseGrant> none) {
+    daemon.engine.acquire_or_wait("bucket", "absent", ttl, 5s, [&](std::optional<LeaseGrant> none) {
       said.push_back(none ? "?" : "miss");
     });
   });
@@ -740,7 +742,7 @@ TEST(Engine, DestroysADroppedHandlerWithNoLockHeld) {
     return std::shared_ptr<void>(nullptr, [&](void*) { daemon.engine.statistics(); });
   };
   std::shared_ptr<void> captured = counting();
-  const auto id = std::get<Engine::WaiterId>(daemon.engine.hold(
+  const auto id = std::get<Engine::WaiterId>(daemon.engine.acquire_or_wait(
       "bucket", "key", ttl, 5s, [captured = std::move(captured)](std::optional<LeaseGrant>) {}));
   std::promise<void> done;
   std::thread dropper([&] {
@@ -759,9 +761,9 @@ TEST(Engine, MayBeDestroyedWithLeasesAndHeldRequestsLeft) {
     TestEngine daemon;
     daemon.store("bucket", "key", "bytes");
     daemon.engine.acquire("bucket", "key", ttl);
-    daemon.engine.hold("bucket", "absent", ttl, 5s, answers.to(1));
-    daemon.engine.hold("bucket", "absent", ttl, 5s, answers.to(2));
-    daemon.engine.hold("other", "absent", ttl, 5s, answers.to(3));
+    daemon.engine.acquire_or_wait("bucket", "absent", ttl, 5s, answers.to(1));
+    daemon.engine.acquire_or_wait("bucket", "absent", ttl, 5s, answers.to(2));
+    daemon.engine.acquire_or_wait("other", "absent", ttl, 5s, answers.to(3));
   }
   EXPECT_THAT(answers.order, IsEmpty());
 }
@@ -779,7 +781,7 @@ TEST(Engine, TellsWhatBecomesOfEachLease) {
   });
   const auto told = [&] { return std::exchange(seen, {}); };
 
-  daemon.engine.hold(
+  daemon.engine.acquire_or_wait(
       "held", "key", ttl, 5s, [](auto) {}, {}, 1);
   daemon.store("held", "key", "bytes");
   EXPECT_THAT(told(), ElementsAre("+1held"));
@@ -838,7 +840,7 @@ TEST_F(EngineAlarm, RingsWhenSomethingFallsDueEarlierThanAnythingBefore) {
   EXPECT_EQ(rung, 1);
   wake_up();
   EXPECT_LE(asleep_until, daemon.clock.now() + 1s);
-  daemon.engine.hold("bucket", "absent", ttl, 10ms, [](auto) {});
+  daemon.engine.acquire_or_wait("bucket", "absent", ttl, 10ms, [](auto) {});
   EXPECT_EQ(rung, 1);
 }
 
@@ -888,4 +890,4 @@ TEST_F(EngineAlarm, LetsASleeperWhoRunsTheTimersMissNothing) {
 }
 
 }  // namespace
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::core

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the engine's tests share: an engine on memory of its own, under a clock moved by hand.
 #pragma once
 
@@ -16,7 +17,7 @@
 #include "core/engine.h"
 #include "hyperpod/emulator/clock.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::core {
 
 /// Bytes of a block in these tests: more than worst_case's 13 bytes and small enough to count.
 constexpr std::uint64_t block = 64;
@@ -123,4 +124,4 @@ class TestEngine final : public Ticker {
   Engine engine;
 };
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::core

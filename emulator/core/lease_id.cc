@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "core/lease_id.h"
 
 #include <sys/random.h>
@@ -5,7 +6,7 @@
 #include <algorithm>
 #include <cstdlib>
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::core {
 namespace {
 
 constexpr std::string_view alphabet =
@@ -60,4 +61,4 @@ std::optional<LeaseId> LeaseId::parse(std::string_view text) {
   return id;
 }
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::core

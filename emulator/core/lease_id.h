@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Lease ids: 22 characters of [A-Za-z0-9_-] drawn from the kernel's random source, 132 bits, so
 // that no client can guess another's. Clients that do not percent-encode ids rely on that alphabet.
 #pragma once
@@ -8,7 +9,7 @@
 #include <optional>
 #include <string_view>
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::core {
 
 class LeaseId {
  public:
@@ -27,11 +28,11 @@ class LeaseId {
   std::array<char, length> text_{};
 };
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::core
 
 template <>
-struct std::hash<hyperpod::emulator::LeaseId> {
-  std::size_t operator()(const hyperpod::emulator::LeaseId& id) const noexcept {
+struct std::hash<hyperpod::emulator::core::LeaseId> {
+  std::size_t operator()(const hyperpod::emulator::core::LeaseId& id) const noexcept {
     std::size_t head;  // random already
     std::memcpy(&head, id.text().data(), sizeof head);
     return head * 0x9E3779B97F4A7C15ull;  // spreads the six random bits a byte over the word

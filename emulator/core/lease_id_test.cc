@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "core/lease_id.h"
 
 #include <gmock/gmock.h>
@@ -12,7 +13,7 @@
 #include <unordered_set>
 #include <vector>
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::core {
 namespace {
 
 constexpr std::string_view alphabet =
@@ -97,4 +98,4 @@ TEST(LeaseId, HashesSpreadOverATable) {
 }
 
 }  // namespace
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::core

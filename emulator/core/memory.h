@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The bytes that objects lie in, as the engine sees them.
 #pragma once
 
@@ -5,7 +6,7 @@
 #include <cstdint>
 #include <span>
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::core {
 
 /// Not thread-safe: the engine calls back() under its lock.
 class Memory {
@@ -19,4 +20,4 @@ class Memory {
   virtual bool back(std::uint64_t offset, std::uint64_t length) = 0;
 };
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::core

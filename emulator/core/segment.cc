@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "core/segment.h"
 
 #include <fcntl.h>
@@ -17,7 +18,7 @@
 #include <utility>
 #include <vector>
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::core {
 namespace {
 
 constexpr const char* shm_directory = "/dev/shm";
@@ -416,4 +417,4 @@ void Segment::unlink_all_on_crash() noexcept {
   }
 }
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::core

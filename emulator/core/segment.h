@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The POSIX shared-memory segment that clients map: created, reserved, owned and removed here.
 //
 // The segment holds cache bytes and nothing else, so who owns it is recorded beside it, in
@@ -17,7 +18,7 @@
 #include "core/memory.h"
 #include "hyperpod/emulator/error.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::core {
 
 struct SegmentOptions {
   std::string name;  ///< Without a slash.
@@ -32,7 +33,7 @@ struct SegmentOptions {
   std::uint64_t reserve_unit = 0;
 };
 
-/// Move-only. Not thread-safe, but for the memory, which is the caller's to synchronise.
+/// Move-only. Not thread-safe, except for the memory, which is the caller's to synchronise.
 class Segment {
  public:
   /// Creates the segment. A /dev/shm that is too small is an error here, and nobody who touches
@@ -85,4 +86,4 @@ class Segment {
   bool hidden_ = false;
 };
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::core

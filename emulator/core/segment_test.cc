@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "core/segment.h"
 
 #include <fcntl.h>
@@ -28,8 +29,10 @@
 
 #include "testing/small_shm.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::core {
 namespace {
+
+using test::with_small_shm;
 
 using testing::AllOf;
 using testing::ContainsRegex;
@@ -622,4 +625,4 @@ TEST_F(SegmentDeathTest, ACrashSparesASegmentThatSomebodyElsePutInItsPlace) {
 }
 
 }  // namespace
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::core

@@ -1,9 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "core/timer_wheel.h"
 
 #include <algorithm>
 #include <bit>
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::core {
 namespace {
 
 using Tick = std::chrono::milliseconds;
@@ -83,4 +84,4 @@ void TimerWheel::run_due(TimePoint now) {
   tick_ = target;
 }
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::core

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Timers whose cost does not grow with their number: arming and cancelling are O(1), firing grows
 // with the logarithm of those due in the same millisecond.
 //
@@ -16,7 +17,7 @@
 
 #include "hyperpod/emulator/clock.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::core {
 
 /// Something that happens at a time. Derive from it and arm it in a wheel; destroying it disarms
 /// it.
@@ -93,4 +94,4 @@ class TimerWheel {
   mutable std::array<std::uint64_t, levels> occupied_{};
 };
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::core

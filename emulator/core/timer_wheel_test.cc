@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "core/timer_wheel.h"
 
 #include <gmock/gmock.h>
@@ -11,7 +12,7 @@
 #include <ostream>
 #include <vector>
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::core {
 namespace {
 
 using namespace std::chrono_literals;
@@ -253,4 +254,4 @@ TEST(TimerWheelProperty, AgreesWithASortedMap) {
 }
 
 }  // namespace
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::core

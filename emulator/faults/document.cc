@@ -1,6 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "faults/document.h"
 
-#include <spdlog/fmt/fmt.h>
+#include <fmt/format.h>
 #include <yaml-cpp/yaml.h>
 
 #include <exception>
@@ -9,9 +10,9 @@
 #include <utility>
 #include <vector>
 
-#include "config/printable.h"
+#include "text/printable.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::faults {
 namespace {
 
 using nlohmann::json;
@@ -30,11 +31,11 @@ tl::unexpected<Error> refuse(std::string message) {
 }
 
 [[noreturn]] void refuse_depth(const std::string& path) {
-  throw Refusal{fmt::format("{} lies deeper than {} levels", printable(path), most_levels)};
+  throw Refusal{fmt::format("{} lies deeper than {} levels", text::printable(path), most_levels)};
 }
 
 [[noreturn]] void refuse_repetition(const std::string& path) {
-  throw Refusal{fmt::format("{} is given twice; leave one out", printable(path))};
+  throw Refusal{fmt::format("{} is given twice; leave one out", text::printable(path))};
 }
 
 std::string member_of(const std::string& path, std::string_view name) {
@@ -108,7 +109,7 @@ class YamlConverter {
       converted = json::object();
       for (const auto& member : node) {
         if (!member.first.IsScalar()) {
-          throw Refusal{fmt::format("{} has a key that is no text", printable(path))};
+          throw Refusal{fmt::format("{} has a key that is not text", text::printable(path))};
         }
         const std::string& name = member.first.Scalar();
         const auto inner = member_of(path, name);
@@ -126,7 +127,7 @@ class YamlConverter {
     if (tag == "!" || tag == "tag:yaml.org,2002:str") return text;
     if (tag != "?" && !tag.empty()) {
       throw Refusal{
-          fmt::format("{} has the tag {}; leave it out", printable(path), emulator::quoted(tag))};
+          fmt::format("{} has the tag {}; leave it out", text::printable(path), text::quoted(tag))};
     }
     const json value = json::parse(text, nullptr, false);
     const bool is_plain = value.is_number() || value.is_boolean() || value.is_null();
@@ -146,8 +147,9 @@ Result<json> parse_json(std::string_view text) {
   } catch (const json::exception& failure) {
     const std::string_view message = failure.what();
     const auto prefix = message.find("] ");
-    return refuse(fmt::format("{}; correct the JSON there",
-                              printable(message.substr(prefix == message.npos ? 0 : prefix + 2))));
+    return refuse(
+        fmt::format("{}; correct the JSON there",
+                    text::printable(message.substr(prefix == message.npos ? 0 : prefix + 2))));
   }
 }
 
@@ -163,8 +165,8 @@ Result<json> parse_yaml(std::string_view text) {
   } catch (const YAML::Exception& failure) {
     return refuse(fmt::format("line {}, column {}: {}; correct the YAML there",
                               failure.mark.line + 1, failure.mark.column + 1,
-                              printable(failure.msg)));
+                              text::printable(failure.msg)));
   }
 }
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::faults

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // JSON and YAML documents of others, as JSON values.
 //
 // Pure functions; any thread. An error says where in the document it lies.
@@ -8,7 +9,7 @@
 
 #include "hyperpod/emulator/error.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::faults {
 
 /// Strict JSON, of at most 16 levels, in which no member is given twice.
 Result<nlohmann::json> parse_json(std::string_view text);
@@ -17,4 +18,4 @@ Result<nlohmann::json> parse_json(std::string_view text);
 /// JSON number, boolean or null is a string, so that 0600 and 250ms need no quotes.
 Result<nlohmann::json> parse_yaml(std::string_view text);
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::faults

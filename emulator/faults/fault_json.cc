@@ -1,8 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
 // Faults as JSON. What a struct's members are called and how they are written stands in one table
 // for each struct; reading and writing both walk it.
 #include "faults/fault_json.h"
 
-#include <spdlog/fmt/fmt.h>
+#include <fmt/format.h>
 
 #include <array>
 #include <charconv>
@@ -13,12 +14,12 @@
 #include <type_traits>
 #include <utility>
 
-#include "config/printable.h"
-#include "config/units.h"
 #include "faults/document.h"
 #include "faults/fault_rules.h"
+#include "text/printable.h"
+#include "text/units.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::faults {
 namespace {
 
 using nlohmann::json;
@@ -28,14 +29,14 @@ using std::chrono::seconds;
 /// A path within the document, and what to say of it.
 tl::unexpected<Error> refuse(std::string_view path, std::string_view what) {
   return tl::unexpected(
-      Error{ErrorCode::invalid_option, fmt::format("{} {}", printable(path), what)});
+      Error{ErrorCode::invalid_option, fmt::format("{} {}", text::printable(path), what)});
 }
 
 tl::unexpected<Error> refuse_form(std::string_view path, std::string_view form, const json& value) {
   const std::string shown = value.dump(-1, ' ', false, json::error_handler_t::replace);
   return refuse(path, fmt::format("must be {}, not {}", form,
                                   value.is_structured() ? std::string("an ") + value.type_name()
-                                                        : emulator::quoted(shown)));
+                                                        : text::quoted(shown)));
 }
 
 std::string member_of(const std::string& path, std::string_view name) {
@@ -100,8 +101,8 @@ struct Period {
   static Result<void> read(const json& value, const std::string& path, milliseconds& out) {
     if (!value.is_string())
       return refuse_form(path, R"(a duration such as "250ms" or "2s")", value);
-    const auto parsed = parse_duration(value.get_ref<const std::string&>());
-    if (!parsed) return refuse(path, "is no duration: " + parsed.error().message);
+    const auto parsed = text::parse_duration(value.get_ref<const std::string&>());
+    if (!parsed) return refuse(path, "is not a duration: " + parsed.error().message);
     out = *parsed;
     return {};
   }
@@ -112,7 +113,7 @@ struct Period {
     if (out != exact) return refuse_form(path, "a duration of whole seconds", value);
     return {};
   }
-  static json write(milliseconds value) { return format_duration(value); }
+  static json write(milliseconds value) { return text::format_duration(value); }
 };
 
 template <class Enum>
@@ -424,14 +425,18 @@ Result<std::vector<Fault>> read_scenario(const json& document) {
   return read_faults(document["faults"]);
 }
 
+}  // namespace hyperpod::emulator::faults
+
+namespace hyperpod::emulator {
+
 Result<std::vector<Fault>> faults_from_json(std::string_view text) {
-  return parse_json(text).and_then(read_scenario);
+  return faults::parse_json(text).and_then(faults::read_scenario);
 }
 
 std::string fault_to_json(const Fault& fault, const FaultCounts& counts) {
-  json out = write_fault(fault);
+  auto out = faults::write_fault(fault);
   out["counts"] = {{"matched", counts.matched}, {"fired", counts.fired}};
-  return out.dump(-1, ' ', false, json::error_handler_t::replace);
+  return out.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
 }  // namespace hyperpod::emulator

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
@@ -10,7 +11,7 @@
 
 #include "hyperpod/emulator/faults.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::faults {
 namespace {
 
 using namespace std::chrono_literals;
@@ -545,4 +546,4 @@ RC_GTEST_PROP(FaultJson, WhatIsWrittenIsReadBack, ()) {
 }
 
 }  // namespace
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::faults

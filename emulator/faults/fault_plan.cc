@@ -1,4 +1,5 @@
-#include <spdlog/fmt/fmt.h>
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
@@ -6,10 +7,10 @@
 #include <random>
 #include <utility>
 
-#include "config/printable.h"
 #include "faults/fault_rules.h"
 #include "faults/glob.h"
 #include "hyperpod/emulator/faults.h"
+#include "text/printable.h"
 
 namespace hyperpod::emulator {
 namespace {
@@ -49,13 +50,16 @@ milliseconds draw_delay(const Delay& delay, Generator& random) {
 /// A fault in force.
 struct FaultPlan::Armed {
   explicit Armed(Fault valid)
-      : fault(std::move(valid)), operations(operations_met(fault)), random(fault.match.seed) {}
+      : fault(std::move(valid)),
+        operations(faults::operations_met(fault)),
+        random(fault.match.seed) {}
 
   bool matches(const FaultSubject& subject) const {
     const FaultMatch& match = fault.match;
-    return (operations & just(subject.operation)) != 0 &&
+    return (operations & faults::just(subject.operation)) != 0 &&
            (!match.connection || *match.connection == subject.connection) &&
-           glob_matches(match.bucket, subject.bucket) && glob_matches(match.key, subject.key);
+           faults::glob_matches(match.bucket, subject.bucket) &&
+           faults::glob_matches(match.key, subject.key);
   }
 
   bool is_turn() const {
@@ -85,7 +89,7 @@ struct FaultPlan::Armed {
   }
 
   const Fault fault;
-  const OperationSet operations;
+  const faults::OperationSet operations;
   Generator random;
   FaultCounts counts;
 };
@@ -93,7 +97,7 @@ struct FaultPlan::Armed {
 FaultPlan::FaultPlan() = default;
 FaultPlan::~FaultPlan() = default;
 
-Result<void> FaultPlan::append(Fault fault, Armory& armed) {
+Result<void> FaultPlan::append(Fault fault, std::vector<std::unique_ptr<Armed>>& armed) {
   if (auto valid = validate_fault(fault); !valid) return valid;
   const auto is_taken = [&](std::string_view name) {
     return std::ranges::any_of(armed, [&](const auto& other) { return other->fault.name == name; });
@@ -107,7 +111,7 @@ Result<void> FaultPlan::append(Fault fault, Armory& armed) {
     return tl::unexpected(
         Error{ErrorCode::invalid_option,
               fmt::format("fault {}: name is taken by another fault of the plan; choose another",
-                          emulator::quoted(fault.name))});
+                          text::quoted(fault.name))});
   }
   armed.push_back(std::make_unique<Armed>(std::move(fault)));
   return {};
@@ -119,7 +123,7 @@ Result<void> FaultPlan::add(Fault fault) {
 }
 
 Result<void> FaultPlan::replace(std::vector<Fault> faults) {
-  Armory armed;
+  std::vector<std::unique_ptr<Armed>> armed;
   for (Fault& fault : faults) {
     if (auto done = append(std::move(fault), armed); !done) return done;
   }

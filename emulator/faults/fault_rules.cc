@@ -1,16 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "faults/fault_rules.h"
 
-#include <spdlog/fmt/fmt.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <string_view>
 
-#include "config/printable.h"
-#include "config/units.h"
+#include "text/printable.h"
+#include "text/units.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::faults {
 namespace {
 
 using std::chrono::milliseconds;
@@ -64,7 +65,7 @@ struct Exclusion {
 };
 
 constexpr std::string_view only_one_end = "a request ends in one way";
-constexpr std::string_view no_answer = "no answer is sent";
+constexpr std::string_view no_answer = "no response is sent";
 constexpr std::string_view not_served = "the request is not served";
 constexpr std::string_view not_opened = "the connection is not opened";
 constexpr std::string_view lease_is_over = "the lease is over at once";
@@ -137,11 +138,11 @@ class Findings {
 
   void duration(milliseconds value, std::string_view field, milliseconds least) {
     if (value >= least && value <= longest_fault) return;
-    const std::string shown =
-        value < milliseconds::zero() ? fmt::format("{}ms", value.count()) : format_duration(value);
+    const std::string shown = value < milliseconds::zero() ? fmt::format("{}ms", value.count())
+                                                           : text::format_duration(value);
     require(false, field,
-            fmt::format("must be from {} to {}, not {}", format_duration(least),
-                        format_duration(longest_fault), shown));
+            fmt::format("must be from {} to {}, not {}", text::format_duration(least),
+                        text::format_duration(longest_fault), shown));
   }
 
   Problem problem() && { return std::move(problem_); }
@@ -158,7 +159,7 @@ Problem check_name(const std::string& name) {
   constexpr std::size_t most = 100;
   Findings findings("");
   findings.require(name.size() <= most, "name", fmt::format("must have at most {} bytes", most));
-  findings.require(printable(name) == name, "name", "must have no control characters");
+  findings.require(text::printable(name) == name, "name", "must have no control characters");
   return std::move(findings).problem();
 }
 
@@ -224,7 +225,8 @@ void check_ranges(const Effects& effects, Findings& findings) {
   if (effects.retry_after) {
     constexpr auto longest = std::chrono::floor<std::chrono::seconds>(longest_fault);
     findings.require(effects.retry_after->count() >= 0 && *effects.retry_after <= longest,
-                     "retry_after", fmt::format("must be from 0s to {}", format_duration(longest)));
+                     "retry_after",
+                     fmt::format("must be from 0s to {}", text::format_duration(longest)));
   }
   if (effects.dribble) findings.duration(*effects.dribble, "dribble", some_time);
   if (effects.real_ttl) findings.duration(*effects.real_ttl, "real_ttl", some_time);
@@ -313,11 +315,15 @@ OperationSet operations_met(const Fault& fault) {
   return operations;
 }
 
+}  // namespace hyperpod::emulator::faults
+
+namespace hyperpod::emulator {
+
 Result<void> validate_fault(const Fault& fault) {
-  if (const auto problem = find_problem(fault)) {
-    return tl::unexpected(Error{ErrorCode::invalid_option,
-                                fmt::format("fault {}: {} {}", emulator::quoted(fault.name),
-                                            problem->field, problem->what)});
+  if (const auto problem = faults::find_problem(fault)) {
+    return tl::unexpected(Error{
+        ErrorCode::invalid_option,
+        fmt::format("fault {}: {} {}", text::quoted(fault.name), problem->field, problem->what)});
   }
   return {};
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What makes sense in a fault, and to whom it can be done.
 //
 // Pure; any thread.
@@ -8,7 +9,7 @@
 
 #include "hyperpod/emulator/faults.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::faults {
 
 /// A bit for each operation: 1 << operation.
 using OperationSet = unsigned;
@@ -28,4 +29,4 @@ std::optional<FieldProblem> find_problem(const Fault& fault);
 /// The operations that `fault` meets. REQUIRES a valid one.
 OperationSet operations_met(const Fault& fault);
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::faults

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Any bytes as a scenario in JSON, which the admin port takes from anybody: they are refused in one
 // line, or give valid faults that read back as they are written.
 #include <cstdint>
@@ -6,7 +7,7 @@
 
 #include "faults/fault_json.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::faults {
 namespace {
 
 void require(bool holds) {
@@ -30,7 +31,7 @@ void check(const Result<std::vector<Fault>>& faults) {
 }
 
 }  // namespace
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::faults
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace hyperpod::emulator;

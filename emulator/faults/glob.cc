@@ -1,8 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "faults/glob.h"
 
 #include <cstddef>
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::faults {
 
 // Only the last star met ever needs to take more: what lies between two stars may as well be
 // matched as early as possible.
@@ -27,4 +28,4 @@ bool glob_matches(std::string_view glob, std::string_view text) {
   return glob.find_first_not_of('*', at) == std::string_view::npos;
 }
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::faults

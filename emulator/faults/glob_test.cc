@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "faults/glob.h"
 
 #include <gtest/gtest.h>
@@ -5,7 +6,7 @@
 
 #include <string>
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::faults {
 namespace {
 
 /// The definition of a glob, without regard for time.
@@ -50,4 +51,4 @@ TEST(Glob, AHostilePairTakesNoMoreThanItsProduct) {
 }
 
 }  // namespace
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::faults

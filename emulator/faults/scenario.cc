@@ -1,16 +1,17 @@
-#include <spdlog/fmt/fmt.h>
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
 
-#include "config/printable.h"
-#include "config/small_file.h"
 #include "faults/document.h"
 #include "faults/fault_json.h"
+#include "text/printable.h"
+#include "text/small_file.h"
 
 namespace hyperpod::emulator {
 namespace {
 
 Result<nlohmann::json> parse(std::string_view file, std::string_view text) {
-  if (file.ends_with(".json")) return parse_json(text);
-  if (file.ends_with(".yaml") || file.ends_with(".yml")) return parse_yaml(text);
+  if (file.ends_with(".json")) return faults::parse_json(text);
+  if (file.ends_with(".yaml") || file.ends_with(".yml")) return faults::parse_yaml(text);
   return tl::unexpected(
       Error{ErrorCode::invalid_option, "must end in .yaml, .yml or .json to be a scenario"});
 }
@@ -18,10 +19,10 @@ Result<nlohmann::json> parse(std::string_view file, std::string_view text) {
 }  // namespace
 
 Result<std::vector<Fault>> load_scenario(const std::string& file) {
-  const auto text = read_small_file(file);
+  const auto text = text::read_small_file(file);
   if (!text) return tl::unexpected(text.error());
-  return parse(file, *text).and_then(read_scenario).map_error([&](Error error) {
-    error.message = fmt::format("{}: {}", printable(file), error.message);
+  return parse(file, *text).and_then(faults::read_scenario).map_error([&](Error error) {
+    error.message = fmt::format("{}: {}", text::printable(file), error.message);
     return error;
   });
 }

@@ -1,6 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <spdlog/fmt/fmt.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,7 +13,7 @@
 
 #include "hyperpod/emulator/faults.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::faults {
 namespace {
 
 using namespace std::chrono_literals;
@@ -142,7 +143,7 @@ TEST(Scenario, AYamlTagIsRefused) {
 }
 
 TEST(Scenario, AYamlKeyThatIsNoTextIsRefused) {
-  EXPECT_THAT(refusal("faults: [{[a]: 1}]"), StartsWith("faults[0] has a key that is no text"));
+  EXPECT_THAT(refusal("faults: [{[a]: 1}]"), StartsWith("faults[0] has a key that is not text"));
 }
 
 TEST(Scenario, AliasesOfAliasesCannotMultiplyWithoutEnd) {
@@ -358,4 +359,4 @@ TEST(ShippedScenarios, AStarvedDaemonIsLateWithEverything) {
 }
 
 }  // namespace
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::faults

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Asio as the data plane uses it: each object is bound to one io_context that one thread runs, so
 // nothing here needs a strand, and executors are concrete types that the compiler sees through.
 #pragma once
@@ -12,7 +13,7 @@
 #include <chrono>
 #include <utility>  // Asio misses it under g++ 12 in C++20
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::http {
 
 namespace asio = boost::asio;
 
@@ -31,4 +32,4 @@ inline auto resume_with(IoError& ec) {
   return asio::redirect_error(asio::use_awaitable_t<Executor>{}, ec);
 }
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::http

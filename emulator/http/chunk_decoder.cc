@@ -1,14 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "http/chunk_decoder.h"
 
-namespace hyperpod::emulator {
-namespace {
+#include "text/percent.h"
 
-int hex_digit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
+namespace hyperpod::emulator::http {
+namespace {
 
 bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20 && c != '\t'; }
 
@@ -30,7 +26,7 @@ ChunkDecoder::State ChunkDecoder::step(char c) {
   switch (state_) {
     case State::size_start:
     case State::size: {
-      if (const int digit = hex_digit(c); digit >= 0) {
+      if (const int digit = text::hex_digit(c); digit >= 0) {
         if (++size_digits_ > max_size_digits) return State::malformed;
         data_left_ = data_left_ << 4 | static_cast<std::uint64_t>(digit);
         return State::size;
@@ -70,4 +66,4 @@ ChunkDecoder::State ChunkDecoder::step(char c) {
   return State::malformed;
 }
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::http

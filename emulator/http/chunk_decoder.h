@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The framing of the chunked transfer coding (RFC 9112, 7.1), apart from the data it frames, so
 // that chunk data can be received straight to where it belongs.
 #pragma once
@@ -5,7 +6,7 @@
 #include <cstdint>
 #include <string_view>
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::http {
 
 class ChunkDecoder {
  public:
@@ -40,7 +41,7 @@ class ChunkDecoder {
     end,
     malformed
   };
-  // Zeros in front count too: a size that never ends is no size.
+  // Zeros in front count too: a size that never ends is not a size.
   static constexpr std::uint32_t max_size_digits = 16;
   // Extensions and trailers are read past; more than this of either is an attack.
   static constexpr std::uint32_t max_ignored_bytes = 8 * 1024;
@@ -53,4 +54,4 @@ class ChunkDecoder {
   std::uint32_t ignored_ = 0;
 };
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::http

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Any bytes as a chunked body: what comes out does not depend on how it arrives, is no longer than
 // what went in, and encodes to a body that decodes to the same.
 #include <algorithm>
@@ -7,7 +8,7 @@
 
 #include "http/chunk_decoder.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::http {
 namespace {
 
 using Event = ChunkDecoder::Event;
@@ -59,7 +60,7 @@ void check(std::string_view body) {
 }
 
 }  // namespace
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::http
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   hyperpod::emulator::check({reinterpret_cast<const char*>(data), size});

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "http/chunk_decoder.h"
 
 #include <gmock/gmock.h>
@@ -8,7 +9,7 @@
 #include <string>
 #include <vector>
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::http {
 namespace {
 
 using namespace std::string_literals;
@@ -181,4 +182,4 @@ RC_GTEST_PROP(ChunkDecoderProperty, AnySplitOfAnyInputGivesTheSame, ()) {
 }
 
 }  // namespace
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::http

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "http/connection.h"
 
 #include <algorithm>
@@ -5,7 +6,7 @@
 #include <boost/asio/detached.hpp>
 #include <cstring>
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::http {
 namespace {
 
 // How long a peer that was refused may go on sending before it is cut off.
@@ -17,7 +18,7 @@ constexpr std::chrono::milliseconds pace_slice{50};
 
 }  // namespace
 
-class Connection::Pause final : public Timer {
+class Connection::Pause final : public core::Timer {
  public:
   explicit Pause(Connection& connection) : connection_(connection) {}
   bool over() const { return over_; }
@@ -58,7 +59,7 @@ void Connection::start() {
 void Connection::finish() {
   finishing_ = true;
   if (idle_) close();
-  hurry();
+  end_waits();
   wake();
 }
 
@@ -100,7 +101,7 @@ Awaitable<void> Connection::linger() {
   transport_->shutdown_send();
   if (finishing_ || watching_) co_return;
   idle_ = true;  // nothing is left to be answered
-  // Closing with input unread would reset the connection, and might take the answer with it.
+  // Closing with input unread would reset the connection, and might take the response with it.
   limit_time(linger_time);
   std::uint64_t discarded = 0;
   IoError ec;
@@ -234,4 +235,4 @@ Awaitable<void> Connection::keep_pace(std::size_t bytes) {
   co_await pause(std::chrono::duration_cast<Duration>(owed), false);
 }
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::http

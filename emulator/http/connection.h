@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The bytes of one connection: reading ahead, time limits, pauses, and a clean end.
 //
 // A connection lives on one worker and is touched by that worker's thread only.
@@ -13,7 +14,7 @@
 #include "http/worker.h"
 #include "hyperpod/emulator/options.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::http {
 
 /// What the data port counts; see Statistics. Any thread.
 struct PortCounters {
@@ -28,7 +29,9 @@ struct PortCounters {
   std::atomic<std::uint64_t> unsettled{0};
 };
 
-class Connection : public Managed, public Timer, public std::enable_shared_from_this<Connection> {
+class Connection : public Managed,
+                   public core::Timer,
+                   public std::enable_shared_from_this<Connection> {
  public:
   Connection(Worker& worker, const Limits& limits, PortCounters& counters,
              std::unique_ptr<Transport> transport);
@@ -43,7 +46,7 @@ class Connection : public Managed, public Timer, public std::enable_shared_from_
   /// Serves until the connection is to end.
   virtual Awaitable<void> serve() = 0;
   /// Called by finish: whatever waits is to be decided now.
-  virtual void hurry() {}
+  virtual void end_waits() {}
 
   /// True once nothing can be sent or received any more.
   bool peer_gone() const { return peer_gone_; }
@@ -118,4 +121,4 @@ class Connection : public Managed, public Timer, public std::enable_shared_from_
   bool unsettled_ = false;
 };
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::http

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How the data port speaks HTTP: connections, versions, forms, codings and their order.
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -5,10 +6,22 @@
 
 #include <nlohmann/json.hpp>
 
-#include "http/testing/daemon.h"
+#include "testing/daemon.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::http {
 namespace {
+
+using test::chunked_head;
+using test::Daemon;
+using test::get_request;
+using test::id_of;
+using test::lease_request;
+using test::put_head;
+using test::put_request;
+using test::random_bytes;
+using test::release_request;
+using test::test_options;
+using test::WireClient;
 
 using namespace std::chrono_literals;
 using namespace std::string_literals;
@@ -328,4 +341,4 @@ TEST_F(Connection, IsCountedWhileItIsOpen) {
 }
 
 }  // namespace
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::http

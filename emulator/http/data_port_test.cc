@@ -1,17 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a client sees of storing, leasing and releasing over one plain connection.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <spdlog/sinks/ostream_sink.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <vector>
 
-#include "http/testing/daemon.h"
+#include "testing/daemon.h"
+#include "testing/log_recorder.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::http {
 namespace {
+
+using test::chunked_head;
+using test::Daemon;
+using test::fragments_of;
+using test::get_request;
+using test::id_of;
+using test::lease_request;
+using test::put_head;
+using test::put_request;
+using test::random_bytes;
+using test::release_request;
+using test::Reply;
+using test::test_options;
+using test::WireClient;
 
 using namespace std::chrono_literals;
 using namespace std::string_literals;
@@ -122,7 +137,7 @@ TEST_F(DataPort, RefusesABodyLargerThanTheSegmentBeforeItIsRead) {
 }
 
 TEST_F(DataPort, LetsAPeerThatSendsARefusedBodyReadTheAnswer) {
-  // Closing at once would reset the connection, and the answer might never be seen.
+  // Closing at once would reset the connection, and the response might never be seen.
   client().try_send(put_request("b/k", random_bytes(options.capacity + 1)));
   const auto reply = client().receive();
   expect_refusal(reply, 413, "too_large");
@@ -398,18 +413,15 @@ TEST_F(DataPort, CountsEachRequestOnce) {
 }
 
 TEST_F(DataPort, LogsEachRefusalOnceAndTheRestForDebugging) {
-  std::ostringstream log;
-  options.logger = std::make_shared<spdlog::logger>(
-      "test", std::make_shared<spdlog::sinks::ostream_sink_mt>(log));
-  options.logger->set_pattern("%l %v");
-  options.logger->set_level(spdlog::level::debug);
+  const auto log = std::make_shared<test::LogRecorder>();
+  options.log = log;
   put("b/k", "bytes");
   put("b/k", "bytes");
   lease("b/absent");
   put("b/empty", "");
   client().ask("nonsense\n");
   daemon().emulator().stop();
-  const std::string lines = log.str();
+  const std::string lines = log->text();
   EXPECT_THAT(lines, HasSubstr("debug 200 PUT /v1/kv/b/k: ok\n"));
   EXPECT_THAT(lines, HasSubstr("debug 409 PUT /v1/kv/b/k: refused"));
   EXPECT_THAT(lines, HasSubstr("debug 504 POST /v1/kv/b/absent/leases"));
@@ -420,4 +432,4 @@ TEST_F(DataPort, LogsEachRefusalOnceAndTheRestForDebugging) {
 }
 
 }  // namespace
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::http

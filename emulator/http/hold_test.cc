@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Lease requests that wait for their key.
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -6,17 +7,29 @@
 #include <set>
 #include <vector>
 
-#include "http/testing/daemon.h"
+#include "testing/daemon.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::http {
 namespace {
+
+using test::chunked_head;
+using test::Daemon;
+using test::get_request;
+using test::id_of;
+using test::lease_request;
+using test::put_head;
+using test::put_request;
+using test::random_bytes;
+using test::release_request;
+using test::test_options;
+using test::WireClient;
 
 using namespace std::chrono_literals;
 using namespace std::string_literals;
 
 constexpr std::string_view five_seconds = "timeout_ms=5000&ttl_s=30.0";
 
-class Hold : public testing::Test {
+class Wait : public testing::Test {
  protected:
   Daemon& daemon() {
     if (!daemon_) daemon_.emplace(options);
@@ -48,7 +61,7 @@ class Hold : public testing::Test {
 // --- How a hold ends
 // ----------------------------------------------------------------------------
 
-TEST_F(Hold, EndsWithALeaseWhenTheKeyIsStored) {
+TEST_F(Wait, EndsWithALeaseWhenTheKeyIsStored) {
   auto client = held();
   EXPECT_TRUE(client.is_silent());
   store();
@@ -57,7 +70,7 @@ TEST_F(Hold, EndsWithALeaseWhenTheKeyIsStored) {
   EXPECT_EQ(client.ask(get_request()).status, 404) << "the connection goes on";
 }
 
-TEST_F(Hold, EndsWithAMissAfterItsTimeAndNotBefore) {
+TEST_F(Wait, EndsWithAMissAfterItsTimeAndNotBefore) {
   auto client = held();
   clock->advance(5s - 1ms);
   EXPECT_TRUE(client.is_silent());
@@ -70,7 +83,7 @@ TEST_F(Hold, EndsWithAMissAfterItsTimeAndNotBefore) {
   EXPECT_EQ(daemon().statistics().lease_misses, 1u);
 }
 
-TEST_F(Hold, HasBeenAnsweredWhenAdvanceReturnsHoweverManyThereAre) {
+TEST_F(Wait, HasBeenAnsweredWhenAdvanceReturnsHoweverManyThereAre) {
   options.threads = 3;
   std::vector<WireClient> clients;
   for (int i = 0; i < 200; ++i) clients.push_back(daemon().connect());
@@ -84,12 +97,12 @@ TEST_F(Hold, HasBeenAnsweredWhenAdvanceReturnsHoweverManyThereAre) {
   EXPECT_EQ(daemon().statistics().requests, clients.size());
 }
 
-TEST_F(Hold, IsNoneForAKeyThatIsThere) {
+TEST_F(Wait, IsNoneForAKeyThatIsThere) {
   store();
   EXPECT_EQ(daemon().connect().ask(lease_request("b/k", five_seconds)).status, 200);
 }
 
-TEST_F(Hold, GivesEachOfThoseWhoWaitALeaseOfItsOwn) {
+TEST_F(Wait, GivesEachOfThoseWhoWaitALeaseOfItsOwn) {
   options.threads = 2;
   std::vector<WireClient> clients;
   for (int i = 0; i < 10; ++i) clients.push_back(held());
@@ -100,7 +113,7 @@ TEST_F(Hold, GivesEachOfThoseWhoWaitALeaseOfItsOwn) {
   EXPECT_EQ(daemon().statistics().live_leases, clients.size());
 }
 
-TEST_F(Hold, StartsItsTtlWithTheGrant) {
+TEST_F(Wait, StartsItsTtlWithTheGrant) {
   auto client = held();
   clock->advance(4s);
   store();
@@ -110,7 +123,7 @@ TEST_F(Hold, StartsItsTtlWithTheGrant) {
   EXPECT_EQ(client.ask(release_request(id)).status, 200);
 }
 
-TEST_F(Hold, DoesNotDelayOthers) {
+TEST_F(Wait, DoesNotDelayOthers) {
   std::vector<WireClient> clients;
   for (int i = 0; i < 100; ++i) clients.push_back(held());
   auto other = daemon().connect();
@@ -119,7 +132,7 @@ TEST_F(Hold, DoesNotDelayOthers) {
   for (auto& client : clients) EXPECT_TRUE(client.is_silent());
 }
 
-TEST_F(Hold, MayFollowUponAnotherOnTheSameConnection) {
+TEST_F(Wait, MayFollowUponAnotherOnTheSameConnection) {
   auto client = daemon().connect();
   for (int i = 0; i < 20; ++i) {
     const auto path = fmt::format("b/{}", i);
@@ -130,7 +143,7 @@ TEST_F(Hold, MayFollowUponAnotherOnTheSameConnection) {
   }
 }
 
-TEST_F(Hold, OfRealTimeEndsByItself) {
+TEST_F(Wait, OfRealTimeEndsByItself) {
   options.clock = nullptr;
   auto client = daemon().connect();
   for (const auto hold : {10ms, 100ms, 1ms}) {
@@ -144,7 +157,7 @@ TEST_F(Hold, OfRealTimeEndsByItself) {
 // --- Behaviour
 // ----------------------------------------------------------------------------------
 
-TEST_F(Hold, IsNoLongerThanTheLongestThereIs) {
+TEST_F(Wait, IsNoLongerThanTheLongestThereIs) {
   options.behaviour.max_hold = 2s;
   auto client = held("timeout_ms=999999999999999999999");
   clock->advance(2s - 1ms);
@@ -153,7 +166,7 @@ TEST_F(Hold, IsNoLongerThanTheLongestThereIs) {
   EXPECT_EQ(client.receive().status, 504);
 }
 
-TEST_F(Hold, HasADefaultThatIsAnOption) {
+TEST_F(Wait, HasADefaultThatIsAnOption) {
   options.behaviour.default_hold = 3s;
   auto client = held("");
   clock->advance(3s - 1ms);
@@ -162,7 +175,7 @@ TEST_F(Hold, HasADefaultThatIsAnOption) {
   EXPECT_EQ(client.receive().status, 504);
 }
 
-TEST_F(Hold, LooksForItsKeyOnlyAtItsEndIfToldTo) {
+TEST_F(Wait, LooksForItsKeyOnlyAtItsEndIfToldTo) {
   options.behaviour.wake_waiters = false;
   auto client = held();
   store();
@@ -176,7 +189,7 @@ TEST_F(Hold, LooksForItsKeyOnlyAtItsEndIfToldTo) {
 // --- Peers that go away
 // -------------------------------------------------------------------------
 
-TEST_F(Hold, IsForgottenWhenItsConnectionCloses) {
+TEST_F(Wait, IsForgottenWhenItsConnectionCloses) {
   held().close();
   EXPECT_TRUE(waits_for(0));
   held().reset();
@@ -187,7 +200,7 @@ TEST_F(Hold, IsForgottenWhenItsConnectionCloses) {
   EXPECT_TRUE(daemon().reaches([](const Statistics& s) { return s.open_connections == 0; }));
 }
 
-TEST_F(Hold, IsForgottenWhenItsConnectionClosesWithMorePipelined) {
+TEST_F(Wait, IsForgottenWhenItsConnectionClosesWithMorePipelined) {
   auto client = held();
   client.send(lease_request("b/other", five_seconds) + put_request("b/k", "x"));
   client.close();
@@ -195,7 +208,7 @@ TEST_F(Hold, IsForgottenWhenItsConnectionClosesWithMorePipelined) {
   EXPECT_EQ(daemon().statistics().waiters_dropped, 1u);
 }
 
-TEST_F(Hold, GrantsALeaseToNobodyIfToldTo) {
+TEST_F(Wait, GrantsALeaseToNobodyIfToldTo) {
   options.behaviour.drop_abandoned_waiters = false;
   held().close();
   ASSERT_TRUE(daemon().reaches([](const Statistics& s) { return s.open_connections == 0; }));
@@ -206,10 +219,10 @@ TEST_F(Hold, GrantsALeaseToNobodyIfToldTo) {
   EXPECT_EQ(daemon().statistics().leases_expired, 1u);
 }
 
-// --- What is pipelined behind a held request
+// --- What is pipelined behind a waiting request
 // ----------------------------------------------------
 
-TEST_F(Hold, DelaysWhatIsPipelinedBehindIt) {
+TEST_F(Wait, DelaysWhatIsPipelinedBehindIt) {
   auto client = daemon().connect();
   client.send(lease_request("b/k", five_seconds) + put_request("b/other", "x") +
               lease_request("b/other") + get_request());
@@ -223,7 +236,7 @@ TEST_F(Hold, DelaysWhatIsPipelinedBehindIt) {
   EXPECT_EQ(client.receive().status, 404);
 }
 
-TEST_F(Hold, DelaysMoreThanIsReadAhead) {
+TEST_F(Wait, DelaysMoreThanIsReadAhead) {
   auto client = held();
   std::string requests;
   for (int i = 0; i < 1000; ++i) requests += get_request(fmt::format("/{}", i));
@@ -233,7 +246,7 @@ TEST_F(Hold, DelaysMoreThanIsReadAhead) {
   for (int i = 0; i < 1000; ++i) ASSERT_EQ(client.receive().status, 404);
 }
 
-TEST_F(Hold, KeepsABodyInOrderThatFollowsAHeadPipelinedBehindIt) {
+TEST_F(Wait, KeepsABodyInOrderThatFollowsAHeadPipelinedBehindIt) {
   const auto body = random_bytes(200'000);
   for (const std::size_t with_head : {0, 1, 1000}) {
     const auto path = fmt::format("b/{}", with_head);
@@ -253,7 +266,7 @@ TEST_F(Hold, KeepsABodyInOrderThatFollowsAHeadPipelinedBehindIt) {
   }
 }
 
-TEST_F(Hold, KeepsChunksInOrderThatFollowAHeadPipelinedBehindIt) {
+TEST_F(Wait, KeepsChunksInOrderThatFollowAHeadPipelinedBehindIt) {
   auto client = daemon().connect();
   client.send(lease_request("b/k", five_seconds) + chunked_head("b/chunked") + "6\r\nabc");
   ASSERT_TRUE(waits_for(1));
@@ -267,7 +280,7 @@ TEST_F(Hold, KeepsChunksInOrderThatFollowAHeadPipelinedBehindIt) {
   EXPECT_EQ(daemon().leased_bytes(client.ask(lease_request("b/chunked"))), "abcdefghi");
 }
 
-TEST_F(Hold, KeepsABodyThatNobodyWantsInStep) {
+TEST_F(Wait, KeepsABodyThatNobodyWantsInStep) {
   auto client = daemon().connect();
   client.send(lease_request("b/k", five_seconds) + put_head("b/k", 300'000));
   ASSERT_TRUE(waits_for(1));
@@ -278,7 +291,7 @@ TEST_F(Hold, KeepsABodyThatNobodyWantsInStep) {
   EXPECT_EQ(client.ask(get_request()).status, 404);
 }
 
-TEST_F(Hold, IsNotedToBeAbandonedAfterAnother) {
+TEST_F(Wait, IsNotedToBeAbandonedAfterAnother) {
   auto client = held();
   store();
   EXPECT_EQ(client.receive().status, 200);
@@ -289,4 +302,4 @@ TEST_F(Hold, IsNotedToBeAbandonedAfterAnother) {
 }
 
 }  // namespace
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::http

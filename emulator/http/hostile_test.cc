@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What no client of ours sends: it is refused, costs nothing lasting, and nobody else notices.
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -7,10 +8,21 @@
 #include <algorithm>
 #include <random>
 
-#include "http/testing/daemon.h"
+#include "testing/daemon.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::http {
 namespace {
+
+using test::chunked_head;
+using test::Daemon;
+using test::get_request;
+using test::lease_request;
+using test::put_head;
+using test::put_request;
+using test::random_bytes;
+using test::release_request;
+using test::test_options;
+using test::WireClient;
 
 using namespace std::chrono_literals;
 using namespace std::string_literals;
@@ -266,4 +278,4 @@ TEST_F(Hostile, AnythingAtAll) {
 }
 
 }  // namespace
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::http

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Bytes received and not yet consumed, in one run of memory that grows up to a limit.
 #pragma once
 
@@ -7,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::http {
 
 class InputBuffer {
  public:
@@ -41,4 +42,4 @@ class InputBuffer {
   std::size_t end_ = 0;
 };
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::http

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "http/request_head.h"
 
 #include <boost/asio/buffer.hpp>
@@ -6,7 +7,7 @@
 #include <boost/beast/http/error.hpp>
 #include <cstring>
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::http {
 namespace {
 
 namespace beast = boost::beast;
@@ -109,4 +110,4 @@ tl::expected<RequestHead, HeadError> parse_head(std::string_view head, const Lim
   return result;
 }
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::http

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The head of a request: found in a byte stream, then parsed strictly.
 //
 // Pure functions of the bytes given. Syntax is Boost.Beast's parser's business; what Beast lets
@@ -12,7 +13,7 @@
 
 #include "hyperpod/emulator/options.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::http {
 
 /// Looks for the end of a head in a growing buffer; each byte is looked at once.
 class HeadScanner {
@@ -56,4 +57,4 @@ enum class HeadError {
 /// `head` is a whole head, as found by HeadScanner.
 tl::expected<RequestHead, HeadError> parse_head(std::string_view head, const Limits& limits);
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::http

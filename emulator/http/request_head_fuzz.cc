@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Any bytes as the head of a request: where it ends does not depend on how it arrives, and what is
 // parsed out of it lies inside it and is not ambiguous.
 #include <algorithm>
@@ -6,7 +7,7 @@
 
 #include "http/request_head.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::http {
 namespace {
 
 using Status = HeadScanner::Status;
@@ -50,7 +51,7 @@ void check(std::string_view input) {
 }
 
 }  // namespace
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::http
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   hyperpod::emulator::check({reinterpret_cast<const char*>(data), size});

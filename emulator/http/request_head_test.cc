@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "http/request_head.h"
 
 #include <gmock/gmock.h>
@@ -7,7 +8,7 @@
 #include <string>
 #include <vector>
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::http {
 namespace {
 
 using namespace std::string_literals;
@@ -248,4 +249,4 @@ TEST(RequestHead, FoldedOverTwoLinesCannotHideACoding) {
 }
 
 }  // namespace
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::http

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "http/request_target.h"
 
 #include <algorithm>
@@ -9,15 +10,10 @@
 #include <limits>
 #include <locale>
 
-namespace hyperpod::emulator {
-namespace {
+#include "text/percent.h"
 
-int hex_value(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
+namespace hyperpod::emulator::http {
+namespace {
 
 tl::unexpected<RouteRefusal> refuse(RouteError error, std::string_view message) {
   return tl::make_unexpected(RouteRefusal{error, message});
@@ -119,50 +115,7 @@ const char* read_query(std::string_view query, const Behaviour& behaviour, Route
   return nullptr;
 }
 
-bool is_utf8(std::string_view text) {
-  std::size_t i = 0;
-  while (i < text.size()) {
-    const auto lead = static_cast<unsigned char>(text[i]);
-    if (lead < 0x80) {
-      ++i;
-      continue;
-    }
-    const std::size_t length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
-    if (lead < 0xC2 || lead > 0xF4 || i + length > text.size()) return false;
-    std::uint32_t point = lead & (0xFFu >> (length + 1));
-    for (std::size_t k = 1; k < length; ++k) {
-      const auto next = static_cast<unsigned char>(text[i + k]);
-      if ((next & 0xC0) != 0x80) return false;
-      point = point << 6 | (next & 0x3Fu);
-    }
-    const bool overlong = (length == 3 && point < 0x800) || (length == 4 && point < 0x10000);
-    const bool surrogate = point >= 0xD800 && point <= 0xDFFF;
-    if (overlong || surrogate || point > 0x10FFFF) return false;
-    i += length;
-  }
-  return true;
-}
-
 }  // namespace
-
-std::optional<std::string> percent_decode(std::string_view text) {
-  std::string decoded;
-  decoded.reserve(text.size());
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '%') {
-      decoded.push_back(text[i]);
-      continue;
-    }
-    if (i + 2 >= text.size()) return std::nullopt;
-    const int high = hex_value(text[i + 1]);
-    const int low = hex_value(text[i + 2]);
-    if (high < 0 || low < 0) return std::nullopt;
-    decoded.push_back(static_cast<char>(high << 4 | low));
-    i += 2;
-  }
-  if (!is_utf8(decoded)) return std::nullopt;
-  return decoded;
-}
 
 tl::expected<Route, RouteRefusal> route(std::string_view method, std::string_view target,
                                         const Behaviour& behaviour) {
@@ -178,7 +131,7 @@ tl::expected<Route, RouteRefusal> route(std::string_view method, std::string_vie
   Route result;
   if (at[1] == "leases") {
     if (method != "POST" || parts.count != 4 || at[3] != "release") return not_found();
-    auto id = percent_decode(at[2]);
+    auto id = text::percent_decode(at[2]);
     if (!id) return decode_failed();
     result.operation = Operation::release;
     result.lease_id = std::move(*id);
@@ -189,8 +142,8 @@ tl::expected<Route, RouteRefusal> route(std::string_view method, std::string_vie
   const bool puts = method == "PUT" && parts.count == 4;
   const bool acquires = method == "POST" && parts.count == 5 && at[4] == "leases";
   if (!puts && !acquires) return not_found();
-  auto bucket = percent_decode(at[2]);
-  auto key = percent_decode(at[3]);
+  auto bucket = text::percent_decode(at[2]);
+  auto key = text::percent_decode(at[3]);
   if (!bucket || !key) return decode_failed();
   result.operation = puts ? Operation::put : Operation::acquire;
   result.bucket = std::move(*bucket);
@@ -203,4 +156,4 @@ tl::expected<Route, RouteRefusal> route(std::string_view method, std::string_vie
   return result;
 }
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::http

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a request asks for, read from its method and target.
 //
 // The target is split at its slashes first and each part is then percent-decoded, once: an encoded
@@ -12,7 +13,7 @@
 
 #include "hyperpod/emulator/options.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::http {
 
 enum class Operation { put, acquire, release };
 
@@ -36,7 +37,4 @@ struct RouteRefusal {
 tl::expected<Route, RouteRefusal> route(std::string_view method, std::string_view target,
                                         const Behaviour& behaviour);
 
-/// Decodes `text` once. nullopt for a broken escape or for what is no UTF-8 afterwards.
-std::optional<std::string> percent_decode(std::string_view text);
-
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::http

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Any method and target ("PUT /v1/kv/b/k"): it leads nowhere, or to an operation whose names, when
 // encoded again, lead to the same.
 #include <algorithm>
@@ -8,7 +9,7 @@
 
 #include "http/request_target.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::http {
 namespace {
 
 using namespace std::chrono_literals;
@@ -50,8 +51,8 @@ void check_route(const Route& found, std::string_view method, const Behaviour& b
 }
 
 void check(std::string_view line) {
-  const auto decoded = percent_decode(line);
-  if (decoded) require(percent_decode(encode(*decoded)) == decoded);
+  const auto decoded = text::percent_decode(line);
+  if (decoded) require(text::percent_decode(encode(*decoded)) == decoded);
 
   const auto space = std::min(line.find(' '), line.size());
   const auto method = line.substr(0, space);
@@ -66,7 +67,7 @@ void check(std::string_view line) {
 }
 
 }  // namespace
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::http
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   hyperpod::emulator::check({reinterpret_cast<const char*>(data), size});

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "http/server.h"
 
 #include <fcntl.h>
@@ -11,10 +12,10 @@
 #include <boost/asio/post.hpp>
 #include <thread>
 
-#include "config/host_port.h"
 #include "http/tls.h"
+#include "text/host_port.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::http {
 namespace {
 
 constexpr int backlog = 4096;
@@ -30,16 +31,16 @@ std::vector<std::unique_ptr<Worker>> make_workers(const Options& options, const 
 }
 
 /// A program that this process starts would otherwise keep a connection open that we have closed.
-void keep_to_this_program(int socket) { ::fcntl(socket, F_SETFD, FD_CLOEXEC); }
+void close_on_exec(int socket) { ::fcntl(socket, F_SETFD, FD_CLOEXEC); }
 
 }  // namespace
 
 /// Something to be done at a time; lives on the first worker.
-struct Server::Later final : Timer {
-  Later(Server& owner, std::function<void()> todo) : server(owner), work(std::move(todo)) {}
+struct Server::DelayedTask final : core::Timer {
+  DelayedTask(Server& owner, std::function<void()> todo) : server(owner), work(std::move(todo)) {}
   void on_due() override {
     const auto todo = std::move(work);
-    server.later_.remove_if([this](const Later& other) { return &other == this; });
+    server.delayed_.remove_if([this](const DelayedTask& other) { return &other == this; });
     todo();
   }
   Server& server;
@@ -50,8 +51,8 @@ Result<std::unique_ptr<Server>> Server::start(Parts parts) {
   const Options& options = parts.options;
   std::unique_ptr<Server> server(new Server(std::move(parts)));
   if (options.tls.enabled()) {
-    const auto host = parse_host_port(options.listen);
-    auto context = make_server_context(options.tls, host ? host->host : "", options.logger);
+    const auto host = text::parse_host_port(options.listen);
+    auto context = make_server_context(options.tls, host ? host->host : "", options.log);
     if (!context) return tl::make_unexpected(context.error());
     server->tls_ = std::move(*context);
   }
@@ -70,7 +71,7 @@ Server::Server(Parts parts)
                .faults = parts.faults,
                .journal = parts.journal,
                .cause = std::move(parts.cause),
-               .closed = [this] { unpark(); },
+               .closed = [this] { serve_unaccepted(); },
                .counters = counters_},
       workers_(make_workers(options_, clock_)),
       acceptor_(workers_.front()->io()),
@@ -80,7 +81,7 @@ Server::Server(Parts parts)
 Server::~Server() { stop(); }
 
 Result<void> Server::listen() {
-  const auto wanted = parse_host_port(options_.listen);
+  const auto wanted = text::parse_host_port(options_.listen);
   if (!wanted) return tl::make_unexpected(wanted.error());
   const auto fail = [&](const IoError& ec) {
     return tl::make_unexpected(
@@ -95,7 +96,7 @@ Result<void> Server::listen() {
   if (ec) return fail(ec);
   const asio::ip::tcp::endpoint address = found.begin()->endpoint();
   acceptor_.open(address.protocol(), ec);
-  if (!ec) keep_to_this_program(acceptor_.native_handle());
+  if (!ec) close_on_exec(acceptor_.native_handle());
   if (!ec) acceptor_.set_option(Acceptor::reuse_address(true), ec);
   // The real daemon's [::] takes IPv4 as well.
   if (!ec && address.address().is_v6()) acceptor_.set_option(asio::ip::v6_only(false), ec);
@@ -137,14 +138,14 @@ Awaitable<void> Server::accept_connections() {
       co_await accept_again_.async_wait(resume_with(ec));
       continue;
     }
-    keep_to_this_program(socket.native_handle());
+    close_on_exec(socket.native_handle());
     asio::post(worker.io(), [this, &worker, accepted = std::move(socket)]() mutable {
-      greet(worker, std::move(accepted));
+      admit(worker, std::move(accepted));
     });
   }
 }
 
-void Server::greet(Worker& worker, Socket socket) {
+void Server::admit(Worker& worker, Socket socket) {
   const auto number = ++counters_.accepted;
   if (!claim_connection()) return;  // closed with the socket
   std::optional<FiredFault> fault;
@@ -160,8 +161,8 @@ void Server::greet(Worker& worker, Socket socket) {
   }
   --counters_.open;
   if (fault->effects.leave_unaccepted) {
-    std::lock_guard lock(parked_mutex_);
-    parked_.push_back({&worker, std::move(socket), number});
+    std::lock_guard lock(unaccepted_mutex_);
+    unaccepted_.push_back({&worker, std::move(socket), number});
   }
 }
 
@@ -174,11 +175,11 @@ bool Server::claim_connection() {
   return true;
 }
 
-void Server::unpark() {
-  std::lock_guard lock(parked_mutex_);
-  if (parked_.empty()) return;
-  Parked next = std::move(parked_.front());
-  parked_.pop_front();
+void Server::serve_unaccepted() {
+  std::lock_guard lock(unaccepted_mutex_);
+  if (unaccepted_.empty()) return;
+  Unaccepted next = std::move(unaccepted_.front());
+  unaccepted_.pop_front();
   Worker& worker = *next.worker;
   asio::post(worker.io(),
              [this, &worker, number = next.number, socket = std::move(next.socket)]() mutable {
@@ -204,8 +205,8 @@ void Server::open_session(Worker& worker, Socket socket, std::uint64_t number,
 
 void Server::cut_connections() {
   {
-    std::lock_guard lock(parked_mutex_);
-    parked_.clear();
+    std::lock_guard lock(unaccepted_mutex_);
+    unaccepted_.clear();
   }
   for (const auto& worker : workers_) worker->cut_connections();
 }
@@ -214,7 +215,7 @@ void Server::after(Duration time, std::function<void()> work) {
   Worker& worker = *workers_.front();
   // At once on the worker itself: what others post there meanwhile would overtake it.
   asio::dispatch(worker.io(), [this, &worker, time, work = std::move(work)]() mutable {
-    worker.arm(later_.emplace_back(*this, std::move(work)), time);
+    worker.arm(delayed_.emplace_back(*this, std::move(work)), time);
   });
 }
 
@@ -228,13 +229,13 @@ void Server::stop() {
     acceptor_.close(ignored);
     accept_again_.cancel();
     engine_wake_.cancel();
-    later_.clear();
+    delayed_.clear();
   });
 
   const auto deadline = std::chrono::steady_clock::now() + finish_time;
   for (const auto& worker : workers_) worker->finish();
   for (const auto& worker : workers_) worker->join(deadline);
-  parked_.clear();
+  unaccepted_.clear();
 }
 
 void Server::add_to(Statistics& statistics) const {
@@ -287,7 +288,7 @@ void Server::run_due(TimePoint) {
     worker->run_and_wait([&] { worker->run_due(); });
   }
   // What was decided travels through the event loops; each round lets them take a step. A peer that
-  // does not read its answer must not stop the clock, so the rounds are bounded.
+  // does not read its response must not stop the clock, so the rounds are bounded.
   constexpr int most_rounds = 1000;
   for (int round = 0; counters_.unsettled > 0 && round < most_rounds; ++round) {
     for (const auto& worker : workers_) {
@@ -296,4 +297,4 @@ void Server::run_due(TimePoint) {
   }
 }
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::http

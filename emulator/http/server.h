@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The data port: a listener, its I/O threads, and what makes time pass for engine and connections.
 //
 // Every public member may be called from any thread but the server's own.
@@ -20,14 +21,14 @@
 #include "hyperpod/emulator/error.h"
 #include "hyperpod/emulator/options.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::http {
 
 class Server final : private Ticker {
  public:
   /// What a server serves; all of it must outlive the server.
   struct Parts {
     const Options& options;
-    Engine& engine;
+    core::Engine& engine;
     Clock& clock;
     FaultPlan& faults;
     Journal& journal;
@@ -60,20 +61,20 @@ class Server final : private Ticker {
  private:
   using Acceptor = asio::basic_socket_acceptor<asio::ip::tcp, Executor>;
 
-  struct Later;
+  struct DelayedTask;
 
   explicit Server(Parts parts);
   Result<void> listen();
   void run();
 
   Awaitable<void> accept_connections();
-  void greet(Worker& worker, Socket socket);
+  void admit(Worker& worker, Socket socket);
   /// Counts one connection more as open, unless there are as many as there may be.
   bool claim_connection();
   /// REQUIRES a claim.
   void open_session(Worker& worker, Socket socket, std::uint64_t number,
                     std::optional<FiredFault> fault);
-  void unpark();
+  void serve_unaccepted();
   void engine_alarm();
   void schedule_engine();
 
@@ -81,7 +82,7 @@ class Server final : private Ticker {
   void run_due(TimePoint now) override;
 
   const Options& options_;
-  Engine& engine_;
+  core::Engine& engine_;
   Clock& clock_;
   FaultPlan& faults_;
   PortCounters counters_;
@@ -90,20 +91,20 @@ class Server final : private Ticker {
 
   // Connections that a fault leaves waiting as if they had not been accepted yet. Empty before the
   // workers go.
-  struct Parked {
+  struct Unaccepted {
     Worker* worker;
     Socket socket;
     std::uint64_t number;
   };
-  std::mutex parked_mutex_;
-  std::deque<Parked> parked_;
+  std::mutex unaccepted_mutex_;
+  std::deque<Unaccepted> unaccepted_;
 
   std::vector<std::unique_ptr<Worker>> workers_;
   // These live on the first worker.
   Acceptor acceptor_;
   SystemTimer accept_again_;
   SystemTimer engine_wake_;
-  std::list<Later> later_;
+  std::list<DelayedTask> delayed_;
   bool stopping_ = false;
 
   asio::ip::tcp::endpoint endpoint_;
@@ -111,4 +112,4 @@ class Server final : private Ticker {
   bool running_ = false;  // guarded by stop_mutex_
 };
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::http

@@ -1,11 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "http/session.h"
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
 
 #include "http/chunk_decoder.h"
+#include "text/log.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::http {
 namespace {
 
 constexpr std::string_view continue_line = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -16,8 +18,8 @@ void count_abandoned(Service& service, std::uint64_t connection, const std::stri
 }
 
 /// Ends a lease that was granted to a request whose peer has gone away.
-void give_back(Service& service, const std::optional<LeaseGrant>& grant, std::uint64_t connection,
-               const std::string& bucket) {
+void give_back(Service& service, const std::optional<core::LeaseGrant>& grant,
+               std::uint64_t connection, const std::string& bucket) {
   if (!grant) return;
   if (service.options.behaviour.drop_abandoned_waiters) {
     service.engine.release(grant->id);
@@ -41,17 +43,17 @@ JournalOperation in_journal(Operation operation) {
 }  // namespace
 
 /// A lease request that waits for its key.
-struct Session::Hold {
-  Engine::WaiterId waiter = 0;
+struct Session::Wait {
+  core::Engine::WaiterId waiter = 0;
   bool waiting = true;
   bool decided = false;
-  std::optional<LeaseGrant> grant;
+  std::optional<core::LeaseGrant> grant;
 };
 
 /// Where the bytes of a body go: into a Put, or nowhere. What a Put refuses goes nowhere too.
 class Session::Sink {
  public:
-  Sink(Put* put, std::span<std::byte> scratch) : put_(put), scratch_(scratch) {}
+  Sink(core::Put* put, std::span<std::byte> scratch) : put_(put), scratch_(scratch) {}
 
   /// Where the next bytes are to be written; never empty.
   std::span<std::byte> window() {
@@ -73,13 +75,13 @@ class Session::Sink {
   }
 
   std::uint64_t discarded() const { return discarded_; }
-  std::optional<PutRefusal> refusal() const { return refusal_; }
+  std::optional<core::PutRefusal> refusal() const { return refusal_; }
 
  private:
-  Put* put_;
+  core::Put* put_;
   const std::span<std::byte> scratch_;
   std::uint64_t discarded_ = 0;
-  std::optional<PutRefusal> refusal_;
+  std::optional<core::PutRefusal> refusal_;
 };
 
 Session::Session(Service& service, Worker& worker, std::unique_ptr<Transport> transport,
@@ -99,20 +101,20 @@ Session::~Session() {
 }
 
 Awaitable<void> Session::serve() {
-  if (greeting_) {
-    if (greeting_->delay.count() > 0) co_await pause(greeting_->delay, true);
-    if (greeting_->effects.reset) reset();
-    if (greeting_->effects.never_answer) co_await fall_silent(true);
+  if (connect_fault_) {
+    if (connect_fault_->delay.count() > 0) co_await pause(connect_fault_->delay, true);
+    if (connect_fault_->effects.reset) reset();
+    if (connect_fault_->effects.never_answer) co_await stop_responding(true);
   }
   // Not one condition: g++ 12 miscompiles a co_await behind && there.
   bool more = !peer_gone();
   while (more) more = co_await serve_next();
 }
 
-void Session::hurry() {
+void Session::end_waits() {
   keep_alive_ = false;
-  if (hold_ && hold_->waiting && service_.engine.drop_waiter(hold_->waiter)) {
-    hold_decided(std::nullopt);
+  if (wait_ && wait_->waiting && service_.engine.drop_waiter(wait_->waiter)) {
+    wait_decided(std::nullopt);
   }
 }
 
@@ -124,26 +126,26 @@ Awaitable<bool> Session::serve_next() {
   ++service_.counters.in_flight;
   begin(head ? *head : RequestHead{});
   WireForm form;
-  Answer answered;
+  Response response;
   if (head) {
     keep_alive_ = keep_alive_ && head->keep_alive;
     form = {.http_1_0 = head->http_1_0, .with_body = head->method != "HEAD"};
-    answered = co_await answer(*head);
+    response = co_await respond(*head);
   } else {
     keep_alive_ = false;
     ++service_.counters.rejected;
-    answered = head.error();
+    response = head.error();
   }
   form.keep_alive = keep_alive_;
   if (!peer_gone()) {
-    log(answered);
-    co_await deliver(answered, form);
+    log(response);
+    co_await send_response(response, form);
   }
   if (!recorded_) {
     if (granted_) count_abandoned(service_, number_, entry_.bucket);
     record(0);
   }
-  hold_.reset();
+  wait_.reset();
   fault_.reset();
   settle();
   co_return keep_alive_ && !peer_gone();
@@ -166,7 +168,7 @@ void Session::begin(const RequestHead& head) {
   recorded_ = false;
 }
 
-// What the journal calls under way ends here, before the peer can know its answer and ask anew.
+// What the journal calls under way ends here, before the peer can know its response and ask anew.
 void Session::record(int status) {
   recorded_ = true;
   --service_.counters.in_flight;
@@ -185,7 +187,7 @@ void Session::record(int status) {
 // --- Heads and bodies
 // -----------------------------------------------------------------------------
 
-Awaitable<tl::expected<RequestHead, Answer>> Session::read_head() {
+Awaitable<tl::expected<RequestHead, Response>> Session::read_head() {
   const auto refuse = [](int status, std::string_view code, std::string_view message) {
     return tl::make_unexpected(refusal(status, code, message));
   };
@@ -200,7 +202,7 @@ Awaitable<tl::expected<RequestHead, Answer>> Session::read_head() {
     const auto status = scanner.scan(half_line ? std::string_view{} : in.view());
     if (status == HeadScanner::Status::complete) break;
     if (status == HeadScanner::Status::malformed) {
-      co_return refuse(400, "malformed_request", "The request is no HTTP/1.1 request.");
+      co_return refuse(400, "malformed_request", "The request is not an HTTP/1.1 request.");
     }
     if (in.full() && !scanner.has_request_line()) {
       co_return refuse(414, "target_too_long", "The request line is too long.");
@@ -210,7 +212,7 @@ Awaitable<tl::expected<RequestHead, Answer>> Session::read_head() {
       begun = !in.empty() && !half_line;
       limit_time(begun ? limits.head_timeout : limits.idle_timeout);
     }
-    if (!co_await read_more()) co_return tl::make_unexpected(Answer{});  // for nobody
+    if (!co_await read_more()) co_return tl::make_unexpected(Response{});  // for nobody
   }
   const auto head = parse_head(in.view().substr(0, scanner.length()), limits);
   in.consume(scanner.length());
@@ -233,7 +235,7 @@ Awaitable<tl::expected<RequestHead, Answer>> Session::read_head() {
 Awaitable<std::uint64_t> Session::receive_into(Sink& sink, std::uint64_t at_most) {
   const auto& stop = effects().stop_reading_after;
   if (stop) {
-    if (entry_.bytes_in >= *stop) co_await fall_silent(false);
+    if (entry_.bytes_in >= *stop) co_await stop_responding(false);
     at_most = std::min(at_most, *stop - std::min(*stop, entry_.bytes_in));
   }
   if (peer_gone()) co_return 0;
@@ -304,7 +306,7 @@ Awaitable<void> Session::discard_body(const RequestHead& head) {
 // --- Operations
 // -----------------------------------------------------------------------------------
 
-Awaitable<Answer> Session::answer(const RequestHead& head) {
+Awaitable<Response> Session::respond(const RequestHead& head) {
   const auto routed = route(head.method, head.target, behaviour_);
   if (routed) {
     entry_.operation = in_journal(routed->operation);
@@ -316,12 +318,12 @@ Awaitable<Answer> Session::answer(const RequestHead& head) {
       entry_.fault = fault_->name;
       set_pace(effects().bytes_per_second.value_or(0));
       if (effects().incident) service_.cause(effects());
-      if (effects().status) co_return co_await answer_instead(head);
+      if (effects().status) co_return co_await respond_with_fault(head);
     }
     if (routed->operation == Operation::put) co_return co_await put(head, *routed);
   }
   co_await discard_body(head);
-  if (peer_gone()) co_return Answer{};  // for nobody
+  if (peer_gone()) co_return Response{};  // for nobody
   if (!routed) {
     const auto& [error, message] = routed.error();
     if (error == RouteError::not_found) co_return refusal(404, "not_found", message);
@@ -332,7 +334,7 @@ Awaitable<Answer> Session::answer(const RequestHead& head) {
   co_return release(*routed);
 }
 
-Awaitable<Answer> Session::put(const RequestHead& head, const Route& route) {
+Awaitable<Response> Session::put(const RequestHead& head, const Route& route) {
   if (head.chunked && !behaviour_.accept_chunked) {
     co_await discard_body(head);
     co_return refusal(411, "length_required", "A PUT needs a Content-Length.");
@@ -345,8 +347,8 @@ Awaitable<Answer> Session::put(const RequestHead& head, const Route& route) {
   if (!head.chunked && !size) size = 0;
   const auto put = service_.engine.begin_put(route.bucket, route.key, size);
   if (!put) {
-    if (put.error() == PutRefusal::too_large) {
-      keep_alive_ = false;  // answered before the body is read
+    if (put.error() == core::PutRefusal::too_large) {
+      keep_alive_ = false;  // response before the body is read
     } else {
       co_await discard_body(head);
     }
@@ -361,44 +363,44 @@ Awaitable<Answer> Session::put(const RequestHead& head, const Route& route) {
     ++service_.counters.rejected;
     co_return refusal(400, "malformed_body", "The chunked body is malformed.");
   }
-  if (end == BodyEnd::cut) co_return Answer{};  // for nobody
-  if ((*put)->bytes_written() == 0) co_return refused(PutRefusal::empty);
+  if (end == BodyEnd::cut) co_return Response{};  // for nobody
+  if ((*put)->bytes_written() == 0) co_return refused(core::PutRefusal::empty);
   switch ((*put)->commit()) {
-    case PutOutcome::exists:
-      co_return refused(PutRefusal::exists);
-    case PutOutcome::lost:
+    case core::PutOutcome::exists:
+      co_return refused(core::PutRefusal::exists);
+    case core::PutOutcome::lost:
       close();
       break;
-    case PutOutcome::stored:
+    case core::PutOutcome::stored:
       break;
   }
   co_return stored();
 }
 
-Answer Session::refused(PutRefusal why) const {
+Response Session::refused(core::PutRefusal why) const {
   switch (why) {
-    case PutRefusal::exists:
+    case core::PutRefusal::exists:
       return refusal(409, "exists", "The key is stored already; its bytes stay as they are.");
-    case PutRefusal::empty:
+    case core::PutRefusal::empty:
       return refusal(behaviour_.empty_put_status, "empty", "An object has at least one byte.");
-    case PutRefusal::too_large:
+    case core::PutRefusal::too_large:
       return refusal(behaviour_.too_large_status, "too_large",
                      "The object is larger than the whole segment.");
-    case PutRefusal::no_memory:
+    case core::PutRefusal::no_memory:
       return refusal(behaviour_.no_room_status, "no_room",
                      "The segment cannot grow: this machine's /dev/shm is full.");
-    case PutRefusal::no_room:
+    case core::PutRefusal::no_room:
       break;
   }
   return refusal(behaviour_.no_room_status, "no_room",
                  "No room can be made: what is stored is pinned by leases.");
 }
 
-Awaitable<Answer> Session::acquire(const Route& route) {
-  const GrantTwist changed = twist();
-  std::optional<LeaseGrant> lease;
+Awaitable<Response> Session::acquire(const Route& route) {
+  const core::GrantFault changed = grant_fault();
+  std::optional<core::LeaseGrant> lease;
   if (route.hold + changed.hold_longer > Duration::zero()) {
-    lease = co_await hold(route, changed);
+    lease = co_await wait_for_key(route, changed);
   } else {
     lease = service_.engine.acquire(route.bucket, route.key, route.ttl, changed, number_);
   }
@@ -406,57 +408,58 @@ Awaitable<Answer> Session::acquire(const Route& route) {
   entry_.lease_id = lease->id.text();
   granted_ = true;
   if (effects().grant_defect) {
-    co_return granted_wrongly(*lease, *effects().grant_defect, service_.options.capacity);
+    co_return defective_grant(*lease, *effects().grant_defect, service_.options.capacity);
   }
   co_return granted(*lease);
 }
 
-Answer Session::release(const Route& route) {
-  const auto id = LeaseId::parse(route.lease_id);
+Response Session::release(const Route& route) {
+  const auto id = core::LeaseId::parse(route.lease_id);
   if (id && service_.engine.release(*id)) return released();
   return refusal(behaviour_.unknown_release_status, "unknown_lease",
                  "No live lease has this id; it was released or has expired.");
 }
 
-Awaitable<std::optional<LeaseGrant>> Session::hold(const Route& route, const GrantTwist& twist) {
+Awaitable<std::optional<core::LeaseGrant>> Session::wait_for_key(const Route& route,
+                                                                 const core::GrantFault& fault) {
   // The engine decides on any thread; the decision travels to the worker's.
   auto handler = [weak = weak_from_this(), &service = service_, &io = worker().io(),
-                  number = number_, bucket = route.bucket](std::optional<LeaseGrant> grant) {
+                  number = number_, bucket = route.bucket](std::optional<core::LeaseGrant> grant) {
     ++service.counters.unsettled;
     asio::post(io, [weak, &service, number, bucket, grant = std::move(grant)]() mutable {
       if (const auto connection = weak.lock()) {
-        static_cast<Session&>(*connection).hold_decided(std::move(grant));
+        static_cast<Session&>(*connection).wait_decided(std::move(grant));
       } else {
         give_back(service, grant, number, bucket);
       }
       --service.counters.unsettled;
     });
   };
-  hold_ = std::make_unique<Hold>();
-  auto outcome = service_.engine.hold(route.bucket, route.key, route.ttl, route.hold,
-                                      std::move(handler), twist, number_);
-  if (auto* grant = std::get_if<LeaseGrant>(&outcome)) co_return std::move(*grant);
+  wait_ = std::make_unique<Wait>();
+  auto outcome = service_.engine.acquire_or_wait(route.bucket, route.key, route.ttl, route.hold,
+                                                 std::move(handler), fault, number_);
+  if (auto* grant = std::get_if<core::LeaseGrant>(&outcome)) co_return std::move(*grant);
 
-  hold_->waiter = std::get<Engine::WaiterId>(outcome);
+  wait_->waiter = std::get<core::Engine::WaiterId>(outcome);
   lift_time_limit();
   watch();
-  while (!hold_->decided && !peer_gone()) co_await wait();
+  while (!wait_->decided && !peer_gone()) co_await wait();
   stop_watching();
-  hold_->waiting = false;
+  wait_->waiting = false;
   entry_.held = worker().clock().now() - entry_.at;
   if (peer_gone() && behaviour_.drop_abandoned_waiters) {
-    service_.engine.drop_waiter(hold_->waiter);
-    if (hold_->decided) give_back(service_, hold_->grant, number_, route.bucket);
+    service_.engine.drop_waiter(wait_->waiter);
+    if (wait_->decided) give_back(service_, wait_->grant, number_, route.bucket);
     co_return std::nullopt;
   }
-  co_return std::move(hold_->grant);
+  co_return std::move(wait_->grant);
 }
 
-void Session::hold_decided(std::optional<LeaseGrant> grant) {
+void Session::wait_decided(std::optional<core::LeaseGrant> grant) {
   // Too late if the peer went away between the decision and its arrival here.
-  if (!hold_ || !hold_->waiting) return give_back(service_, grant, number_, entry_.bucket);
-  hold_->decided = true;
-  hold_->grant = std::move(grant);
+  if (!wait_ || !wait_->waiting) return give_back(service_, grant, number_, entry_.bucket);
+  wait_->decided = true;
+  wait_->grant = std::move(grant);
   unsettle();
   wake();
 }
@@ -478,7 +481,8 @@ std::optional<FiredFault> Session::fault_for(const Route& route) {
       break;
     case Operation::release:
       subject.operation = FaultOperation::release;
-      if (const auto id = LeaseId::parse(route.lease_id)) leased = service_.engine.leased_by(*id);
+      if (const auto id = core::LeaseId::parse(route.lease_id))
+        leased = service_.engine.leased_by(*id);
       break;
   }
   subject.bucket = leased ? leased->first : route.bucket;
@@ -491,28 +495,29 @@ const Effects& Session::effects() const {
   return fault_ ? fault_->effects : none;
 }
 
-GrantTwist Session::twist() const {
+core::GrantFault Session::grant_fault() const {
   const Effects& wanted = effects();
-  GrantTwist twist;
-  twist.real_ttl = wanted.real_ttl;
-  twist.hold_longer = wanted.hold_longer.value_or(std::chrono::milliseconds{});
-  twist.forget = wanted.forget_lease;
-  twist.evict = wanted.evict_under_lease;
-  if (wanted.poison) twist.poison = std::make_shared<const std::string>(*wanted.poison);
-  return twist;
+  core::GrantFault fault;
+  fault.real_ttl = wanted.real_ttl;
+  fault.hold_longer = wanted.hold_longer.value_or(std::chrono::milliseconds{});
+  fault.forget = wanted.forget_lease;
+  fault.evict = wanted.evict_under_lease;
+  if (wanted.poison) fault.poison = std::make_shared<const std::string>(*wanted.poison);
+  return fault;
 }
 
-Awaitable<Answer> Session::answer_instead(const RequestHead& head) {
+Awaitable<Response> Session::respond_with_fault(const RequestHead& head) {
   co_await discard_body(head);
-  Answer answer = refusal(*effects().status, "fault", "A fault answers in place of the daemon.");
-  if (effects().body) answer.body = *effects().body;
-  if (answer.status < 400 && !effects().body) answer.body.clear();
-  answer.retry_after = effects().retry_after;
-  co_return answer;
+  Response response =
+      refusal(*effects().status, "fault", "A fault answers in place of the daemon.");
+  if (effects().body) response.body = *effects().body;
+  if (response.status < 400 && !effects().body) response.body.clear();
+  response.retry_after = effects().retry_after;
+  co_return response;
 }
 
 /// Says nothing more, until the peer has had enough; which shows only to one who `watches`.
-Awaitable<void> Session::fall_silent(bool watches) {
+Awaitable<void> Session::stop_responding(bool watches) {
   settle();
   limit_time(service_.options.limits.idle_timeout);
   if (watches) {
@@ -523,11 +528,11 @@ Awaitable<void> Session::fall_silent(bool watches) {
   close();
 }
 
-Awaitable<void> Session::deliver(const Answer& answer, WireForm form) {
+Awaitable<void> Session::send_response(const Response& response, WireForm form) {
   out_.clear();
   if (fault_) {
     if (fault_->delay.count() > 0) co_await pause(fault_->delay, true);
-    if (effects().never_answer) co_await fall_silent(true);
+    if (effects().never_answer) co_await stop_responding(true);
     if (effects().reset) {
       reset_by_fault_ = true;
       reset();
@@ -535,7 +540,7 @@ Awaitable<void> Session::deliver(const Answer& answer, WireForm form) {
     if (peer_gone()) co_return;
   }
   ++service_.counters.requests;
-  append_wire_form(answer, form, out_);
+  append_wire_form(response, form, out_);
   std::string_view rest = out_;
   if (const auto& limit = effects().close_after_bytes) {
     rest = rest.substr(0, *limit);
@@ -548,21 +553,19 @@ Awaitable<void> Session::deliver(const Answer& answer, WireForm form) {
     rest.remove_prefix(1);
     co_await pause(*effects().dribble, false);
   }
-  // Before the last write, so that whoever has an answer finds its request in the journal.
-  record(answer.status);
+  // Before the last write, so that whoever has a response finds its request in the journal.
+  record(response.status);
   co_await write(rest);
   set_pace(0);
 }
 
-void Session::log(const Answer& answer) const {
-  auto* logger = service_.options.logger.get();
-  if (logger == nullptr) return;
-  // Misses and duplicates are everyday answers; the rest of the refusals somebody wants to see.
+void Session::log(const Response& response) const {
+  // Misses and duplicates are everyday responses; the rest of the refusals somebody wants to see.
   const bool everyday =
-      answer.status < 400 || answer.status == 409 || answer.status == behaviour_.miss_status;
-  logger->log(everyday ? spdlog::level::debug : spdlog::level::info, "{} {}: {}{}", answer.status,
-              request_line_, answer.status < 400 ? "ok" : "refused ",
-              answer.status < 400 ? "" : answer.body);
+      response.status < 400 || response.status == 409 || response.status == behaviour_.miss_status;
+  text::log(service_.options.log, everyday ? base::LogLevel::debug : base::LogLevel::info,
+            "{} {}: {}{}", response.status, request_line_,
+            response.status < 400 ? "ok" : "refused ", response.status < 400 ? "" : response.body);
 }
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::http

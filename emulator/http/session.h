@@ -1,8 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
 // The requests of one connection: each is read, met by a fault or served, answered and journalled,
 // strictly in order.
 #pragma once
-
-#include <spdlog/logger.h>
 
 #include <functional>
 #include <memory>
@@ -10,18 +9,18 @@
 #include <string>
 
 #include "core/engine.h"
-#include "http/answer.h"
 #include "http/connection.h"
 #include "http/request_head.h"
 #include "http/request_target.h"
+#include "http/response.h"
 #include "hyperpod/emulator/faults.h"
 #include "hyperpod/emulator/journal.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::http {
 
 /// What every session of a server shares. Outlives them.
 struct Service {
-  Engine& engine;
+  core::Engine& engine;
   const Options& options;
   FaultPlan& faults;
   Journal& journal;
@@ -40,7 +39,7 @@ class Session final : public Connection {
   ~Session() override;
 
   /// A fault that meets this connection before it has said anything.
-  void meet(const FiredFault& fault) { greeting_ = fault; }
+  void meet(const FiredFault& fault) { connect_fault_ = fault; }
 
  private:
   enum class BodyEnd {
@@ -49,21 +48,22 @@ class Session final : public Connection {
     unread,  ///< Given up: more was to be discarded than is worth it.
     cut,     ///< The peer went away.
   };
-  struct Hold;
+  struct Wait;
   class Sink;
 
   Awaitable<void> serve() override;
-  void hurry() override;
+  void end_waits() override;
 
   Awaitable<bool> serve_next();
-  Awaitable<tl::expected<RequestHead, Answer>> read_head();
-  Awaitable<Answer> answer(const RequestHead& head);
-  Awaitable<Answer> put(const RequestHead& head, const Route& route);
-  Awaitable<Answer> acquire(const Route& route);
-  Awaitable<std::optional<LeaseGrant>> hold(const Route& route, const GrantTwist& twist);
-  Answer release(const Route& route);
-  Answer refused(PutRefusal why) const;
-  void hold_decided(std::optional<LeaseGrant> grant);
+  Awaitable<tl::expected<RequestHead, Response>> read_head();
+  Awaitable<Response> respond(const RequestHead& head);
+  Awaitable<Response> put(const RequestHead& head, const Route& route);
+  Awaitable<Response> acquire(const Route& route);
+  Awaitable<std::optional<core::LeaseGrant>> wait_for_key(const Route& route,
+                                                          const core::GrantFault& fault);
+  Response release(const Route& route);
+  Response refused(core::PutRefusal why) const;
+  void wait_decided(std::optional<core::LeaseGrant> grant);
 
   Awaitable<BodyEnd> receive_body(const RequestHead& head, Sink& sink);
   Awaitable<BodyEnd> receive_counted(std::uint64_t length, Sink& sink);
@@ -73,23 +73,23 @@ class Session final : public Connection {
 
   std::optional<FiredFault> fault_for(const Route& route);
   const Effects& effects() const;
-  GrantTwist twist() const;
-  Awaitable<Answer> answer_instead(const RequestHead& head);
-  Awaitable<void> fall_silent(bool watches);
-  Awaitable<void> deliver(const Answer& answer, WireForm form);
+  core::GrantFault grant_fault() const;
+  Awaitable<Response> respond_with_fault(const RequestHead& head);
+  Awaitable<void> stop_responding(bool watches);
+  Awaitable<void> send_response(const Response& response, WireForm form);
 
   void begin(const RequestHead& head);
   void record(int status);
-  void log(const Answer& answer) const;
+  void log(const Response& response) const;
 
   Service& service_;
   const Behaviour& behaviour_;
   const std::uint64_t number_;
-  std::optional<FiredFault> greeting_;
+  std::optional<FiredFault> connect_fault_;
 
   // Of the request under way.
   std::optional<FiredFault> fault_;
-  std::unique_ptr<Hold> hold_;
+  std::unique_ptr<Wait> wait_;
   std::string request_line_;  // for the log: views into the input do not last
   std::string out_;
   JournalEntry entry_;
@@ -99,4 +99,4 @@ class Session final : public Connection {
   bool reset_by_fault_ = false;
 };
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::http

@@ -1,12 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
 // Time limits and lifetimes of the data port, by a clock moved by hand and by the machine's.
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "http/testing/daemon.h"
+#include "testing/daemon.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::http {
 namespace {
+
+using test::chunked_head;
+using test::Daemon;
+using test::get_request;
+using test::id_of;
+using test::lease_request;
+using test::patience;
+using test::put_head;
+using test::put_request;
+using test::random_bytes;
+using test::release_request;
+using test::test_options;
+using test::WireClient;
 
 using namespace std::chrono_literals;
 
@@ -293,4 +307,4 @@ TEST_F(Timing, EverythingThatFallsDueAtOnceHasHappenedWhenAdvanceReturns) {
 }
 
 }  // namespace
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::http

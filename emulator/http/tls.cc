@@ -1,11 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "http/tls.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
-#include <spdlog/fmt/fmt.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -17,9 +18,11 @@
 #include <ctime>
 #include <optional>
 
-#include "config/printable.h"
+#include "hyperpod/base/file_descriptor.h"
+#include "text/log.h"
+#include "text/printable.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::http {
 namespace {
 
 constexpr const char* ca_name = "hyperpod-emulator self-signed CA";
@@ -180,7 +183,7 @@ std::optional<std::string> unfitness(const TlsFiles& files, const std::vector<st
   }
   for (const std::string& host : hosts) {
     if (!names_host(certificate.get(), host)) {
-      return fmt::format("the certificate does not name {}", quoted(host));
+      return fmt::format("the certificate does not name {}", text::quoted(host));
     }
   }
   return std::nullopt;
@@ -202,24 +205,11 @@ bool exists(const std::string& path) {
 
 // --- The directory
 
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
-
 Result<void> write_whole(const std::string& path, std::string_view content, mode_t mode) {
   const std::string temporary = fmt::format("{}.{}", path, ::getpid());
   ::unlink(temporary.c_str());
-  const Descriptor file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode));
+  const base::FileDescriptor file(
+      ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode));
   const bool written =
       file.get() >= 0 && ::fchmod(file.get(), mode) == 0 &&
       ::write(file.get(), content.data(), content.size()) == static_cast<ssize_t>(content.size()) &&
@@ -228,7 +218,7 @@ Result<void> write_whole(const std::string& path, std::string_view content, mode
   const int error = errno;
   ::unlink(temporary.c_str());
   return refuse(fmt::format("{} cannot be written: {}; choose a directory that can be",
-                            printable(path), std::strerror(error)));
+                            text::printable(path), std::strerror(error)));
 }
 
 Result<void> make_files(const TlsFiles& files, const std::vector<std::string>& hosts) {
@@ -270,16 +260,16 @@ Result<boost::asio::ssl::context> context_from(const std::string& certificate_fi
     return refuse(
         fmt::format("certificate {} cannot be used: {}; name a PEM file with the server's "
                     "certificate first",
-                    printable(certificate_file), failure.message()));
+                    text::printable(certificate_file), failure.message()));
   }
   // Without this OpenSSL would ask the terminal.
   server.set_password_callback([](std::size_t, auto) { return std::string(); }, failure);
   server.use_private_key_file(key_file, context::pem, failure);
   if (failure) {
-    return refuse(
-        fmt::format("key {} cannot be used: {}; name the PEM file of the private key of {}, "
-                    "without a passphrase",
-                    printable(key_file), failure.message(), printable(certificate_file)));
+    return refuse(fmt::format(
+        "key {} cannot be used: {}; name the PEM file of the private key of {}, "
+        "without a passphrase",
+        text::printable(key_file), failure.message(), text::printable(certificate_file)));
   }
   SSL_CTX* native = server.native_handle();
   SSL_CTX_set_min_proto_version(native, TLS1_2_VERSION);
@@ -293,18 +283,18 @@ Result<boost::asio::ssl::context> context_from(const std::string& certificate_fi
 
 Result<TlsFiles> ensure_self_signed(const std::string& directory,
                                     const std::vector<std::string>& wanted,
-                                    const std::shared_ptr<spdlog::logger>& logger) {
+                                    const std::shared_ptr<base::LogSink>& log) {
   if (::mkdir(directory.c_str(), 0755) != 0 && errno != EEXIST) {
     return refuse(
         fmt::format("directory {} cannot be made: {}; choose one whose parent exists and can be "
                     "written",
-                    printable(directory), std::strerror(errno)));
+                    text::printable(directory), std::strerror(errno)));
   }
   // Held to the end: of two emulators that start at once, the second uses what the first makes.
-  const Descriptor lock(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const base::FileDescriptor lock(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (lock.get() < 0 || ::flock(lock.get(), LOCK_EX) != 0) {
     return refuse(fmt::format("directory {} cannot be used: {}; choose another",
-                              printable(directory), std::strerror(errno)));
+                              text::printable(directory), std::strerror(errno)));
   }
 
   const TlsFiles files{directory + "/ca.pem", directory + "/cert.pem", directory + "/key.pem"};
@@ -317,29 +307,31 @@ Result<TlsFiles> ensure_self_signed(const std::string& directory,
     return refuse(
         fmt::format("the certificates in {} cannot be used ({}) and were not made by an "
                     "emulator; remove them or choose another directory",
-                    printable(directory), *unfit));
+                    text::printable(directory), *unfit));
   }
   if (auto made = make_files(files, hosts); !made) return tl::unexpected(made.error());
-  if (logger && found) {
-    logger->warn("replaced the certificates in {}: {}; clients must read ca.pem again",
-                 printable(directory), *unfit);
-  } else if (logger) {
-    logger->info("made a self-signed certificate in {}; clients can trust its ca.pem",
-                 printable(directory));
+  if (found) {
+    text::log(log, base::LogLevel::warn,
+              "replaced the certificates in {}: {}; clients must read ca.pem again",
+              text::printable(directory), *unfit);
+  } else {
+    text::log(log, base::LogLevel::info,
+              "made a self-signed certificate in {}; clients can trust its ca.pem",
+              text::printable(directory));
   }
   return files;
 }
 
-Result<boost::asio::ssl::context> make_server_context(
-    const TlsOptions& options, const std::string& listen_host,
-    const std::shared_ptr<spdlog::logger>& logger) {
+Result<boost::asio::ssl::context> make_server_context(const TlsOptions& options,
+                                                      const std::string& listen_host,
+                                                      const std::shared_ptr<base::LogSink>& log) {
   if (options.self_signed_directory.empty()) {
     return context_from(options.certificate_file, options.key_file);
   }
-  return ensure_self_signed(options.self_signed_directory, {listen_host}, logger)
+  return ensure_self_signed(options.self_signed_directory, {listen_host}, log)
       .and_then([](const TlsFiles& files) {
         return context_from(files.certificate_file, files.key_file);
       });
 }
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::http

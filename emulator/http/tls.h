@@ -1,19 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
 // TLS for the data port: certificates from files, or made on the spot for tests.
 //
 // Functions only; any thread. Several processes may share a directory of self-signed certificates.
 #pragma once
-
-#include <spdlog/logger.h>
 
 #include <boost/asio/ssl/context.hpp>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "hyperpod/base/log.h"
 #include "hyperpod/emulator/error.h"
 #include "hyperpod/emulator/options.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::http {
 
 /// PEM files of one certificate.
 struct TlsFiles {
@@ -25,17 +25,17 @@ struct TlsFiles {
 /// Sees to it that `directory` (made if its parent exists) holds ca.pem, cert.pem and key.pem of a
 /// server certificate for localhost, 127.0.0.1, ::1 and `hosts` (names or addresses; wildcard
 /// addresses are passed over). Files that are there and fit are used again as long as they are
-/// valid for another day; older ones of our own are replaced, which `logger` (may be null) is told;
+/// valid for another day; older ones of our own are replaced, which `log` (may be null) is told;
 /// files that we have not made are never overwritten but refused. The CA's own key is not kept:
 /// nobody can issue another certificate that its clients would trust.
 Result<TlsFiles> ensure_self_signed(const std::string& directory,
                                     const std::vector<std::string>& hosts,
-                                    const std::shared_ptr<spdlog::logger>& logger);
+                                    const std::shared_ptr<base::LogSink>& log);
 
 /// A context for a server with TLS 1.2 or later, from the files or the directory that `options`
 /// name. `listen_host` is a host that clients may know the server by. REQUIRES options.enabled().
-Result<boost::asio::ssl::context> make_server_context(
-    const TlsOptions& options, const std::string& listen_host,
-    const std::shared_ptr<spdlog::logger>& logger);
+Result<boost::asio::ssl::context> make_server_context(const TlsOptions& options,
+                                                      const std::string& listen_host,
+                                                      const std::shared_ptr<base::LogSink>& log);
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::http

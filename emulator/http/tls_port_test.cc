@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The data port over TLS.
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -7,10 +8,22 @@
 #include <filesystem>
 #include <thread>
 
-#include "http/testing/daemon.h"
+#include "testing/daemon.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::http {
 namespace {
+
+using test::chunked_head;
+using test::Daemon;
+using test::get_request;
+using test::id_of;
+using test::lease_request;
+using test::put_head;
+using test::put_request;
+using test::random_bytes;
+using test::release_request;
+using test::test_options;
+using test::WireClient;
 
 using namespace std::chrono_literals;
 
@@ -190,4 +203,4 @@ TEST_F(TlsPort, ServesManyAtOnce) {
 }
 
 }  // namespace
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::http

@@ -1,11 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "http/tls.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
-#include <spdlog/fmt/fmt.h>
-#include <spdlog/sinks/ostream_sink.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,10 +18,11 @@
 #include <fstream>
 #include <latch>
 #include <set>
-#include <sstream>
 #include <thread>
 
-namespace hyperpod::emulator {
+#include "testing/log_recorder.h"
+
+namespace hyperpod::emulator::http {
 namespace {
 
 namespace asio = boost::asio;
@@ -45,30 +46,28 @@ class Tls : public testing::Test {
   std::string path(const std::string& name) const { return directory_ + "/" + name; }
 
   TlsFiles make(const std::string& name, const std::vector<std::string>& hosts = {}) {
-    auto files = ensure_self_signed(path(name), hosts, logger_);
+    auto files = ensure_self_signed(path(name), hosts, log_);
     if (!files) ADD_FAILURE() << files.error().message;
     return files.value_or(TlsFiles{});
   }
 
   std::string refusal(const TlsOptions& options) {
-    const auto context = make_server_context(options, "localhost", logger_);
+    const auto context = make_server_context(options, "localhost", log_);
     if (context) return "accepted";
     EXPECT_EQ(context.error().code, ErrorCode::tls_unusable);
     EXPECT_THAT(context.error().message, testing::Not(HasSubstr("\n")));
     return context.error().message;
   }
 
-  std::string log() const { return log_.str(); }
+  std::string log() const { return log_->text(); }
 
  private:
   std::string directory_ =
       fmt::format("{}tls_test.{}.{}", testing::TempDir(), getpid(),
                   testing::UnitTest::GetInstance()->current_test_info()->name());
-  std::ostringstream log_;
 
  protected:
-  std::shared_ptr<spdlog::logger> logger_ = std::make_shared<spdlog::logger>(
-      "test", std::make_shared<spdlog::sinks::ostream_sink_mt>(log_));
+  std::shared_ptr<test::LogRecorder> log_ = std::make_shared<test::LogRecorder>();
 };
 
 // What a client that trusts `ca_file` alone says to a server that it knows as `host`.
@@ -97,7 +96,7 @@ std::string shake_hands(asio::ssl::context& server_context, const std::string& c
 }
 
 TEST_F(Tls, ASelfSignedServerIsTrustedUnderEachOfItsNames) {
-  auto context = make_server_context({"", "", path("d")}, "node-7.example", logger_);
+  auto context = make_server_context({"", "", path("d")}, "node-7.example", log_);
   ASSERT_TRUE(context) << context.error().message;
   for (const char* host : {"localhost", "127.0.0.1", "::1", "node-7.example"}) {
     EXPECT_EQ(shake_hands(*context, path("d/ca.pem"), host), "trusted") << host;
@@ -107,7 +106,7 @@ TEST_F(Tls, ASelfSignedServerIsTrustedUnderEachOfItsNames) {
 }
 
 TEST_F(Tls, AWildcardAddressIsNotPutIntoTheCertificate) {
-  auto context = make_server_context({"", "", path("d")}, "::", logger_);
+  auto context = make_server_context({"", "", path("d")}, "::", log_);
   ASSERT_TRUE(context) << context.error().message;
   EXPECT_EQ(shake_hands(*context, path("d/ca.pem"), "::1"), "trusted");
   EXPECT_NE(shake_hands(*context, path("d/ca.pem"), "::"), "trusted");
@@ -165,7 +164,7 @@ TEST_F(Tls, FilesThatDoNotBelongTogetherAreReplaced) {
   make("d");
   EXPECT_THAT(log(), HasSubstr("missing or unreadable"));
 
-  auto context = make_server_context({"", "", path("d")}, "localhost", logger_);
+  auto context = make_server_context({"", "", path("d")}, "localhost", log_);
   ASSERT_TRUE(context) << context.error().message;
   EXPECT_EQ(shake_hands(*context, files.ca_file, "localhost"), "trusted");
 }
@@ -215,7 +214,7 @@ TEST_F(Tls, EmulatorsThatStartAtOnceShareOneCertificate) {
     for (int i = 0; i < 8; ++i) {
       threads.emplace_back([&] {
         begin.arrive_and_wait();
-        auto context = make_server_context({"", "", directory}, "localhost", logger_);
+        auto context = make_server_context({"", "", directory}, "localhost", log_);
         ASSERT_TRUE(context) << context.error().message;
         EXPECT_EQ(shake_hands(*context, directory + "/ca.pem", "localhost"), "trusted");
       });
@@ -237,7 +236,7 @@ TEST_F(Tls, ADirectoryThatCannotBeMadeIsNamed) {
 
 TEST_F(Tls, CertificateAndKeyFromFilesAreServed) {
   const TlsFiles files = make("d");
-  auto context = make_server_context({files.certificate_file, files.key_file, ""}, "::", logger_);
+  auto context = make_server_context({files.certificate_file, files.key_file, ""}, "::", log_);
   ASSERT_TRUE(context) << context.error().message;
   EXPECT_EQ(shake_hands(*context, files.ca_file, "localhost"), "trusted");
 }
@@ -270,10 +269,10 @@ TEST_F(Tls, AnEncryptedKeyIsRefusedWithoutAskingForItsPassphrase) {
 }
 
 TEST_F(Tls, VersionsBefore12AreNotSpoken) {
-  auto context = make_server_context({"", "", path("d")}, "localhost", logger_);
+  auto context = make_server_context({"", "", path("d")}, "localhost", log_);
   ASSERT_TRUE(context) << context.error().message;
   EXPECT_EQ(SSL_CTX_get_min_proto_version(context->native_handle()), TLS1_2_VERSION);
 }
 
 }  // namespace
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::http

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "http/transport.h"
 
 #include <fmt/format.h>
@@ -6,7 +7,7 @@
 #include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/write.hpp>
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::http {
 namespace {
 
 void reset_socket(Socket& socket) {
@@ -56,7 +57,7 @@ class PlainTransport final : public Transport {
   }
 
   Awaitable<void> write(std::string_view bytes, IoError& ec) override {
-    // An answer nearly always fits the send buffer, and then needs no trip through the event loop.
+    // A response nearly always fits the send buffer, and then needs no trip through the event loop.
     const auto sent = socket_.write_some(asio::buffer(bytes), ec);
     if (ec == asio::error::would_block) ec = {};
     if (ec || sent == bytes.size()) co_return;
@@ -136,4 +137,4 @@ std::unique_ptr<Transport> make_tls_transport(Socket socket, asio::ssl::context&
   return std::make_unique<TlsTransport>(std::move(socket), context);
 }
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::http

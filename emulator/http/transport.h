@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The byte stream of one connection: TCP, or TLS over it.
 #pragma once
 
@@ -8,7 +9,7 @@
 
 #include "http/asio.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::http {
 
 /// Belongs to one io_context. Every awaitable must finish before the transport is destroyed.
 class Transport {
@@ -41,4 +42,4 @@ std::unique_ptr<Transport> make_plain_transport(Socket socket);
 /// `context` must outlive the transport.
 std::unique_ptr<Transport> make_tls_transport(Socket socket, asio::ssl::context& context);
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::http

@@ -1,10 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "http/worker.h"
 
 #include <pthread.h>
 
 #include <boost/asio/post.hpp>
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::http {
 
 Worker::Worker(const Clock& clock) : clock_(clock), wheel_(clock.now()), scratch_(256 * 1024) {}
 
@@ -50,7 +51,7 @@ void Worker::run_and_wait(const std::function<void()>& work) {
   done.get_future().wait();
 }
 
-void Worker::arm(Timer& timer, Duration after) {
+void Worker::arm(core::Timer& timer, Duration after) {
   wheel_.arm(timer, clock_.now() + after);
   schedule();
 }
@@ -73,4 +74,4 @@ void Worker::schedule() {
   });
 }
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::http

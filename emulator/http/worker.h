@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One I/O thread: its event loop, its timers and the connections that live on it.
 //
 // Members may be used on the worker's own thread only, unless they say otherwise.
@@ -15,7 +16,7 @@
 #include "core/timer_wheel.h"
 #include "http/asio.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::http {
 
 /// A connection, as its worker sees it. Leaves its worker's list when it is destroyed.
 class Managed : public boost::intrusive::list_base_hook<
@@ -57,7 +58,7 @@ class Worker {
   void run_and_wait(const std::function<void()>& work);
 
   /// Arms a timer of this worker `after` from now.
-  void arm(Timer& timer, Duration after);
+  void arm(core::Timer& timer, Duration after);
   std::optional<TimePoint> next_due() const { return wheel_.next_due(); }
   void run_due();
 
@@ -72,7 +73,7 @@ class Worker {
   const Clock& clock_;
   asio::io_context io_{1};
   asio::executor_work_guard<Executor> work_{io_.get_executor()};
-  TimerWheel wheel_;
+  core::TimerWheel wheel_;
   SystemTimer wake_{io_};
   std::optional<TimePoint> wakes_at_;
   boost::intrusive::list<Managed,
@@ -87,4 +88,4 @@ class Worker {
   std::thread thread_;
 };
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::http

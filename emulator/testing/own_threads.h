@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // For tests: the threads that the emulator has started in this process, by their names. What else
 // runs here (the test's own threads, a sanitizer's) is not counted.
 #pragma once
@@ -7,7 +8,7 @@
 #include <fstream>
 #include <string>
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::test {
 
 /// Threads whose name begins with `prefix`: "hyperpod-io", "hyperpod-admin", or both.
 inline std::size_t own_threads(const std::string& prefix = "hyperpod-") {
@@ -20,4 +21,4 @@ inline std::size_t own_threads(const std::string& prefix = "hyperpod-") {
   return count;
 }
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::test

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // For tests: a /dev/shm of one's own, as small as a container's.
 #pragma once
 
@@ -11,7 +12,7 @@
 #include <optional>
 #include <string>
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::test {
 
 /// Runs `body` in a forked process that has a /dev/shm of `size` bytes to itself, and gives what it
 /// returns, from 0 to 99. Nothing where a process may not make itself one.
@@ -33,4 +34,4 @@ inline std::optional<int> with_small_shm(std::uint64_t size, const std::function
   return WEXITSTATUS(status);
 }
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::test

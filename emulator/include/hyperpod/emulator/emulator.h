@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The emulator in-process: the same engine and data port that hyperpod-emulator runs.
 //
 //   auto emulator = hyperpod::emulator::Emulator::start(Options::for_test());
@@ -52,7 +53,7 @@ class Emulator {
   /// Back to empty, as far as selected. Connections stay.
   void reset(const ResetSelection& selection = {});
 
-  /// Stops accepting, answers what is in flight (held lease requests are answered as misses),
+  /// Stops accepting, answers what is in flight (waiting lease requests are answered as misses),
   /// closes every connection and removes the segment if it is still the one created. Idempotent.
   void stop();
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Faults: what the emulator does wrong on purpose, to whom, and how often it did.
 //
 // A fault says which requests (or connections) it meets and what happens to them. Faults are tried
@@ -51,7 +52,7 @@ struct FaultMatch {
 };
 
 /// No duration of a fault is longer.
-constexpr std::chrono::milliseconds longest_fault = std::chrono::hours{24};
+inline constexpr std::chrono::milliseconds longest_fault = std::chrono::hours{24};
 
 struct Delay {
   enum class Kind { fixed, uniform, lognormal };
@@ -100,7 +101,7 @@ struct Effects {
   std::chrono::milliseconds lasting{};  ///< empty_segment, which needs it.
   std::optional<unsigned> mode{};       ///< change_mode, which needs it; 0..0777.
 
-  /// The answer; with operation put, lease or release. With operation connect, delay, reset and
+  /// The response; with operation put, lease or release. With operation connect, delay, reset and
   /// never_answer meet the new connection instead, before its first request is read.
 
   std::optional<Delay> delay{};
@@ -110,18 +111,18 @@ struct Effects {
   /// With `status`; sent as application/json. Without it an error body is made for 400 and above.
   std::optional<std::string> body{};
   std::optional<std::chrono::seconds> retry_after{};  ///< With `status`.
-  bool reset = false;                                 ///< RST instead of an answer.
+  bool reset = false;                                 ///< RST instead of a response.
   bool never_answer = false;
-  /// Of the answer, its head included; then the connection is closed.
+  /// Of the response, its head included; then the connection is closed.
   std::optional<std::uint64_t> close_after_bytes{};
-  /// Pause after each byte of the answer; > 0.
+  /// Pause after each byte of the response; > 0.
   std::optional<std::chrono::milliseconds> dribble{};
 
   /// A body; the first with operation put.
 
-  /// Bytes of the body of a PUT; of a longer one the rest is never read, and no answer is sent.
+  /// Bytes of the body of a PUT; of a longer one the rest is never read, and no response is sent.
   std::optional<std::uint64_t> stop_reading_after{};
-  /// Of the body of a PUT and of any answer; at least 1.
+  /// Of the body of a PUT and of any response; at least 1.
   std::optional<std::uint64_t> bytes_per_second{};
 
   /// A lease; with operation lease.
@@ -184,11 +185,11 @@ Result<void> validate_fault(const Fault& fault);
 /// "faults[2].match.buket is unknown; ...".
 Result<std::vector<Fault>> faults_from_json(std::string_view text);
 /// A scenario from a file of at most 1 MiB whose name ends in .json, .yaml or .yml. YAML is read as
-/// the JSON it stands for: a plain scalar that is no JSON number, boolean or null is a string.
+/// the JSON it stands for: a plain scalar that is not JSON number, boolean or null is a string.
 /// Errors begin with the file's name.
 Result<std::vector<Fault>> load_scenario(const std::string& file);
 /// One fault as faults_from_json reads it, on one line, without what has its default, and with
-/// "counts": {"matched": N, "fired": N} besides. Bytes that are no UTF-8 become U+FFFD.
+/// "counts": {"matched": N, "fired": N} besides. Bytes that are not UTF-8 become U+FFFD.
 std::string fault_to_json(const Fault& fault, const FaultCounts& counts);
 
 /// What a fault is asked about.
@@ -237,12 +238,11 @@ class FaultPlan {
 
  private:
   struct Armed;
-  using Armory = std::vector<std::unique_ptr<Armed>>;
-  static Result<void> append(Fault fault, Armory& armed);
+  static Result<void> append(Fault fault, std::vector<std::unique_ptr<Armed>>& armed);
 
   std::atomic<bool> any_{false};
   mutable std::mutex mutex_;
-  Armory armed_;
+  std::vector<std::unique_ptr<Armed>> armed_;
 };
 
 }  // namespace hyperpod::emulator

@@ -1,24 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
 // The journal: every request and how it went.
 //
 // Thread-safe. Memory is bounded: the newest entries are kept and the rest counted; the totals stay
-// right whatever is dropped. A request is recorded before the last of its answer is sent, so
-// whoever has an answer finds its request here. record() allocates nothing but for a bucket or a
-// status not seen before.
+// right whatever is dropped. A request is recorded before the last of its response is sent, so
+// whoever has a response finds its request here. record() allocates nothing except for a bucket or
+// a status not seen before.
 #pragma once
 
 #include <array>
-#include <condition_variable>
+#include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <iosfwd>
 #include <limits>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "hyperpod/emulator/clock.h"
@@ -29,9 +29,9 @@ namespace hyperpod::emulator {
 /// `other`: a target that the data port does not have. `unreadable`: no request that could be
 /// understood.
 enum class JournalOperation { put, lease, release, other, unreadable };
-constexpr std::array all_journal_operations{JournalOperation::put, JournalOperation::lease,
-                                            JournalOperation::release, JournalOperation::other,
-                                            JournalOperation::unreadable};
+inline constexpr std::array all_journal_operations{
+    JournalOperation::put, JournalOperation::lease, JournalOperation::release,
+    JournalOperation::other, JournalOperation::unreadable};
 /// As in JSON: "put".
 std::string_view name_of(JournalOperation operation);
 
@@ -54,11 +54,11 @@ struct JournalEntry {
   std::string bucket;
   std::string key;
   std::string lease_id;         ///< Granted, or to be released.
-  int status = 0;               ///< 0: no answer was sent.
+  int status = 0;               ///< 0: no response was sent.
   std::uint64_t bytes_in = 0;   ///< Of the body.
-  std::uint64_t bytes_out = 0;  ///< Of the answer, its head included.
+  std::uint64_t bytes_out = 0;  ///< Of the response, its head included.
   Duration held{};              ///< Waiting for the key.
-  Duration served{};            ///< From head to answer, the hold included.
+  Duration served{};            ///< From head to response, the wait included.
   std::uint64_t in_flight = 0;  ///< Requests under way when this one began, itself included.
   std::string fault;            ///< Name of the fault that hit it.
   ConnectionEnd end = ConnectionEnd::kept;
@@ -95,7 +95,7 @@ struct JournalTotals {
   std::uint64_t leases_live = 0;
   std::uint64_t leases_abandoned = 0;  ///< Their grant never reached the peer.
   std::uint64_t releases = 0;
-  /// Answered with 500 or above, or not at all. A lease answered 504 is a miss and no error.
+  /// Answered with 500 or above, or not at all. A lease answered 504 is a miss, not an error.
   std::uint64_t errors = 0;
   std::uint64_t faults = 0;  ///< Requests that a fault hit.
   std::uint64_t bytes_in = 0;
@@ -135,7 +135,7 @@ struct ConnectionLife {
 };
 
 struct OperationTotals {
-  std::map<int, std::uint64_t> by_status;  ///< 0: no answer was sent.
+  std::map<int, std::uint64_t> by_status;  ///< 0: no response was sent.
   Histogram served;                        ///< Of every request.
   Histogram held;                          ///< Of those that waited for their key.
 };
@@ -151,6 +151,7 @@ class Journal {
   /// Keeps at most `capacity` entries, in about 400 bytes each; where names are long, fewer. 0
   /// keeps totals only.
   explicit Journal(std::size_t capacity);
+  ~Journal();
 
   /// Appends; `entry.sequence` is set here. Entries beyond the capacity push out the oldest.
   void record(const JournalEntry& entry);
@@ -193,63 +194,12 @@ class Journal {
   /// Each entry that the filter accepts, as entry_to_json, on a line of its own.
   void write_json_lines(std::ostream& out, const JournalFilter& filter = {}) const;
 
-  /// Forgets entries, totals but for leases that live, and closed connections. Sequences go on.
+  /// Forgets entries, totals except those of live leases, and closed connections. Sequences go on.
   void clear();
 
  private:
-  // An entry's texts lie side by side in text_, from `text_begin` on.
-  struct Record {
-    TimePoint at;
-    std::uint64_t connection;
-    std::uint64_t bytes_in;
-    std::uint64_t bytes_out;
-    Duration held;
-    Duration served;
-    std::uint64_t in_flight;
-    std::uint64_t text_begin;
-    std::array<std::uint32_t, 5> text_sizes;
-    int status;
-    JournalOperation operation;
-    ConnectionEnd end;
-  };
-  struct ConnectionTotals {
-    std::uint64_t connection = 0;
-    JournalTotals totals;
-  };
-
-  std::size_t place_of(std::uint64_t sequence) const;
-  void store(const JournalEntry& entry);
-  std::uint64_t reserve_text(std::size_t size);
-  void load(std::uint64_t sequence, JournalEntry& entry) const;
-  void count(const JournalEntry& entry);
-  JournalTotals& totals_of_connection(std::uint64_t connection);
-  JournalTotals& totals_of_bucket(const std::string& bucket);
-  std::uint64_t scan(const JournalFilter& filter, std::uint64_t from, std::size_t most,
-                     std::vector<JournalEntry>& found) const;
-
-  const std::size_t capacity_;
-  const std::size_t text_capacity_;
-
-  mutable std::mutex mutex_;  // guards all below
-  mutable std::condition_variable changed_;
-  std::uint64_t changes_ = 0;
-
-  std::uint64_t next_sequence_ = 1;
-  std::uint64_t oldest_ = 1;  // sequence of the oldest entry kept; next_sequence_ if there is none
-  std::uint64_t first_ = 1;   // first sequence since the last clear
-  std::vector<Record> records_;  // the entry with sequence s stands at place_of(s)
-  // A ring of bytes. Positions only grow and are taken modulo text_capacity_, so that those in
-  // front of text_end_ - text_capacity_ have been overwritten. No text wraps.
-  std::unique_ptr<char[]> text_;
-  std::uint64_t text_end_ = 0;
-
-  JournalTotals total_;
-  std::array<OperationTotals, all_journal_operations.size()> by_operation_;
-  std::vector<ConnectionTotals> by_connection_;  // at connection % connections_kept
-  JournalTotals older_connections_;
-  std::vector<ConnectionLife> lives_;  // at connection % connections_kept
-  std::unordered_map<std::string, JournalTotals> by_bucket_;
-  JournalTotals other_buckets_;
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
 };
 
 }  // namespace hyperpod::emulator

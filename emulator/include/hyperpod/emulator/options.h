@@ -1,10 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
 // How an emulator is set up. Each field tells its default, its unit and what it costs.
 //
 // Facts about the real daemon are cited by the ids of docs/protocol.md; docs/fidelity.md lists
 // every behaviour that nobody has seen of the real daemon together with its switch here.
 #pragma once
 
-#include <spdlog/logger.h>
 #include <sys/types.h>
 
 #include <chrono>
@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "hyperpod/base/log.h"
 #include "hyperpod/emulator/clock.h"
 #include "hyperpod/emulator/faults.h"
 
@@ -61,10 +62,10 @@ struct Behaviour {
   std::chrono::milliseconds max_hold{std::chrono::hours{1}};
   /// The longest TTL granted, whatever ttl_s asks for (assumed: nothing public limits it).
   std::chrono::milliseconds max_ttl{std::chrono::hours{24}};
-  /// Grant a held request the moment its key is stored (HOLD-04, inferred); false lets it look
+  /// Grant a waiting request the moment its key is stored (HOLD-04, inferred); false lets it look
   /// again only when its hold ends.
   bool wake_waiters = true;
-  /// Forget a held request when its connection closes (HOLD-06, inferred); false grants a lease
+  /// Forget a waiting request when its connection closes (HOLD-06, inferred); false grants a lease
   /// that nobody owns and that only its TTL ends.
   bool drop_abandoned_waiters = true;
   PutRace put_race = PutRace::first_complete;
@@ -77,7 +78,7 @@ struct Limits {
   std::uint32_t headers = 200;
   /// A request head must be complete this long after its first byte.
   std::chrono::milliseconds head_timeout{10'000};
-  /// A body or an answer that makes no progress for this long ends its connection.
+  /// A body or a response that makes no progress for this long ends its connection.
   std::chrono::milliseconds stall_timeout{30'000};
   /// A connection without a request is closed after this long. Clients close theirs after 30 s.
   std::chrono::milliseconds idle_timeout{120'000};
@@ -131,8 +132,8 @@ struct Options {
   unsigned threads = 0;
   /// Null takes the machine's clock. See ManualClock.
   std::shared_ptr<Clock> clock;
-  /// Null logs nothing.
-  std::shared_ptr<spdlog::logger> logger;
+  /// Null logs nothing. hyperpod/base/spdlog.h makes one of a logger of spdlog.
+  std::shared_ptr<base::LogSink> log;
 
   /// Options for a test: a free port on 127.0.0.1, a segment name of its own, 64 MiB in blocks of
   /// 64 KiB that are reserved on use, one I/O thread.

@@ -1,13 +1,14 @@
-#include "config/host_port.h"
+// SPDX-License-Identifier: Apache-2.0
+#include "text/host_port.h"
 
-#include <spdlog/fmt/fmt.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <charconv>
 
-#include "config/printable.h"
+#include "text/printable.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::text {
 namespace {
 
 tl::unexpected<Error> refuse(std::string_view text, std::string_view problem) {
@@ -46,4 +47,4 @@ Result<HostPort> parse_host_port(std::string_view text) {
   return HostPort{std::string(host), port};
 }
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::text

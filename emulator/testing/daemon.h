@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A running emulator as a test sees it: its port, its segment and its figures.
 //
 // For tests. What fails throws std::runtime_error.
@@ -8,10 +9,10 @@
 #include <string>
 #include <string_view>
 
-#include "http/testing/wire_client.h"
 #include "hyperpod/emulator/emulator.h"
+#include "testing/wire_client.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::test {
 
 /// Options::for_test() with `clock`; null takes the machine's.
 Options test_options(std::shared_ptr<Clock> clock = nullptr);
@@ -51,4 +52,4 @@ std::string lease_request(std::string_view path,
 std::string release_request(std::string_view id);
 std::string get_request(std::string_view target = "/");
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::test

@@ -1,14 +1,15 @@
-#include "config/small_file.h"
+// SPDX-License-Identifier: Apache-2.0
+#include "text/small_file.h"
 
-#include <spdlog/fmt/fmt.h>
+#include <fmt/format.h>
 
 #include <cerrno>
 #include <cstring>
 #include <fstream>
 
-#include "config/printable.h"
+#include "text/printable.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::text {
 namespace {
 
 constexpr std::size_t most_bytes = 1u << 20;
@@ -35,4 +36,4 @@ Result<std::string> read_small_file(const std::string& path) {
   return text;
 }
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::text

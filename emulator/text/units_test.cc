@@ -1,8 +1,9 @@
-#include "config/units.h"
+// SPDX-License-Identifier: Apache-2.0
+#include "text/units.h"
 
 #include <gtest/gtest.h>
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::text {
 namespace {
 
 using std::chrono::milliseconds;
@@ -74,4 +75,4 @@ TEST(Durations, AreShownInTheLargestUnitThatDividesThem) {
 }
 
 }  // namespace
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::text

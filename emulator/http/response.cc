@@ -1,4 +1,5 @@
-#include "http/answer.h"
+// SPDX-License-Identifier: Apache-2.0
+#include "http/response.h"
 
 #include <fmt/format.h>
 
@@ -6,7 +7,7 @@
 #include <iterator>
 #include <vector>
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::http {
 namespace {
 
 std::string_view reason(int status) {
@@ -21,7 +22,7 @@ struct SignedFragment {
   std::int64_t length;
 };
 
-std::vector<SignedFragment> as_signed(const Fragments& fragments) {
+std::vector<SignedFragment> as_signed(const core::Fragments& fragments) {
   std::vector<SignedFragment> result;
   for (const auto& [offset, length] : fragments) {
     result.push_back({static_cast<std::int64_t>(offset), static_cast<std::int64_t>(length)});
@@ -38,41 +39,42 @@ std::string offsets_member(const std::vector<SignedFragment>& fragments) {
   return member += ']';
 }
 
-std::string grant_body(const LeaseId& id, const std::vector<SignedFragment>& fragments) {
+std::string grant_body(const core::LeaseId& id, const std::vector<SignedFragment>& fragments) {
   return fmt::format(R"({{"id":"{}",{}}})", id.text(), offsets_member(fragments));
 }
 
 }  // namespace
 
-Answer stored() { return {}; }
+Response stored() { return {}; }
 
-Answer released() { return {}; }
+Response released() { return {}; }
 
-Answer granted(const LeaseGrant& grant) {
-  Answer answer;
-  answer.body = grant_body(grant.id, as_signed(grant.fragments));
-  return answer;
+Response granted(const core::LeaseGrant& grant) {
+  Response response;
+  response.body = grant_body(grant.id, as_signed(grant.fragments));
+  return response;
 }
 
-Answer granted_wrongly(const LeaseGrant& grant, GrantDefect defect, std::uint64_t capacity) {
+Response defective_grant(const core::LeaseGrant& grant, GrantDefect defect,
+                         std::uint64_t capacity) {
   auto fragments = as_signed(grant.fragments);
   auto& [offset, length] = fragments.back();
-  Answer answer;
+  Response response;
   switch (defect) {
     case GrantDefect::truncated_json:
-      answer = granted(grant);
-      answer.body.resize(answer.body.size() / 2);
-      return answer;
+      response = granted(grant);
+      response.body.resize(response.body.size() / 2);
+      return response;
     case GrantDefect::wrong_content_type:
-      answer = granted(grant);
-      answer.content_type = "text/plain";
-      return answer;
+      response = granted(grant);
+      response.content_type = "text/plain";
+      return response;
     case GrantDefect::missing_id:
-      answer.body = fmt::format("{{{}}}", offsets_member(fragments));
-      return answer;
+      response.body = fmt::format("{{{}}}", offsets_member(fragments));
+      return response;
     case GrantDefect::missing_offsets:
-      answer.body = fmt::format(R"({{"id":"{}"}})", grant.id.text());
-      return answer;
+      response.body = fmt::format(R"({{"id":"{}"}})", grant.id.text());
+      return response;
     case GrantDefect::negative_offset:
       offset = -length;
       break;
@@ -89,16 +91,16 @@ Answer granted_wrongly(const LeaseGrant& grant, GrantDefect defect, std::uint64_
       length = length > 1 ? length - 1 : 2;
       break;
   }
-  answer.body = grant_body(grant.id, fragments);
-  return answer;
+  response.body = grant_body(grant.id, fragments);
+  return response;
 }
 
-Answer refusal(int status, std::string_view code, std::string_view message) {
+Response refusal(int status, std::string_view code, std::string_view message) {
   return {.status = status,
           .body = fmt::format(R"({{"error":"{}","message":"{}"}})", code, message)};
 }
 
-void append_wire_form(const Answer& answer, WireForm form, std::string& out) {
+void append_wire_form(const Response& response, WireForm form, std::string& out) {
   std::string_view connection;
   if (!form.keep_alive) {
     connection = "Connection: close\r\n";
@@ -106,11 +108,12 @@ void append_wire_form(const Answer& answer, WireForm form, std::string& out) {
     connection = "Connection: keep-alive\r\n";
   }
   const auto to = std::back_inserter(out);
-  fmt::format_to(to, "HTTP/1.1 {} {}\r\n", answer.status, reason(answer.status));
-  if (!answer.body.empty()) fmt::format_to(to, "Content-Type: {}\r\n", answer.content_type);
-  if (answer.retry_after) fmt::format_to(to, "Retry-After: {}\r\n", answer.retry_after->count());
-  fmt::format_to(to, "Content-Length: {}\r\n{}\r\n", answer.body.size(), connection);
-  if (form.with_body) out += answer.body;
+  fmt::format_to(to, "HTTP/1.1 {} {}\r\n", response.status, reason(response.status));
+  if (!response.body.empty()) fmt::format_to(to, "Content-Type: {}\r\n", response.content_type);
+  if (response.retry_after)
+    fmt::format_to(to, "Retry-After: {}\r\n", response.retry_after->count());
+  fmt::format_to(to, "Content-Length: {}\r\n{}\r\n", response.body.size(), connection);
+  if (form.with_body) out += response.body;
 }
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::http

@@ -1,4 +1,5 @@
-#include "http/testing/daemon.h"
+// SPDX-License-Identifier: Apache-2.0
+#include "testing/daemon.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -11,7 +12,7 @@
 #include <stdexcept>
 #include <thread>
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::test {
 namespace {
 
 Emulator start(Options options) {
@@ -108,4 +109,4 @@ std::string get_request(std::string_view target) {
   return fmt::format("GET {} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", target);
 }
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::test

@@ -1,8 +1,9 @@
-#include "config/printable.h"
+// SPDX-License-Identifier: Apache-2.0
+#include "text/printable.h"
 
-#include <spdlog/fmt/fmt.h>
+#include <fmt/format.h>
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::text {
 
 std::string printable(std::string_view text) {
   std::string out;
@@ -28,4 +29,4 @@ std::string quoted(std::string_view text) {
   return fmt::format("'{}{}'", printable(text.substr(0, most)), cut ? "..." : "");
 }
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::text

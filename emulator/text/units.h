@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Sizes and durations as people write them: "64MiB", "30s".
 //
 // Pure functions; any thread. An Error's message is complete but for the name of the option.
@@ -10,7 +11,7 @@
 
 #include "hyperpod/emulator/error.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::text {
 
 /// Bytes of a whole number with a binary unit: B, KiB, MiB, GiB, TiB or PiB, nothing between or
 /// around them. The unit is required, as in the real daemon's file ("1GiB"), so that nobody takes
@@ -26,4 +27,4 @@ Result<std::chrono::milliseconds> parse_duration(std::string_view text);
 /// The shortest form that parse_duration reads back. `duration` is not negative.
 std::string format_duration(std::chrono::milliseconds duration);
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::text

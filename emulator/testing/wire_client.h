@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A client of the data port that sends what it is told, byte for byte, and reads what comes.
 //
 // For tests. One thread at a time. Whatever takes longer than `patience`, or fails otherwise,
@@ -14,7 +15,7 @@
 #include <string>
 #include <string_view>
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::test {
 
 /// How long a test waits for anything before it gives it up.
 inline constexpr std::chrono::seconds patience{20};
@@ -42,7 +43,7 @@ class WireClient {
   void send(std::string_view bytes);
   /// As send, but says whether the peer took all of it instead of throwing.
   bool try_send(std::string_view bytes);
-  /// The next answer, whole. `to_head`: it has no body, whatever its length says.
+  /// The next response, whole. `to_head`: it has no body, whatever its length says.
   Reply receive(bool to_head = false);
   Reply ask(std::string_view request);
 
@@ -67,4 +68,4 @@ class WireClient {
   std::string received_;
 };
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::test

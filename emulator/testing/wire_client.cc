@@ -1,4 +1,5 @@
-#include "http/testing/wire_client.h"
+// SPDX-License-Identifier: Apache-2.0
+#include "testing/wire_client.h"
 
 #include <fcntl.h>
 #include <netdb.h>
@@ -17,7 +18,7 @@
 #include <stdexcept>
 #include <utility>
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::test {
 namespace {
 
 [[noreturn]] void fail(const std::string& what) { throw std::runtime_error(what); }
@@ -158,7 +159,7 @@ bool WireClient::read_more() {
 Reply WireClient::receive(bool to_head) {
   std::size_t end = 0;
   while ((end = received_.find("\r\n\r\n")) == std::string::npos) {
-    if (!read_more()) fail("closed before an answer; received: '" + received_ + "'");
+    if (!read_more()) fail("closed before a response; received: '" + received_ + "'");
   }
   auto reply = parse_reply_head(received_.substr(0, end + 4));
   received_.erase(0, end + 4);
@@ -202,4 +203,4 @@ void WireClient::reset() {
   close();
 }
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::test

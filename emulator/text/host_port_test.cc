@@ -1,8 +1,9 @@
-#include "config/host_port.h"
+// SPDX-License-Identifier: Apache-2.0
+#include "text/host_port.h"
 
 #include <gtest/gtest.h>
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::text {
 namespace {
 
 TEST(HostPort, NamesAndAddressesOfBothFamiliesAreRead) {
@@ -52,4 +53,4 @@ TEST(HostPort, WhatIsNoAddressIsRefusedWithTheWayOut) {
 }
 
 }  // namespace
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::text

@@ -1,8 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "hyperpod/emulator/journal.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <malloc.h>
-#include <spdlog/fmt/fmt.h>
 
 #include <algorithm>
 #include <sstream>
@@ -10,7 +11,7 @@
 #include <thread>
 #include <vector>
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::journal {
 namespace {
 
 using namespace std::chrono_literals;
@@ -115,7 +116,7 @@ TEST(Journal, WithoutCapacityKeepsTotalsOnly) {
 TEST(Journal, LongNamesPushOutMoreEntriesAndStayWhole) {
   Journal journal(1000);
   for (std::size_t i = 0; i < 3000; ++i) {
-    // Sizes that are no divisor of anything, so that texts meet the ring's end in every way.
+    // Sizes that do not divide anything, so that texts meet the ring's end in every way.
     journal.record(lease(std::to_string(i) + std::string(i * 37 % 5000, 'x')));
   }
   const auto kept = journal.entries();
@@ -471,4 +472,4 @@ TEST(Journal, IsRightWhenManyThreadsUseItAtOnce) {
 }
 
 }  // namespace
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::journal

@@ -1,15 +1,16 @@
-#include "config/units.h"
+// SPDX-License-Identifier: Apache-2.0
+#include "text/units.h"
 
-#include <spdlog/fmt/fmt.h>
+#include <fmt/format.h>
 
 #include <array>
 #include <charconv>
 #include <limits>
 #include <span>
 
-#include "config/printable.h"
+#include "text/printable.h"
 
-namespace hyperpod::emulator {
+namespace hyperpod::emulator::text {
 namespace {
 
 struct Unit {
@@ -64,8 +65,9 @@ Result<std::uint64_t> parse(std::string_view text, const Measure& measure) {
     }
     return number * unit.factor;
   }
-  return refuse(fmt::format("{} ends in {}, which is no unit; write a whole number and one of {}",
-                            quoted(text), quoted(name), measure.units));
+  return refuse(
+      fmt::format("{} ends in {}, which is not a unit; write a whole number and one of {}",
+                  quoted(text), quoted(name), measure.units));
 }
 
 std::string format(std::uint64_t amount, const Measure& measure) {
@@ -92,4 +94,4 @@ std::string format_duration(std::chrono::milliseconds duration) {
   return format(static_cast<std::uint64_t>(duration.count()), duration_measure);
 }
 
-}  // namespace hyperpod::emulator
+}  // namespace hyperpod::emulator::text

@@ -1,0 +1,374 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hyperpod/emulator/journal.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <ostream>
+#include <unordered_map>
+#include <utility>
+
+#include "journal/entry_ring.h"
+
+namespace hyperpod::emulator {
+namespace {
+
+// How long a reader keeps recorders waiting: tens of microseconds.
+constexpr std::uint64_t entries_per_scan = 256;
+
+template <class T>
+bool met(const std::optional<T>& wanted, const T& value) {
+  return !wanted || *wanted == value;
+}
+
+bool is_error(const JournalEntry& entry) {
+  const bool miss = entry.operation == JournalOperation::lease && entry.status == 504;
+  return entry.status == 0 || (entry.status >= 500 && !miss);
+}
+
+void add(JournalTotals& totals, const JournalEntry& entry) {
+  ++totals.requests;
+  totals.puts += entry.operation == JournalOperation::put;
+  totals.releases += entry.operation == JournalOperation::release;
+  const bool lease = entry.operation == JournalOperation::lease;
+  totals.leases += lease;
+  totals.errors += is_error(entry);
+  totals.faults += !entry.fault.empty();
+  totals.bytes_in += entry.bytes_in;
+  totals.bytes_out += entry.bytes_out;
+  totals.peak_in_flight = std::max(totals.peak_in_flight, entry.in_flight);
+}
+
+void add(JournalTotals& totals, const JournalTotals& more) {
+  totals.requests += more.requests;
+  totals.puts += more.puts;
+  totals.leases += more.leases;
+  totals.leases_granted += more.leases_granted;
+  totals.leases_released += more.leases_released;
+  totals.leases_expired += more.leases_expired;
+  totals.leases_dropped += more.leases_dropped;
+  totals.leases_live += more.leases_live;
+  totals.leases_abandoned += more.leases_abandoned;
+  totals.releases += more.releases;
+  totals.errors += more.errors;
+  totals.faults += more.faults;
+  totals.bytes_in += more.bytes_in;
+  totals.bytes_out += more.bytes_out;
+  totals.peak_in_flight = std::max(totals.peak_in_flight, more.peak_in_flight);
+}
+
+void add(JournalTotals& totals, LeaseChange::What what) {
+  using enum LeaseChange::What;
+  totals.leases_granted += what == granted;
+  totals.leases_released += what == released;
+  totals.leases_expired += what == expired;
+  totals.leases_dropped += what == dropped;
+  totals.leases_abandoned += what == abandoned;
+  totals.leases_live += what == granted;
+  totals.leases_live -= what == released || what == expired || what == dropped;
+}
+
+JournalTotals live_part(const JournalTotals& totals) { return {.leases_live = totals.leases_live}; }
+
+std::int64_t microseconds(Duration duration) {
+  return std::chrono::duration_cast<std::chrono::microseconds>(duration).count();
+}
+
+}  // namespace
+
+std::string_view name_of(JournalOperation operation) {
+  switch (operation) {
+    case JournalOperation::put:
+      return "put";
+    case JournalOperation::lease:
+      return "lease";
+    case JournalOperation::release:
+      return "release";
+    case JournalOperation::other:
+      return "other";
+    case JournalOperation::unreadable:
+      break;
+  }
+  return "unreadable";
+}
+
+std::string_view name_of(ConnectionEnd end) {
+  switch (end) {
+    case ConnectionEnd::kept:
+      return "kept";
+    case ConnectionEnd::closed_by_us:
+      return "closed_by_us";
+    case ConnectionEnd::closed_by_peer:
+      return "closed_by_peer";
+    case ConnectionEnd::reset_by_fault:
+      break;
+  }
+  return "reset_by_fault";
+}
+
+std::string entry_to_json(const JournalEntry& entry) {
+  const nlohmann::ordered_json json{
+      {"sequence", entry.sequence},
+      {"at_us", microseconds(entry.at.time_since_epoch())},
+      {"connection", entry.connection},
+      {"peer", entry.peer},
+      {"operation", name_of(entry.operation)},
+      {"bucket", entry.bucket},
+      {"key", entry.key},
+      {"lease_id", entry.lease_id},
+      {"status", entry.status},
+      {"bytes_in", entry.bytes_in},
+      {"bytes_out", entry.bytes_out},
+      {"held_us", microseconds(entry.held)},
+      {"served_us", microseconds(entry.served)},
+      {"in_flight", entry.in_flight},
+      {"fault", entry.fault},
+      {"end", name_of(entry.end)},
+  };
+  return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+}
+
+bool JournalFilter::accepts(const JournalEntry& entry) const {
+  return entry.sequence > after_sequence && met(operation, entry.operation) &&
+         met(bucket, entry.bucket) && met(key, entry.key) && met(connection, entry.connection) &&
+         met(status, entry.status) && met(fault, entry.fault);
+}
+
+void Histogram::add(Duration value) {
+  const auto bound = std::ranges::lower_bound(bounds, value);
+  ++counts[static_cast<std::size_t>(bound - bounds.begin())];
+  ++count;
+  sum += value;
+}
+
+struct Journal::Impl {
+  struct ConnectionTotals {
+    std::uint64_t connection = 0;
+    JournalTotals totals;
+  };
+
+  explicit Impl(std::size_t capacity) : entries(capacity) { by_bucket.reserve(buckets_kept); }
+
+  void count(const JournalEntry& entry);
+  void count(const LeaseChange& change);
+  JournalTotals& totals_of_connection(std::uint64_t connection);
+  JournalTotals& totals_of_bucket(const std::string& bucket);
+  std::uint64_t scan(const JournalFilter& filter, std::uint64_t from, std::size_t most,
+                     std::vector<JournalEntry>& found) const;
+  void clear();
+
+  /// Makes a change under the lock and tells those who wait for one.
+  template <class Change>
+  void change(Change&& make) {
+    {
+      std::lock_guard lock(mutex);
+      make();
+      ++changes;
+    }
+    changed.notify_all();
+  }
+
+  mutable std::mutex mutex;  // guards all below
+  mutable std::condition_variable changed;
+  std::uint64_t changes = 0;
+
+  journal::EntryRing entries;
+  std::uint64_t first = 1;  // first sequence since the last clear
+  JournalTotals total;
+  std::array<OperationTotals, all_journal_operations.size()> by_operation;
+  // Both at connection % connections_kept.
+  std::vector<ConnectionTotals> by_connection = std::vector<ConnectionTotals>(connections_kept);
+  std::vector<ConnectionLife> lives = std::vector<ConnectionLife>(connections_kept);
+  JournalTotals older_connections;
+  std::unordered_map<std::string, JournalTotals> by_bucket;
+  JournalTotals other_buckets;
+};
+
+Journal::Journal(std::size_t capacity) : impl_(std::make_unique<Impl>(capacity)) {}
+Journal::~Journal() = default;
+
+void Journal::record(const JournalEntry& entry) {
+  impl_->change([&] {
+    impl_->entries.append(entry);
+    impl_->count(entry);
+  });
+}
+
+void Journal::count(const LeaseChange& change) {
+  impl_->change([&] { impl_->count(change); });
+}
+
+void Journal::connection_opened(std::uint64_t connection, const std::string& peer, TimePoint at) {
+  impl_->change([&] {
+    ConnectionLife& life = impl_->lives[connection % connections_kept];
+    if (connection > life.connection) life = {connection, peer, at, std::nullopt};
+  });
+}
+
+void Journal::connection_closed(std::uint64_t connection, TimePoint at) {
+  impl_->change([&] {
+    ConnectionLife& life = impl_->lives[connection % connections_kept];
+    if (connection == life.connection) life.closed = at;
+  });
+}
+
+void Journal::Impl::count(const JournalEntry& entry) {
+  add(total, entry);
+  add(totals_of_connection(entry.connection), entry);
+  add(totals_of_bucket(entry.bucket), entry);
+  OperationTotals& operation = by_operation[static_cast<std::size_t>(entry.operation)];
+  ++operation.by_status[entry.status];
+  operation.served.add(entry.served);
+  if (entry.held > Duration::zero()) operation.held.add(entry.held);
+}
+
+void Journal::Impl::count(const LeaseChange& change) {
+  add(total, change.what);
+  add(totals_of_connection(change.connection), change.what);
+  add(totals_of_bucket(change.bucket), change.what);
+}
+
+JournalTotals& Journal::Impl::totals_of_connection(std::uint64_t connection) {
+  ConnectionTotals& slot = by_connection[connection % connections_kept];
+  if (connection < slot.connection || connection == 0) return older_connections;
+  if (connection > slot.connection) {
+    add(older_connections, slot.totals);
+    slot = {connection, {}};
+  }
+  return slot.totals;
+}
+
+JournalTotals& Journal::Impl::totals_of_bucket(const std::string& bucket) {
+  if (bucket.empty() || bucket.size() > longest_bucket_kept) return other_buckets;
+  if (const auto known = by_bucket.find(bucket); known != by_bucket.end()) return known->second;
+  return by_bucket.size() < buckets_kept ? by_bucket[bucket] : other_buckets;
+}
+
+// Looks at a bounded number of entries from sequence `from` on; returns the sequence to go on with,
+// or 0 at the end.
+std::uint64_t Journal::Impl::scan(const JournalFilter& filter, std::uint64_t from, std::size_t most,
+                                  std::vector<JournalEntry>& found) const {
+  JournalEntry entry;
+  std::lock_guard lock(mutex);
+  std::uint64_t sequence = std::max(from, entries.oldest());
+  const std::uint64_t end = std::min(entries.next(), sequence + entries_per_scan);
+  for (; sequence < end && found.size() < most; ++sequence) {
+    entries.load(sequence, entry);
+    if (filter.accepts(entry)) found.push_back(entry);
+  }
+  return sequence < entries.next() && found.size() < most ? sequence : 0;
+}
+
+std::vector<JournalEntry> Journal::entries(const JournalFilter& filter, std::size_t most) const {
+  std::vector<JournalEntry> found;
+  std::uint64_t next = filter.after_sequence + 1;
+  while (next != 0) next = impl_->scan(filter, next, most, found);
+  return found;
+}
+
+std::uint64_t Journal::last_sequence() const {
+  std::lock_guard lock(impl_->mutex);
+  return impl_->entries.next() - 1;
+}
+
+std::uint64_t Journal::recorded() const {
+  std::lock_guard lock(impl_->mutex);
+  return impl_->entries.next() - impl_->first;
+}
+
+std::uint64_t Journal::dropped() const {
+  std::lock_guard lock(impl_->mutex);
+  return impl_->entries.oldest() - impl_->first;
+}
+
+JournalTotals Journal::totals() const {
+  std::lock_guard lock(impl_->mutex);
+  return impl_->total;
+}
+
+std::map<std::uint64_t, JournalTotals> Journal::totals_by_connection() const {
+  std::lock_guard lock(impl_->mutex);
+  std::map<std::uint64_t, JournalTotals> all;
+  for (const Impl::ConnectionTotals& slot : impl_->by_connection) {
+    if (slot.totals != JournalTotals{}) all.emplace(slot.connection, slot.totals);
+  }
+  if (impl_->older_connections != JournalTotals{}) all.emplace(0, impl_->older_connections);
+  return all;
+}
+
+std::vector<ConnectionLife> Journal::connections() const {
+  std::lock_guard lock(impl_->mutex);
+  std::vector<ConnectionLife> all;
+  for (const ConnectionLife& life : impl_->lives) {
+    if (life.connection != 0) all.push_back(life);
+  }
+  std::ranges::sort(all, {}, &ConnectionLife::connection);
+  return all;
+}
+
+std::map<std::string, JournalTotals> Journal::totals_by_bucket() const {
+  std::lock_guard lock(impl_->mutex);
+  std::map<std::string, JournalTotals> all(impl_->by_bucket.begin(), impl_->by_bucket.end());
+  if (impl_->other_buckets != JournalTotals{}) all.emplace("", impl_->other_buckets);
+  return all;
+}
+
+std::map<JournalOperation, OperationTotals> Journal::totals_by_operation() const {
+  std::lock_guard lock(impl_->mutex);
+  std::map<JournalOperation, OperationTotals> all;
+  for (const JournalOperation operation : all_journal_operations) {
+    const OperationTotals& totals = impl_->by_operation[static_cast<std::size_t>(operation)];
+    if (totals.served.count != 0) all.emplace(operation, totals);
+  }
+  return all;
+}
+
+bool Journal::wait_until(const std::function<bool(const Journal&)>& condition,
+                         std::chrono::steady_clock::time_point deadline) const {
+  while (true) {
+    std::unique_lock lock(impl_->mutex);
+    const std::uint64_t seen = impl_->changes;
+    lock.unlock();
+    if (condition(*this)) return true;
+    lock.lock();
+    if (!impl_->changed.wait_until(lock, deadline, [&] { return impl_->changes != seen; }))
+      return false;
+  }
+}
+
+void Journal::write_json_lines(std::ostream& out, const JournalFilter& filter) const {
+  constexpr std::size_t everything = std::numeric_limits<std::size_t>::max();
+  std::vector<JournalEntry> found;
+  std::uint64_t next = filter.after_sequence + 1;
+  while (next != 0 && out) {
+    found.clear();
+    next = impl_->scan(filter, next, everything, found);
+    for (const JournalEntry& entry : found) out << entry_to_json(entry) << '\n';
+  }
+}
+
+void Journal::clear() {
+  impl_->change([this] { impl_->clear(); });
+}
+
+void Journal::Impl::clear() {
+  entries.clear();
+  first = entries.next();
+  by_operation = {};
+  total = live_part(total);
+  // The number stays: an older connection's leases must not get its place.
+  for (ConnectionTotals& slot : by_connection) slot.totals = live_part(slot.totals);
+  older_connections = live_part(older_connections);
+  for (ConnectionLife& life : lives) {
+    if (life.closed) life = {};
+  }
+  other_buckets = live_part(other_buckets);
+  for (auto& [bucket, totals] : by_bucket) totals = live_part(totals);
+  // A bucket whose leases are counted among the others' gets no place of its own meanwhile.
+  if (other_buckets.leases_live == 0) {
+    std::erase_if(by_bucket, [](const auto& entry) { return entry.second.leases_live == 0; });
+  }
+}
+
+}  // namespace hyperpod::emulator

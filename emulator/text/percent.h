@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// Percent-encoding (RFC 3986, 2.1), as targets of requests carry names.
+//
+// Pure functions; any thread.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace hyperpod::emulator::text {
+
+/// The value of a hexadecimal digit of either case; -1 for any other character.
+int hex_digit(char c);
+
+/// Decodes `text` once; a plus stays a plus. nullopt for a broken escape, or if the result is not
+/// UTF-8.
+std::optional<std::string> percent_decode(std::string_view text);
+
+}  // namespace hyperpod::emulator::text
