@@ -45,6 +45,11 @@ def now():
     return asyncio.get_running_loop().time()
 
 
+COUNTED = (
+    "get_success", "get_failure", "put_success", "put_failure", "leases_acquired", "leases_released",
+)  # fmt: skip
+
+
 class Trouble(Exception):
     """The daemon could not be asked, or its response is unusable."""
 
@@ -370,9 +375,7 @@ class Client:
         self.segment.attach()
         self.failures = 0
         self.asked_again = 0.0
-        self.counts = dict.fromkeys(
-            ("get_success", "get_failure", "put_success", "put_failure", "leases_acquired", "leases_released"), 0
-        )
+        self.counts = dict.fromkeys(COUNTED, 0)
         self.in_flight = 0
         self.last_id = None
         self.in_batch = []  # Keys, for a defect.
@@ -494,7 +497,8 @@ class Client:
 
     async def _send(self, connection, method, target, headers, body):
         on = self.on
-        lines = [("Host", self.authority), ("User-Agent", "python/3" if "other-user-agent" in on else USER_AGENT)]
+        user_agent = "python/3" if "other-user-agent" in on else USER_AGENT
+        lines = [("Host", self.authority), ("User-Agent", user_agent)]
         if "few-headers" not in on:
             lines += [("Accept", "*/*"), ("Accept-Encoding", "gzip, deflate")]
         lines += headers
@@ -618,7 +622,8 @@ class Client:
         seconds = 1e6 if "no-deadline-for-releases" in on else self.timeout_s
         try:
             for _ in range(2 if "released-twice" in on else 1):
-                response = await self._request(method, target, [("Content-Length", "0")], None, seconds, LEASE)
+                headers = [("Content-Length", "0")]
+                response = await self._request(method, target, headers, None, seconds, LEASE)
                 self.counts["leases_released"] += response.status in (200, 404)
         except Trouble:
             pass  # It expires.
@@ -707,7 +712,8 @@ class Client:
             if "released-before-the-copy" in on:
                 await self._release(lease.id, key)
                 keep = True
-            if self.most_bytes is not None and lease.size > self.most_bytes and "size-limit-ignored" not in on:
+            too_large = self.most_bytes is not None and lease.size > self.most_bytes
+            if too_large and "size-limit-ignored" not in on:
                 keep = keep or "lease-kept-when-too-large" in on
                 return None
             fragments = lease.fragments
@@ -1064,7 +1070,8 @@ def serve(on):
 def main():
     parser = argparse.ArgumentParser(description="A plain second client behind a driver")
     parser.add_argument("--vary", action="append", default=[], metavar="NAME", help="a legal variation")
-    parser.add_argument("--break", action="append", default=[], metavar="NAME", dest="broken", help="a defect")
+    parser.add_argument("--break", action="append", default=[], metavar="NAME", dest="broken",
+                        help="a defect")  # fmt: skip
     parser.add_argument("--list", action="store_true", help="list variations and defects, and end")
     parser.add_argument("--json", action="store_true", help="with --list: as JSON")
     arguments = parser.parse_args()

@@ -33,7 +33,9 @@ class WatchedConnection(daemon.Connection):
 
     async def route(self, request):
         world = self.daemon.world
-        kind = "release" if request.target.endswith(b"/release") else "put" if request.method == b"PUT" else "lease"
+        kind = "put" if request.method == b"PUT" else "lease"
+        if request.target.endswith(b"/release"):
+            kind = "release"
         world.requests.append((kind, request, self))
         world.in_flight += 1
         world.peak = max(world.peak, world.in_flight)
@@ -77,6 +79,8 @@ class World:
         for client in self.clients:
             client.pool.close()
             client.segment.detach()
+            for connection in client.pool.leaked:
+                connection.close()
         await self.daemon.stop()
 
     def client(self, **parameters):
@@ -580,7 +584,8 @@ async def _(w):
     command = [sys.executable, "-B", client_driver.__file__]
     for name in w.on:
         command += ["--break", name]
-    subprocess.run(command, input=json.dumps(configure) + "\n", text=True, capture_output=True, timeout=PATIENCE)
+    line = json.dumps(configure) + "\n"
+    subprocess.run(command, input=line, text=True, capture_output=True, timeout=PATIENCE)
     return os.path.exists(w.path)
 
 
@@ -773,6 +778,8 @@ def run(function, *arguments, **settings):
         for task in pending:
             task.cancel()
         loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
+        for _ in range(5):  # What was aborted is closed when the loop runs next.
+            loop.run_until_complete(asyncio.sleep(0))
         asyncio.set_event_loop(None)
         loop.close()
 
@@ -857,8 +864,9 @@ class Driver(unittest.TestCase):
         put = {"id": 2, "op": "put", "key": "k", "size": 100, "seed": 7}
         get = {"op": "get", "key": "k", "size": 100}
         digest = hashlib.sha256(client_driver.payload(7, 100)).hexdigest()
-        answers = self.exchange(self.CONFIGURE, put, {"id": 3, **get}, {"id": 4, "op": "concurrent", "operations": [get]},
-                                {"id": 5, "op": "stats"}, {"id": 6, "op": "close"})  # fmt: skip
+        concurrent = {"id": 4, "op": "concurrent", "operations": [get]}
+        answers = self.exchange(self.CONFIGURE, put, {"id": 3, **get}, concurrent, {"id": 5, "op": "stats"},
+                                {"id": 6, "op": "close"})  # fmt: skip
         hit = {"outcome": "hit", "size": 100, "sha256": digest}
         self.assertEqual(answers[1], {"id": 2, "ok": True, "outcome": "stored"})
         self.assertEqual(answers[2], {"id": 3, "ok": True, **hit})
@@ -867,7 +875,8 @@ class Driver(unittest.TestCase):
         self.assertEqual(answers[5], {"id": 6, "ok": True})
 
     def test_says_what_is_wrong_with_a_line(self):
-        for line in ("{", "[]", "1", '{"op": "hello"}', '{"id": 1}', {"id": 1, "op": "put", "key": "k", "size": 1, "seed": 1},
+        for line in ("{", "[]", "1", '{"op": "hello"}', '{"id": 1}',
+                     {"id": 1, "op": "put", "key": "k", "size": 1, "seed": 1},
                      {"id": 1, "op": "configure", "url": "ftp://x", "segment": None},
                      {"id": 1, "op": "configure", "url": "http://x"}):  # fmt: skip
             with self.subTest(line):
@@ -881,7 +890,8 @@ class Driver(unittest.TestCase):
 
     def test_ends_by_an_exception_when_it_is_told_to(self):
         command = [sys.executable, "-B", client_driver.__file__]
-        done = subprocess.run(command, input='{"id": 1, "op": "raise"}\n', text=True, capture_output=True, timeout=PATIENCE)
+        line = '{"id": 1, "op": "raise"}\n'
+        done = subprocess.run(command, input=line, text=True, capture_output=True, timeout=PATIENCE)
         self.assertEqual(done.returncode, 1)
         self.assertIn("RuntimeError", done.stderr)
 

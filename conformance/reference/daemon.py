@@ -44,6 +44,9 @@ REASONS = {
     507: "Insufficient Storage",
 }  # fmt: skip
 
+# Switches by which a client's request stays held when the client has gone.
+LINGERING = {"abandoned-hold-leaves-a-lease", "abandoned-leases-stay", "abandoned-hold-takes-the-grant"}
+
 TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 DECIMAL = re.compile(r"[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?|\.[0-9]+([eE][+-]?[0-9]+)?")
 
@@ -374,7 +377,8 @@ class Connection(asyncio.Protocol):
             headers += [("Connection", "keep-alive"), ("Keep-Alive", "timeout=30")]
         if "more-headers" in on:
             headers += [("Date", "Sat, 28 Nov 2026 00:00:00 GMT"), ("Server", "reference/1 (a; b)"),
-                        ("Set-Cookie", "a=b"), ("Set-Cookie", "c=d"), ("X-Empty", ""), ("X-Long", "x" * 3000)]  # fmt: skip
+                        ("Set-Cookie", "a=b"), ("Set-Cookie", "c=d"), ("X-Empty", ""),
+                        ("X-Long", "x" * 3000)]  # fmt: skip
         head = self._status_line(response.status) + "".join(self._header(*header) for header in headers)
         if "responses-60ms-late" in on:
             await asyncio.sleep(0.06)
@@ -487,7 +491,8 @@ class Connection(asyncio.Protocol):
         path, _, query = target.partition(b"?")
         if "key-encoded-slash-separates" in on:
             path = path.replace(b"%2F", b"/").replace(b"%2f", b"/")
-        if "public-heads-refused" in on and request.method == b"PUT" and b"accept-encoding" in request.headers:
+        public = request.method == b"PUT" and b"accept-encoding" in request.headers
+        if public and "public-heads-refused" in on:
             raise Refusal(406, "no coding is known")
         segments = path.split(b"/")[1:]
         match request.method, segments:
@@ -662,8 +667,10 @@ class Connection(asyncio.Protocol):
         if lease is None:
             lease = await self.hold(name, hold, ttl, store)
         if lease is None:
-            status = 404 if "miss-404" in on else 500 if "miss-500" in on else 204 if "miss-204" in on else 504
-            return Response(204) if status == 204 else self.error(status, "no such object")
+            if "miss-204" in on:
+                return Response(204)
+            status = 404 if "miss-404" in on else 500 if "miss-500" in on else 504
+            return self.error(status, "no such object")
         return self.grant(store, lease)
 
     async def hold(self, name, seconds, ttl, store):
@@ -705,7 +712,7 @@ class Connection(asyncio.Protocol):
                     if lease is not None:
                         return lease
         finally:
-            lingers = on & {"abandoned-hold-leaves-a-lease", "abandoned-leases-stay", "abandoned-hold-takes-the-grant"}
+            lingers = on & LINGERING
             if not (self.gone.done() and lingers):
                 store.end_hold(waiter)
         lease = waiter.future.result() if waiter.future.done() else None
@@ -729,7 +736,7 @@ class Connection(asyncio.Protocol):
             offsets = [dict(reversed(fragment.items())) for fragment in offsets]
             grant = {"offsets": offsets, "id": grant["id"]}
         if "json-more-members" in on:
-            extra = {"len_": 1, "note": None, "tags": ["offsets", {"id": "x", "offset": -1}], "score": 1.5e300}
+            extra = {"note": None, "tags": ["offsets", {"id": "x", "offset": -1}], "score": 1.5e300}
             for fragment in offsets:
                 fragment.update(node="a", ok=True)
             grant = {"version": extra, **grant, "expires": 1.25, "": "\u2603 \U0001f600"}
@@ -801,7 +808,8 @@ class Daemon:
                 listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(address != "::"))
             listener.bind((address, port))
             port = listener.getsockname()[1]
-            server = await self.loop.create_server(lambda: self.connection_type(self), sock=listener, backlog=4096)
+            make = lambda: self.connection_type(self)
+            server = await self.loop.create_server(make, sock=listener, backlog=4096)
             self.servers.append(server)
         if "segment-comes-back" in self.on:
             self.loop.call_later(0.3, self._bring_back)
@@ -917,7 +925,8 @@ def main():
     parser.add_argument("--block-size", type=parse_size, default=kept.DEFAULT_BLOCK, metavar="SIZE")
     parser.add_argument("--ready-file", metavar="FILE")
     parser.add_argument("--vary", action="append", default=[], metavar="NAME", help="a legal variation")
-    parser.add_argument("--break", action="append", default=[], metavar="NAME", dest="broken", help="a defect")
+    parser.add_argument("--break", action="append", default=[], metavar="NAME", dest="broken",
+                        help="a defect")  # fmt: skip
     parser.add_argument("--list", action="store_true", help="list variations and defects, and end")
     parser.add_argument("--json", action="store_true", help="with --list: as JSON")
     arguments = parser.parse_args()

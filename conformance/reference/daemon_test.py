@@ -40,7 +40,7 @@ class MovableLoop(asyncio.SelectorEventLoop):
         return super().time() + self.skew
 
 
-class Answer:
+class Response:
     def __init__(self, status, headers, body, interim):
         self.status = status
         self.headers = headers  # Lists of values, by name in lower case.
@@ -63,7 +63,7 @@ class Client:
         self.last_method = data.split(b" ")[0]
         self.socket.sendall(data)
 
-    def answer(self):
+    def response(self):
         """The next response; None if the connection ends before it."""
         interim = []
         while True:
@@ -78,7 +78,7 @@ class Client:
             if status >= 200:
                 break
             interim.append(status)
-        return Answer(status, headers, self._body(status, headers), interim)
+        return Response(status, headers, self._body(status, headers), interim)
 
     def _body(self, status, headers):
         if status == 204 or self.last_method == b"HEAD":
@@ -168,13 +168,13 @@ class Bench:
     def ask(self, data, client=None):
         client = client or self.client()
         client.send(data)
-        return client.answer()
+        return client.response()
 
     # The protocol's requests. Names are as they stand in the target.
 
     def put(self, key, body, client=None, bucket="b", headers=""):
-        answer = self.ask(put_head(key, len(body), bucket, headers) + body, client)
-        return answer and answer.status
+        response = self.ask(put_head(key, len(body), bucket, headers) + body, client)
+        return response and response.status
 
     def begin_put(self, key, body, sent, bucket="b"):
         """A PUT of which `sent` bytes of the body have arrived."""
@@ -192,15 +192,16 @@ class Bench:
         """Closes a connection, and waits until the daemon knows."""
         port = client.socket.getsockname()[1]
         client.close()
-        self.wait(lambda: all(c.transport.get_extra_info("peername")[1] != port for c in self.daemon.connections))
+        ports = lambda: {c.transport.get_extra_info("peername")[1] for c in self.daemon.connections}
+        self.wait(lambda: port not in ports())
 
     def acquire(self, key, hold=0, ttl=30.0, client=None, bucket="b", query=None):
         return self.ask(lease_head(key, hold, ttl, bucket, query), client)
 
     def grant(self, key, **terms):
         """A granted lease; None if it was refused."""
-        answer = self.acquire(key, **terms)
-        return answer.json() if answer and answer.status == 200 else None
+        response = self.acquire(key, **terms)
+        return response.json() if response and response.status == 200 else None
 
     def hold(self, key, hold=10_000, ttl=30.0, bucket="b"):
         """A client whose request the daemon holds, or has answered."""
@@ -214,7 +215,8 @@ class Bench:
         return self.call(lambda: self.store.held())
 
     def release(self, id, client=None):
-        return self.ask(b"POST /v1/leases/%s/release HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n" % id.encode(), client).status
+        head = "POST /v1/leases/%s/release HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n" % id
+        return self.ask(head.encode(), client).status
 
     def read(self, grant):
         with open("/dev/shm/" + self.shm_name, "rb") as file:
@@ -262,14 +264,16 @@ def fresh():
 
 
 def put_head(key, length, bucket="b", headers=""):
-    return ("PUT /v1/kv/%s/%s HTTP/1.1\r\nHost: x\r\n%sContent-Length: %d\r\n\r\n" % (bucket, key, headers, length)).encode()
+    head = "PUT /v1/kv/%s/%s HTTP/1.1\r\nHost: x\r\n%sContent-Length: %d\r\n\r\n"
+    return (head % (bucket, key, headers, length)).encode()
 
 
 def lease_head(key, hold=0, ttl=30.0, bucket="b", query=None):
     if query is None:
         query = "timeout_ms=%d&ttl_s=%s" % (hold, ttl)
     return (
-        "POST /v1/kv/%s/%s/leases?%s HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip, deflate\r\nContent-Length: 0\r\n\r\n"
+        "POST /v1/kv/%s/%s/leases?%s HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip, deflate\r\n"
+        "Content-Length: 0\r\n\r\n"
         % (bucket, key, query)
     ).encode()
 
@@ -366,7 +370,7 @@ def woken(b, hold=10_000):
     key, body = fresh(), os.urandom(1000)
     client = b.hold(key, hold)
     b.put(key, body)
-    return body, client.answer().json()
+    return body, client.response().json()
 
 
 @probe("pin-missing-when-woken")
@@ -609,7 +613,7 @@ def _(b):
     for sent in range(1, 30):
         client.socket.sendall(body[sent : sent + 1])
         b.wait(lambda: upload.received > sent)
-    return client.answer().status == 200 and b.read(b.grant(key)) == body
+    return client.response().status == 200 and b.read(b.grant(key)) == body
 
 
 @probe("late-body-refused")
@@ -619,7 +623,7 @@ def _(b):
     b.advance(3)
     with contextlib.suppress(OSError):
         client.socket.sendall(body[500:])
-    return client.answer().status == 200
+    return client.response().status == 200
 
 
 @probe("aborted-put-stored")
@@ -655,8 +659,8 @@ def race(b):
     first = b.begin_put(key, one, 500)
     second = b.put(key, two)
     first.socket.sendall(one[500:])
-    answers = first.answer().status, second
-    return answers, b.read(b.grant(key)) == (two if second == 200 else one)
+    responses = first.response().status, second
+    return responses, b.read(b.grant(key)) == (two if second == 200 else one)
 
 
 @probe("racing-puts-mixed")
@@ -677,7 +681,7 @@ def _(b):
         keys = [fresh(), fresh()]
         for client, key, byte in zip(clients, keys, (b"1", b"2")):
             client.send(put_head(key, 100) + byte * 100)
-        if not all(client.answer().status == 200 for client in clients):
+        if not all(client.response().status == 200 for client in clients):
             return False
         if [b.read(b.grant(key)) for key in keys] != [b"1" * 100, b"2" * 100]:
             return False
@@ -699,7 +703,7 @@ probes({"hold-capped-at-1s": (2,), "hold-capped-at-3s": (4,)}, held_after)
 def over_after(b, seconds, hold):
     client = b.hold(fresh(), hold)
     b.advance(seconds)
-    return b.held() == 0 and client.answer().status == 504
+    return b.held() == 0 and client.response().status == 504
 
 
 probes({"hold-ends-600ms-late": (1.3, 1000), "hold-ends-a-third-late": (3.3, 3000)}, over_after)
@@ -754,7 +758,7 @@ def _(b):
     client = b.hold(key)
     b.put(key, b"mine")
     b.put(fresh(), b"newer")
-    return b.read(client.answer().json()) == b"mine"
+    return b.read(client.response().json()) == b"mine"
 
 
 @probe("woken-at-the-head-of-the-put")
@@ -770,7 +774,7 @@ def _(b):
     key = fresh()
     client = b.hold(key, 1000)
     b.advance(2)
-    missed = client.answer().status == 504
+    missed = client.response().status == 504
     b.hold(key)
     return missed and b.put(key, b"x") == 200 and b.held() == 0
 
@@ -788,7 +792,7 @@ def _(b):
     key = fresh()
     clients = [b.hold(key), b.hold(key)]
     b.put(key, b"x")
-    return len({client.answer().json()["id"] for client in clients}) == 2
+    return len({client.response().json()["id"] for client in clients}) == 2
 
 
 @probe("awaited-key-answers-409")
@@ -803,7 +807,7 @@ def _(b):
     key = fresh()
     client = b.hold(key)
     b.put(key, b"x")
-    return client.answer().status == 200 and b.grant(key) is not None
+    return client.response().status == 200 and b.grant(key) is not None
 
 
 @probe("held-requests-limited-to-100")
@@ -948,14 +952,16 @@ def _(b):
 
 def grant_is(b, judge):
     key = b.leased()[0]
-    answer = b.acquire(key)
-    return judge(answer)
+    response = b.acquire(key)
+    return judge(response)
 
 
-def fragments_are_integers(answer):
-    return all(isinstance(f.get("offset"), int) and isinstance(f.get("len"), int) for f in answer.json()["offsets"])
+def fragments_are_integers(response):
+    fragments = response.json()["offsets"]
+    return all(isinstance(f.get(name), int) for f in fragments for name in ("offset", "len"))
 
 
+FRAMING = {b"content-length", b"transfer-encoding"}
 SIMPLE_ID = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
 probes({
     "grant-as-text": (lambda a: a.headers[b"content-type"] == [b"application/json"],),
@@ -967,7 +973,7 @@ probes({
     "grant-id-with-slash": (lambda a: set(a.json()["id"]) <= SIMPLE_ID,),
     "grant-id-with-percent": (lambda a: set(a.json()["id"]) <= SIMPLE_ID,),
     "gzip-unasked": (lambda a: b"content-encoding" not in a.headers,),
-    "length-and-chunked-together": (lambda a: not {b"content-length", b"transfer-encoding"} <= set(a.headers),),
+    "length-and-chunked-together": (lambda a: not FRAMING <= set(a.headers),),
 }, grant_is)  # fmt: skip
 
 
@@ -1012,18 +1018,19 @@ def serves_behind(b, head):
     inner = put_head(fresh(), 1) + b"x"
     client = b.client()
     client.send(head.replace(b"LENGTH", b"%d" % len(inner)) + inner)
-    answer = client.answer()
+    response = client.response()
     key = fresh()
-    if b"close" in answer.headers.get(b"connection", []):
+    if b"close" in response.headers.get(b"connection", []):
         return True
     client.send(lease_head(key))
-    return answer.status >= 400 and client.answer().status == 504
+    return response.status >= 400 and client.response().status == 504
 
 
 @probe("conflict-leaves-body-unread")
 def _(b):
     key = b.leased()[0]
-    return serves_behind(b, b"PUT /v1/kv/b/%s HTTP/1.1\r\nHost: x\r\nContent-Length: LENGTH\r\n\r\n" % key.encode())
+    head = b"PUT /v1/kv/b/%s HTTP/1.1\r\nHost: x\r\nContent-Length: LENGTH\r\n\r\n"
+    return serves_behind(b, head % key.encode())
 
 
 @probe("refusal-leaves-body-unread")
@@ -1038,8 +1045,8 @@ def _(b):
 
 @probe("errors-as-text")
 def _(b):
-    answer = b.acquire(fresh())
-    return not answer.body or answer.headers[b"content-type"] == [b"application/json"]
+    response = b.acquire(fresh())
+    return not response.body or response.headers[b"content-type"] == [b"application/json"]
 
 
 @probe("miss-500")
@@ -1080,16 +1087,17 @@ def _(b):
     client.send(head[:20])
     b.wait(lambda: any(connection.buffer for connection in b.daemon.connections))
     client.socket.sendall(head[20:] + b"x")
-    return client.answer().status == 200
+    return client.response().status == 200
 
 
 @probe("pipelined-requests-dropped")
 def _(b):
     key = b.leased()[0]
     client = b.client()
-    client.send(lease_head(key) + b"POST /v1/leases/nobody/release HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    release = b"POST /v1/leases/nobody/release HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    client.send(lease_head(key) + release)
     client.socket.shutdown(socket.SHUT_WR)
-    return client.answer().status == 200 and client.answer() is not None
+    return client.response().status == 200 and client.response() is not None
 
 
 # The segment.
@@ -1189,8 +1197,8 @@ class Plain(WithBench):
 
     def test_refuses_a_body_larger_than_the_capacity_before_it_comes(self):
         b = self.bench()
-        answer = b.ask(put_head(fresh(), b.capacity + 1))
-        self.assertEqual(answer.status, 413)
+        response = b.ask(put_head(fresh(), b.capacity + 1))
+        self.assertEqual(response.status, 413)
 
     def test_takes_a_chunked_body(self):
         b = self.bench()
@@ -1204,16 +1212,17 @@ class Plain(WithBench):
         client.send(put_head("expected", 1, headers="Expect: 100-continue\r\n"))
         b.wait(lambda: not client.is_quiet())
         client.socket.sendall(b"x")
-        answer = client.answer()
-        self.assertEqual((answer.status, answer.interim), (200, [100]))
+        response = client.response()
+        self.assertEqual((response.status, response.interim), (200, [100]))
 
     def test_refuses_ambiguous_and_malformed_requests(self):
         b = self.bench()
+        put = b"PUT /v1/kv/b/k HTTP/1.1\r\nHost: x\r\n"
         for head, status in {
-            b"PUT /v1/kv/b/k HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n": 400,
-            b"PUT /v1/kv/b/k HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n": 400,
-            b"PUT /v1/kv/b/k HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n": 400,
-            b"PUT /v1/kv/b/k HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n": 400,
+            put + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n": 400,
+            put + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n": 400,
+            put + b"Content-Length: -1\r\n\r\n": 400,
+            put + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n": 400,
             b"PUT /v1/kv/b/k HTTP/1.1\r\nContent-Length: 1\r\n\r\nx": 400,
             b"PUT /v1/kv/b/%2 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n": 400,
             b"PUT /v1/kv//k HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx": 400,
@@ -1233,24 +1242,25 @@ class Plain(WithBench):
         client.send(b"GET / HT")
         b.wait(lambda: any(connection.buffer for connection in b.daemon.connections))
         b.advance(11)
-        self.assertIsNone(client.answer())
+        self.assertIsNone(client.response())
 
     def test_refuses_malformed_lease_terms(self):
         b = self.bench()
-        for query in ("timeout_ms=-1", "timeout_ms=1.5", "ttl_s=nan", "ttl_s=inf", "ttl_s=-1", "ttl_s=", "ttl_s=1s"):
+        for query in ("timeout_ms=-1", "timeout_ms=1.5", "ttl_s=nan", "ttl_s=inf", "ttl_s=-1", "ttl_s=",
+                      "ttl_s=1s"):  # fmt: skip
             with self.subTest(query):
                 self.assertEqual(b.acquire(b.leased()[0], query=query).status, 400)
 
     def test_answers_http_1_0_and_closes(self):
         client = self.bench().client()
         client.send(b"GET / HTTP/1.0\r\n\r\n")
-        self.assertEqual(client.answer().status, 404)
-        self.assertIsNone(client.answer())
+        self.assertEqual(client.response().status, 404)
+        self.assertIsNone(client.response())
 
     def test_understands_a_target_in_absolute_form(self):
         b = self.bench()
-        answer = b.ask(b"PUT http://x:1/v1/kv/b/absolute HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx")
-        self.assertEqual(answer.status, 200)
+        response = b.ask(b"PUT http://x:1/v1/kv/b/absolute HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx")
+        self.assertEqual(response.status, 200)
         self.assertIsNotNone(b.grant("absolute"))
 
     def test_a_client_that_goes_away_when_woken_leaves_no_lease(self):
@@ -1276,9 +1286,11 @@ class Program(unittest.TestCase):
         name = "reference-test-%d-%d" % (os.getpid(), next(serial))
         ready = os.path.join(directory, "ready")
         process = subprocess.Popen(
-            [sys.executable, daemon.__file__, "--shm-name", name, "--capacity", "1MiB", "--ready-file", ready, *arguments],
+            [sys.executable, "-B", daemon.__file__, "--shm-name", name, "--capacity", "1MiB",
+             "--ready-file", ready, *arguments],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
-        self.addCleanup(lambda: (process.kill(), process.wait(), process.stdout.close(), process.stderr.close()))
+        self.addCleanup(process.communicate)
+        self.addCleanup(process.kill)
         return process, name
 
     def test_tells_when_it_is_ready_and_leaves_nothing(self):
@@ -1295,16 +1307,17 @@ class Program(unittest.TestCase):
         self.assertFalse(os.path.exists("/dev/shm/" + name))
 
     def test_says_what_is_wrong_with_its_arguments(self):
-        for arguments, word in {("--vary", "nothing"): "nothing", ("--break", "scattered"): "scattered",
-                                ("--capacity", "much"): "much", ("--listen", "here"): "here"}.items():  # fmt: skip
-            process, _ = self.start(*arguments)
+        for option, word in {"--vary": "nothing", "--break": "scattered", "--capacity": "much",
+                             "--listen": "here"}.items():  # fmt: skip
+            process, _ = self.start(option, word)
             self.assertEqual(process.wait(PATIENCE), 2)
             self.assertIn(word, process.stderr.read())
 
     def test_keeps_away_from_a_segment_that_is_there(self):
         process, name = self.start()
         process.stdout.readline()
-        second = subprocess.run([sys.executable, daemon.__file__, "--shm-name", name], capture_output=True, text=True)
+        command = [sys.executable, "-B", daemon.__file__, "--shm-name", name]
+        second = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
         self.assertEqual(second.returncode, 1)
         self.assertIn(name, second.stderr)
         self.assertTrue(os.path.exists("/dev/shm/" + name))

@@ -48,6 +48,16 @@ class Trial:
         self.trouble = ""  # Why there is no verdict.
         self.seconds = 0
 
+    def as_json(self):
+        return {
+            "switches": self.names,
+            "verdict": self.verdict,
+            "failed": self.failed,
+            "warned": self.warned,
+            "messages": self.messages,
+            "trouble": self.trouble,
+        }
+
     @property
     def title(self):
         return " + ".join(self.names) or "(plain)"
@@ -212,8 +222,8 @@ def chosen_trials(options):
 
 
 def line_of(trial):
-    text = "%-14s %-5s %-44s %4.0f s" % (
-        trial.verdict, trial.switches[0].kind if trial.switches else "", trial.title, trial.seconds)  # fmt: skip
+    kind = trial.switches[0].kind if trial.switches else ""
+    text = "%-14s %-5s %-44s %4.0f s" % (trial.verdict, kind, trial.title, trial.seconds)
     if trial.trouble:
         return text + "  " + trial.trouble
     for word, ids in (("fail", trial.failed), ("warn", trial.warned)):
@@ -274,8 +284,7 @@ def main():
     print("\n" + "\n".join(summary(trials)))
     if options.json:
         with open(options.json, "w") as file:
-            json.dump([{"switches": t.names, "verdict": t.verdict, "failed": t.failed, "warned": t.warned,
-                        "messages": t.messages, "trouble": t.trouble} for t in trials], file, indent=1)  # fmt: skip
+            json.dump([trial.as_json() for trial in trials], file, indent=1)
     if any(trial.trouble for trial in trials):
         return 3
     return 1 if any(trial.verdict != "as it should be" for trial in trials) else 0
