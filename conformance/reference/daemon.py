@@ -161,7 +161,14 @@ class Connection(asyncio.Protocol):
         if "connections-limited-to-100" in self.on and len(self.daemon.connections) > 100:
             transport.abort()
             return
+        if "connections-served-50ms-late" in self.on:
+            transport.pause_reading()
+            self.loop.call_later(0.05, self._read_on)
         self.task = self.loop.create_task(self.serve())
+
+    def _read_on(self):
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
 
     def data_received(self, data):
         self.buffer += data
@@ -203,7 +210,8 @@ class Connection(asyncio.Protocol):
         """Waits for more bytes; raises Gone at their end, TimeoutError after `seconds`."""
         if self.ended:
             raise Gone
-        self.transport.resume_reading()
+        if len(self.buffer) <= BUFFERED and "connections-served-50ms-late" not in self.on:
+            self.transport.resume_reading()
         self.arrival = self.loop.create_future()
         await asyncio.wait_for(self.arrival, seconds)
 
@@ -361,11 +369,16 @@ class Connection(asyncio.Protocol):
             headers.append(("Content-Encoding", "deflate"))
         to_head = request is not None and request.method == b"HEAD"
         bare = response.status == 204
+        if response.status == 200 and not body and "success-with-json" in on:
+            body = b'{"ok": true}'
+            headers.append(("Content-Type", "application/json"))
         if body and new and not to_head and "body-until-close" in on:
             close = True
         elif body and new and not to_head and on & {"chunked-responses", "chunked-with-extensions"}:
             headers.append(("Transfer-Encoding", "chunked"))
             body = self._in_chunks(body)
+        elif "stored-without-length" in on and request and request.method == b"PUT" and not body:
+            pass
         elif not bare:
             headers.append(("Content-Length", len(body)))
             if body and "length-and-chunked-together" in on:
@@ -465,6 +478,8 @@ class Connection(asyncio.Protocol):
             if refusal.close:
                 raise
             response = await self.refuse(request, refusal.status, str(refusal))
+        if response is None:
+            return True  # It has been sent already.
         keep = await self.respond(request, response)
         if "pipelined-requests-dropped" in self.on and response.status < 400:
             self.buffer.clear()
@@ -496,6 +511,8 @@ class Connection(asyncio.Protocol):
             raise Refusal(406, "no coding is known")
         segments = path.split(b"/")[1:]
         match request.method, segments:
+            case b"PUT", [b"v1", b"kv", _, b"leases"] if "key-named-leases-refused" in on:
+                pass
             case b"PUT", [b"v1", b"kv", bucket, key]:
                 return await self.put(request, self.name(bucket, key))
             case b"POST", [b"v1", b"kv", bucket, key, b"leases"]:
@@ -524,6 +541,8 @@ class Connection(asyncio.Protocol):
         on = self.on
         raw_bucket = bucket
         bucket = decoded(bucket)
+        if "key-unreserved-escapes-kept" in on:
+            key = re.sub(rb"%(?=[46][1-9A-F]|[57][0-9A]|3[0-9])", b"%25", key)
         key = decoded(key, "key-lower-case-hex-kept" not in on)
         if "bucket-not-decoded" in on:
             bucket = raw_bucket
@@ -575,7 +594,14 @@ class Connection(asyncio.Protocol):
                     piece = bytes(len(piece))
                 if "many-pieces-lost" in on and upload.pieces > 16:
                     piece = bytes(len(piece))
+                before = upload.received
                 upload.write(memoryview(piece))
+                half = before < request.length / 2 <= upload.received
+                if half and "stored-at-half-the-body" in on:
+                    await self.respond(request, Response(200))
+            if "stored-at-half-the-body" in on:
+                store.finish(upload)
+                return None
             if "put-201" in on:
                 return Response(201) if store.finish(upload) else self.conflict_response()
             return Response(200) if store.finish(upload) else self.conflict_response()
@@ -623,6 +649,9 @@ class Connection(asyncio.Protocol):
             store.aborted_conflict(name)
             raise
         store.conflict(name, request.length, body)
+        if "conflict-waits-for-leases" in on and name in store.objects:
+            while store.objects[name].pins and not self.gone.done():
+                await asyncio.wait({self.gone}, timeout=0.05)
         return self.conflict_response()
 
     def lease_terms(self, query, name):
@@ -755,6 +784,10 @@ class Connection(asyncio.Protocol):
             text = " \r\n\t" + json.dumps(value, indent="\t", separators=(" ,\r\n", " : ")) + "\n \n"
         else:
             text = json.dumps(value)
+        if "grant-with-trailing-comma" in on:
+            text = text.replace("}]", "},]")
+        if "grant-with-byte-order-mark" in on:
+            text = "\ufeff" + text
         if "json-escapes" in on:
             escaped = lambda match: '"' + "".join("\\u%04X" % ord(c) for c in match[1]) + '"'
             text = re.sub(r'"([^"\\]*)"', escaped, text)

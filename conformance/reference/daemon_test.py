@@ -600,6 +600,22 @@ probes({
 }, second_body_changes_nothing)  # fmt: skip
 
 
+def stores_body(b, body):
+    key = fresh()
+    return b.put(key, body) == 200 and b.read(b.grant(key)) == body
+
+
+probes({
+    "trailing-zeros-dropped": (b"x" * 100 + bytes(50),),
+    "line-ends-changed": (b"one\r\ntwo",),
+}, stores_body)  # fmt: skip
+
+
+@probe("same-beginning-shares-bytes")
+def _(b):
+    return stores_body(b, b"0" * 64 + b"1") and stores_body(b, b"0" * 64 + b"2")
+
+
 @probe("body-with-its-head-lost")
 def _(b):
     return b.stores(100)
@@ -624,6 +640,30 @@ def _(b):
     with contextlib.suppress(OSError):
         client.socket.sendall(body[500:])
     return client.response().status == 200
+
+
+@probe("stored-at-half-the-body")
+def _(b):
+    client = b.begin_put(fresh(), os.urandom(1000), 600)
+    b.call(lambda: None)
+    return client.is_quiet()
+
+
+@probe("conflict-waits-for-leases")
+def _(b):
+    key, body, grant = b.leased()
+    client = b.client()
+    client.send(put_head(key, 1) + b"x")
+    return b.wait(lambda: not client.is_quiet(), 1)
+
+
+@probe("refused-put-blocks-its-key")
+def _(b):
+    grant = b.leased(b.capacity // 2)[2]
+    key, body = fresh(), os.urandom(b.capacity // 2 + 1)
+    refused = b.put(key, body)
+    b.release(grant["id"])
+    return refused == 507 and b.put(key, body) == 200
 
 
 @probe("aborted-put-stored")
@@ -854,6 +894,7 @@ probes({
     "key-cut-at-question-mark": ("a", "a%3Fb"),
     "key-cut-at-semicolon": ("a", "a;b"),
     "key-tags-dropped": ("m@1@0@ab@half", "m@1@0@ab@half@tag%25v"),
+    "key-star-matches": ("abc", "a*"),
     "key-beyond-bmp-replaced": ("%F0%9F%98%80", "%F0%9F%98%81"),
     "key-decoded-twice": ("a%2541", "aA"),
     "key-plus-as-space": ("a+b", "a%20b"),
@@ -879,6 +920,8 @@ probes({
     "key-encoded-slash-separates": ("a%2Fb", "a%2Fb"),
     "key-over-200-bytes-refused": (LONG[:201], LONG[:201]),
     "key-lower-case-hex-kept": ("a%2Fb", "a%2fb"),
+    "key-unreserved-escapes-kept": ("abc", "a%62c"),
+    "key-named-leases-refused": ("leases", "leases"),
     "bucket-not-decoded": ("a", "a", "a%40b", "a@b"),
 }, is_one)  # fmt: skip
 
@@ -951,7 +994,8 @@ def _(b):
 
 
 def grant_is(b, judge):
-    key = b.leased()[0]
+    key = fresh()
+    b.put(key, os.urandom(1000))
     response = b.acquire(key)
     return judge(response)
 
@@ -961,6 +1005,13 @@ def fragments_are_integers(response):
     return all(isinstance(f.get(name), int) for f in fragments for name in ("offset", "len"))
 
 
+def is_json(response):
+    try:
+        return bool(response.json())
+    except ValueError:
+        return False
+
+
 FRAMING = {b"content-length", b"transfer-encoding"}
 SIMPLE_ID = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
 probes({
@@ -968,6 +1019,9 @@ probes({
     "grant-type-in-capitals": (lambda a: a.headers[b"content-type"] == [b"application/json"],),
     "grant-offsets-as-strings": (fragments_are_integers,),
     "grant-length-not-len": (fragments_are_integers,),
+    "grant-with-byte-order-mark": (lambda a: a.body.startswith(b"{"),),
+    "grant-with-trailing-comma": (is_json,),
+    "grant-with-empty-fragment": (lambda a: all(f["len"] > 0 for f in a.json()["offsets"]),),
     "grant-201": (lambda a: a.status == 200,),
     "grant-id-as-number": (lambda a: isinstance(a.json()["id"], str),),
     "grant-id-with-slash": (lambda a: set(a.json()["id"]) <= SIMPLE_ID,),
@@ -1052,6 +1106,15 @@ def _(b):
 @probe("miss-500")
 def _(b):
     return b.acquire(fresh()).status in (404, 504)
+
+
+@probe("stored-without-length")
+def _(b):
+    client = b.client()
+    client.send(put_head(fresh(), 1) + b"x")
+    client.file.readline()
+    headers = iter(client.file.readline, b"\r\n")
+    return any(line.lower().startswith(b"content-length:") for line in headers)
 
 
 PROBES["miss-204"] = PROBES["miss-500"]

@@ -12,6 +12,7 @@ import heapq
 import mmap
 import os
 import random
+import re
 import secrets
 import unicodedata
 import urllib.parse
@@ -154,6 +155,7 @@ class Store:
             self.random.shuffle(self.free)
         # For defects.
         self.ghosts = {}  # Evicted objects, by name.
+        self.refused = set()  # Names that found no room.
         self.remembered = set()  # Names of before a restart.
         self.old_ids = set()
         self.last_released = None
@@ -319,6 +321,7 @@ class Store:
         return bool(
             name in self.objects
             or (on & {"evicted-answers-409", "aborted-put-blocks-its-key"} and name in self.ghosts)
+            or ("refused-put-blocks-its-key" in on and name in self.refused)
             or ("old-keys-answer-409-after-restart" in on and name in self.remembered)
             or ("awaited-key-answers-409" in on and bool(self.waiters.get(name)))
             or ("first-put-to-begin-wins" in on and bool(self.uploads.get(name)))
@@ -333,6 +336,8 @@ class Store:
                 self.uploads[name].append(upload)
                 return upload
         stored = self._place(name, size)
+        if stored is None:
+            self.refused.add(name)
         if stored is None and "stored-and-dropped-when-full" in self.on:
             while (stored := self._place_by_force(name, size)) is None:
                 if not self._evict():
@@ -416,6 +421,16 @@ class Store:
         for switch, limit in (("3mib", 3), ("16mib", 16), ("64mib", 64)):
             if "bytes-lost-beyond-" + switch in on and size > limit << 20:
                 self._fill(stored, bytes(size), limit << 20)
+        if "same-beginning-shares-bytes" in on:
+            begins = self.bytes_of(stored)[:64]
+            for other in self.objects.values():
+                if other.size == size and self.bytes_of(other)[:64] == begins:
+                    self._fill(stored, self.bytes_of(other))
+        if "line-ends-changed" in on:
+            self._fill(stored, self.bytes_of(stored).replace(b"\r\n", b"\n\n"))
+        if "trailing-zeros-dropped" in on:
+            size = max(1, len(self.bytes_of(stored).rstrip(b"\0")))
+            stored.told = self._fragments(stored.blocks, size)
         if "end-of-large-bodies-late" in on and size > 1 << 20:
             body = self.bytes_of(stored)
             self._fill(stored, bytes(size), size // 2)
@@ -478,6 +493,10 @@ class Store:
     def find(self, name):
         """The object of this name, or None."""
         stored = self.objects.get(name)
+        if stored is None and "key-star-matches" in self.on and b"*" in name[1]:
+            pattern = b".*".join(re.escape(part) for part in name[1].split(b"*"))
+            same = (other for other in self.objects if other[0] == name[0])
+            stored = self.objects.get(next(filter(lambda other: re.fullmatch(pattern, other[1]), same), None))
         if stored is None and "evicted-still-granted" in self.on:
             stored = self.ghosts.get(name)
         if stored is None and "old-keys-after-restart" in self.on and name in self.remembered:
@@ -751,6 +770,8 @@ class Store:
         offset, length = fragments[-1]
         if "last-fragment-padded" in on:
             fragments[-1] = (offset, -(-length // 64) * 64)
+        if "grant-with-empty-fragment" in on:
+            fragments.append((offset, 0))
         if "short-objects-padded" in on and stored.size < 16:
             fragments[-1] = (offset, length + 16 - stored.size)
         return fragments
