@@ -20,7 +20,7 @@ Error invalid(std::string message) { return {ErrorCode::invalid_option, std::mov
 
 bool is_name_character(char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_'; }
 
-// A reference to a variable, $NAME or ${NAME}.
+// A reference to a variable, $NAME or ${NAME}, as Python's os.path.expandvars() has it.
 struct Reference {
   std::string name;
   std::size_t begin;
@@ -31,34 +31,19 @@ struct Reference {
 std::optional<Reference> find_reference(std::string_view text, std::size_t position) {
   for (auto dollar = text.find('$', position); dollar != std::string_view::npos;
        dollar = text.find('$', dollar + 1)) {
-    const bool braces = text.substr(dollar + 1).starts_with('{');
-    const auto rest = text.substr(dollar + (braces ? 2 : 1));
-    const auto name = rest.substr(
-        0, static_cast<std::size_t>(std::find_if_not(rest.begin(), rest.end(), is_name_character) -
-                                    rest.begin()));
-    if (name.empty() || (braces && !rest.substr(name.size()).starts_with('}'))) continue;
-    return Reference{std::string(name), dollar, dollar + name.size() + (braces ? 3 : 1)};
+    if (text.substr(dollar + 1).starts_with('{')) {
+      const auto end = text.find('}', dollar);
+      if (end == std::string_view::npos || end == dollar + 2) continue;
+      return Reference{std::string(text.substr(dollar + 2, end - dollar - 2)), dollar, end + 1};
+    }
+    const auto rest = text.substr(dollar + 1);
+    const auto length =
+        std::find_if_not(rest.begin(), rest.end(), is_name_character) - rest.begin();
+    if (length == 0) continue;
+    const auto size = static_cast<std::size_t>(length);
+    return Reference{std::string(rest.substr(0, size)), dollar, dollar + 1 + size};
   }
   return std::nullopt;
-}
-
-Result<std::string> expand(std::string_view text, const Environment& environment) {
-  std::string expanded;
-  std::size_t done = 0;
-  while (const auto reference = find_reference(text, done)) {
-    const auto value = environment(reference->name);
-    if (!value) {
-      return tl::unexpected(invalid(fmt::format(
-          "remote_url uses ${}, which is not set in the environment; on Kubernetes, define it from "
-          "status.hostIP and before any variable that uses it",
-          reference->name)));
-    }
-    expanded += text.substr(done, reference->begin - done);
-    expanded += *value;
-    done = reference->end;
-  }
-  expanded += text.substr(done);
-  return expanded;
 }
 
 std::string_view trim(std::string_view text) {
@@ -66,6 +51,56 @@ std::string_view trim(std::string_view text) {
   const auto first = text.find_first_not_of(blanks);
   if (first == std::string_view::npos) return {};
   return text.substr(first, text.find_last_not_of(blanks) - first + 1);
+}
+
+bool is_ipv6(std::string_view host) {
+  std::array<unsigned char, sizeof(in6_addr)> bytes;
+  const std::string address(host.substr(0, host.find('%')));
+  return inet_pton(AF_INET6, address.c_str(), bytes.data()) == 1;
+}
+
+// Whether the host of an address begins at the end of `before`.
+bool is_before_host(std::string_view before) {
+  before = trim(before);
+  return before.empty() || before.ends_with("://") || before.ends_with(',');
+}
+
+// What a variable has for an address, or an error that tells what is wrong with it.
+Result<std::string> value_of(const std::string& name, const Environment& environment) {
+  constexpr const char* remedy =
+      "on Kubernetes, define it from status.hostIP and before any variable that uses it";
+  const auto value = environment(name);
+  if (!value) {
+    return tl::unexpected(invalid(
+        fmt::format("remote_url uses ${}, which is not set in the environment; {}", name, remedy)));
+  }
+  if (trim(*value).empty()) {
+    return tl::unexpected(
+        invalid(fmt::format("remote_url uses ${}, which is set and empty; {}", name, remedy)));
+  }
+  if (trim(*value) != *value || value->starts_with('"') || value->starts_with('\'')) {
+    return tl::unexpected(invalid(fmt::format(
+        "remote_url uses ${}, whose value {} has quotes or white space around it; remove them",
+        name, *value)));
+  }
+  return *value;
+}
+
+// Puts the values of variables in place of their names. An IPv6 address that is a whole host gets
+// the brackets it needs.
+Result<std::string> expand(std::string_view text, const Environment& environment) {
+  std::string expanded;
+  std::size_t done = 0;
+  while (const auto reference = find_reference(text, done)) {
+    auto value = value_of(reference->name, environment);
+    if (!value) return tl::unexpected(std::move(value).error());
+    expanded += text.substr(done, reference->begin - done);
+    const bool brackets = is_ipv6(*value) && is_before_host(expanded);
+    expanded += brackets ? "[" + *value + "]" : *value;
+    done = reference->end;
+  }
+  expanded += text.substr(done);
+  return expanded;
 }
 
 bool consume(std::string_view& text, std::string_view prefix) {
@@ -80,32 +115,53 @@ bool is_host_name(std::string_view host) {
   });
 }
 
-bool is_ipv6(const std::string& host) {
-  std::array<unsigned char, sizeof(in6_addr)> bytes;
-  return inet_pton(AF_INET6, host.substr(0, host.find('%')).c_str(), bytes.data()) == 1;
-}
-
 bool is_path(std::string_view path) {
   return std::all_of(path.begin(), path.end(), [](char c) {
     return std::isgraph(static_cast<unsigned char>(c)) && c != '?' && c != '#';
   });
 }
 
-// HOST, HOST:PORT, [IPV6] or [IPV6]:PORT.
+std::optional<std::uint16_t> read_port(std::string_view text) {
+  std::uint16_t port = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
+  if (error != std::errc{} || end != text.data() + text.size() || port == 0) return std::nullopt;
+  return port;
+}
+
+// ADDRESS or ADDRESS%ZONE, whose percent sign may stand as %25 (RFC 6874).
+std::optional<std::string> read_ipv6(std::string_view text) {
+  if (!is_ipv6(text)) return std::nullopt;
+  const auto percent = text.find('%');
+  if (percent == std::string_view::npos) return std::string(text);
+  std::string_view zone = text.substr(percent + 1);
+  if (zone.size() > 2 && zone.starts_with("25")) zone.remove_prefix(2);
+  if (!is_host_name(zone)) return std::nullopt;
+  return fmt::format("{}%{}", text.substr(0, percent), zone);
+}
+
+// HOST, HOST:PORT, [IPV6], [IPV6]:PORT, or IPV6:PORT, which is what Kubernetes makes of
+// $(NODE_IP):PORT.
 std::optional<std::string> read_authority(std::string_view text, DaemonAddress& address) {
   std::string_view port;
   if (consume(text, "[")) {
     const auto bracket = text.find(']');
     if (bracket == std::string_view::npos) return "has a bracket that is not closed";
-    address.host = text.substr(0, bracket);
-    if (!is_ipv6(address.host)) return "has no IPv6 address between its brackets";
+    const auto host = read_ipv6(text.substr(0, bracket));
+    if (!host) return "has no IPv6 address between its brackets";
+    address.host = *host;
     port = text.substr(bracket + 1);
     if (!port.empty() && !consume(port, ":")) return "has no colon before its port";
     if (port.empty() && text.ends_with(':')) return "has an empty port";
+  } else if (std::ranges::count(text, ':') > 1) {
+    const auto colon = text.rfind(':');
+    const auto host = read_ipv6(text.substr(0, colon));
+    port = text.substr(colon + 1);
+    if (!is_ipv6(text) && !host) return "has more than one colon";
+    if (!host || !read_port(port)) return "holds an IPv6 address without [brackets]";
+    address.host = *host;
   } else {
     const auto colon = text.find(':');
     address.host = text.substr(0, colon);
-    if (is_ipv6(std::string(text))) return "holds an IPv6 address without [brackets]";
     if (!is_host_name(address.host)) return "has no host";
     if (colon != std::string_view::npos) {
       port = text.substr(colon + 1);
@@ -116,10 +172,9 @@ std::optional<std::string> read_authority(std::string_view text, DaemonAddress& 
     address.port = address.https ? https_port : http_port;
     return std::nullopt;
   }
-  const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), address.port);
-  if (error != std::errc{} || end != port.data() + port.size() || address.port == 0) {
-    return "has a port that is not a number from 1 to 65535";
-  }
+  const auto number = read_port(port);
+  if (!number) return "has a port that is not a number from 1 to 65535";
+  address.port = *number;
   return std::nullopt;
 }
 
@@ -183,8 +238,12 @@ std::string DaemonAddress::authority() const {
 }
 
 std::string DaemonAddress::host_header() const {
-  const std::string full = authority();
-  return port == (https ? https_port : http_port) ? full.substr(0, full.rfind(':')) : full;
+  // A zone means something on this machine only (RFC 6874, section 1).
+  const std::string name = host.substr(0, host.find('%'));
+  const std::string bracketed =
+      name.find(':') == std::string::npos ? name : fmt::format("[{}]", name);
+  if (port == (https ? https_port : http_port)) return bracketed;
+  return fmt::format("{}:{}", bracketed, port);
 }
 
 std::vector<std::string> variables_in(std::string_view remote_url) {

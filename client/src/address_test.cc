@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "address.h"
 
 #include <gtest/gtest.h>
@@ -19,7 +20,13 @@ Result<std::vector<DaemonAddress>> parse(const std::string& url, bool use_https 
   ClientOptions options;
   options.remote_url = url;
   options.use_https = use_https;
-  return parse_addresses(options, variables({{"NODE_IP", "10.1.2.3"}, {"EMPTY", ""}}));
+  return parse_addresses(options, variables({{"NODE_IP", "10.1.2.3"},
+                                             {"NODE_IP6", "fd00::1"},
+                                             {"LINK_IP", "fe80::1%eth0"},
+                                             {"NODE-IP", "10.9.9.9"},
+                                             {"QUOTED", "\"10.1.2.3\""},
+                                             {"BLANK_BEHIND", "10.1.2.3 "},
+                                             {"EMPTY", ""}}));
 }
 
 DaemonAddress one(const std::string& url, bool use_https = false) {
@@ -82,6 +89,38 @@ TEST(Address, TakesIpv6InBrackets) {
   EXPECT_EQ(one("[::1]").port, 80);
 }
 
+// Kubernetes' status.hostIP has no brackets.
+TEST(Address, PutsBracketsAroundAnIpv6AddressInAVariable) {
+  for (const char* url :
+       {"sagemaker-hyperpod://$NODE_IP6:9200", "http://${NODE_IP6}:9200", "$NODE_IP6:9200",
+        "[$NODE_IP6]:9200", "sagemaker-hyperpod://[${NODE_IP6}]:9200",
+        "sagemaker-hyperpod://fd00::1:9200"}) {
+    EXPECT_EQ(one(url).host, "fd00::1") << url;
+    EXPECT_EQ(one(url).host_header(), "[fd00::1]:9200") << url;
+  }
+  EXPECT_EQ(one("$NODE_IP6").port, 80);
+  EXPECT_EQ(parse("a:1#x, $NODE_IP6:2#y")->at(1).authority(), "[fd00::1]:2");
+  EXPECT_EQ(one("1:2:3:4:5:6:7:8:9200").host, "1:2:3:4:5:6:7:8");
+}
+
+TEST(Address, KeepsZonesOutOfTheHostHeader) {
+  for (const char* url : {"sagemaker-hyperpod://$LINK_IP:9200", "[fe80::1%eth0]:9200",
+                          "http://[fe80::1%25eth0]:9200", "fe80::1%eth0:9200"}) {
+    EXPECT_EQ(one(url).host, "fe80::1%eth0") << url;
+    EXPECT_EQ(one(url).authority(), "[fe80::1%eth0]:9200") << url;
+    EXPECT_EQ(one(url).host_header(), "[fe80::1]:9200") << url;
+  }
+  EXPECT_EQ(one("http://[fe80::1%eth0]:80").host_header(), "[fe80::1]");
+}
+
+TEST(Address, TakesAnyNameInBraces) { EXPECT_EQ(one("${NODE-IP}:9200").host, "10.9.9.9"); }
+
+TEST(Address, SaysWhatIsWrongWithAVariable) {
+  EXPECT_NE(problem("$EMPTY:9200").find("set and empty"), std::string::npos);
+  EXPECT_NE(problem("$QUOTED:9200").find("quotes"), std::string::npos);
+  EXPECT_NE(problem("$BLANK_BEHIND:9200").find("white space"), std::string::npos);
+}
+
 TEST(Address, LeavesTheDefaultPortOutOfTheHostHeader) {
   EXPECT_EQ(one("http://h:9200").host_header(), "h:9200");
   EXPECT_EQ(one("http://h:80").host_header(), "h");
@@ -131,6 +170,12 @@ TEST(Address, RefusesWhatIsNone) {
                           "[h]:1",
                           "::1",
                           "fd00::1",
+                          "fd00::x:9200",
+                          "h:1:2",
+                          "fd00::1:0",
+                          "[fe80::1%]:1",
+                          "[fe80::1%a b]:1",
+                          "[fe80::1%eth0\r\nX: y]:1",
                           "h i:1",
                           "a:1,",
                           ",a:1",

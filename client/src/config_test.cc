@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "hyperpod/client/config.h"
 
 #include <gtest/gtest.h>
@@ -133,14 +134,69 @@ TEST(Config, RefusesZeroNegativeAndNonNumericValuesAndNamesTheKey) {
   for (const char* name :
        {"max_concurrent_requests", "max_connections", "max_connections_per_host", "timeout_ms",
         "lease_wait_timeout_ms", "lease_ttl_s", "put_stream_chunk_bytes", "max_lease_size_mb"}) {
-    for (const char* value : {"0", "-1", "-0.5", "many", "'5 s'", "null", "true", "[1]", ".nan",
-                              "inf", "1e300", "''"}) {
+    for (const char* value : {"0", "-1", "-0.5", "many", "'5 s'", "[1]", "{}", ".nan", "-.inf",
+                              "''", "'1_'", "2001-12-14"}) {
       const auto key = std::string("sagemaker_hyperpod_") + name;
       const auto message = problem("extra_config:\n  " + key + ": " + value);
       EXPECT_NE(message.find(key), std::string::npos) << message;
       EXPECT_NE(message.find("test.yaml"), std::string::npos) << message;
     }
   }
+}
+
+TEST(Config, RefusesNothingWhereANumberIsNeeded) {
+  for (const char* name : {"max_connections", "timeout_ms", "lease_ttl_s"}) {
+    problem("extra_config: {sagemaker_hyperpod_" + std::string(name) + ": null}");
+  }
+  EXPECT_FALSE(with_extra("sagemaker_hyperpod_max_lease_size_mb: null").max_lease_bytes)
+      << "no limit";
+}
+
+TEST(Config, TakesTextForDecimalsAndOnlyWholeNumbersForCounts) {
+  EXPECT_EQ(with_extra("sagemaker_hyperpod_lease_ttl_s: 1e2").lease_ttl, 100s);
+  problem("extra_config: {sagemaker_hyperpod_timeout_ms: 1e3}");
+  problem("extra_config: {sagemaker_hyperpod_timeout_ms: '750.9'}");
+}
+
+TEST(Config, LowersWhatIsMoreThanThereCanBe) {
+  const auto loaded = parse_options(
+      "extra_config: {sagemaker_hyperpod_lease_ttl_s: inf, sagemaker_hyperpod_timeout_ms: "
+      "10000000000000,"
+      "sagemaker_hyperpod_max_connections: 99999999999}",
+      "f");
+  ASSERT_TRUE(loaded) << loaded.error().message;
+  EXPECT_EQ(loaded->warnings.size(), 3u);
+  EXPECT_EQ(loaded->options.lease_ttl, 365 * 24h);
+  EXPECT_EQ(loaded->options.timeout, 365 * 24h);
+  EXPECT_EQ(loaded->options.max_connections, 4294967295u);
+  ClientOptions options = loaded->options;
+  EXPECT_TRUE(normalise(options));
+}
+
+TEST(Config, SaysThatTheTextFalseIsTrue) {
+  const auto loaded = parse_options("extra_config: {sagemaker_hyperpod_use_https: 'False'}", "f");
+  ASSERT_TRUE(loaded);
+  EXPECT_TRUE(loaded->options.use_https);
+  ASSERT_EQ(loaded->warnings.size(), 1u);
+  EXPECT_NE(loaded->warnings[0].find("without quotes"), std::string::npos);
+}
+
+TEST(Config, NamesTheLineOfWhatCannotBeRead) {
+  EXPECT_NE(problem("a: 1\nb: [\n").find("line "), std::string::npos);
+  EXPECT_NE(problem("a: 1\nb: =\n").find("line 2"), std::string::npos);
+  EXPECT_NE(problem("a: 1\nb: {<<: 7}\n").find("line 2"), std::string::npos);
+  EXPECT_NE(problem("a: 1\n---\nb: 1\n").find("line 2"), std::string::npos);
+}
+
+TEST(Config, RefusesNestingAndMergesWithoutEnd) {
+  EXPECT_NE(problem(std::string(5000, '[')).find("deeper"), std::string::npos);
+  std::string yaml = "m0: &m0 {a: 1, b: 2}\n";
+  for (int i = 1; i < 40; ++i) {
+    const std::string before = "*m" + std::to_string(i - 1);
+    const std::string name = "m" + std::to_string(i);
+    yaml += name + ": &" + name + " {<<: [" + before + ", " + before + "]}\n";
+  }
+  EXPECT_NE(problem(yaml).find("merges"), std::string::npos);
 }
 
 TEST(Config, LeavesValuesBelowTheirMinimumToNormalise) {
@@ -160,9 +216,10 @@ TEST(Config, WarnsOfUnknownKeysWithOurPrefix) {
 }
 
 TEST(Config, RefusesWhatIsNoConfiguration) {
-  for (const char* yaml :
-       {"- a", "just text", "a: [", "remote_url: [a]", "extra_config: 7", "extra_config: [1]",
-        "extra_config: {sagemaker_hyperpod_use_https: maybe}", "&a [*a, *b]"}) {
+  for (const char* yaml : {"- a", "just text", "a: [", "remote_url: [a]", "extra_config: 7",
+                           "extra_config: [1]", "extra_config: '[1]'", "extra_config: true",
+                           "extra_config: {sagemaker_hyperpod_bucket: [b]}", "&a [*a, *b]",
+                           "a: 1\n---\nb: 2\n", "a: \xff\n"}) {
     problem(yaml);
   }
 }
@@ -206,12 +263,62 @@ TEST(Config, NamesAFileThatCannotBeRead) {
   EXPECT_FALSE(load_options("/", variables({})));
 }
 
-TEST(Config, NamesAVariableThatIsNoJsonObject) {
-  for (const char* value : {"", "[]", "{", "7", R"({"sagemaker_hyperpod_timeout_ms": 0})"}) {
+TEST(Config, NamesAVariableThatIsNotAJsonObject) {
+  for (const char* value : {"[]", "7", R"({"sagemaker_hyperpod_timeout_ms": 0})"}) {
     const auto loaded = load_options({}, variables({{"LMCACHE_EXTRA_CONFIG", value}}));
     ASSERT_FALSE(loaded) << value;
     EXPECT_NE(loaded.error().message.find("LMCACHE_EXTRA_CONFIG"), std::string::npos);
   }
+}
+
+// LMCache keeps what the file says then, and logs a warning.
+TEST(Config, IgnoresAVariableThatIsNotJsonWithAWarning) {
+  const TemporaryFile file("extra_config: {sagemaker_hyperpod_bucket: from_file}\n");
+  const auto loaded = load_options(file.path(), variables({{"LMCACHE_EXTRA_CONFIG", "{'a': 1}"}}));
+  ASSERT_TRUE(loaded) << loaded.error().message;
+  EXPECT_EQ(loaded->options.bucket, "from_file");
+  ASSERT_EQ(loaded->warnings.size(), 1u);
+  EXPECT_NE(loaded->warnings[0].find("LMCACHE_EXTRA_CONFIG"), std::string::npos);
+}
+
+TEST(Config, TakesAnEmptyVariableAsNotSet) {
+  const TemporaryFile file(
+      "remote_url: from-file:1\nextra_config: {sagemaker_hyperpod_bucket: from_file}\n");
+  for (const char* empty : {"", " ", "\t\n", "''", "\"\""}) {
+    const auto loaded = load_options(file.path(), variables({{"LMCACHE_REMOTE_URL", empty},
+                                                             {"LMCACHE_EXTRA_CONFIG", empty},
+                                                             {"LMCACHE_USE_LAYERWISE", empty}}));
+    ASSERT_TRUE(loaded) << loaded.error().message;
+    EXPECT_EQ(loaded->options.remote_url, "from-file:1");
+    EXPECT_EQ(loaded->options.bucket, "from_file");
+    EXPECT_TRUE(loaded->warnings.empty());
+  }
+  EXPECT_TRUE(load_options({}, variables({{"LMCACHE_CONFIG_FILE", ""}})));
+}
+
+TEST(Config, TakesWhiteSpaceAndQuotesOffVariables) {
+  const auto loaded = load_options(
+      {}, variables({{"LMCACHE_REMOTE_URL", " 'h:9200'\n"},
+                     {"LMCACHE_EXTRA_CONFIG", R"("{\"sagemaker_hyperpod_bucket\": \"b\"}")"}}));
+  ASSERT_TRUE(loaded) << loaded.error().message;
+  EXPECT_EQ(loaded->options.remote_url, "h:9200");
+  EXPECT_EQ(loaded->options.bucket, "b");
+}
+
+TEST(Config, SaysWhyAQuotedFileNameIsNotFound) {
+  const auto loaded = load_options({}, variables({{"LMCACHE_CONFIG_FILE", "'/nowhere.yaml'"}}));
+  ASSERT_FALSE(loaded);
+  EXPECT_NE(loaded.error().message.find("has quotes"), std::string::npos);
+}
+
+TEST(Config, KeepsChunkMetadataLayerByLayer) {
+  constexpr const char* without = "extra_config: {save_chunk_meta: false}\n";
+  EXPECT_FALSE(parsed(without).save_chunk_meta);
+  EXPECT_TRUE(parsed(without + std::string("use_layerwise: true")).save_chunk_meta);
+  const TemporaryFile file(without);
+  const auto loaded = load_options(file.path(), variables({{"LMCACHE_USE_LAYERWISE", "True"}}));
+  ASSERT_TRUE(loaded);
+  EXPECT_TRUE(loaded->options.save_chunk_meta);
 }
 
 TEST(Options, RaisesWhatIsBelowItsMinimumWithAWarning) {

@@ -6,6 +6,7 @@
 
 #include "cli/client_options.h"
 #include "cli/doctor/checks.h"
+#include "config_variable.h"
 
 namespace hyperpod::client::cli::doctor {
 namespace {
@@ -32,7 +33,7 @@ std::optional<std::string> unexpanded_in(std::string_view text) {
 // What the file says alone.
 Result<LoadedOptions> load_file(const Machine& machine, const std::string& path) {
   return load_options(path, [&machine](const std::string& name) -> std::optional<std::string> {
-    if (name == "LMCACHE_REMOTE_URL" || name == "LMCACHE_EXTRA_CONFIG") return std::nullopt;
+    if (name.starts_with("LMCACHE_")) return std::nullopt;
     return machine.environment(name);
   });
 }
@@ -50,7 +51,7 @@ class ConfigurationCheck {
       return std::nullopt;
     }
     for (const std::string& warning : loaded->warnings) {
-      report_.warning("config-unknown-key", warning, "correct or remove it; it has no effect");
+      report_.warning("config-doubtful", warning, "correct it there");
     }
     report_overridden(*loaded);
 
@@ -78,14 +79,24 @@ class ConfigurationCheck {
   }
 
  private:
+  // Empty if no file is named.
   std::string file_name() const {
     if (inquiry_.config_file) return *inquiry_.config_file;
     return machine_.environment("LMCACHE_CONFIG_FILE").value_or("");
   }
 
+  // As load_options() takes it: nullopt if it is not set or empty.
+  std::optional<std::string> variable(const std::string& name) const {
+    const auto text = machine_.environment(name);
+    auto value = text ? variable_value(*text) : std::string();
+    if (!value.empty()) return value;
+    if (text) report_.ok("variable-empty", fmt::format("{} is empty, as if it were not set", name));
+    return std::nullopt;
+  }
+
   // A file that is none might be waited for without end.
   bool check_file() {
-    if (!inquiry_.config_file && !machine_.environment("LMCACHE_CONFIG_FILE")) {
+    if (file_name().empty()) {
       report_.ok("config-file", "no file: LMCACHE_CONFIG_FILE is not set");
       return true;
     }
@@ -106,8 +117,8 @@ class ConfigurationCheck {
 
   // Variables win over the file, which surprises those who edit the file.
   void report_overridden(const LoadedOptions& loaded) {
-    const auto url = machine_.environment("LMCACHE_REMOTE_URL");
-    const auto extra = machine_.environment("LMCACHE_EXTRA_CONFIG");
+    const auto url = variable("LMCACHE_REMOTE_URL");
+    const auto extra = variable("LMCACHE_EXTRA_CONFIG");
     if (url) report_.ok("remote-url-variable", fmt::format("LMCACHE_REMOTE_URL is {}", *url));
     if (file_name().empty()) return;
     const auto file = load_file(machine_, file_name());

@@ -85,7 +85,8 @@ TEST_F(ConfigurationCheckTest, SaysWhatCannotBeUsed) {
   EXPECT_THAT(remarks(zero.report), ElementsAre("problem config-unusable"));
   EXPECT_THAT(found(zero.report, "config-unusable").text, HasSubstr("timeout_ms"));
   const auto json = check({{"LMCACHE_EXTRA_CONFIG", "{"}});
-  EXPECT_THAT(remarks(json.report), ElementsAre("problem config-unusable"));
+  EXPECT_THAT(remarks(json.report),
+              ElementsAre("warning config-doubtful", "warning remote-url-missing"));
   const Inquiry no_bucket{.override_options = [](ClientOptions& options) { options.bucket = ""; }};
   EXPECT_THAT(remarks(check({{"LMCACHE_REMOTE_URL", "h:9200"}}, no_bucket).report),
               ElementsAre("problem config-unusable"));
@@ -96,8 +97,24 @@ TEST_F(ConfigurationCheckTest, RemarksOnKeysThatHaveNoEffectAndValuesThatAreRais
       "remote_url: 10.1.2.3:9200\n"
       "extra_config: {sagemaker_hyperpod_buket: x, sagemaker_hyperpod_timeout_ms: 50}");
   EXPECT_THAT(remarks(checked.report),
-              ElementsAre("warning config-unknown-key", "warning config-raised"));
+              ElementsAre("warning config-doubtful", "warning config-raised"));
   EXPECT_TRUE(checked.configuration);
+}
+
+TEST_F(ConfigurationCheckTest, TakesAnEmptyVariableAsNotSet) {
+  const auto checked = check_file("remote_url: 10.1.2.3:9200\n",
+                                  {{"LMCACHE_REMOTE_URL", " "}, {"LMCACHE_EXTRA_CONFIG", "''"}});
+  EXPECT_THAT(remarks(checked.report), IsEmpty());
+  EXPECT_THAT(found(checked.report, "variable-empty").text, HasSubstr("LMCACHE_REMOTE_URL"));
+  EXPECT_THAT(
+      remarks(check({{"LMCACHE_CONFIG_FILE", ""}, {"LMCACHE_REMOTE_URL", "h:9200"}}).report),
+      IsEmpty());
+}
+
+TEST_F(ConfigurationCheckTest, PutsBracketsAroundAnIpv6NodeIp) {
+  const auto checked = check_url(documented, {{"NODE_IP", "fd00::1"}});
+  EXPECT_THAT(remarks(checked.report), IsEmpty());
+  EXPECT_THAT(found(checked.report, "address").text, HasSubstr("http://[fd00::1]:9200"));
 }
 
 TEST_F(ConfigurationCheckTest, TellsThatAVariableWinsOverTheFile) {

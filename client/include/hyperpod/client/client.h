@@ -132,7 +132,8 @@ class Client {
 
   /// Reads the payload of a chunk. Its layout comes from its header, which is taken to hold as many
   /// groups as `expected`; with save_chunk_meta false it is `expected`, with fewer tokens if the
-  /// object is shorter. Errors: as get(), and malformed_response for an object that is no such chunk.
+  /// object is shorter. Errors: as get(), and malformed_response for an object that is no such
+  /// chunk.
   Result<ChunkOutcome> get_chunk(std::string_view key, std::span<std::byte> payload,
                                  const ChunkLayout& expected, const ReadOptions& read = {});
 

@@ -28,9 +28,10 @@ struct TlsOptions {
 struct ClientOptions {
   /// Where the daemons are: `sagemaker-hyperpod://HOST:PORT`, `http://…`, `https://…` or plain
   /// HOST:PORT; an IPv6 host stands in brackets. `$NAME` and `${NAME}` are replaced from the
-  /// environment. Several daemons are separated by commas, each with its own segment behind a `#`:
-  /// `10.0.0.1:9200#cache_a,10.0.0.2:9200#cache_b`. Keys are spread over them by rendezvous
-  /// hashing, so that a daemon which is down costs its own keys and moves none. No default.
+  /// environment, with brackets around an IPv6 address. Several daemons are separated by commas,
+  /// each with its own segment behind a `#`: `10.0.0.1:9200#cache_a,10.0.0.2:9200#cache_b`. Keys
+  /// are spread over them by rendezvous hashing, so that a daemon which is down costs its own keys
+  /// and moves none. No default.
   std::string remote_url;
   /// Namespace of the keys in the daemon.
   std::string bucket = "lmcache";
