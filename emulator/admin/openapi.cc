@@ -154,7 +154,7 @@ Json state_schema() {
                                              {"time_left_ms", number("Of its hold")}}))},
                  {"blocks", list_of(object({{"first_block", number()},
                                             {"blocks", number("Neighbours with one owner")},
-                                            {"owner", one_of({"free", "object", "put"})},
+                                            {"owner", one_of({"free", "object", "put", "checkpoint"})},
                                             {"bucket", text("Of the owner, or empty")},
                                             {"key", text("Of the owner, or empty")}}))}});
 }

@@ -90,9 +90,11 @@ std::string_view name_of(BlockRun::Owner owner) {
     case BlockRun::Owner::object:
       return "object";
     case BlockRun::Owner::put:
+      return "put";
+    case BlockRun::Owner::checkpoint:
       break;
   }
-  return "put";
+  return "checkpoint";
 }
 
 Json view(const BlockRun& run) {

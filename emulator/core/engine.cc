@@ -49,19 +49,25 @@ class Engine::Critical {
 
 // --- Puts ---------------------------------------------------------------------------------------
 
-Put::Put(Engine& engine, std::string_view bucket, std::string_view key)
-    : engine_(engine), memory_(engine.memory_), bucket_(bucket), key_(key) {}
+Reservation::Reservation(Engine& engine, bool of_put)
+    : engine_(engine), of_put_(of_put), memory_(engine.memory_) {}
 
+Reservation::~Reservation() { engine_.abort(*this); }
+
+Put::Put(Engine& engine, std::string_view bucket, std::string_view key)
+    : Reservation(engine, true), bucket_(bucket), key_(key) {}
+
+// Before bucket_ and key_ go, which others look at while it is in flight.
 Put::~Put() { engine_.abort(*this); }
 
-std::span<std::byte> Put::window() const {
+std::span<std::byte> Reservation::window() const {
   if (current_ == fragments_.size()) return {};
   const Fragment& fragment = fragments_[current_];
   return memory_->bytes().subspan(fragment.offset + filled_in_current_,
                                   fragment.length - filled_in_current_);
 }
 
-void Put::filled(std::uint64_t count) {
+void Reservation::filled(std::uint64_t count) {
   if (count == 0) return;  // also legal where there is no fragment left to count in
   written_ += count;
   filled_in_current_ += count;
@@ -71,7 +77,21 @@ void Put::filled(std::uint64_t count) {
   }
 }
 
-tl::expected<void, PutRefusal> Put::extend() { return engine_.extend(*this); }
+tl::expected<void, PutRefusal> Reservation::extend() { return engine_.extend(*this); }
+
+bool Reservation::seal() { return engine_.seal(*this); }
+
+std::vector<std::span<const std::byte>> Reservation::bytes() const {
+  std::vector<std::span<const std::byte>> pieces;
+  std::uint64_t left = written_;
+  for (const Fragment& fragment : fragments_) {
+    const std::uint64_t length = std::min(left, fragment.length);
+    if (length == 0) break;
+    pieces.push_back(memory_->bytes().subspan(fragment.offset, length));
+    left -= length;
+  }
+  return pieces;
+}
 
 PutOutcome Put::commit() { return engine_.commit(*this); }
 
@@ -96,6 +116,20 @@ tl::expected<std::unique_ptr<Put>, PutRefusal> Engine::begin_put(
   if (splits_header(size.value_or(1))) put->fragments_.front().length = worst_case_head;
   puts_.push_back(*put);
   return put;
+}
+
+tl::expected<std::unique_ptr<Reservation>, PutRefusal> Engine::reserve_room(
+    std::optional<std::uint64_t> size) {
+  std::unique_ptr<Reservation> room;  // before the lock, as in begin_put
+  Critical critical(*this);
+  room.reset(new Reservation(*this, false));
+  if (size > capacity_) return tl::make_unexpected(PutRefusal::too_large);
+  const auto extents = reserve(blocks_for(size.value_or(1)), *memory_);
+  if (!extents) return tl::make_unexpected(extents.error());
+  add_room(*room, *extents);
+  if (splits_header(size.value_or(1))) room->fragments_.front().length = worst_case_head;
+  reservations_.push_back(*room);
+  return room;
 }
 
 std::uint64_t Engine::whole_blocks(std::uint64_t bytes) const {
@@ -138,41 +172,41 @@ bool Engine::back(const Extents& extents, Memory& memory) const {
   });
 }
 
-void Engine::add_room(Put& put, const Extents& extents) {
+void Engine::add_room(Reservation& room, const Extents& extents) {
   for (const Extent& extent : extents) {
     const Fragment added{extent.first * block_size_, extent.count * block_size_};
-    if (placement_ == Placement::contiguous && !put.fragments_.empty()) {
-      Fragment& last = put.fragments_.back();
+    if (placement_ == Placement::contiguous && !room.fragments_.empty()) {
+      Fragment& last = room.fragments_.back();
       if (last.offset + last.length == added.offset) {
         // A full last fragment that grows is the one being written again.
-        if (put.current_ == put.fragments_.size()) {
-          --put.current_;
-          put.filled_in_current_ = last.length;
+        if (room.current_ == room.fragments_.size()) {
+          --room.current_;
+          room.filled_in_current_ = last.length;
         }
         last.length += added.length;
         continue;
       }
     }
-    put.fragments_.push_back(added);
+    room.fragments_.push_back(added);
   }
 }
 
-tl::expected<void, PutRefusal> Engine::extend(Put& put) {
+tl::expected<void, PutRefusal> Engine::extend(Reservation& room) {
   Critical critical(*this);
-  if (!put.is_linked()) return tl::make_unexpected(PutRefusal::no_room);
+  if (!room.is_linked()) return tl::make_unexpected(PutRefusal::no_room);
   auto refusal = PutRefusal::too_large;
-  if (put.written_ < capacity_) {
-    const auto extents = reserve(1, *put.memory_);
+  if (room.written_ < capacity_) {
+    const auto extents = reserve(1, *room.memory_);
     if (extents) {
-      add_room(put, *extents);
+      add_room(room, *extents);
       return {};
     }
     refusal = extents.error();
   }
-  forget(put);
-  free_blocks(put.fragments_);
-  put.fragments_.clear();
-  ++totals_.puts_refused;
+  forget(room);
+  free_blocks(room.fragments_);
+  room.fragments_.clear();
+  totals_.puts_refused += room.of_put_;
   return tl::make_unexpected(refusal);
 }
 
@@ -204,29 +238,42 @@ PutOutcome Engine::commit(Put& put) {
   return PutOutcome::stored;
 }
 
-Fragments Engine::trim(Put& put) {
+Fragments Engine::trim(Reservation& room) {
   Fragments unused;
-  if (put.filled_in_current_ > 0) {
-    Fragment& last = put.fragments_[put.current_++];
-    const auto kept = whole_blocks(put.filled_in_current_) * block_size_;
+  if (room.filled_in_current_ > 0) {
+    Fragment& last = room.fragments_[room.current_++];
+    const auto kept = whole_blocks(room.filled_in_current_) * block_size_;
     if (kept < last.length) unused.push_back({last.offset + kept, last.length - kept});
-    last.length = put.filled_in_current_;
+    last.length = room.filled_in_current_;
   }
-  const auto end = put.fragments_.begin() + static_cast<std::ptrdiff_t>(put.current_);
-  unused.insert(unused.end(), end, put.fragments_.end());
-  put.fragments_.erase(end, put.fragments_.end());
+  const auto end = room.fragments_.begin() + static_cast<std::ptrdiff_t>(room.current_);
+  unused.insert(unused.end(), end, room.fragments_.end());
+  room.fragments_.erase(end, room.fragments_.end());
   return unused;
 }
 
-void Engine::abort(Put& put) {
+void Engine::abort(Reservation& room) {
   Critical critical(*this);
-  if (!put.is_linked()) return;
-  forget(put);
-  free_blocks(put.fragments_);
-  ++totals_.puts_aborted;
+  if (!room.is_linked()) return;
+  forget(room);
+  free_blocks(room.fragments_);
+  totals_.puts_aborted += room.of_put_;
 }
 
-void Engine::forget(Put& put) { puts_.erase(puts_.iterator_to(put)); }
+void Engine::forget(Reservation& room) {
+  if (room.of_put_) {
+    puts_.erase(puts_.iterator_to(static_cast<Put&>(room)));
+  } else {
+    reservations_.erase(reservations_.iterator_to(room));
+  }
+}
+
+bool Engine::seal(Reservation& room) {
+  Critical critical(*this);
+  if (!room.is_linked()) return false;
+  free_blocks(trim(room));
+  return true;
+}
 
 bool Engine::put_in_flight(std::string_view bucket, std::string_view key) const {
   return std::any_of(puts_.begin(), puts_.end(),
@@ -478,11 +525,12 @@ void Engine::restart(const Renew& renew) {
   Critical critical(*this);
   drop_leases_on(nullptr);
   while (!evictable_.empty()) discard(*evictable_.begin());
-  while (!puts_.empty()) {
-    Put& put = puts_.front();
-    forget(put);
-    free_blocks(put.fragments_);
-  }
+  const auto take_back = [this](Reservation& room) {
+    forget(room);
+    free_blocks(room.fragments_);
+  };
+  while (!puts_.empty()) take_back(puts_.front());
+  while (!reservations_.empty()) take_back(reservations_.front());
   while (!waiters_.empty()) decided_.emplace_back(remove(waiters_.begin()->second), std::nullopt);
   memory_ = renew();
 }
@@ -565,6 +613,11 @@ State Engine::state() const {
   for (const Put& put : puts_) {
     for (const Fragment& fragment : put.fragments_) {
       add_run(fragment, BlockRun::Owner::put, put.bucket_, put.key_);
+    }
+  }
+  for (const Reservation& room : reservations_) {
+    for (const Fragment& fragment : room.fragments_) {
+      add_run(fragment, BlockRun::Owner::checkpoint, {}, {});
     }
   }
   for (const Extent& free : allocator_.free_extents()) {

@@ -74,14 +74,14 @@ enum class PutOutcome {
   lost,  ///< The daemon was restarted while the body came.
 };
 
-/// Room reserved for one object whose bytes are on their way. Invisible to everybody until commit;
-/// destroying it uncommitted gives the room back. Used by one thread at a time; must not outlive
-/// its engine.
-class Put : public boost::intrusive::list_base_hook<> {
+/// Room in the segment whose bytes are on their way, or have come. Nobody but its owner sees it, no
+/// object takes it, and destroying it gives it back. Filled by one thread at a time; must not
+/// outlive its engine.
+class Reservation : public boost::intrusive::list_base_hook<> {
  public:
-  Put(const Put&) = delete;
-  Put& operator=(const Put&) = delete;
-  ~Put();
+  Reservation(const Reservation&) = delete;
+  Reservation& operator=(const Reservation&) = delete;
+  virtual ~Reservation();
 
   /// Where the next bytes go, as far as they lie side by side; empty when the room is full.
   std::span<std::byte> window() const;
@@ -90,8 +90,36 @@ class Put : public boost::intrusive::list_base_hook<> {
   std::uint64_t bytes_written() const { return written_; }
 
   /// Makes more room when window() is empty, for a body whose length was not announced. A refusal
-  /// gives all of the room back; the Put can then only be destroyed.
+  /// gives all of the room back; the reservation can then only be destroyed.
   tl::expected<void, PutRefusal> extend();
+
+  /// Gives back what lies behind the last byte written. False if the daemon has been restarted
+  /// since: the room is not its own any more.
+  bool seal();
+  /// The bytes written, in order, in as many pieces as they lie in. After seal() any thread may
+  /// read them for as long as the reservation lives.
+  std::vector<std::span<const std::byte>> bytes() const;
+
+ protected:
+  friend class Engine;
+  Reservation(Engine& engine, bool of_put);
+
+  Engine& engine_;
+
+ private:
+  const bool of_put_;
+  const std::shared_ptr<Memory> memory_;
+  Fragments fragments_;  // as reserved: the last ones may be longer than what is written
+  std::size_t current_ = 0;
+  std::uint64_t filled_in_current_ = 0;
+  std::uint64_t written_ = 0;
+};
+
+/// Room reserved for one object. Invisible to everybody until commit; destroying it uncommitted
+/// gives the room back.
+class Put final : public Reservation {
+ public:
+  ~Put() override;
 
   /// Makes the bytes written so far the object, all at once, and grants the lease requests that
   /// wait for it. `exists` if another PUT of the key was complete first.
@@ -102,14 +130,8 @@ class Put : public boost::intrusive::list_base_hook<> {
   friend class Engine;
   Put(Engine& engine, std::string_view bucket, std::string_view key);
 
-  Engine& engine_;
-  const std::shared_ptr<Memory> memory_;
   const std::string bucket_;
   const std::string key_;
-  Fragments fragments_;  // as reserved: the last ones may be longer than what is written
-  std::size_t current_ = 0;
-  std::uint64_t filled_in_current_ = 0;
-  std::uint64_t written_ = 0;
 };
 
 class Engine {
@@ -130,6 +152,12 @@ class Engine {
   tl::expected<std::unique_ptr<Put>, PutRefusal> begin_put(std::string_view bucket,
                                                            std::string_view key,
                                                            std::optional<std::uint64_t> size);
+
+  /// Reserves room of `size` bytes for what is not an object, a checkpoint's shard: as begin_put,
+  /// and nothing is evicted from it for an object. Without a size, room is made as the bytes come.
+  /// REQUIRES that a given size is not 0.
+  tl::expected<std::unique_ptr<Reservation>, PutRefusal> reserve_room(
+      std::optional<std::uint64_t> size);
 
   /// Pins the object for `ttl` from now; nullopt if the key is absent. `connection` is told to the
   /// observer of leases.
@@ -185,6 +213,7 @@ class Engine {
 
  private:
   friend class Put;
+  friend class Reservation;
   struct Bucket;
 
   struct Object : boost::intrusive::set_base_hook<boost::intrusive::optimize_size<true>> {
@@ -266,13 +295,14 @@ class Engine {
   bool back(const Extents& extents, Memory& memory) const;
   void free_blocks(const Fragments& fragments);
 
-  void add_room(Put& put, const Extents& extents);
-  tl::expected<void, PutRefusal> extend(Put& put);
+  void add_room(Reservation& room, const Extents& extents);
+  tl::expected<void, PutRefusal> extend(Reservation& room);
+  bool seal(Reservation& room);
   PutOutcome commit(Put& put);
   /// Cuts the fragments off after the last byte. Returns the blocks beyond it.
-  Fragments trim(Put& put);
-  void abort(Put& put);
-  void forget(Put& put);
+  Fragments trim(Reservation& room);
+  void abort(Reservation& room);
+  void forget(Reservation& room);
   bool put_in_flight(std::string_view bucket, std::string_view key) const;
 
   const std::uint64_t capacity_;
@@ -288,8 +318,9 @@ class Engine {
   std::unordered_map<LeaseId, Lease> leases_;
   std::unordered_map<WaiterId, Waiter> waiters_;
   ByName<Bucket> buckets_;  // after waiters_, so that its queues end before what stands in them
-  boost::intrusive::list<Put> puts_;         // in flight
-  boost::intrusive::set<Object> evictable_;  // unpinned, least recently used first
+  boost::intrusive::list<Put> puts_;                  // in flight
+  boost::intrusive::list<Reservation> reservations_;  // all that are not of a PUT
+  boost::intrusive::set<Object> evictable_;           // unpinned, least recently used first
   std::uint64_t evictable_blocks_ = 0;
   std::uint64_t pinned_blocks_ = 0;
   std::uint64_t uses_ = 0;

@@ -31,7 +31,7 @@ inline Options options_of(std::uint64_t blocks, Placement placement = Placement:
 }
 
 /// Writes `bytes` as far as the room goes. Returns how many it took.
-inline std::size_t write(Put& put, std::string_view bytes) {
+inline std::size_t write(Reservation& put, std::string_view bytes) {
   std::size_t done = 0;
   while (done < bytes.size()) {
     const auto window = put.window();
@@ -45,7 +45,7 @@ inline std::size_t write(Put& put, std::string_view bytes) {
 }
 
 /// Writes `bytes`, extending as they come. False if an extension was refused.
-inline bool write_growing(Put& put, std::string_view bytes) {
+inline bool write_growing(Reservation& put, std::string_view bytes) {
   while (true) {
     bytes.remove_prefix(write(put, bytes));
     if (bytes.empty()) return true;

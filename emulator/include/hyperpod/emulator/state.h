@@ -52,7 +52,7 @@ struct LeaseChange {
 
 /// A run of neighbouring blocks with one owner.
 struct BlockRun {
-  enum class Owner { free, object, put };
+  enum class Owner { free, object, put, checkpoint };
   std::uint64_t first_block = 0;
   std::uint64_t blocks = 0;
   Owner owner = Owner::free;
