@@ -1,22 +1,36 @@
-# An image that holds the programs, the libraries that they need, a busybox for scripts, and nothing else.
+# Two images from one build. Neither holds a compiler, a package manager or a distribution.
+#   full (the default)  the programs of emulator, client and suite, the scenarios, and a busybox for scripts
+#   slim                the emulator and hyperpod-kv
+#
 #   docker build -t hyperpod-kv-emulator .
-#   docker run --rm --shm-size 1100m -p 127.0.0.1:9200:9200 -p 127.0.0.1:9201:9201 hyperpod-kv-emulator
+#   docker build -t hyperpod-kv-emulator:slim --target slim .
+#   docker run --rm --shm-size 1100m -p 127.0.0.1:9200:9200 -p 127.0.0.1:9201:9201 hyperpod-kv-emulator [OPTION...]
+#
+# What follows the image's name is for hyperpod-emulator if it begins with "-", and a command otherwise.
 FROM debian:bookworm-slim AS build
 WORKDIR /src
 COPY debian-packages.txt .
 RUN apt-get -q update && \
     DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends \
       $(awk '$1 == "build" || $1 == "image" {print $2}' debian-packages.txt)
-# From here on nothing needs a network.
+# From here on nothing needs a network. The compiler's cache outlives the image, so a second one builds in seconds.
 COPY . .
 RUN --mount=type=cache,target=/root/.cache/ccache \
-    cmake --preset dist -Wno-dev -DCMAKE_CXX_COMPILER_LAUNCHER=ccache && cmake --build build/dist -- --quiet
-RUN packaging/image_root.sh build/dist /image
+    cmake --preset dist -Wno-dev && cmake --build build/dist
+RUN packaging/image_root.sh build/dist /image && packaging/image_root.sh build/dist /slim hyperpod-emulator hyperpod-kv
 
-FROM scratch
+FROM scratch AS slim
+COPY --from=build /slim /
+USER 1000:1000
+# In a container of its own nobody reaches a loopback address, so the ports are open to the container's network.
+ENV HYPERPOD_EMULATOR_LISTEN=0.0.0.0:9200 HYPERPOD_EMULATOR_ADMIN=0.0.0.0:9201
+EXPOSE 9200 9201
+# No HEALTHCHECK: in a container that runs another program it would fail. Compose and Kubernetes files have their own.
+ENTRYPOINT ["/usr/bin/hyperpod-entrypoint"]
+
+FROM scratch AS full
 COPY --from=build /image /
 USER 1000:1000
-# In a container of its own nobody reaches a loopback address, so the ports are open to its network.
-CMD ["hyperpod-emulator", "--listen", "0.0.0.0:9200", "--admin", "0.0.0.0:9201"]
+ENV HYPERPOD_EMULATOR_LISTEN=0.0.0.0:9200 HYPERPOD_EMULATOR_ADMIN=0.0.0.0:9201
 EXPOSE 9200 9201
-HEALTHCHECK --interval=2s --timeout=5s --retries=5 CMD ["hyperpod-emulator", "--healthcheck", "http://127.0.0.1:9201"]
+ENTRYPOINT ["/usr/bin/hyperpod-entrypoint"]

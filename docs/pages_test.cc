@@ -56,8 +56,9 @@ TEST(CiPage, ShowsYamlWhoseJobsDoWhatTheySay) {
   std::map<std::string, int> jobs;
   for (const std::string& text : blocks(page("ci.md"), "yaml")) {
     const YAML::Node document = YAML::Load(text);
+    if (document.IsSequence()) continue;  // steps, to be put into one of the jobs
     if (document["services"]) {  // a compose file
-      EXPECT_EQ(document["services"]["tests"]["ipc"].as<std::string>(), "service:emulator");
+      EXPECT_EQ(document["services"]["tests"]["ipc"].as<std::string>(), "service:node");
       continue;
     }
     const bool github = static_cast<bool>(document["jobs"]);
