@@ -151,7 +151,6 @@ class Connection(asyncio.Protocol):
         self.arrival = None
         self.room = None
         self.responses = 0
-        self.refused_early = False
 
     # What asyncio calls.
 
@@ -216,18 +215,17 @@ class Connection(asyncio.Protocol):
         await asyncio.wait_for(self.arrival, seconds)
 
     async def read_head(self):
-        """The bytes before the next empty line."""
+        """The bytes before the next empty line. Empty lines before the head are skipped."""
         idle = 1 if "close-when-idle-for-a-second" in self.on else None
-        while self.buffer[:2] == b"\r\n":
-            del self.buffer[:2]
         try:
-            while not self.buffer:
-                await self.more(idle)
+            while self.buffer[:2] in (b"", b"\r", b"\r\n"):
+                if len(self.buffer) >= 2:
+                    del self.buffer[:2]
+                else:
+                    await self.more(idle)
         except TimeoutError:
             raise Gone from None
         deadline = self.loop.time() + HEAD_SECONDS
-        if self.buffer[:2] == b"\r\n":
-            return await self.read_head()
         pieces = 1
         while (end := self.buffer.find(b"\r\n\r\n")) < 0:
             if len(self.buffer) > LONGEST_HEAD:
@@ -384,6 +382,8 @@ class Connection(asyncio.Protocol):
             if body and "length-and-chunked-together" in on:
                 headers.append(("Transfer-Encoding", "chunked"))
                 body = self._in_chunks(body)
+        if response.status == 405:
+            headers.append(("Allow", "PUT, POST"))
         if close and "close-unannounced" not in on:
             headers.append(("Connection", "close"))
         elif "keep-alive-announced" in on:
@@ -641,9 +641,10 @@ class Connection(asyncio.Protocol):
         if "conflict-leaves-body-unread" in on:
             return self.conflict_response()
         body = b""
+        replaces = any(name.endswith("-replaces") for name in on)
         try:
             async for piece in self.pieces(request):
-                if "replaces" in " ".join(on):
+                if replaces:
                     body += piece
         except Gone:
             store.aborted_conflict(name)
@@ -750,7 +751,7 @@ class Connection(asyncio.Protocol):
                 store.release(lease.id, self)
             raise Gone
         if lease is None:
-            store.missed.add(name)
+            store.missed(name)
         elif "woken-lease-ends-at-its-timeout" in on:
             self.loop.call_at(deadline, store.release, lease.id, self)
         return lease

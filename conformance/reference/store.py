@@ -159,7 +159,7 @@ class Store:
         self.remembered = set()  # Names of before a restart.
         self.old_ids = set()
         self.last_released = None
-        self.missed = set()
+        self.missed_names = set()
         self.scratch = bytearray()
         self.newest = None
 
@@ -336,7 +336,7 @@ class Store:
                 self.uploads[name].append(upload)
                 return upload
         stored = self._place(name, size)
-        if stored is None:
+        if stored is None and "refused-put-blocks-its-key" in self.on:
             self.refused.add(name)
         if stored is None and "stored-and-dropped-when-full" in self.on:
             while (stored := self._place_by_force(name, size)) is None:
@@ -704,6 +704,11 @@ class Store:
         self.waiters.setdefault(name, []).append(waiter)
         return waiter
 
+    def missed(self, name):
+        """Tells that a held request has ended as a miss."""
+        if "second-wave-not-woken" in self.on:
+            self.missed_names.add(name)
+
     def held(self):
         return sum(len(waiters) for waiters in self.waiters.values())
 
@@ -726,7 +731,7 @@ class Store:
         name = name or stored.name
         if "waiters-look-at-the-end" in on or "waiters-look-each-200ms" in on:
             return
-        if "second-wave-not-woken" in on and name in self.missed:
+        if "second-wave-not-woken" in on and name in self.missed_names:
             return
         waiters = self.waiters.pop(name, [])
         if ("one-waiter-woken" in on or "abandoned-hold-takes-the-grant" in on) and waiters:
