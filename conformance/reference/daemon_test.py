@@ -27,7 +27,7 @@ import store
 import switches
 
 BLOCK = 4096
-PATIENCE = 10  # Seconds within which anything that must happen happens.
+PATIENCE = 60  # Seconds within which anything that must happen happens.
 serial = itertools.count()
 
 
@@ -1352,8 +1352,8 @@ class Program(unittest.TestCase):
             [sys.executable, "-B", daemon.__file__, "--shm-name", name, "--capacity", "1MiB",
              "--ready-file", ready, *arguments],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
-        self.addCleanup(process.communicate)
-        self.addCleanup(process.kill)
+        self.addCleanup(process.communicate, timeout=PATIENCE)
+        self.addCleanup(process.terminate)
         return process, name
 
     def test_tells_when_it_is_ready_and_leaves_nothing(self):
