@@ -10,9 +10,10 @@
 FROM debian:bookworm-slim AS build
 WORKDIR /src
 COPY debian-packages.txt .
+COPY packaging/packages.sh packaging/
 RUN apt-get -q update && \
     DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends \
-      $(awk '$1 == "build" || $1 == "image" {print $2}' debian-packages.txt)
+      $(packaging/packages.sh bookworm build image)
 # From here on nothing needs a network. The compiler's cache outlives the image, so a second one builds in seconds.
 COPY . .
 RUN --mount=type=cache,target=/root/.cache/ccache \

@@ -57,7 +57,7 @@ TEST(CiPage, ShowsYamlWhoseJobsDoWhatTheySay) {
   for (const std::string& text : blocks(page("ci.md"), "yaml")) {
     const YAML::Node document = YAML::Load(text);
     if (document.IsSequence()) continue;  // steps, to be put into one of the jobs
-    if (document["services"]) {  // a compose file
+    if (document["services"]) {           // a compose file
       EXPECT_EQ(document["services"]["tests"]["ipc"].as<std::string>(), "service:node");
       continue;
     }

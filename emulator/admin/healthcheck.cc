@@ -2,9 +2,10 @@
 #include "admin/healthcheck.h"
 
 #include <fmt/format.h>
-#include <httplib.h>
 
+#include <boost/asio/ip/tcp.hpp>
 #include <chrono>
+#include <iomanip>
 #include <string_view>
 
 #include "text/host_port.h"
@@ -12,6 +13,8 @@
 
 namespace hyperpod::emulator::admin {
 namespace {
+
+namespace asio = boost::asio;
 
 constexpr std::chrono::seconds patience{3};
 
@@ -25,7 +28,7 @@ tl::unexpected<Error> fail(const std::string& url, std::string_view problem) {
 Result<void> check_health(const std::string& url) {
   constexpr std::string_view scheme = "http://";
   constexpr std::string_view form =
-      "is no admin port's URL; write it as http://HOST:PORT, such as http://127.0.0.1:9201";
+      "is not an admin port's URL; write it as http://HOST:PORT, such as http://127.0.0.1:9201";
   std::string_view rest = url;
   if (!rest.starts_with(scheme)) return fail(url, form);
   rest.remove_prefix(scheme.size());
@@ -33,21 +36,25 @@ Result<void> check_health(const std::string& url) {
   const auto address = text::parse_host_port(rest);
   if (!address) return fail(url, form);
 
-  httplib::Client client(address->host, address->port);
-  client.set_connection_timeout(patience);
-  client.set_read_timeout(patience);
-  const auto answer = client.Get("/healthz");
-  if (!answer) {
-    return fail(url,
-                fmt::format("no answer ({}); is an emulator running, with its admin port there?",
-                            httplib::to_string(answer.error())));
+  asio::ip::tcp::iostream connection;
+  connection.expires_after(patience);
+  connection.connect(address->host, std::to_string(address->port));
+  connection << fmt::format("GET /healthz HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", rest);
+  std::string version;
+  int status = 0;
+  if (!(connection >> std::setw(16) >> version >> status) || !version.starts_with("HTTP/1.")) {
+    const std::string problem =
+        connection.error() ? connection.error().message() : "what came is not HTTP";
+    return fail(
+        url,
+        fmt::format("no answer ({}); is an emulator running, with its admin port there?", problem));
   }
-  if (answer->status == 404) {
+  if (status == 404) {
     return fail(url,
                 "knows nothing of health, as a data port does not; name the admin port, which the "
                 "ready line tells (http://127.0.0.1:9201 unless --admin says otherwise)");
   }
-  if (answer->status != 200) return fail(url, fmt::format("answers {}", answer->status));
+  if (status != 200) return fail(url, fmt::format("answers {}", status));
   return {};
 }
 

@@ -1,0 +1,11 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# The packages of debian-packages.txt that a suite needs, one a line.
+# Usage: packages.sh SUITE GROUP...
+set -eu
+suite=$1
+shift
+awk -v suite="$suite" -v groups=" $* " '
+  /^#/ || !NF || !index(groups, " " $1 " ") { next }
+  { wanted = NF == 2; for (i = 3; i <= NF; ++i) if ($i == suite) wanted = 1; if (wanted) print $2 }
+' "$(dirname "$0")/../debian-packages.txt" | sort -u
