@@ -9,6 +9,7 @@ option(HYPERPOD_FUZZ "Build the libFuzzer targets (clang only)" OFF)
 option(HYPERPOD_WERROR "Treat warnings as errors" ${PROJECT_IS_TOP_LEVEL})
 option(HYPERPOD_ASSERTIONS "Check what functions REQUIRE; for builds that are tested" OFF)
 option(HYPERPOD_PRECOMPILE "Precompile the headers of libraries (g++ only); the presets set it" OFF)
+option(HYPERPOD_PORTABLE "Link libstdc++ and third-party libraries in; programs need glibc 2.34 alone" OFF)
 set(HYPERPOD_SANITIZE "" CACHE STRING "Value of -fsanitize= for every target, e.g. thread")
 
 if(PROJECT_IS_TOP_LEVEL)
@@ -23,6 +24,15 @@ if(HYPERPOD_CCACHE AND PROJECT_IS_TOP_LEVEL AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   set(CMAKE_CXX_COMPILER_LAUNCHER
       ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1
       CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_ctime,include_file_mtime ${HYPERPOD_CCACHE})
+endif()
+
+# Static libraries where the distribution has them, headers alone where it has not.
+if(HYPERPOD_PORTABLE)
+  list(PREPEND CMAKE_MODULE_PATH ${CMAKE_CURRENT_LIST_DIR}/portable)
+  set(CMAKE_FIND_LIBRARY_SUFFIXES .a .so)
+  set(OPENSSL_USE_STATIC_LIBS ON)
+  add_compile_options(-ffunction-sections -fdata-sections)
+  add_link_options(-static-libstdc++ -static-libgcc -Wl,--gc-sections -Wl,--as-needed)
 endif()
 
 # What each of our targets is compiled with; PRIVATE, so that users of the libraries do not inherit it.
@@ -147,6 +157,9 @@ function(hyperpod_build_faster)
           target_compile_options(${target} PRIVATE $<$<NOT:$<CONFIG:Debug>>:-O1>
             $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)  # more false alarms the less is optimized
         endif()
+      endif()
+      if(HYPERPOD_PORTABLE AND type STREQUAL EXECUTABLE)
+        target_sources(${target} PRIVATE ${PROJECT_SOURCE_DIR}/cmake/portable/old_glibc.cc)
       endif()
       if(precompile AND NOT type MATCHES "MODULE|SHARED")  # which are compiled with other flags
         target_precompile_headers(${target} REUSE_FROM hyperpod_precompiled_${set})
