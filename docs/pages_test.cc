@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the pages say, held against what is so.
 #include <gtest/gtest.h>
 #include <yaml-cpp/yaml.h>

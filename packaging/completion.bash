@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Completion for hyperpod-emulator, hyperpod-kv and hyperpod-conformance in bash, and by way of _hyperpod in zsh.
 # It asks the program's --help, so it knows the very options of the program that is installed.
 _hyperpod_files() {

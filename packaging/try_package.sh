@@ -1,7 +1,8 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # Tries the package on a Debian that has nothing else: installs it in a new tree, runs its programs there, removes it.
 # The tree needs the network, and root or a kernel on which anybody may have namespaces.
-# Usage: try_package.sh PACKAGE.deb
+# Usage: try_package.sh PACKAGE.deb [SUITE]
 set -eu
 
 say() { printf 'package: %s\n' "$*"; }
@@ -58,4 +59,4 @@ mmdebstrap --quiet --variant=apt --format=null \
   --customize-hook="copy-in $work/package.deb $0 /tmp" \
   --customize-hook='mount -t tmpfs -o size=256m,mode=1777 tmpfs "$1/dev/shm"
     status=0; chroot "$1" sh /tmp/try_package.sh inside || status=$?
-    umount --lazy "$1/dev/shm"; exit $status' bookworm /dev/null
+    umount --lazy "$1/dev/shm"; exit $status' "${2:-bookworm}" /dev/null
