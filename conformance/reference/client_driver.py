@@ -82,9 +82,11 @@ class Gate:
         try:
             async with asyncio.timeout_at(deadline):
                 await turn
-        except TimeoutError:
+        except (TimeoutError, asyncio.CancelledError) as error:
             if turn.done() and not turn.cancelled():
                 self.leave()  # It was let in at that very moment.
+            if isinstance(error, asyncio.CancelledError):
+                raise
             raise TooLate("the deadline passed while it waited for its turn") from None
 
     def leave(self):
@@ -196,7 +198,7 @@ class Pool:
 
 
 async def read_response(reader):
-    """A response; interim ones are skipped."""
+    """A Response, interim ones being skipped, and whether the connection may be used again."""
     while True:
         line = await reader.readuntil(b"\r\n")
         parts = line.split(None, 2)
@@ -373,7 +375,8 @@ class Client:
         if "refuses-without-a-segment" in on and segment and not self.segment.attach():
             raise ValueError("there is no segment " + segment)
         self.segment.attach()
-        self.failures = 0
+        self.failures = 0  # In a row.
+        self.unwelcome = 0  # Responses that a defect counts as failures.
         self.asked_again = 0.0
         self.counts = dict.fromkeys(COUNTED, 0)
         self.in_flight = 0
@@ -464,9 +467,9 @@ class Client:
             "conflicts-open-the-breaker" in self.on and response.status == 409
         )
         if bad:
-            self.bad = getattr(self, "bad", 0) + 1
-            if self.bad >= FAILURES:
-                self.failures, self.bad = FAILURES, 0
+            self.unwelcome += 1
+            if self.unwelcome >= FAILURES:
+                self.failures, self.unwelcome = FAILURES, 0
                 self.asked_again = self._deadline(5)
 
     async def _exchange(self, method, target, headers, body, deadline, seconds):

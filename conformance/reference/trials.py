@@ -29,7 +29,7 @@ import switches as daemon_switches
 HERE = os.path.dirname(os.path.abspath(__file__))
 DAEMON = os.path.join(HERE, "daemon.py")
 DRIVER = os.path.join(HERE, "client_driver.py")
-READY_SECONDS = 20
+READY_SECONDS = 120  # Far more than a start takes, for machines that are busy otherwise.
 
 # Sizes of the segment. The large one is for defects of large bodies.
 CAPACITY = "64MiB"
