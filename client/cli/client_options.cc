@@ -3,16 +3,17 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include "hyperpod/base/spdlog.h"
 #include "hyperpod/client/config.h"
 
 namespace hyperpod::client::cli {
 namespace {
 
-std::shared_ptr<spdlog::logger> make_logger(const std::string& level) {
+std::shared_ptr<base::LogSink> make_logger(const std::string& level) {
   auto logger = std::make_shared<spdlog::logger>("hyperpod-kv",
                                                  std::make_shared<spdlog::sinks::stderr_sink_mt>());
   logger->set_level(spdlog::level::from_str(level));
-  return logger;
+  return base::log_to(std::move(logger));
 }
 
 }  // namespace
@@ -31,7 +32,11 @@ Result<ClientOptions> make_options(const CommandLine& line) {
   if (!loaded) return tl::unexpected(std::move(loaded).error());
   ClientOptions options = std::move(loaded->options);
   options.logger = make_logger(line.log_level);
-  for (const std::string& warning : loaded->warnings) options.logger->warn("{}", warning);
+  for (const std::string& warning : loaded->warnings) {
+    if (options.logger->enabled(base::LogLevel::warn)) {
+      options.logger->write(base::LogLevel::warn, warning);
+    }
+  }
   if (options.remote_url.empty()) options.remote_url = default_url;
   override_options(line, options);
   return options;

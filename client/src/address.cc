@@ -1,7 +1,7 @@
 #include "address.h"
 
 #include <arpa/inet.h>
-#include <spdlog/fmt/fmt.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <array>

@@ -1,8 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "hyperpod/client/chunk.h"
 
-#include <spdlog/fmt/fmt.h>
+#include <fmt/format.h>
 
 #include <limits>
+
+#include "points.h"
 
 namespace hyperpod::client {
 namespace {
@@ -67,7 +70,9 @@ std::optional<std::size_t> token_dimension(MemoryFormat format, std::size_t rank
 void append_int32(std::vector<std::byte>& out, std::int32_t value) {
   const auto bits = static_cast<std::uint32_t>(value);
   for (int shift = 0; shift < 32; shift += 8) {
-    out.push_back(static_cast<std::byte>((bits >> shift) & 0xff));
+    int at = shift;
+    HYPERPOD_POINT("chunk.shift", at);
+    out.push_back(static_cast<std::byte>((bits >> at) & 0xff));
   }
 }
 

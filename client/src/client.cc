@@ -1,21 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "hyperpod/client/client.h"
 
-#include <spdlog/sinks/stdout_sinks.h>
-#include <spdlog/spdlog.h>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <new>
+#include <utility>
 
+#include "batch.h"
 #include "client_core.h"
+#include "fork.h"
+#include "lease_impl.h"
+#include "log.h"
+#include "points.h"
+#include "waiter.h"
 
 namespace hyperpod::client {
 namespace {
 
-std::shared_ptr<spdlog::logger> stderr_logger() {
-  auto sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
-  auto logger = std::make_shared<spdlog::logger>("hyperpod.client", std::move(sink));
-  logger->set_level(spdlog::level::warn);
-  return logger;
-}
+using LeaseResult = Result<std::optional<Lease>>;
 
-// What a copy's error means for a get: a lease that went is no error.
+// A copy of so many bytes costs the I/O thread less than waking another one.
+constexpr std::uint64_t copied_on_the_loop = 64 << 10;
+
+// What a copy's error means for a get: a lease that went is not an error.
 Result<GetStatus> status_of(const Result<void>& copied) {
   if (copied) return GetStatus::hit;
   if (copied.error().code == ErrorCode::lease_expired) return GetStatus::lease_expired;
@@ -27,33 +35,40 @@ Error buffer_too_small(std::string_view key, std::uint64_t size, std::uint64_t r
           fmt::format("'{}' has {} bytes, and the buffer only {}", key, size, room)};
 }
 
-// Leases `key` and hands the lease to `read`, which returns the outcome of a get.
+Error no_memory(std::string_view what) {
+  return {ErrorCode::out_of_resources, fmt::format("no memory is to be had for {}", what)};
+}
+
+// The outcome of a get whose lease request ended so; `read` reads a lease.
 template <class Outcome, class Read>
-Result<Outcome> with_lease(ClientCore& core, std::string_view key, const ReadOptions& options,
-                           TimePoint deadline, const Read& read) {
-  auto outcome = [&]() -> Result<Outcome> {
-    auto lease = core.acquire(key, options, deadline);
+Result<Outcome> outcome_of(ClientCore& core, LeaseResult lease, const Read& read) {
+  Result<Outcome> outcome = [&]() -> Result<Outcome> {
     if (!lease) return tl::unexpected(std::move(lease).error());
     if (!*lease) return Outcome{};
-    Result<Outcome> got = read(**lease);
-    core.release(**lease, deadline);
-    return got;
+    return read(**lease);
   }();
   outcome ? core.count_get(outcome->status) : core.count_get_error();
   return outcome;
 }
 
-Result<GetOutcome> get_into(ClientCore& core, std::string_view key, std::span<std::byte> buffer,
-                            const ReadOptions& options, TimePoint deadline) {
-  return with_lease<GetOutcome>(
-      core, key, options, deadline, [&](const Lease& lease) -> Result<GetOutcome> {
-        if (lease.size() > buffer.size()) {
-          return tl::unexpected(buffer_too_small(key, lease.size(), buffer.size()));
-        }
-        const auto status = status_of(lease.copy_to(buffer.first(lease.size())));
-        if (!status) return tl::unexpected(status.error());
-        return GetOutcome{*status, *status == GetStatus::hit ? lease.size() : 0};
-      });
+auto reader_into(std::string_view key, std::span<std::byte> buffer) {
+  return [key, buffer](const Lease& lease) -> Result<GetOutcome> {
+    if (lease.size() > buffer.size()) {
+      return tl::unexpected(buffer_too_small(key, lease.size(), buffer.size()));
+    }
+    const auto status = status_of(lease.copy_to(buffer.first(lease.size())));
+    if (!status) return tl::unexpected(status.error());
+    return GetOutcome{*status, *status == GetStatus::hit ? lease.size() : 0};
+  };
+}
+
+Result<ObjectOutcome> read_object(const Lease& lease) {
+  std::unique_ptr<std::byte[]> data(new (std::nothrow) std::byte[lease.size()]);
+  if (!data) return tl::unexpected(no_memory(fmt::format("{} bytes", lease.size())));
+  const auto status = status_of(lease.copy_to({data.get(), lease.size()}));
+  if (!status) return tl::unexpected(status.error());
+  if (*status != GetStatus::hit) return ObjectOutcome{*status, nullptr, 0};
+  return ObjectOutcome{*status, std::move(data), lease.size()};
 }
 
 // What a chunk's object holds: its layout, and where its payload begins.
@@ -84,132 +99,351 @@ Result<ChunkPlan> plan_chunk(const Lease& lease, const ChunkLayout& expected, bo
   return ChunkPlan{GetStatus::hit, std::move(header->layout), bytes.size()};
 }
 
-Result<PutOutcome> put_item(ClientCore& core, const PutItem& item, TimePoint deadline) {
-  if (!item.layout || !core.options().save_chunk_meta) {
-    return core.put(item.key, {}, item.bytes, deadline);
-  }
-  const auto header = encode_chunk_header(*item.layout, item.bytes.size());
-  if (!header) return tl::unexpected(header.error());
-  return core.put(item.key, *header, item.bytes, deadline);
+Result<ChunkOutcome> read_chunk(const Lease& lease, std::string_view key,
+                                std::span<std::byte> payload, const ChunkLayout& expected,
+                                bool has_header) {
+  auto plan = plan_chunk(lease, expected, has_header);
+  if (!plan) return tl::unexpected(std::move(plan).error());
+  if (plan->status != GetStatus::hit) return ChunkOutcome{plan->status, 0, {}};
+  const std::uint64_t size = lease.size() - plan->payload_offset;
+  if (size > payload.size()) return tl::unexpected(buffer_too_small(key, size, payload.size()));
+  const auto status = status_of(lease.copy_to(payload.first(size), plan->payload_offset));
+  if (!status) return tl::unexpected(status.error());
+  if (*status != GetStatus::hit) return ChunkOutcome{*status, 0, {}};
+  return ChunkOutcome{*status, size, std::move(plan->layout)};
 }
 
-// The outcome of `call(i)` for each item, worked out side by side.
-template <class Outcome, class Call>
-std::vector<Result<Outcome>> for_each_item(ClientCore& core, std::size_t count, const Call& call) {
-  std::vector<Result<Outcome>> outcomes(count);
-  core.workers().for_each(count, [&](std::size_t i) { outcomes[i] = call(i); });
-  return outcomes;
+// What stands before a put's payload.
+Result<std::vector<std::byte>> header_of(const ClientCore& core, const PutItem& item) {
+  bool has_header = item.layout && core.options().save_chunk_meta;
+  HYPERPOD_POINT("put.has_header", has_header, item);
+  if (!has_header) return std::vector<std::byte>();
+  return encode_chunk_header(*item.layout, item.bytes.size());
+}
+
+bool has_header(const ClientCore& core) {
+  bool header = core.options().save_chunk_meta;
+  HYPERPOD_POINT("get.has_header", header);
+  return header;
+}
+
+Call start_put(ClientCore& core, const PutItem& item, TimePoint deadline,
+               Handler<Result<PutOutcome>> handler) {
+  auto header = header_of(core, item);
+  if (!header) {
+    core.post([handler = std::move(handler), error = std::move(header).error()]() mutable {
+      handler(tl::unexpected(std::move(error)));
+    });
+    return {};
+  }
+  return core.put(item.key, *std::move(header), item.bytes, deadline, std::move(handler));
+}
+
+// A get whose bytes are copied on the loop's thread, or on one for copies. `read` must hold what it
+// needs.
+template <class Outcome, class Read>
+Call start_get(const std::shared_ptr<ClientCore>& core, std::string_view key,
+               const ReadOptions& options, TimePoint deadline, Read read,
+               Handler<Result<Outcome>> handler) {
+  return core->acquire(
+      key, options, deadline,
+      [core, read = std::move(read), handler = std::move(handler)](LeaseResult lease) mutable {
+        const bool copies_much = lease && *lease && (*lease)->size() > copied_on_the_loop;
+        ClientCore& where = *core;
+        auto finish = [core = std::move(core), read = std::move(read), handler = std::move(handler),
+                       lease = std::move(lease)]() mutable {
+          auto outcome = outcome_of<Outcome>(*core, std::move(lease), read);
+          handler(std::move(outcome));
+        };
+        copies_much ? where.post_copy(std::move(finish)) : finish();
+      });
+}
+
+// Waits for the outcome of a call that `start` starts, given the handler for it.
+template <class Outcome, class Start>
+Result<Outcome> wait_for(const ClientCore& core, const Start& start) try {
+  if (auto usable = core.check_caller(true); !usable) {
+    return tl::unexpected(std::move(usable).error());
+  }
+  Waiter<Result<Outcome>> waiter;
+  start(waiter.handler());
+  return waiter.wait();
+} catch (const std::bad_alloc&) {
+  return tl::unexpected(no_memory("the call"));
+}
+
+// Reads with the caller's own thread.
+template <class Outcome, class Read>
+Result<Outcome> blocking_get(ClientCore& core, std::string_view key, const ReadOptions& options,
+                             const Read& read) try {
+  auto lease = wait_for<std::optional<Lease>>(core, [&](auto handler) {
+    core.acquire(key, options, core.read_deadline(options), std::move(handler));
+  });
+  if (core.is_forked()) return tl::unexpected(std::move(lease).error());
+  return outcome_of<Outcome>(core, std::move(lease), read);
+} catch (const std::bad_alloc&) {
+  return tl::unexpected(no_memory("the object"));
+}
+
+// A handler that hands on to the caller's, where the caller wants it.
+template <class Outcome>
+Handler<Outcome> delivering(std::shared_ptr<ClientCore> core, Handler<Outcome> handler) {
+  return [core = std::move(core), handler = std::move(handler)](Outcome outcome) mutable {
+    core->deliver(handler, std::move(outcome));
+  };
 }
 
 }  // namespace
 
-Result<Client> Client::create(ClientOptions options) {
-  auto logger = options.logger ? options.logger : stderr_logger();
+Result<Client> Client::create(ClientOptions options) try {
+  if (!options.logger) options.logger = base::stderr_sink("hyperpod.client");
   const auto warnings = normalise(options);
   if (!warnings) return tl::unexpected(warnings.error());
-  for (const std::string& warning : *warnings) logger->warn("{}", warning);
+  for (const std::string& warning : *warnings) {
+    log(*options.logger, base::LogLevel::warn, "{}", warning);
+  }
   auto addresses = parse_addresses(options, process_environment());
   if (!addresses) return tl::unexpected(std::move(addresses).error());
-  return Client(
-      std::make_shared<ClientCore>(std::move(options), *std::move(addresses), std::move(logger)));
+  auto core = ClientCore::create(std::move(options), *std::move(addresses));
+  if (!core) return tl::unexpected(std::move(core).error());
+  return Client(*std::move(core));
+} catch (const std::bad_alloc&) {
+  return tl::unexpected(no_memory("a client"));
 }
 
 Client::Client(std::shared_ptr<ClientCore> core) : core_(std::move(core)) {}
 Client::Client(Client&&) noexcept = default;
 
 Client& Client::operator=(Client&& other) noexcept {
-  if (core_) core_->close();
+  Client ends(std::move(*this));
   core_ = std::move(other.core_);
   return *this;
 }
 
 Client::~Client() {
-  if (core_) core_->close();
+  if (!core_) return;
+  if (core_->is_forked()) {
+    keep_forever(std::move(core_));
+  } else {
+    core_->close();
+  }
 }
 
 Result<PutOutcome> Client::put(std::string_view key, std::span<const std::byte> object) {
-  return put_item(*core_, {key, object}, core_->put_deadline());
+  return wait_for<PutOutcome>(*core_, [&](auto handler) {
+    start_put(*core_, {key, object}, core_->put_deadline(), std::move(handler));
+  });
 }
 
 Result<PutOutcome> Client::put_chunk(std::string_view key, const ChunkLayout& layout,
                                      std::span<const std::byte> payload) {
-  return put_item(*core_, {key, payload, layout}, core_->put_deadline());
+  return wait_for<PutOutcome>(*core_, [&](auto handler) {
+    start_put(*core_, {key, payload, layout}, core_->put_deadline(), std::move(handler));
+  });
 }
 
 Result<GetOutcome> Client::get(std::string_view key, std::span<std::byte> buffer,
                                const ReadOptions& read) {
-  return get_into(*core_, key, buffer, read, core_->read_deadline(read));
+  return blocking_get<GetOutcome>(*core_, key, read, reader_into(key, buffer));
 }
 
 Result<ObjectOutcome> Client::get(std::string_view key, const ReadOptions& read) {
-  return with_lease<ObjectOutcome>(
-      *core_, key, read, core_->read_deadline(read),
-      [](const Lease& lease) -> Result<ObjectOutcome> {
-        auto data = std::make_unique_for_overwrite<std::byte[]>(lease.size());
-        const auto status = status_of(lease.copy_to({data.get(), lease.size()}));
-        if (!status) return tl::unexpected(status.error());
-        if (*status != GetStatus::hit) return ObjectOutcome{*status, nullptr, 0};
-        return ObjectOutcome{*status, std::move(data), lease.size()};
-      });
+  return blocking_get<ObjectOutcome>(*core_, key, read, read_object);
 }
 
 Result<ChunkOutcome> Client::get_chunk(std::string_view key, std::span<std::byte> payload,
                                        const ChunkLayout& expected, const ReadOptions& read) {
-  const bool has_header = core_->options().save_chunk_meta;
-  return with_lease<ChunkOutcome>(
-      *core_, key, read, core_->read_deadline(read),
-      [&](const Lease& lease) -> Result<ChunkOutcome> {
-        auto plan = plan_chunk(lease, expected, has_header);
-        if (!plan) return tl::unexpected(std::move(plan).error());
-        if (plan->status != GetStatus::hit) return ChunkOutcome{plan->status, 0, {}};
-        const std::uint64_t size = lease.size() - plan->payload_offset;
-        if (size > payload.size()) {
-          return tl::unexpected(buffer_too_small(key, size, payload.size()));
-        }
-        const auto status = status_of(lease.copy_to(payload.first(size), plan->payload_offset));
-        if (!status) return tl::unexpected(status.error());
-        if (*status != GetStatus::hit) return ChunkOutcome{*status, 0, {}};
-        return ChunkOutcome{*status, size, std::move(plan->layout)};
-      });
+  return blocking_get<ChunkOutcome>(*core_, key, read, [&](const Lease& lease) {
+    return read_chunk(lease, key, payload, expected, has_header(*core_));
+  });
 }
 
 Result<std::optional<Lease>> Client::acquire(std::string_view key, const ReadOptions& read) {
-  return core_->acquire(key, read, core_->read_deadline(read));
+  return wait_for<std::optional<Lease>>(*core_, [&](auto handler) {
+    core_->acquire(key, read, core_->read_deadline(read), std::move(handler));
+  });
 }
 
 Result<bool> Client::exists(std::string_view key, const ReadOptions& read) {
-  return core_->exists(key, read, core_->read_deadline(read));
+  return wait_for<bool>(*core_, [&](auto handler) {
+    core_->exists(key, read, core_->read_deadline(read), std::move(handler));
+  });
 }
 
 std::vector<Result<GetOutcome>> Client::batched_get(std::span<const GetItem> items,
                                                     const ReadOptions& read) {
-  return for_each_item<GetOutcome>(
-      *core_, items.size(), [&, deadline = core_->read_deadline(read)](std::size_t i) {
-        return get_into(*core_, items[i].key, items[i].buffer, read, deadline);
-      });
+  std::vector<Result<GetOutcome>> outcomes(items.size());
+  if (auto usable = core_->check_caller(true); !usable) {
+    for (auto& outcome : outcomes) outcome = tl::unexpected(usable.error());
+    return outcomes;
+  }
+  // Leases as they come in; this thread reads through them.
+  struct Arrived {
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::deque<std::pair<std::size_t, LeaseResult>> leases;
+  } arrived;
+  const TimePoint deadline = core_->read_deadline(read);
+  std::size_t begun = 0;
+  const auto start_next = [&] {
+    const std::size_t index = begun++;
+    core_->acquire(items[index].key, read, deadline, [&arrived, index](LeaseResult lease) {
+      std::lock_guard lock(arrived.mutex);
+      arrived.leases.emplace_back(index, std::move(lease));
+      arrived.changed.notify_one();
+    });
+  };
+  const std::size_t window =
+      std::min<std::size_t>(items.size(), core_->options().max_concurrent_requests);
+  while (begun < window) start_next();
+  for (std::size_t ended = 0; ended < items.size(); ++ended) {
+    std::unique_lock lock(arrived.mutex);
+    arrived.changed.wait(lock, [&] { return !arrived.leases.empty(); });
+    auto [index, lease] = std::move(arrived.leases.front());
+    arrived.leases.pop_front();
+    lock.unlock();
+    outcomes[index] = outcome_of<GetOutcome>(*core_, std::move(lease),
+                                             reader_into(items[index].key, items[index].buffer));
+    if (begun < items.size()) start_next();
+  }
+  HYPERPOD_POINT("batch.outcomes", outcomes);
+  return outcomes;
 }
 
 std::vector<Result<PutOutcome>> Client::batched_put(std::span<const PutItem> items) {
-  return for_each_item<PutOutcome>(*core_, items.size(),
-                                   [&, deadline = core_->put_deadline()](std::size_t i) {
-                                     return put_item(*core_, items[i], deadline);
-                                   });
+  if (auto usable = core_->check_caller(true); !usable) {
+    return std::vector<Result<PutOutcome>>(items.size(), tl::unexpected(usable.error()));
+  }
+  Waiter<std::vector<Result<PutOutcome>>> waiter;
+  const TimePoint deadline = core_->put_deadline();
+  const auto batch = std::make_shared<Batch<PutOutcome>>(
+      core_, items.size(),
+      [core = core_, items, deadline](std::size_t i, Handler<Result<PutOutcome>> handler) {
+        return start_put(*core, items[i], deadline, std::move(handler));
+      },
+      waiter.handler());
+  batch->begin();
+  return waiter.wait();
 }
 
 ContainsOutcome Client::batched_contains(std::span<const std::string> keys,
                                          const ReadOptions& read) {
-  ContainsOutcome outcome;
-  const TimePoint deadline = core_->read_deadline(read);
-  for (const std::string& key : keys) {
-    auto found = core_->exists(key, read, deadline);
-    if (!found) outcome.error = std::move(found).error();
-    if (!found || !*found) break;
-    ++outcome.hits;
-  }
-  return outcome;
+  if (auto usable = core_->check_caller(true); !usable) return {0, usable.error()};
+  Waiter<ContainsOutcome> waiter;
+  std::make_shared<PrefixLookup>(core_, std::vector(keys.begin(), keys.end()), read,
+                                 core_->read_deadline(read), waiter.handler())
+      ->begin();
+  return waiter.wait();
 }
 
-void Client::close() { core_->close(); }
+Call Client::async_put(std::string_view key, std::span<const std::byte> object,
+                       Handler<Result<PutOutcome>> handler) {
+  if (auto usable = core_->check_caller(false); !usable) {
+    core_->deliver<Result<PutOutcome>>(handler, tl::unexpected(usable.error()));
+    return {};
+  }
+  return start_put(*core_, {key, object}, core_->put_deadline(),
+                   delivering(core_, std::move(handler)));
+}
+
+Call Client::async_get(std::string_view key, std::span<std::byte> buffer,
+                       Handler<Result<GetOutcome>> handler, const ReadOptions& read) {
+  if (auto usable = core_->check_caller(false); !usable) {
+    core_->deliver<Result<GetOutcome>>(handler, tl::unexpected(usable.error()));
+    return {};
+  }
+  return start_get<GetOutcome>(
+      core_, key, read, core_->read_deadline(read),
+      [key = std::string(key), buffer](const Lease& lease) {
+        return reader_into(key, buffer)(lease);
+      },
+      delivering(core_, std::move(handler)));
+}
+
+Call Client::async_get(std::string_view key, Handler<Result<ObjectOutcome>> handler,
+                       const ReadOptions& read) {
+  if (auto usable = core_->check_caller(false); !usable) {
+    core_->deliver<Result<ObjectOutcome>>(handler, tl::unexpected(usable.error()));
+    return {};
+  }
+  return start_get<ObjectOutcome>(core_, key, read, core_->read_deadline(read), read_object,
+                                  delivering(core_, std::move(handler)));
+}
+
+Call Client::async_acquire(std::string_view key, Handler<Result<std::optional<Lease>>> handler,
+                           const ReadOptions& read) {
+  if (auto usable = core_->check_caller(false); !usable) {
+    core_->deliver<LeaseResult>(handler, tl::unexpected(usable.error()));
+    return {};
+  }
+  return core_->acquire(key, read, core_->read_deadline(read),
+                        delivering(core_, std::move(handler)));
+}
+
+Call Client::async_exists(std::string_view key, Handler<Result<bool>> handler,
+                          const ReadOptions& read) {
+  if (auto usable = core_->check_caller(false); !usable) {
+    core_->deliver<Result<bool>>(handler, tl::unexpected(usable.error()));
+    return {};
+  }
+  return Call(
+      core_->exists(key, read, core_->read_deadline(read), delivering(core_, std::move(handler))));
+}
+
+Call Client::async_batched_get(std::vector<GetItem> items,
+                               Handler<std::vector<Result<GetOutcome>>> handler,
+                               const ReadOptions& read) {
+  const std::size_t count = items.size();
+  if (auto usable = core_->check_caller(false); !usable) {
+    core_->deliver(handler, std::vector<Result<GetOutcome>>(count, tl::unexpected(usable.error())));
+    return {};
+  }
+  const auto batch = std::make_shared<Batch<GetOutcome>>(
+      core_, count,
+      [core = core_, items = std::move(items), read, deadline = core_->read_deadline(read)](
+          std::size_t i, Handler<Result<GetOutcome>> each) {
+        return start_get<GetOutcome>(core, items[i].key, read, deadline,
+                                     reader_into(items[i].key, items[i].buffer), std::move(each));
+      },
+      delivering(core_, std::move(handler)));
+  batch->begin();
+  return Call(batch);
+}
+
+Call Client::async_batched_put(std::vector<PutItem> items,
+                               Handler<std::vector<Result<PutOutcome>>> handler) {
+  const std::size_t count = items.size();
+  if (auto usable = core_->check_caller(false); !usable) {
+    core_->deliver(handler, std::vector<Result<PutOutcome>>(count, tl::unexpected(usable.error())));
+    return {};
+  }
+  const auto batch = std::make_shared<Batch<PutOutcome>>(
+      core_, count,
+      [core = core_, items = std::move(items), deadline = core_->put_deadline()](
+          std::size_t i, Handler<Result<PutOutcome>> each) {
+        return start_put(*core, items[i], deadline, std::move(each));
+      },
+      delivering(core_, std::move(handler)));
+  batch->begin();
+  return Call(batch);
+}
+
+Call Client::async_batched_contains(std::vector<std::string> keys, Handler<ContainsOutcome> handler,
+                                    const ReadOptions& read) {
+  if (auto usable = core_->check_caller(false); !usable) {
+    core_->deliver(handler, ContainsOutcome{0, usable.error()});
+    return {};
+  }
+  const auto lookup =
+      std::make_shared<PrefixLookup>(core_, std::move(keys), read, core_->read_deadline(read),
+                                     delivering(core_, std::move(handler)));
+  lookup->begin();
+  return Call(lookup);
+}
+
+void Client::close() {
+  if (!core_->is_forked()) core_->close();
+}
 Statistics Client::statistics() const { return core_->statistics(); }
 std::vector<DaemonState> Client::daemons() const { return core_->daemons(); }
 

@@ -1,306 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "client_core.h"
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
+#include <exception>
+#include <semaphore>
+#include <utility>
 
+#include "fork.h"
 #include "lease_impl.h"
-#include "placement.h"
-#include "target.h"
+#include "log.h"
+#include "points.h"
+#include "transport/target.h"
 
 namespace hyperpod::client {
 namespace {
 
+using leases::Grant;
 using std::chrono::milliseconds;
-
-// The client gives up this much later than the daemon, so that the daemon's miss arrives first
-// (protocol section 6). If queueing has eaten more than half of it, the daemon is asked for less.
-constexpr milliseconds wait_margin{500};
+using transport::RequestClass;
 
 Error empty_key() { return {ErrorCode::invalid_argument, "a key must not be empty"}; }
 
-Error circuit_is_open(const std::string& url) {
-  return {ErrorCode::unreachable,
-          fmt::format("{} failed {} times in a row and is tried again every {} s", url,
-                      CircuitBreaker::failure_threshold, CircuitBreaker::probe_interval.count())};
+milliseconds wait_of(const ReadOptions& read, const ClientOptions& options) {
+  const auto wait = read.wait.value_or(options.lease_wait_timeout.value_or(options.timeout));
+  return std::clamp<milliseconds>(wait, milliseconds::zero(), std::chrono::hours{24 * 365});
 }
 
-Error refused(const std::string& url, std::string_view what, int status) {
-  Error error{ErrorCode::refused, fmt::format("{} refused to {}: status {}", url, what, status)};
-  error.status = status;
-  return error;
+std::vector<std::unique_ptr<memory::Segment>> segments_of(
+    const std::vector<DaemonAddress>& addresses) {
+  std::vector<std::unique_ptr<memory::Segment>> segments;
+  for (const DaemonAddress& address : addresses) {
+    segments.push_back(address.segment ? std::make_unique<memory::Segment>(*address.segment)
+                                       : nullptr);
+  }
+  return segments;
 }
 
 }  // namespace
 
-ClientCore::Daemon::Daemon(DaemonAddress daemon_address, std::shared_ptr<const Clock> clock)
-    : address(std::move(daemon_address)),
-      url(fmt::format("{}://{}{}", address.https ? "https" : "http", address.authority(),
-                      address.path_prefix)),
-      breaker(std::move(clock)),
-      segment(address.segment ? std::make_unique<Segment>(*address.segment) : nullptr) {}
+Result<std::shared_ptr<ClientCore>> ClientCore::create(ClientOptions options,
+                                                       std::vector<DaemonAddress> addresses) {
+  if (!options.clock) options.clock = std::make_shared<RealClock>();
+  if (!options.logger) options.logger = base::stderr_sink("hyperpod.client");
+  auto loop = transport::Loop::start(options.clock);
+  if (!loop) return tl::unexpected(std::move(loop).error());
+  return std::shared_ptr<ClientCore>(
+      new ClientCore(std::move(options), std::move(addresses), *std::move(loop)));
+}
 
 ClientCore::ClientCore(ClientOptions options, std::vector<DaemonAddress> addresses,
-                       std::shared_ptr<spdlog::logger> logger)
+                       std::shared_ptr<transport::Loop> loop)
     : options_(std::move(options)),
-      clock_(options_.clock ? options_.clock : std::make_shared<RealClock>()),
-      logger_(std::move(logger)),
-      addresses_(std::move(addresses)),
-      gate_({.in_flight = std::min(options_.max_concurrent_requests, options_.max_connections),
-             .per_host = options_.max_connections_per_host,
-             .hosts = addresses_.size()},
-            clock_),
-      pool_(addresses_, options_.tls, options_.max_connections, clock_),
-      workers_(options_.max_concurrent_requests - 1) {
-  for (const DaemonAddress& address : addresses_) {
-    authorities_.push_back(address.authority());
-    daemons_.push_back(std::make_unique<Daemon>(address, clock_));
-  }
-  housekeeper_ = std::thread([this] { keep_house(); });
+      clock_(options_.clock),
+      logger_(options_.logger),
+      fork_generation_(fork_generation()),
+      segments_(segments_of(addresses)),
+      loop_(std::move(loop)),
+      transport_(*loop_, options_, clock_, std::move(addresses), *logger_),
+      leases_(*loop_, transport_, options_, segments_, counters_, *logger_),
+      copiers_(options_.copy_threads),
+      helpers_(options_.copy_threads - 1),
+      drain_limit_(*loop_, [this] {
+        transport_.abort_all();
+        continue_close();
+      }) {}
+
+ClientCore::~ClientCore() {
+  close();
+  // On the loop's thread nothing can be waited for.
+  while (!transport_.is_idle()) transport_.abort_all();
+  loop_->stop();
 }
 
-ClientCore::~ClientCore() { close(); }
-
-void ClientCore::close() {
-  {
-    std::lock_guard lock(house_mutex_);
-    if (closing_) return;
-    closing_ = true;
-    house_changed_.notify_all();
-  }
-  gate_.close();
-  housekeeper_.join();
-  gate_.drain(std::max(put_deadline(), read_deadline({})));
-  {
-    std::lock_guard lock(house_mutex_);
-    closed_ = true;
-  }
-  const TimePoint deadline = put_deadline();
-  for (const PendingRelease& release : releases_.take_all()) retry(release, deadline);
-  pool_.close();
+bool ClientCore::is_forked() const noexcept {
+  std::uint32_t generation = fork_generation();
+  HYPERPOD_POINT("fork.generation", generation, fork_generation_);
+  return generation != fork_generation_;
 }
 
-TimePoint ClientCore::read_deadline(const ReadOptions& read) const {
-  return now() + wait_of(read) + wait_margin;
-}
-
-Statistics ClientCore::statistics() const {
-  const RequestGate::Counts gate = gate_.counts();
-  Statistics s;
-  s.get_success = counters_.get_success;
-  s.get_failure = counters_.get_failure;
-  s.get_miss = counters_.get_miss;
-  s.put_success = counters_.put_success;
-  s.put_failure = counters_.put_failure;
-  s.lease_acquired = counters_.lease_acquired;
-  s.lease_released = counters_.lease_released;
-  s.lease_release_failed = counters_.lease_release_failed;
-  s.lease_lost = counters_.lease_lost;
-  s.requests_in_flight = gate.in_flight;
-  s.peak_requests_in_flight = gate.peak_in_flight;
-  s.requests_queued = gate.queued;
-  s.peak_requests_queued = gate.peak_queued;
-  s.connections_open = pool_.open();
-  s.peak_connections_open = pool_.peak();
-  return s;
-}
-
-std::vector<DaemonState> ClientCore::daemons() const {
-  std::vector<DaemonState> states;
-  for (const auto& daemon : daemons_) states.push_back({daemon->url, daemon->breaker.is_open()});
-  return states;
-}
-
-std::size_t ClientCore::host_of(std::string_view key) const { return place(authorities_, key); }
-
-std::chrono::milliseconds ClientCore::wait_of(const ReadOptions& read) const {
-  const auto wait = read.wait.value_or(options_.lease_wait_timeout.value_or(options_.timeout));
-  return std::clamp<milliseconds>(wait, milliseconds::zero(), std::chrono::hours{24 * 365});
-}
-
-Result<RequestGate::Pass> ClientCore::admit(std::size_t host, RequestClass request_class,
-                                            TimePoint deadline) {
-  const Daemon& daemon = *daemons_[host];
-  if (daemon.breaker.refuses()) return tl::unexpected(circuit_is_open(daemon.url));
-  auto pass = gate_.enter(host, request_class, deadline);
-  if (!pass && pass.error() == RequestGate::Refusal::closed) {
-    return tl::unexpected(Error{ErrorCode::closed, "the client has been closed"});
-  }
-  if (!pass || now() >= deadline) {
+Result<void> ClientCore::check_caller(bool blocks) const {
+  if (is_forked()) {
     return tl::unexpected(
-        Error{ErrorCode::timed_out,
-              fmt::format("no request could be sent to {} in time: {} are in flight", daemon.url,
-                          gate_.counts().in_flight)});
+        Error{ErrorCode::forked,
+              "this client was made before fork() and serves the parent process only; make "
+              "another one in the child"});
   }
-  return *std::move(pass);
-}
-
-tl::expected<HttpAnswer, ClientCore::Failure> ClientCore::transmit(std::size_t host,
-                                                                   const HttpRequest& request,
-                                                                   TimePoint deadline) {
-  Daemon& daemon = *daemons_[host];
-  if (!daemon.breaker.admit()) return tl::unexpected(Failure{circuit_is_open(daemon.url)});
-  auto connection = pool_.take(host);
-  auto answer =
-      connection->exchange(request, std::chrono::steady_clock::now() + (deadline - now()));
-  pool_.give_back(host, std::move(connection));
-  if (answer) {
-    if (daemon.breaker.record_answer()) logger_->warn("{} answers again", daemon.url);
-    return *std::move(answer);
-  }
-  TransportFailure& failure = answer.error();
-  logger_->debug("{} {}", daemon.url, failure.reason);
-  if (daemon.breaker.record_transport_failure()) {
-    logger_->warn("{} failed {} times in a row and is tried only every {} s: it {}", daemon.url,
-                  CircuitBreaker::failure_threshold, CircuitBreaker::probe_interval.count(),
-                  failure.reason);
-  }
-  return tl::unexpected(Failure{{failure.code, fmt::format("{} {}", daemon.url, failure.reason)},
-                                std::move(failure.body)});
-}
-
-Result<PutOutcome> ClientCore::put(std::string_view key, std::span<const std::byte> header,
-                                   std::span<const std::byte> payload, TimePoint deadline) {
-  auto outcome = store(key, header, payload, deadline);
-  ++(outcome ? counters_.put_success : counters_.put_failure);
-  return outcome;
-}
-
-Result<PutOutcome> ClientCore::store(std::string_view key, std::span<const std::byte> header,
-                                     std::span<const std::byte> payload, TimePoint deadline) {
-  if (key.empty()) return tl::unexpected(empty_key());
-  const std::size_t host = host_of(key);
-  const auto pass = admit(host, RequestClass::put, deadline);
-  if (!pass) return tl::unexpected(pass.error());
-  const auto answer = transmit(host,
-                               {.method = HttpRequest::Method::put,
-                                .target = object_target(options_.bucket, key),
-                                .header = header,
-                                .payload = payload,
-                                .piece_bytes = options_.put_stream_chunk_bytes},
-                               deadline);
-  if (!answer) return tl::unexpected(answer.error().error);
-  if (answer->status == 200) return PutOutcome::stored;
-  if (answer->status == 409) return PutOutcome::already_stored;
-  const auto what = fmt::format("store '{}' ({} bytes)", key, header.size() + payload.size());
-  Error error = refused(daemons_[host]->url, what, answer->status);
-  if (answer->status == 413) error.code = ErrorCode::too_large;
-  return tl::unexpected(std::move(error));
-}
-
-tl::expected<HttpAnswer, ClientCore::Failure> ClientCore::ask_for_lease(std::size_t host,
-                                                                        std::string_view key,
-                                                                        const ReadOptions& read,
-                                                                        TimePoint deadline,
-                                                                        TimePoint& sent) {
-  const auto pass =
-      admit(host, read.prefetch ? RequestClass::prefetch : RequestClass::lease, deadline);
-  if (!pass) return tl::unexpected(Failure{pass.error()});
-  sent = now();
-  const auto affordable =
-      std::chrono::floor<milliseconds>(deadline - sent - Duration{wait_margin} / 2);
-  if (affordable < milliseconds::zero()) {
-    return tl::unexpected(
-        Failure{{ErrorCode::timed_out,
-                 fmt::format("the lease of '{}' waited too long to be asked for", key)}});
-  }
-  const auto wait = std::min(wait_of(read), affordable);
-  return transmit(host, {.target = lease_target(options_.bucket, key, wait, options_.lease_ttl)},
-                  deadline);
-}
-
-// Asks for a lease, with no thought of the segment. A lease of which no use can be made is released
-// if the answer, or what came of it, tells its id.
-Result<std::optional<ClientCore::Grant>> ClientCore::lease(std::string_view key,
-                                                           const ReadOptions& read,
-                                                           TimePoint deadline) {
-  if (key.empty()) return tl::unexpected(empty_key());
-  const std::size_t host = host_of(key);
-  const std::string& url = daemons_[host]->url;
-  TimePoint sent;
-  const auto answer = ask_for_lease(host, key, read, deadline, sent);
-  const TimePoint expires = sent + options_.lease_ttl;
-  const auto give_up = [&](const std::string& id) {
-    if (id.empty()) return;
-    ++counters_.lease_acquired;
-    std::ignore = release(PendingRelease{host, id, expires}, deadline);
-  };
-
-  if (!answer) {
-    const auto remains = parse_lease_answer({}, answer.error().body);
-    if (!remains) give_up(remains.error().id);
-    return tl::unexpected(answer.error().error);
-  }
-  if (answer->status == 404 || answer->status == 504) return std::nullopt;
-  if (answer->status != 200) {
-    return tl::unexpected(refused(url, fmt::format("lease '{}'", key), answer->status));
-  }
-  auto parsed = parse_lease_answer(answer->content_type, answer->body);
-  if (!parsed) {
-    give_up(parsed.error().id);
-    return tl::unexpected(
-        Error{ErrorCode::malformed_response,
-              fmt::format("the lease answer of {} for '{}' {}", url, key, parsed.error().reason)});
-  }
-  ++counters_.lease_acquired;
-  return Grant{host,   std::move(parsed->id), std::move(parsed->fragments), parsed->size, expires,
-               nullptr};
-}
-
-Result<void> ClientCore::check_grant(const Grant& grant) const {
-  if (options_.max_lease_bytes && grant.size > *options_.max_lease_bytes) {
-    return tl::unexpected(
-        Error{ErrorCode::too_large,
-              fmt::format("the object's {} bytes exceed max_lease_size_mb, {} bytes", grant.size,
-                          *options_.max_lease_bytes)});
-  }
-  for (const FragmentRange& range : grant.ranges) {
-    if (grant.mapping->contains(range)) continue;
-    return tl::unexpected(Error{
-        ErrorCode::malformed_response,
-        fmt::format("{} leased {} bytes at offset {}, beyond the {} bytes of its segment",
-                    daemons_[grant.host]->url, range.length, range.offset, grant.mapping->size())});
+  if (blocks && on_loop()) {
+    return tl::unexpected(Error{ErrorCode::invalid_argument,
+                                "a blocking call on the client's I/O thread would wait for itself; "
+                                "use its async_ form, or set ClientOptions::executor"});
   }
   return {};
 }
 
-Result<bool> ClientCore::exists(std::string_view key, const ReadOptions& read, TimePoint deadline) {
-  auto grant = lease(key, read, deadline);
-  if (!grant) return tl::unexpected(std::move(grant).error());
-  if (!*grant) return false;
-  std::ignore = release(**grant, deadline);
-  return true;
+TimePoint ClientCore::read_deadline(const ReadOptions& read) const {
+  return now() + wait_of(read, options_) + leases::wait_margin;
 }
 
-Result<std::optional<Lease>> ClientCore::acquire(std::string_view key, const ReadOptions& read,
-                                                 TimePoint deadline) {
-  Segment* const segment = daemons_[host_of(key)]->segment.get();
-  if (segment == nullptr) {
-    return tl::unexpected(
-        Error{ErrorCode::segment_missing,
-              "shared memory is disabled (shared_memory_name is None), so nothing can be read"});
-  }
-  // Steps A and B of segment.h.
-  auto mapping = segment->current();
-  if (!mapping) return tl::unexpected(std::move(mapping).error());
-  auto granted = lease(key, read, deadline);
-  if (!granted) return tl::unexpected(std::move(granted).error());
-  if (!*granted) return std::nullopt;
-  Grant grant = **std::move(granted);
-  grant.mapping = *std::move(mapping);
-  const auto current = segment->is_current(*grant.mapping);
-  const auto usable = check_grant(grant);
-  if (current && *current && usable) {
-    return Lease(std::make_unique<Lease::Impl>(shared_from_this(), std::move(grant)));
+Statistics ClientCore::statistics() const {
+  Statistics statistics;
+  counters_.add_to(statistics);
+  transport_.add_to(statistics);
+  return statistics;
+}
+
+class ClientCore::PutRequest final : public transport::Exchange, public Cancellable {
+ public:
+  PutRequest(std::shared_ptr<ClientCore> core, std::string_view key, std::vector<std::byte> header,
+             std::span<const std::byte> payload, TimePoint deadline,
+             Handler<Result<PutOutcome>> handler)
+      : Exchange(core->transport_, core->transport_.host_of(key), RequestClass::put, deadline),
+        core_(std::move(core)),
+        key_(key),
+        header_(std::move(header)),
+        payload_(payload),
+        handler_(std::move(handler)) {}
+
+  void start() {
+    if (key_.empty()) return end(tl::unexpected(empty_key()));
+    core_->transport_.start(shared_from_this());
   }
 
-  // Whichever daemon granted it is the one that answers now, so the segment plays no part here.
-  std::ignore = release(PendingRelease{grant.host, grant.id, grant.expires}, deadline);
-  if (!current) return tl::unexpected(current.error());
-  if (*current) return tl::unexpected(usable.error());
-  logger_->info("{} was restarted while it was asked for '{}'; that is a miss",
-                daemons_[grant.host]->url, key);
-  return std::nullopt;
+  void cancel() override {
+    const auto core = weak_core_.lock();
+    if (!core) return;
+    core->post([core, self = std::static_pointer_cast<PutRequest>(shared_from_this())] {
+      if (self->core_) core->transport_.cancel(*self);
+    });
+  }
+
+ private:
+  Result<transport::HttpRequest> request(TimePoint) override {
+    transport::HttpRequest request;
+    request.method = transport::HttpRequest::Method::put;
+    request.target = transport::object_target(core_->options_.bucket, key_);
+    request.header = header_;
+    request.payload = payload_;
+    request.piece_bytes = core_->options_.put_stream_chunk_bytes;
+    return request;
+  }
+
+  void complete(transport::Outcome outcome) override {
+    if (!outcome) return end(tl::unexpected(std::move(outcome.error().error)));
+    int status = outcome->status;
+    HYPERPOD_POINT("put.status", status);
+    if (status == 200) return end(PutOutcome::stored);
+    if (status == 409) return end(PutOutcome::already_stored);
+    end(tl::unexpected(Error{
+        status == 413 ? ErrorCode::too_large : ErrorCode::refused,
+        fmt::format("{} refused to store '{}' ({} bytes): status {}", core_->transport_.url(host()),
+                    key_, header_.size() + payload_.size(), status),
+        status}));
+  }
+
+  void end(Result<PutOutcome> outcome) {
+    const auto core = std::move(core_);
+    core->loop_->retire(core);
+    ++(outcome ? core->counters_.put_success : core->counters_.put_failure);
+    handler_(std::move(outcome));
+  }
+
+  std::shared_ptr<ClientCore> core_;  // null once the call has ended
+  const std::weak_ptr<ClientCore> weak_core_ = core_;
+  const std::string key_;
+  const std::vector<std::byte> header_;
+  const std::span<const std::byte> payload_;
+  Handler<Result<PutOutcome>> handler_;
+};
+
+Call ClientCore::put(std::string_view key, std::vector<std::byte> header,
+                     std::span<const std::byte> payload, TimePoint deadline,
+                     Handler<Result<PutOutcome>> handler) {
+  auto request = std::make_shared<PutRequest>(shared_from_this(), key, std::move(header), payload,
+                                              deadline, std::move(handler));
+  post([request] { request->start(); });
+  return Call(request);
+}
+
+std::shared_ptr<leases::Leases::Request> ClientCore::lease(leases::Wanted wanted,
+                                                           const ReadOptions& read,
+                                                           TimePoint deadline,
+                                                           std::optional<Error> error,
+                                                           leases::Leases::Granted granted) {
+  if (wanted.key.empty()) error = empty_key();
+  wanted.request_class = read.prefetch ? RequestClass::prefetch : RequestClass::lease;
+  wanted.wait = wait_of(read, options_);
+  auto request =
+      leases_.make_request(std::move(wanted), deadline, std::move(granted), shared_from_this());
+  post([this, request, error = std::move(error)] { leases_.start(request, error); });
+  return request;
+}
+
+Call ClientCore::acquire(std::string_view key, const ReadOptions& read, TimePoint deadline,
+                         Handler<Result<std::optional<Lease>>> handler) {
+  leases::Wanted wanted;
+  wanted.key = key;
+  wanted.host = transport_.host_of(key);
+  std::optional<Error> error;
+  if (memory::Segment* const segment = segments_[wanted.host].get()) {
+    auto mapping = segment->current();
+    if (mapping) {
+      wanted.mapping = *std::move(mapping);
+    } else {
+      error = std::move(mapping).error();
+    }
+  } else {
+    error = Error{ErrorCode::segment_missing,
+                  "shared memory is disabled (shared_memory_name is None), so nothing can be read"};
+  }
+  return Call(lease(std::move(wanted), read, deadline, std::move(error),
+                    [core = shared_from_this(),
+                     handler = std::move(handler)](Result<std::optional<Grant>> granted) mutable {
+                      using Leased = Result<std::optional<Lease>>;
+                      if (!granted) return handler(tl::unexpected(std::move(granted).error()));
+                      if (!*granted) return handler(Leased(std::nullopt));
+                      handler(Leased(Lease(
+                          std::make_unique<Lease::Impl>(std::move(core), **std::move(granted)))));
+                    }));
+}
+
+std::shared_ptr<leases::Leases::Request> ClientCore::exists(std::string_view key,
+                                                            const ReadOptions& read,
+                                                            TimePoint deadline,
+                                                            Handler<Result<bool>> handler) {
+  leases::Wanted wanted;
+  wanted.key = key;
+  wanted.host = transport_.host_of(key);
+  return lease(std::move(wanted), read, deadline, std::nullopt,
+               [core = shared_from_this(),
+                handler = std::move(handler)](Result<std::optional<Grant>> granted) mutable {
+                 if (!granted) return handler(tl::unexpected(std::move(granted).error()));
+                 if (*granted) core->leases_.release(**granted, {}, core);
+                 handler(granted->has_value());
+               });
+}
+
+void ClientCore::release(Grant grant, leases::Leases::Released released) {
+  post([core = shared_from_this(), grant = std::move(grant),
+        released = std::move(released)]() mutable {
+    core->leases_.release(grant, std::move(released), core);
+  });
+}
+
+void ClientCore::post_copy(Task task) {
+  if (!copiers_.post(task)) task();  // no thread is to be had
 }
 
 void ClientCore::count_get(GetStatus status) {
@@ -308,97 +251,44 @@ void ClientCore::count_get(GetStatus status) {
   if (status == GetStatus::miss) ++counters_.get_miss;
 }
 
-void ClientCore::count_get_error() { ++counters_.get_failure; }
-
 Result<bool> ClientCore::is_current(const Grant& grant) const {
-  return daemons_[grant.host]->segment->is_current(*grant.mapping);
+  return segments_[grant.host]->is_current(*grant.mapping);
 }
 
-// Whether the daemon that had this segment has been replaced, and its leases have gone with it.
-bool ClientCore::is_replaced(std::size_t host,
-                             const std::optional<SegmentIdentity>& identity) const {
-  const Segment* segment = daemons_[host]->segment.get();
-  if (segment == nullptr || !identity) return false;
-  const auto current = segment->identity();
-  return current && current != identity;
+void ClientCore::close() {
+  if (on_loop()) return begin_close({});
+  std::binary_semaphore closed(0);
+  post([this, &closed] { begin_close([&closed] { closed.release(); }); });
+  closed.acquire();
 }
 
-Result<void> ClientCore::release(const Grant& grant, TimePoint deadline) {
-  if (grant.mapping && is_replaced(grant.host, grant.mapping->identity())) {
-    ++counters_.lease_lost;
-    return {};
+// What is under way ends first, then releases that failed are tried once more, then all
+// connections are closed.
+void ClientCore::begin_close(std::function<void()> closed) {
+  if (closed) when_closed_.push_back(std::move(closed));
+  if (phase_ == Phase::open) {
+    phase_ = Phase::draining;
+    drain_limit_.arm(std::max(put_deadline(), read_deadline({})));
+    transport_.on_idle([this] { continue_close(); });
+    transport_.refuse_all_but_releases();
   }
-  return release(PendingRelease{grant.host, grant.id, grant.expires}, deadline);
+  continue_close();
 }
 
-void ClientCore::release(Lease& lease, TimePoint deadline) {
-  std::ignore = lease.impl_->release(deadline);
-}
-
-Result<void> ClientCore::release(PendingRelease release, TimePoint deadline) {
-  auto released = send_release(release, deadline);
-  if (released) return released;
-  const Segment* segment = daemons_[release.host]->segment.get();
-  if (segment != nullptr) release.segment = segment->identity();
-  if (released.error().status == 404 || !put_off(release)) {
-    count_failed_release(release, released.error().message);
+void ClientCore::continue_close() {
+  if (phase_ == Phase::open || !transport_.is_idle()) return;
+  if (phase_ == Phase::draining) {
+    phase_ = Phase::flushing;
+    drain_limit_.cancel();
+    leases_.flush();
+    if (!transport_.is_idle()) return;
   }
-  return released;
-}
-
-Result<void> ClientCore::send_release(const PendingRelease& release, TimePoint deadline) {
-  const auto pass = admit(release.host, RequestClass::release, deadline);
-  if (!pass) return tl::unexpected(pass.error());
-  const auto answer =
-      transmit(release.host, {.target = release_target(release.lease_id)}, deadline);
-  if (!answer) return tl::unexpected(answer.error().error);
-  if (answer->status != 200) {
-    return tl::unexpected(refused(daemons_[release.host]->url,
-                                  fmt::format("release the lease '{}'", release.lease_id),
-                                  answer->status));
+  if (phase_ == Phase::flushing) {
+    phase_ = Phase::closed;
+    transport_.close_connections();
+    closed_ = true;
   }
-  ++counters_.lease_released;
-  return {};
-}
-
-// False if nobody will try again.
-bool ClientCore::put_off(PendingRelease release) {
-  std::lock_guard lock(house_mutex_);
-  if (closed_ || !releases_.put_off(std::move(release), now())) return false;
-  house_changed_.notify_all();
-  return true;
-}
-
-void ClientCore::retry(const PendingRelease& release, TimePoint deadline) {
-  if (is_replaced(release.host, release.segment)) {
-    ++counters_.lease_lost;
-    return;
-  }
-  const auto released = send_release(release, deadline);
-  if (released) return;
-  if (released.error().status == 404 || !put_off(release)) {
-    count_failed_release(release, released.error().message);
-  }
-}
-
-void ClientCore::count_failed_release(const PendingRelease& release, const std::string& reason) {
-  ++counters_.lease_release_failed;
-  logger_->warn("lease {} was not released and ends with its TTL: {}", release.lease_id, reason);
-}
-
-// Repeats failed releases and closes idle connections.
-void ClientCore::keep_house() {
-  std::unique_lock lock(house_mutex_);
-  while (!closing_) {
-    lock.unlock();
-    const TimePoint next_idle = pool_.close_idle();
-    for (const PendingRelease& release : releases_.take_due(now())) {
-      retry(release, std::min(put_deadline(), release.expires));
-    }
-    lock.lock();
-    const TimePoint next = std::min(next_idle, releases_.next_due().value_or(next_idle));
-    if (!closing_ && now() < next) clock_->wait_until(lock, house_changed_, next);
-  }
+  for (const auto& closed : std::exchange(when_closed_, {})) closed();
 }
 
 }  // namespace hyperpod::client

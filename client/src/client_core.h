@@ -1,141 +1,127 @@
-// What stands behind a Client and the leases that it granted: the way of each request through
-// circuit breaker, gate, pool and connection, the reading of leases, and their release.
+// SPDX-License-Identifier: Apache-2.0
+// What stands behind a Client and the leases that it granted: an I/O thread, and on it who sends
+// (transport/) and who owns leases (leases/); the segments that are read (memory/); and how calls
+// go in and outcomes come out.
 //
-// Every member may be called from any thread.
+// Every public member may be called from any thread, except what says otherwise.
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
+#include <cstdint>
+#include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <vector>
 
 #include "address.h"
-#include "circuit_breaker.h"
-#include "connection_pool.h"
-#include "http_connection.h"
+#include "counters.h"
 #include "hyperpod/client/client.h"
-#include "lease_answer.h"
-#include "release_queue.h"
-#include "request_gate.h"
-#include "segment.h"
-#include "worker_pool.h"
+#include "leases/leases.h"
+#include "memory/copy_threads.h"
+#include "memory/segment.h"
+#include "transport/loop.h"
+#include "transport/transport.h"
 
 namespace hyperpod::client {
 
 class ClientCore : public std::enable_shared_from_this<ClientCore> {
  public:
-  /// A lease as granted; `mapping` is the segment that it lies in.
-  struct Grant {
-    std::size_t host;
-    std::string id;
-    std::vector<FragmentRange> ranges;
-    std::uint64_t size;
-    TimePoint expires;
-    std::shared_ptr<const SegmentMapping> mapping;
-  };
-
-  /// REQUIRES: options are normalised.
-  ClientCore(ClientOptions options, std::vector<DaemonAddress> addresses,
-             std::shared_ptr<spdlog::logger> logger);
+  /// REQUIRES: options are normalised. Errors: out_of_resources.
+  static Result<std::shared_ptr<ClientCore>> create(ClientOptions options,
+                                                    std::vector<DaemonAddress> addresses);
   ClientCore(const ClientCore&) = delete;
   ClientCore& operator=(const ClientCore&) = delete;
   ~ClientCore();
 
+  /// See Client::close(). On the I/O thread it only begins.
   void close();
 
   const ClientOptions& options() const { return options_; }
   TimePoint now() const { return clock_->now(); }
   Statistics statistics() const;
-  std::vector<DaemonState> daemons() const;
-  WorkerPool& workers() { return workers_; }
+  std::vector<DaemonState> daemons() const { return transport_.daemons(); }
+
+  /// Whether this is a child, made by fork(), of the process that made it. Nothing else may be
+  /// called then, except now() and options().
+  bool is_forked() const noexcept;
+  bool is_closed() const { return closed_; }
+  bool on_loop() const { return loop_->on_thread(); }
+  /// Why no call, or no call that waits, can be made here.
+  Result<void> check_caller(bool blocks) const;
 
   /// When a call that begins now has to be over.
   TimePoint put_deadline() const { return now() + options_.timeout; }
   TimePoint read_deadline(const ReadOptions& read) const;
 
-  Result<PutOutcome> put(std::string_view key, std::span<const std::byte> header,
-                         std::span<const std::byte> payload, TimePoint deadline);
-  Result<std::optional<Lease>> acquire(std::string_view key, const ReadOptions& read,
-                                       TimePoint deadline);
-  Result<bool> exists(std::string_view key, const ReadOptions& read, TimePoint deadline);
+  // The handlers of these are called on the loop's thread, never before they return. Keys are
+  // copied; what spans show must stay until the handler is called.
+  Call put(std::string_view key, std::vector<std::byte> header, std::span<const std::byte> payload,
+           TimePoint deadline, Handler<Result<PutOutcome>> handler);
+  Call acquire(std::string_view key, const ReadOptions& read, TimePoint deadline,
+               Handler<Result<std::optional<Lease>>> handler);
+  /// Its lease is released in the background.
+  std::shared_ptr<leases::Leases::Request> exists(std::string_view key, const ReadOptions& read,
+                                                  TimePoint deadline,
+                                                  Handler<Result<bool>> handler);
+  /// Takes a request that still waits out of the queue. On the loop's thread.
+  void cancel_queued(leases::Leases::Request& request) { transport_.cancel_queued(request); }
+  void release(leases::Grant grant, leases::Leases::Released released);
 
   /// Counts the outcome of a get.
   void count_get(GetStatus status);
-  void count_get_error();
+  void count_get_error() { ++counters_.get_failure; }
 
   /// Whether the segment's name still stands for the one that the grant lies in.
-  Result<bool> is_current(const Grant& grant) const;
+  Result<bool> is_current(const leases::Grant& grant) const;
 
-  /// Releases, or sees to it that the lease is released later.
-  Result<void> release(const Grant& grant, TimePoint deadline);
-  void release(Lease& lease, TimePoint deadline);
+  /// Hands an outcome to a caller's handler, where the caller wants it.
+  template <class Outcome>
+  void deliver(Handler<Outcome>& handler, Outcome outcome) const {
+    if (!options_.executor) return handler(std::move(outcome));
+    options_.executor([handler = std::move(handler), outcome = std::move(outcome)]() mutable {
+      handler(std::move(outcome));
+    });
+  }
+
+  /// Has the loop's thread do `task`.
+  void post(Task task) { loop_->post(std::move(task)); }
+  /// Does `task` where bytes are copied for asynchronous calls.
+  void post_copy(Task task);
+  /// For a copy that several threads may share; null if none may.
+  memory::CopyThreads* copy_helpers() { return options_.copy_threads > 1 ? &helpers_ : nullptr; }
 
  private:
-  struct Daemon {
-    Daemon(DaemonAddress daemon_address, std::shared_ptr<const Clock> clock);
-    DaemonAddress address;
-    std::string url;
-    CircuitBreaker breaker;
-    std::unique_ptr<Segment> segment;  // null: shared memory is disabled
-  };
+  class PutRequest;
 
-  struct Counters {
-    std::atomic<std::uint64_t> get_success{0}, get_failure{0}, get_miss{0};
-    std::atomic<std::uint64_t> put_success{0}, put_failure{0};
-    std::atomic<std::uint64_t> lease_acquired{0}, lease_released{0}, lease_release_failed{0};
-    std::atomic<std::uint64_t> lease_lost{0};
-  };
-
-  struct Failure {
-    Error error;
-    std::string body = {};  // as much of an answer's body as came
-  };
-
-  std::size_t host_of(std::string_view key) const;
-  std::chrono::milliseconds wait_of(const ReadOptions& read) const;
-  Result<RequestGate::Pass> admit(std::size_t host, RequestClass request_class, TimePoint deadline);
-  tl::expected<HttpAnswer, Failure> transmit(std::size_t host, const HttpRequest& request,
-                                             TimePoint deadline);
-
-  Result<PutOutcome> store(std::string_view key, std::span<const std::byte> header,
-                           std::span<const std::byte> payload, TimePoint deadline);
-  Result<std::optional<Grant>> lease(std::string_view key, const ReadOptions& read,
-                                     TimePoint deadline);
-  tl::expected<HttpAnswer, Failure> ask_for_lease(std::size_t host, std::string_view key,
-                                                  const ReadOptions& read, TimePoint deadline,
-                                                  TimePoint& sent);
-  Result<void> check_grant(const Grant& grant) const;
-
-  bool is_replaced(std::size_t host, const std::optional<SegmentIdentity>& identity) const;
-  Result<void> release(PendingRelease release, TimePoint deadline);
-  Result<void> send_release(const PendingRelease& release, TimePoint deadline);
-  bool put_off(PendingRelease release);
-  void retry(const PendingRelease& release, TimePoint deadline);
-  void count_failed_release(const PendingRelease& release, const std::string& reason);
-  void keep_house();
+  ClientCore(ClientOptions options, std::vector<DaemonAddress> addresses,
+             std::shared_ptr<transport::Loop> loop);
+  std::shared_ptr<leases::Leases::Request> lease(leases::Wanted wanted, const ReadOptions& read,
+                                                 TimePoint deadline, std::optional<Error> error,
+                                                 leases::Leases::Granted granted);
+  void begin_close(std::function<void()> closed);
+  void continue_close();
 
   const ClientOptions options_;
-  const std::shared_ptr<const Clock> clock_;
-  const std::shared_ptr<spdlog::logger> logger_;
-  const std::vector<DaemonAddress> addresses_;
-  std::vector<std::string> authorities_;
-  std::vector<std::unique_ptr<Daemon>> daemons_;
-  RequestGate gate_;
-  ConnectionPool pool_;
-  ReleaseQueue releases_;
+  const std::shared_ptr<Clock> clock_;
+  const std::shared_ptr<base::LogSink> logger_;
+  const std::uint32_t fork_generation_;
+  std::vector<std::unique_ptr<memory::Segment>> segments_;  // by host; null: disabled
   Counters counters_;
-  WorkerPool workers_;
+  const std::shared_ptr<transport::Loop> loop_;
+  transport::Transport transport_;
+  leases::Leases leases_;
+  memory::CopyThreads copiers_;  // for asynchronous calls
+  memory::CopyThreads helpers_;  // beside those who copy
 
-  std::mutex house_mutex_;  // guards closing_ and closed_
-  std::condition_variable house_changed_;
-  bool closing_ = false;  // the housekeeper is to end
-  bool closed_ = false;   // nobody will look into releases_ any more
-  std::thread housekeeper_;
+  // Closing, on the loop's thread.
+  enum class Phase { open, draining, flushing, closed };
+  Phase phase_ = Phase::open;
+  std::vector<std::function<void()>> when_closed_;
+  transport::Timer drain_limit_;
+  std::atomic<bool> closed_{false};
 };
 
 }  // namespace hyperpod::client

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hyperpod/client/config.h"
 
-#include <spdlog/fmt/fmt.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <array>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config_yaml.h"
 
-#include <spdlog/fmt/fmt.h>
+#include <fmt/format.h>
 #include <yaml.h>
 
 #include <algorithm>

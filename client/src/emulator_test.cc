@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The client against the emulator in-process, where time matters under its manual clock.
 #include "hyperpod/emulator/emulator.h"
 
@@ -23,20 +24,6 @@ using testing::eventually;
 using ::testing::HasSubstr;
 using testing::make_client;
 
-// The emulator's clock, as the client sees it.
-class SharedClock final : public Clock {
- public:
-  explicit SharedClock(std::shared_ptr<emulator::ManualClock> clock) : clock_(std::move(clock)) {}
-  TimePoint now() const override { return clock_->now(); }
-  void wait_until(std::unique_lock<std::mutex>& lock, std::condition_variable& condition,
-                  TimePoint until) const override {
-    if (now() < until) condition.wait_for(lock, 1ms);
-  }
-
- private:
-  std::shared_ptr<emulator::ManualClock> clock_;
-};
-
 std::vector<std::byte> object(std::size_t size, unsigned seed) {
   std::vector<std::byte> bytes(size);
   std::mt19937_64 random(seed);
@@ -59,14 +46,15 @@ class EmulatorTest : public ::testing::Test {
   }
 
   void start_with_manual_clock() {
-    clock_ = std::make_shared<emulator::ManualClock>();
+    clock_ = std::make_shared<ManualClock>();
     emulator_options_.clock = clock_;
-    options_.clock = std::make_shared<SharedClock>(clock_);
+    options_.clock = clock_;
     start();
   }
 
   // Every lease that was granted has been released.
   void expect_no_lease_left() {
+    EXPECT_TRUE(testing::settles(*client_));
     const auto statistics = emulator_->statistics();
     EXPECT_EQ(statistics.live_leases, 0u);
     EXPECT_EQ(statistics.leases_released, statistics.leases_granted);
@@ -77,7 +65,7 @@ class EmulatorTest : public ::testing::Test {
 
   emulator::Options emulator_options_ = emulator::Options::for_test();
   ClientOptions options_;
-  std::shared_ptr<emulator::ManualClock> clock_;
+  std::shared_ptr<ManualClock> clock_;
   std::optional<Emulator> emulator_;
   std::optional<Client> client_;
 };
@@ -195,7 +183,7 @@ TEST_F(EmulatorTest, PinsAnObjectUntilTheTtlHasPassed) {
 }
 
 TEST_F(EmulatorTest, LeavesNothingBehindWhenItGivesUp) {
-  clock_ = std::make_shared<emulator::ManualClock>();
+  clock_ = std::make_shared<ManualClock>();
   emulator_options_.clock = clock_;  // stands still, so the daemon never answers
   options_.lease_wait_timeout = 100ms;
   start();
@@ -342,7 +330,7 @@ TEST_F(TlsTest, TellsAnUnusableCaFile) {
 }
 
 TEST_F(TlsTest, IsBackAtItsDeadline) {
-  clock_ = std::make_shared<emulator::ManualClock>();
+  clock_ = std::make_shared<ManualClock>();
   emulator_options_.clock = clock_;
   options_.tls.ca_file = directory_ + "/ca.pem";
   options_.lease_wait_timeout = 100ms;

@@ -1,6 +1,6 @@
 #include "hyperpod/client/key.h"
 
-#include <spdlog/fmt/fmt.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <cctype>

@@ -1,23 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "hyperpod/client/lease.h"
 
-#include <spdlog/fmt/fmt.h>
+#include <fmt/format.h>
 
 #include <algorithm>
-#include <cstring>
+#include <utility>
 
+#include "fork.h"
 #include "lease_impl.h"
+#include "points.h"
+#include "waiter.h"
 
 namespace hyperpod::client {
 
-Lease::Impl::Impl(std::shared_ptr<ClientCore> core, ClientCore::Grant grant)
+Lease::Impl::Impl(std::shared_ptr<ClientCore> core, leases::Grant grant)
     : core_(std::move(core)), grant_(std::move(grant)) {
   fragments_.reserve(grant_.ranges.size());
-  for (const FragmentRange& range : grant_.ranges) {
-    fragments_.push_back(grant_.mapping->bytes(range));
+  for (const memory::FragmentRange& range : grant_.ranges) {
+    auto bytes = grant_.mapping->bytes(range);
+    HYPERPOD_POINT("lease.fragment", bytes, fragments_);
+    fragments_.push_back(bytes);
   }
 }
 
-Lease::Impl::~Impl() { std::ignore = release(core_->put_deadline()); }
+Lease::Impl::~Impl() {
+  if (core_->is_forked()) {
+    keep_forever(std::move(core_));
+    return;
+  }
+  if (released_) return;
+  if (core_->is_closed() && !core_->on_loop()) {  // nobody will wait for it later
+    Waiter<Result<void>> waiter;
+    release(waiter.handler());
+    std::ignore = waiter.wait();
+  } else {
+    release({});
+  }
+}
 
 Duration Lease::Impl::time_left() const {
   return released_ ? Duration::zero() : std::max(grant_.expires - core_->now(), Duration::zero());
@@ -25,7 +44,10 @@ Duration Lease::Impl::time_left() const {
 
 // Says why what was read until now may not be trusted, if so.
 Result<void> Lease::Impl::check() const {
-  if (time_left() == Duration::zero()) {
+  if (auto usable = core_->check_caller(false); !usable) return usable;
+  bool expired = time_left() == Duration::zero();
+  HYPERPOD_POINT("lease.expired", expired);
+  if (expired) {
     return tl::unexpected(
         Error{ErrorCode::lease_expired,
               fmt::format("the lease '{}' {}", grant_.id,
@@ -40,10 +62,9 @@ Result<void> Lease::Impl::check() const {
   return {};
 }
 
-Result<void> Lease::Impl::release(TimePoint deadline) {
-  if (released_) return {};
+void Lease::Impl::release(leases::Leases::Released released) {
   released_ = true;
-  return core_->release(grant_, deadline);
+  core_->release(grant_, std::move(released));
 }
 
 Lease::Lease(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -56,7 +77,29 @@ std::span<const std::span<const std::byte>> Lease::fragments() const { return im
 std::uint64_t Lease::size() const { return impl_->grant().size; }
 Duration Lease::time_left() const { return impl_->time_left(); }
 bool Lease::is_valid() const { return impl_->check().has_value(); }
-Result<void> Lease::release() { return impl_->release(impl_->core()->put_deadline()); }
+
+Result<void> Lease::release() {
+  if (auto usable = impl_->core().check_caller(true); !usable) return usable;
+  if (impl_->is_released()) return {};
+  Waiter<Result<void>> waiter;
+  impl_->release(waiter.handler());
+  return waiter.wait();
+}
+
+void Lease::async_release(Handler<Result<void>> handler) {
+  auto core = impl_->core().shared_from_this();
+  if (auto usable = core->check_caller(false); !usable) {
+    core->deliver(handler, std::move(usable));
+    keep_forever(std::move(core));
+  } else if (impl_->is_released()) {
+    core->post(
+        [core, handler = std::move(handler)]() mutable { core->deliver(handler, Result<void>()); });
+  } else {
+    impl_->release([core, handler = std::move(handler)](Result<void> released) mutable {
+      core->deliver(handler, std::move(released));
+    });
+  }
+}
 
 Result<void> Lease::copy_to(std::span<std::byte> destination, std::uint64_t offset) const {
   if (offset > size() || destination.size() > size() - offset) {
@@ -73,10 +116,11 @@ Result<void> Lease::copy_to(std::span<std::byte> destination, std::uint64_t offs
     }
     const auto part = fragment.subspan(
         offset, std::min<std::size_t>(fragment.size() - offset, destination.size()));
-    std::memcpy(destination.data(), part.data(), part.size());
+    memory::copy(destination.first(part.size()), part, impl_->core().copy_helpers());
     destination = destination.subspan(part.size());
     offset = 0;
   }
+  HYPERPOD_POINT("lease.copied");
   return impl_->check();
 }
 

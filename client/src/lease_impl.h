@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What stands behind a Lease.
 #pragma once
 
@@ -11,22 +12,24 @@ namespace hyperpod::client {
 
 class Lease::Impl {
  public:
-  Impl(std::shared_ptr<ClientCore> core, ClientCore::Grant grant);
+  Impl(std::shared_ptr<ClientCore> core, leases::Grant grant);
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
   ~Impl();
 
-  const ClientCore::Grant& grant() const { return grant_; }
+  const leases::Grant& grant() const { return grant_; }
   std::span<const std::span<const std::byte>> fragments() const { return fragments_; }
   Duration time_left() const;
   Result<void> check() const;
-  Result<void> release(TimePoint deadline);
+  /// Releases in the background, and says how that went.
+  void release(leases::Leases::Released released);
+  bool is_released() const { return released_; }
 
-  std::shared_ptr<ClientCore> core() const { return core_; }
+  ClientCore& core() const { return *core_; }
 
  private:
-  const std::shared_ptr<ClientCore> core_;
-  const ClientCore::Grant grant_;
+  std::shared_ptr<ClientCore> core_;
+  leases::Grant grant_;
   std::vector<std::span<const std::byte>> fragments_;
   bool released_ = false;
 };

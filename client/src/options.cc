@@ -1,9 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "hyperpod/client/options.h"
 
-#include <spdlog/fmt/fmt.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 
+#include "points.h"
 #include "segment_name.h"
 
 namespace hyperpod::client {
@@ -41,6 +43,7 @@ std::optional<Error> check(const ClientOptions& options) {
   if (auto e = check_positive("max_connections_per_host", options.max_connections_per_host)) {
     return e;
   }
+  if (auto e = check_positive("copy_threads", options.copy_threads)) return e;
   if (auto e = check_duration("timeout_ms", options.timeout)) return e;
   if (options.lease_wait_timeout) {
     if (auto e = check_duration("lease_wait_timeout_ms", *options.lease_wait_timeout)) return e;
@@ -56,7 +59,9 @@ std::optional<Error> check(const ClientOptions& options) {
 Result<std::vector<std::string>> normalise(ClientOptions& options) {
   if (auto error = check(options)) return tl::unexpected(*std::move(error));
   std::vector<std::string> warnings;
-  if (options.timeout < min_timeout) {
+  milliseconds shortest = min_timeout;
+  HYPERPOD_POINT("options.min_timeout", shortest);
+  if (options.timeout < shortest) {
     warnings.push_back(fmt::format("timeout_ms {} is raised to its minimum {}",
                                    options.timeout.count(), min_timeout.count()));
     options.timeout = min_timeout;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Reading through leases: what is believed of a daemon, and what is not.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -9,6 +10,7 @@
 #include <string>
 
 #include "hyperpod/client/client.h"
+#include "points.h"
 #include "testing/fake_daemon.h"
 
 namespace hyperpod::client {
@@ -26,28 +28,6 @@ using testing::make_client;
 using testing::options_for;
 using testing::SeenRequest;
 using testing::text_of;
-
-// A clock of which a single look, counted from now, finds that time has jumped.
-class JumpingClock final : public Clock {
- public:
-  TimePoint now() const override {
-    if (looks_until_jump_ > 0 && --looks_until_jump_ == 0) clock_.advance(jump_);
-    return clock_.now();
-  }
-  void wait_until(std::unique_lock<std::mutex>& lock, std::condition_variable& condition,
-                  TimePoint until) const override {
-    clock_.wait_until(lock, condition, until);
-  }
-  void jump_at_look(int look, Duration jump) {
-    jump_ = jump;
-    looks_until_jump_ = look;
-  }
-
- private:
-  mutable ManualClock clock_;
-  Duration jump_{};
-  mutable std::atomic<int> looks_until_jump_{0};
-};
 
 class ReadingTest : public ::testing::Test {
  protected:
@@ -71,6 +51,14 @@ class ReadingTest : public ::testing::Test {
     return got.error().code;
   }
 
+  // The ids released, once all leases have been.
+  std::vector<std::string> released() {
+    EXPECT_TRUE(testing::settles(client()));
+    return daemon_.released();
+  }
+
+  ~ReadingTest() override { points::clear(); }
+
   FakeDaemon daemon_;
   std::shared_ptr<ManualClock> clock_ = std::make_shared<ManualClock>();
   ClientOptions options_ = [this] {
@@ -91,7 +79,7 @@ TEST_F(ReadingTest, CopiesFragmentsInOrder) {
   EXPECT_TRUE(got->is_hit());
   EXPECT_EQ(got->size, 11u);
   EXPECT_EQ(buffer_.substr(0, 12), "hello world#");
-  EXPECT_THAT(daemon_.released(), ElementsAre("lease"));
+  EXPECT_THAT(released(), ElementsAre("lease"));
 }
 
 TEST_F(ReadingTest, AllocatesForWhoGivesNoBuffer) {
@@ -129,6 +117,12 @@ TEST_F(ReadingTest, TellsTheStatusOfARefusal) {
   EXPECT_THAT(got.error().message, HasSubstr("429"));
 }
 
+std::string repeated(const std::string& element, int times) {
+  std::string list = element;
+  for (int i = 1; i < times; ++i) list += "," + element;
+  return list;
+}
+
 TEST_F(ReadingTest, ReleasesEveryLeaseThatItRefuses) {
   const std::string huge = "18446744073709551615";
   for (const std::string& body :
@@ -138,15 +132,19 @@ TEST_F(ReadingTest, ReleasesEveryLeaseThatItRefuses) {
         std::string(R"({"id":"L","offsets":[{"offset":0,"len":10},{"offset":65530,"len":7}]})"),
         R"({"id":"L","offsets":[{"offset":)" + huge + R"(,"len":1}]})",
         R"({"id":"L","offsets":[{"offset":0,"len":)" + huge + "}]}",
+        // No object has a byte twice, or more bytes than there are.
+        std::string(R"({"id":"L","offsets":[{"offset":0,"len":10},{"offset":9,"len":10}]})"),
+        std::string(R"({"id":"L","offsets":[{"offset":5,"len":10},{"offset":0,"len":6}]})"),
+        R"({"id":"L","offsets":[)" + repeated(R"({"offset":0,"len":65536})", 1000) + "]}",
         std::string(R"({"id":"L","offsets":[{"offset":0,"len":10})")}) {
-    const auto before = daemon_.released().size();
+    const auto before = released().size();
     daemon_.on_lease([=](const SeenRequest&) { return answer(200, body); });
     EXPECT_EQ(refused_get(), ErrorCode::malformed_response) << body;
-    EXPECT_EQ(daemon_.released().size(), before + 1) << body;
+    EXPECT_EQ(released().size(), before + 1) << body;
   }
   const auto statistics = client().statistics();
-  EXPECT_EQ(statistics.lease_acquired, 8u);
-  EXPECT_EQ(statistics.lease_released, 8u);
+  EXPECT_EQ(statistics.lease_acquired, 11u);
+  EXPECT_EQ(statistics.lease_released, 11u);
 }
 
 TEST_F(ReadingTest, ReleasesALeaseUnderTheWrongContentType) {
@@ -154,7 +152,7 @@ TEST_F(ReadingTest, ReleasesALeaseUnderTheWrongContentType) {
     return answer(200, lease_body("L", {{0, 1}}), "text/plain");
   });
   EXPECT_EQ(refused_get(), ErrorCode::malformed_response);
-  EXPECT_THAT(daemon_.released(), ElementsAre("L"));
+  EXPECT_THAT(released(), ElementsAre("L"));
 }
 
 TEST_F(ReadingTest, ReleasesALeaseWhoseAnswerBreaksOff) {
@@ -162,7 +160,7 @@ TEST_F(ReadingTest, ReleasesALeaseWhoseAnswerBreaksOff) {
     return "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 0\r\n\r\n";
   });
   EXPECT_EQ(refused_get(), ErrorCode::malformed_response);
-  EXPECT_THAT(daemon_.released(), IsEmpty()) << "no id is known";
+  EXPECT_THAT(released(), IsEmpty()) << "no id is known";
 
   std::atomic<int> asked{0};
   testing::ScriptedServer server([&](testing::Conversation& c) {
@@ -182,6 +180,7 @@ TEST_F(ReadingTest, ReleasesALeaseWhoseAnswerBreaksOff) {
   ASSERT_FALSE(got);
   EXPECT_EQ(got.error().code, ErrorCode::malformed_response);
   EXPECT_EQ(asked, 1);
+  EXPECT_TRUE(testing::settles(other));
   EXPECT_EQ(other.statistics().lease_released, 1u);
 }
 
@@ -200,7 +199,7 @@ TEST_F(ReadingTest, RefusesWhatExceedsTheBufferOrTheLimit) {
   client_.emplace(make_client(options_));
   EXPECT_EQ(refused_get(), ErrorCode::too_large);
   EXPECT_EQ(client().acquire("key").error().code, ErrorCode::too_large);
-  EXPECT_THAT(daemon_.released(), ElementsAre("L", "L", "L", "L"));
+  EXPECT_THAT(released(), ElementsAre("L", "L", "L", "L"));
 }
 
 TEST_F(ReadingTest, LeasesWithoutCopying) {
@@ -216,7 +215,7 @@ TEST_F(ReadingTest, LeasesWithoutCopying) {
   EXPECT_TRUE((*lease)->is_valid());
   EXPECT_THAT(daemon_.released(), IsEmpty());
   lease->reset();
-  EXPECT_THAT(daemon_.released(), ElementsAre("L"));
+  EXPECT_THAT(released(), ElementsAre("L"));
 }
 
 TEST_F(ReadingTest, CopiesAnyPartOfALease) {
@@ -255,7 +254,7 @@ TEST_F(ReadingTest, TakesALeaseThatCameTooLateForExpired) {
   ASSERT_TRUE(got) << got.error().message;
   EXPECT_EQ(got->status, GetStatus::lease_expired);
   EXPECT_EQ(buffer_, std::string(4096, '#'));
-  EXPECT_THAT(daemon_.released(), ElementsAre("L"));
+  EXPECT_THAT(released(), ElementsAre("L"));
   EXPECT_EQ(client().statistics().get_failure, 1u);
   EXPECT_EQ(client().statistics().get_miss, 0u);
 }
@@ -275,14 +274,12 @@ TEST_F(ReadingTest, DoesNotReadThroughAnExpiredLease) {
 }
 
 TEST_F(ReadingTest, TakesACopyThatEndsAfterExpiryForAMiss) {
-  const auto jumping = std::make_shared<JumpingClock>();
-  options_.clock = jumping;
   daemon_.segment().write(0, "x");
   daemon_.grant("L", {{0, 1}});
   const auto lease = *client().acquire("key");
   std::array<std::byte, 1> out{};
   ASSERT_TRUE(lease->copy_to(out));
-  jumping->jump_at_look(2, 30s);  // the first look is before the copy, the second after it
+  points::set("lease.copied", [this](auto) { clock_->advance(30s); });
   EXPECT_EQ(lease->copy_to(out).error().code, ErrorCode::lease_expired);
 }
 
@@ -295,7 +292,7 @@ TEST_F(ReadingTest, DoesNotReadThroughAReleasedLease) {
   std::array<std::byte, 1> out{};
   EXPECT_EQ(lease->copy_to(out).error().code, ErrorCode::lease_expired);
   lease.reset();
-  EXPECT_THAT(daemon_.released(), ElementsAre("L"));
+  EXPECT_THAT(released(), ElementsAre("L"));
 }
 
 TEST_F(ReadingTest, AsksForNoLeaseWithoutASegmentAndHeals) {
@@ -314,7 +311,7 @@ TEST_F(ReadingTest, StoresAndLooksUpButDoesNotReadWhenSharedMemoryIsDisabled) {
   daemon_.grant("L", {{0, 1}});
   EXPECT_EQ(client().put("key", bytes_of("x")), PutOutcome::stored);
   EXPECT_EQ(client().exists("key"), true);
-  EXPECT_THAT(daemon_.released(), ElementsAre("L"));
+  EXPECT_THAT(released(), ElementsAre("L"));
   EXPECT_EQ(refused_get(), ErrorCode::segment_missing);
   EXPECT_EQ(daemon_.requests().size(), 3u);
 }
@@ -333,7 +330,7 @@ TEST_F(ReadingTest, TakesARestartWhileTheLeaseIsAskedForForAMiss) {
   ASSERT_TRUE(got) << got.error().message;
   EXPECT_EQ(got->status, GetStatus::miss);
   EXPECT_EQ(buffer_, std::string(4096, '#'));
-  EXPECT_THAT(daemon_.released(), ElementsAre("L", "L"));
+  EXPECT_THAT(released(), ElementsAre("L", "L"));
 }
 
 TEST_F(ReadingTest, ReadsTheNewSegmentAfterARestart) {
@@ -366,7 +363,7 @@ TEST_F(ReadingTest, DoesNotReleaseAtANewDaemonWhatTheOldOneGranted) {
   auto lease = *client().acquire("key");
   daemon_.replace_segment();
   lease.reset();
-  EXPECT_THAT(daemon_.released(), IsEmpty());
+  EXPECT_THAT(released(), IsEmpty());
   EXPECT_EQ(client().statistics().lease_lost, 1u);
   EXPECT_EQ(client().statistics().lease_release_failed, 0u);
 }
@@ -377,7 +374,7 @@ TEST_F(ReadingTest, TellsThatTheSegmentWentAndReleasesTheLease) {
     return answer(200, lease_body("L", {{0, 3}}));
   });
   EXPECT_EQ(refused_get(), ErrorCode::segment_missing);
-  EXPECT_THAT(daemon_.released(), ElementsAre("L")) << "the daemon still pins it";
+  EXPECT_THAT(released(), ElementsAre("L")) << "the daemon still pins it";
 }
 
 TEST_F(ReadingTest, ReleasesALeaseThoughTheSegmentIsUnlinked) {
@@ -386,7 +383,7 @@ TEST_F(ReadingTest, ReleasesALeaseThoughTheSegmentIsUnlinked) {
   daemon_.unlink_segment();
   EXPECT_FALSE(lease->is_valid());
   lease.reset();
-  EXPECT_THAT(daemon_.released(), ElementsAre("L"));
+  EXPECT_THAT(released(), ElementsAre("L"));
 }
 
 const ChunkLayout small_layout{MemoryFormat::kv_2ltd, {{ElementType::bfloat16, {2, 1, 4, 8}}}};
@@ -431,7 +428,7 @@ TEST_F(ChunkReadingTest, RefusesSizesThatDoNotMatchTheHeader) {
   }
   daemon_.grant("L", {{0, 156}});
   EXPECT_EQ(get_chunk(127).error().code, ErrorCode::too_large);
-  EXPECT_EQ(daemon_.released().size(), 7u);
+  EXPECT_EQ(released().size(), 7u);
 }
 
 TEST_F(ChunkReadingTest, ReadsAPartialChunkWithoutAHeader) {
@@ -446,7 +443,7 @@ TEST_F(ChunkReadingTest, ReadsAPartialChunkWithoutAHeader) {
     daemon_.grant("L", {{0, size}});
     EXPECT_EQ(get_chunk(4096).error().code, ErrorCode::malformed_response);
   }
-  EXPECT_EQ(daemon_.released().size(), 3u);
+  EXPECT_EQ(released().size(), 3u);
 }
 
 TEST_F(ChunkReadingTest, WritesAHeaderOnlyIfItIsToBeSaved) {

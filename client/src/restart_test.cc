@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A daemon that dies in the middle of traffic and comes back: no wrong byte, no hang, and service
 // resumes.
 #include <gtest/gtest.h>
@@ -124,6 +125,7 @@ TEST(Restart, BetweenLeaseAndCopyIsNoticed) {
   EXPECT_EQ(lease->copy_to(std::as_writable_bytes(std::span(read))).error().code,
             ErrorCode::lease_expired);
   lease.reset();
+  EXPECT_TRUE(testing::settles(client));
   EXPECT_EQ(client.statistics().lease_lost, 1u);
   const auto got = client.get("key");
   ASSERT_TRUE(got && got->is_hit());

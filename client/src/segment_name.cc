@@ -1,6 +1,6 @@
 #include "segment_name.h"
 
-#include <spdlog/fmt/fmt.h>
+#include <fmt/format.h>
 
 #include <climits>
 

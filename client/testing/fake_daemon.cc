@@ -1,6 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "fake_daemon.h"
-
-#include <spdlog/sinks/null_sink.h>
 
 #include <algorithm>
 #include <stdexcept>
@@ -101,8 +100,12 @@ int FakeDaemon::most_at_once() const {
   return most_at_once_;
 }
 
-std::shared_ptr<spdlog::logger> quiet_logger() {
-  return std::make_shared<spdlog::logger>("test", std::make_shared<spdlog::sinks::null_sink_mt>());
+std::shared_ptr<base::LogSink> quiet_logger() {
+  class Quiet final : public base::LogSink {
+    bool enabled(base::LogLevel) const noexcept override { return false; }
+    void write(base::LogLevel, std::string_view) noexcept override {}
+  };
+  return std::make_shared<Quiet>();
 }
 
 ClientOptions options_for(const FakeDaemon& daemon) {
@@ -112,6 +115,13 @@ ClientOptions options_for(const FakeDaemon& daemon) {
   options.timeout = std::chrono::seconds{1};
   options.logger = quiet_logger();
   return options;
+}
+
+bool settles(const Client& client) {
+  return eventually([&] {
+    const Statistics s = client.statistics();
+    return s.lease_acquired == s.lease_released + s.lease_release_failed + s.lease_lost;
+  });
 }
 
 Client make_client(ClientOptions options) {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A daemon whose every answer a test decides, with a segment of its own: for what no honest daemon
 // does. Honest behaviour is tested against the emulator.
 #pragma once
@@ -68,10 +69,14 @@ class FakeDaemon {
 };
 
 /// A logger that logs nothing.
-std::shared_ptr<spdlog::logger> quiet_logger();
+std::shared_ptr<base::LogSink> quiet_logger();
 
 /// Options for a client of that daemon: a second's timeout, nothing logged.
 ClientOptions options_for(const FakeDaemon& daemon);
+
+/// Waits until every lease that `client` was granted is released, or lost; false if that does not
+/// come.
+bool settles(const Client& client);
 
 /// A client, or the test ends.
 Client make_client(ClientOptions options);

@@ -11,7 +11,7 @@
 #include "cli/doctor/finding.h"
 #include "cli/doctor/machine.h"
 #include "hyperpod/client/options.h"
-#include "segment.h"
+#include "memory/segment.h"
 
 namespace hyperpod::client::cli::doctor {
 
@@ -47,7 +47,7 @@ bool check_protocol(const Machine& machine, const ClientOptions& options,
                     const DaemonAddress& daemon, Report& report);
 
 struct SegmentLook {
-  std::optional<SegmentIdentity> identity;  // of the segment, if it can be read
+  std::optional<memory::SegmentIdentity> identity;  // of the segment, if it can be read
   bool exposed = false;  // a process here that unlinks the segment takes it from the whole node
 };
 

@@ -4,8 +4,8 @@
 #include <chrono>
 #include <string>
 
-#include "host_resolver.h"
 #include "hyperpod/client/config.h"
+#include "transport/host_resolver.h"
 
 namespace hyperpod::client::cli::doctor {
 
@@ -26,7 +26,7 @@ struct Machine {
   /// Where segments are. The round trip reads from /dev/shm all the same, as every client does.
   std::string shm_directory = "/dev/shm";
   std::string mountinfo = "/proc/self/mountinfo";
-  HostResolver::LookUp resolver = HostResolver::system_look_up;
+  transport::HostResolver::LookUp resolver = transport::HostResolver::system_look_up;
   Patience patience = {};
 
   /// Whether this process runs in a Kubernetes pod.

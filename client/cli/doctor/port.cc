@@ -85,8 +85,8 @@ std::optional<std::vector<std::string>> resolve(const Machine& machine, const st
   if (numeric_address(host, 0)) return std::vector<std::string>{host};
   constexpr const char* remedy =
       "write the node's IP address, as $NODE_IP gives it, or mend the name service";
-  const auto resolution =
-      HostResolver(machine.resolver).resolve(host, SteadyClock::now() + machine.patience.resolver);
+  const auto resolution = transport::HostResolver(machine.resolver)
+                              .resolve(host, SteadyClock::now() + machine.patience.resolver);
   if (!resolution) {
     report.problem("name-resolver-silent",
                    fmt::format("the name service has not answered for {} within {} ms", host,

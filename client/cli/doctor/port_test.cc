@@ -71,8 +71,8 @@ DaemonAddress address_of(const std::string& host, std::uint16_t port) {
   return address;
 }
 
-HostResolver::LookUp resolver_to(const std::vector<std::string>& addresses) {
-  return [addresses](const std::string&) { return Resolution{addresses, {}}; };
+transport::HostResolver::LookUp resolver_to(const std::vector<std::string>& addresses) {
+  return [addresses](const std::string&) { return transport::Resolution{addresses, {}}; };
 }
 
 struct Checked {
@@ -145,7 +145,9 @@ TEST(PortCheck, ResolvesAName) {
 
 TEST(PortCheck, FindsANameThatNobodyKnows) {
   Machine machine = machine_with();
-  machine.resolver = [](const std::string&) { return Resolution{{}, "Name or service not known"}; };
+  machine.resolver = [](const std::string&) {
+    return transport::Resolution{{}, "Name or service not known"};
+  };
   const auto checked = check(machine, address_of("node-1.local", 9200));
   EXPECT_FALSE(checked.reachable);
   EXPECT_THAT(remarks(checked.report), ElementsAre("problem name-unknown"));
@@ -160,7 +162,7 @@ TEST(PortCheck, DoesNotWaitForAResolverThatDoesNotAnswer) {
   machine.resolver = [may_end, has_ended](const std::string&) {
     may_end->get_future().wait();
     has_ended->set_value();
-    return Resolution{};
+    return transport::Resolution{};
   };
   const auto checked = check(machine, address_of("node-1.local", 9200));
   EXPECT_FALSE(checked.reachable);

@@ -4,15 +4,15 @@
 
 #include "cli/doctor/checks.h"
 #include "cli/doctor/unique_key.h"
-#include "http_connection.h"
-#include "lease_answer.h"
-#include "target.h"
+#include "leases/lease_response.h"
+#include "transport/http_connection.h"
+#include "transport/target.h"
 
 namespace hyperpod::client::cli::doctor {
 namespace {
 
 using SteadyClock = std::chrono::steady_clock;
-using Answer = tl::expected<HttpAnswer, TransportFailure>;
+using Answer = transport::HttpOutcome;
 
 constexpr const char* correct_the_port =
     "correct the address: the daemon's port is 9200 (9240 is for its peers; 9201 is the emulator's "
@@ -26,7 +26,7 @@ class ProtocolCheck {
 
   bool run() {
     const Answer root =
-        ask(daemon_, options_.tls, {.method = HttpRequest::Method::get, .target = "/"});
+        ask(daemon_, options_.tls, {.method = transport::HttpRequest::Method::get, .target = "/"});
     if (!root) {
       explain_failure(root.error());
       return false;
@@ -35,10 +35,10 @@ class ProtocolCheck {
     if (root->status == bad_request && check_for_tls()) return false;
 
     const auto start = SteadyClock::now();
-    const Answer miss =
-        ask(daemon_, options_.tls,
-            {.target = lease_target(options_.bucket, unique_key("absent"),
-                                    std::chrono::milliseconds{0}, std::chrono::seconds{1})});
+    const Answer miss = ask(
+        daemon_, options_.tls,
+        {.target = transport::lease_target(options_.bucket, unique_key("absent"),
+                                           std::chrono::milliseconds{0}, std::chrono::seconds{1})});
     const std::chrono::duration<double, std::milli> taken = SteadyClock::now() - start;
     if (!miss) {
       explain_failure(miss.error());
@@ -48,8 +48,9 @@ class ProtocolCheck {
   }
 
  private:
-  Answer ask(const DaemonAddress& daemon, const TlsOptions& tls, const HttpRequest& request) {
-    HttpConnection connection(daemon, tls);
+  Answer ask(const DaemonAddress& daemon, const TlsOptions& tls,
+             const transport::HttpRequest& request) {
+    transport::HttpConnection connection(daemon, tls);
     return connection.exchange(request, SteadyClock::now() + machine_.patience.answer);
   }
 
@@ -57,7 +58,7 @@ class ProtocolCheck {
     DaemonAddress daemon = daemon_;
     daemon.https = https;
     return ask(daemon, {.ca_file = {}, .verify_server = false},
-               {.method = HttpRequest::Method::get, .target = "/"})
+               {.method = transport::HttpRequest::Method::get, .target = "/"})
         .has_value();
   }
 
@@ -68,7 +69,7 @@ class ProtocolCheck {
     return true;
   }
 
-  void explain_failure(const TransportFailure& failure) {
+  void explain_failure(const transport::TransportFailure& failure) {
     if (check_for_tls()) return;
     if (daemon_.https && answers(true)) {
       report_.problem("daemon-certificate", fmt::format("it speaks HTTPS, but {}", failure.reason),
@@ -93,7 +94,7 @@ class ProtocolCheck {
     }
   }
 
-  bool judge(const HttpAnswer& root, const HttpAnswer& miss,
+  bool judge(const transport::HttpResponse& root, const transport::HttpResponse& miss,
              std::chrono::duration<double, std::milli> taken) {
     constexpr int not_found = 404;
     constexpr int gateway_timeout = 504;
@@ -144,10 +145,10 @@ class ProtocolCheck {
     return false;
   }
 
-  void release(const HttpAnswer& answer) {
-    const auto lease = parse_lease_answer(answer.content_type, answer.body);
+  void release(const transport::HttpResponse& answer) {
+    const auto lease = leases::parse_lease_response(answer.content_type, answer.body);
     const std::string& id = lease ? lease->id : lease.error().id;
-    if (!id.empty()) ask(daemon_, options_.tls, {.target = release_target(id)});
+    if (!id.empty()) ask(daemon_, options_.tls, {.target = transport::release_target(id)});
   }
 
   const Machine& machine_;

@@ -1,7 +1,6 @@
 // Stores an object, leases it, reads it where the lease says, and releases it: as an engine would,
 // with the client that an engine would use.
 #include <spdlog/fmt/fmt.h>
-#include <spdlog/sinks/null_sink.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -13,6 +12,11 @@
 
 namespace hyperpod::client::cli::doctor {
 namespace {
+
+class NoLog final : public base::LogSink {
+  bool enabled(base::LogLevel) const noexcept override { return false; }
+  void write(base::LogLevel, std::string_view) noexcept override {}
+};
 
 using SteadyClock = std::chrono::steady_clock;
 using Milliseconds = std::chrono::duration<double, std::milli>;
@@ -51,8 +55,7 @@ class RoundTrip {
                                       daemon.authority(), daemon.path_prefix);
     options_.shared_memory_name = look.identity ? daemon.segment : std::nullopt;
     options_.timeout = std::min(options.timeout, machine.patience.call);
-    options_.logger =
-        std::make_shared<spdlog::logger>("doctor", std::make_shared<spdlog::sinks::null_sink_mt>());
+    options_.logger = std::make_shared<NoLog>();
   }
 
   void run() {
@@ -173,7 +176,7 @@ class RoundTrip {
     struct stat status {};
     const std::string path = "/dev/shm/" + *daemon_.segment;
     return stat(path.c_str(), &status) != 0 ||
-           SegmentIdentity{status.st_dev, status.st_ino} != *look_.identity;
+           memory::SegmentIdentity{status.st_dev, status.st_ino} != *look_.identity;
   }
 
   bool replaced() {

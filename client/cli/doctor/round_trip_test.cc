@@ -26,7 +26,7 @@ using testing::TestSegment;
 SegmentLook look_at(const std::string& name) {
   struct stat status {};
   if (stat(("/dev/shm/" + name).c_str(), &status) != 0) ADD_FAILURE() << "no segment " << name;
-  return {SegmentIdentity{status.st_dev, status.st_ino}, true};
+  return {memory::SegmentIdentity{status.st_dev, status.st_ino}, true};
 }
 
 DaemonAddress address_of(const std::string& url, const std::string& segment) {

@@ -62,7 +62,7 @@ class SegmentCheck {
       return look;
     }
     look.exposed = check_mount();
-    if (check_file(status)) look.identity = SegmentIdentity{status.st_dev, status.st_ino};
+    if (check_file(status)) look.identity = memory::SegmentIdentity{status.st_dev, status.st_ino};
     return look;
   }
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The client: stores objects in HyperPod's KV daemons over HTTP, and reads them from shared memory.
 //
 //   auto loaded = hyperpod::client::load_options();   // LMCache's file and variables
@@ -6,9 +7,10 @@
 //   auto got = client->get("key", buffer);            // or client->acquire("key") for no copy
 //   if (got && got->is_hit()) use(buffer.first(got->size));
 //
-// Every call blocks its thread until it has an outcome, and never beyond its deadline: the timeout
-// for a put, the lease's wait and half a second for what reads. Waiting in the client's queue
-// counts.
+// Every call has its outcome by its deadline: the timeout for a put, the lease's wait and half a
+// second for what reads. Waiting in the client's queue, for the name service and for a connection
+// counts. The plain calls block their thread meanwhile; each has an async_ form that takes a
+// handler.
 #pragma once
 
 #include <chrono>
@@ -21,6 +23,7 @@
 #include <string_view>
 #include <vector>
 
+#include "hyperpod/client/call.h"
 #include "hyperpod/client/chunk.h"
 #include "hyperpod/client/error.h"
 #include "hyperpod/client/lease.h"
@@ -100,14 +103,20 @@ struct ReadOptions {
 /// A client of one or several daemons. Move-only. Except for move and destruction, which need
 /// exclusive access, every member may be called from any thread. Keys are any non-empty bytes.
 ///
-/// A miss is an outcome and no error. An error of one daemon (unreachable, timed_out, …) concerns
+/// A miss is an outcome, not an error. An error of one daemon (unreachable, timed_out, …) concerns
 /// the keys that it holds and no others; callers who only want bytes may take every error for a
 /// miss. Besides those named below, every call may end in unreachable, timed_out, refused,
-/// malformed_response, invalid_argument (an empty key) and closed.
+/// malformed_response, out_of_resources, closed and invalid_argument (an empty key, or a blocking
+/// call on the client's own I/O thread).
+///
+/// A client has one I/O thread, on which no signal of the process is delivered, and changes no
+/// signal's disposition. It serves the process that made it: in a child made by fork() every call
+/// ends in `forked`, destruction does nothing, and the parent is not disturbed.
 class Client {
  public:
   /// Checks the options (see normalise()), and neither connects nor maps: a daemon that is not
-  /// there yet is found when it is. Errors: invalid_option.
+  /// there yet is found when it is. Errors: invalid_option, out_of_resources (no thread, descriptor
+  /// or memory is to be had).
   static Result<Client> create(ClientOptions options);
 
   Client(Client&&) noexcept;
@@ -121,7 +130,8 @@ class Client {
   Result<PutOutcome> put_chunk(std::string_view key, const ChunkLayout& layout,
                                std::span<const std::byte> payload);
 
-  /// Reads the object into `buffer`, which may be longer. What stands in `buffer` after anything
+  /// Reads the object into `buffer`, which may be longer; the lease is released in the background.
+  /// What stands in `buffer` after anything
   /// but a hit is worthless. Errors: segment_missing, segment_unreadable, too_large (the object
   /// exceeds max_lease_bytes or the buffer).
   Result<GetOutcome> get(std::string_view key, std::span<std::byte> buffer,
@@ -151,12 +161,37 @@ class Client {
   /// Stores many objects at once; one outcome for each item, in order.
   std::vector<Result<PutOutcome>> batched_put(std::span<const PutItem> items);
 
-  /// Asks for one key after the other until one is not there, as LMCache does, under one deadline.
+  /// Counts the keys that are there, from the first on, as LMCache does, under one deadline. Up to
+  /// max_concurrent_requests are asked for at once, and none after the first that is not there has
+  /// been found.
   ContainsOutcome batched_contains(std::span<const std::string> keys, const ReadOptions& read = {});
 
-  /// Ends the client: calls that wait in the queue and later ones end in `closed`, those on the
-  /// wire are waited for, leases whose release failed are released once more, and all connections
-  /// are closed. Leases still held stay readable and are released when they go. Idempotent.
+  // The same without waiting: see Handler for when and where the outcome is told, and Call for how
+  // to cancel. Keys are copied; objects and buffers, and the keys of items, must stay as they are
+  // until the handler is called.
+
+  Call async_put(std::string_view key, std::span<const std::byte> object,
+                 Handler<Result<PutOutcome>> handler);
+  Call async_get(std::string_view key, std::span<std::byte> buffer,
+                 Handler<Result<GetOutcome>> handler, const ReadOptions& read = {});
+  Call async_get(std::string_view key, Handler<Result<ObjectOutcome>> handler,
+                 const ReadOptions& read = {});
+  Call async_acquire(std::string_view key, Handler<Result<std::optional<Lease>>> handler,
+                     const ReadOptions& read = {});
+  Call async_exists(std::string_view key, Handler<Result<bool>> handler,
+                    const ReadOptions& read = {});
+  Call async_batched_get(std::vector<GetItem> items,
+                         Handler<std::vector<Result<GetOutcome>>> handler,
+                         const ReadOptions& read = {});
+  Call async_batched_put(std::vector<PutItem> items,
+                         Handler<std::vector<Result<PutOutcome>>> handler);
+  Call async_batched_contains(std::vector<std::string> keys, Handler<ContainsOutcome> handler,
+                              const ReadOptions& read = {});
+
+  /// Ends the client: calls that wait in the queue or for the name service and later ones end in
+  /// `closed`, those on the wire are waited for, and so are releases; those that failed are tried
+  /// once more; all connections are closed. Leases still held stay readable and are released when
+  /// they go. On the client's own I/O thread it only begins all that. Idempotent.
   void close();
 
   Statistics statistics() const;

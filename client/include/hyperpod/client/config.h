@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Reads a client's options from where LMCache reads them, with the values that LMCache reads there:
 // its YAML file (as PyYAML's safe_load() has it) and its environment variables. docs/client.md
 // lists the keys.

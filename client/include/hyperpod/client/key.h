@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The strings that LMCache uses as keys (protocol section 7). A client takes any string; these
 // spell and read the ones that interoperate.
 //

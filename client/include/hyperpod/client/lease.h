@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Leases: read-only views of an object's bytes where they lie in the daemon's segment.
 #pragma once
 
@@ -7,6 +8,7 @@
 #include <span>
 #include <string>
 
+#include "hyperpod/client/call.h"
 #include "hyperpod/client/clock.h"
 #include "hyperpod/client/error.h"
 
@@ -14,7 +16,8 @@ namespace hyperpod::client {
 
 /// The right to read one object until the lease's TTL has passed, counted from before the request
 /// for it was sent. Move-only; released on destruction. One thread at a time may use a Lease; it
-/// may outlive the client that granted it.
+/// may outlive the client that granted it. In a child process made by fork() it is invalid, and its
+/// destruction releases nothing: the parent's is the only one.
 ///
 /// The views stay mapped for as long as the Lease lives, but what they show is the object only
 /// while the lease is valid: read, then ask is_valid(), and discard what was read if it says no.
@@ -22,7 +25,8 @@ class Lease {
  public:
   Lease(Lease&&) noexcept;
   Lease& operator=(Lease&&) noexcept;
-  /// Releases. May take as long as the client's timeout if the daemon does not answer.
+  /// Releases in the background; Client::close() waits for that. If the client has been closed, the
+  /// destructor waits itself, at most for the client's timeout.
   ~Lease();
 
   /// The daemon's name for the lease.
@@ -46,9 +50,12 @@ class Lease {
   /// after it, and then what stands in `destination` is worthless.
   Result<void> copy_to(std::span<std::byte> destination, std::uint64_t offset = 0) const;
 
-  /// Releases now, and tells how that went; later calls do nothing. A release that the daemon did
+  /// Releases now, and says how that went; later calls do nothing. A release that the daemon did
   /// not confirm is repeated in the background until the TTL has passed.
   Result<void> release();
+
+  /// The same without waiting. The Lease may go before `handler` is called.
+  void async_release(Handler<Result<void>> handler);
 
  private:
   friend class ClientCore;

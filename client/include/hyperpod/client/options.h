@@ -1,18 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
 // How a client is set up. Each field tells its default, its unit and what it costs.
 //
 // The parameters are those of LMCache's page "SageMaker Hyperpod Backend"; docs/client.md has the
 // table that maps each field to its key in LMCache's configuration. See config.h for reading that.
 #pragma once
 
-#include <spdlog/logger.h>
-
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "hyperpod/base/log.h"
+#include "hyperpod/client/call.h"
 #include "hyperpod/client/clock.h"
 #include "hyperpod/client/error.h"
 
@@ -61,10 +63,19 @@ struct ClientOptions {
   /// Chunks carry LMCache's header. False saves its bytes, and readers must know the layout.
   bool save_chunk_meta = true;
   TlsOptions tls;
-  /// Null takes the machine's clock. See ManualClock.
+  /// Threads that may share the copy of one object of 2 MiB or more, the caller included; and that
+  /// copy the larger objects of asynchronous gets. At least 1. They are started when first needed.
+  /// More copy faster where one core does not saturate the memory.
+  std::uint32_t copy_threads = 1;
+  /// Where the handlers of asynchronous calls run: it is called on the client's I/O thread (in a
+  /// child process after fork(), on the caller's) and passes the task on to be called once. It must
+  /// neither block nor throw. Empty: handlers run on the I/O thread.
+  std::function<void(Task)> executor;
+  /// Null takes the machine's clock. A clock that is moved by hand moves the client's timers, too:
+  /// nothing times out, and no circuit or release is tried again, until it is moved.
   std::shared_ptr<Clock> clock;
   /// Null logs warnings and errors to stderr.
-  std::shared_ptr<spdlog::logger> logger;
+  std::shared_ptr<base::LogSink> logger;
 };
 
 /// Brings `options` into the documented ranges: what is below its minimum is raised to it, and the

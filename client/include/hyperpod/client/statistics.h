@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a client counts.
 #pragma once
 
@@ -22,6 +23,12 @@ struct Statistics {
   std::uint64_t get_miss = 0;    ///< Part of get_failure.
   std::uint64_t lease_lost = 0;  ///< Gone with a daemon that was restarted: nothing to release.
 
+  /// Sent once more, because a connection that was used before closed before any byte of a
+  /// response.
+  std::uint64_t requests_repeated = 0;
+  /// Of those, lease requests: each may have left one lease more to its TTL.
+  std::uint64_t leases_repeated = 0;
+
   std::uint64_t requests_in_flight = 0;
   std::uint64_t peak_requests_in_flight = 0;
   std::uint64_t requests_queued = 0;
@@ -33,7 +40,7 @@ struct Statistics {
 /// One of the daemons of a client.
 struct DaemonState {
   std::string url;            ///< As it is connected to, e.g. "http://10.0.0.1:9200".
-  bool circuit_open = false;  ///< Requests fail at once, but for a probe every 5 s.
+  bool circuit_open = false;  ///< Requests fail at once, except a probe every 5 s.
 };
 
 }  // namespace hyperpod::client

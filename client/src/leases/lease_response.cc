@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "leases/lease_response.h"
+
+#include <fmt/format.h>
+#include <strings.h>
+
+#include <cstddef>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "points.h"
+
+namespace hyperpod::client::leases {
+namespace {
+
+using Json = nlohmann::json;
+using memory::FragmentRange;
+
+// Collects id and offsets as the parser meets them, so that an id is known even when the text
+// behind it is broken. Depth 1 is the response's object, 2 the offsets array, 3 one of its
+// elements.
+class LeaseReader final : public nlohmann::json_sax<Json> {
+ public:
+  bool null() override { return scalar(std::nullopt); }
+  bool boolean(bool) override { return scalar(std::nullopt); }
+  bool number_integer(number_integer_t) override { return scalar(std::nullopt); }
+  bool number_unsigned(number_unsigned_t value) override { return scalar(value); }
+  bool number_float(number_float_t, const string_t&) override { return scalar(std::nullopt); }
+  bool binary(binary_t&) override { return scalar(std::nullopt); }
+
+  bool string(string_t& value) override {
+    if (depth_ != 1 || key_ != "id") return scalar(std::nullopt);
+    id_ = std::move(value);
+    return true;
+  }
+
+  bool key(string_t& name) override {
+    if (depth_ == 1 || (depth_ == 3 && in_offsets_)) key_ = std::move(name);
+    return true;
+  }
+
+  bool start_object(std::size_t) override {
+    if (depth_ == 0) root_is_object_ = true;
+    if (depth_ == 1 || depth_ == 3) scalar(std::nullopt);
+    if (++depth_ == 3 && in_offsets_) {
+      offset_.reset();
+      length_.reset();
+    }
+    return true;
+  }
+
+  bool end_object() override {
+    if (depth_-- == 3 && in_offsets_) add_fragment();
+    return true;
+  }
+
+  bool start_array(std::size_t) override {
+    if (depth_ == 1 && key_ == "id") wrong_type();
+    if (depth_ == 1 && key_ == "offsets") {
+      in_offsets_ = true;
+      fragments_.clear();
+    } else if (depth_ == 2 && in_offsets_) {
+      wrong_type();
+    } else if (depth_ == 3 && in_offsets_) {
+      scalar(std::nullopt);
+    }
+    ++depth_;
+    return true;
+  }
+
+  bool end_array() override {
+    if (--depth_ == 1) in_offsets_ = false;
+    return true;
+  }
+
+  bool parse_error(std::size_t, const std::string&, const Json::exception&) override {
+    fault("is not JSON");
+    return false;
+  }
+
+  tl::expected<LeaseResponse, UnusableLease> take() {
+    if (!root_is_object_) fault("is not a JSON object");
+    if (id_.empty()) fault("has no id that is a string");
+    if (fragments_.empty()) fault("has no fragment");
+    LeaseResponse response;
+    for (const FragmentRange& fragment : fragments_) {
+      if (__builtin_add_overflow(response.size, fragment.length, &response.size)) {
+        fault("has fragments whose lengths overflow");
+      }
+    }
+    if (fault_) return tl::unexpected(UnusableLease{*fault_, id_});
+    response.id = std::move(id_);
+    response.fragments = std::move(fragments_);
+    return response;
+  }
+
+ private:
+  // A value that is not the string of an id; `number` holds it if it is a whole number >= 0.
+  bool scalar(std::optional<std::uint64_t> number) {
+    if (depth_ == 1 && (key_ == "id" || key_ == "offsets")) wrong_type();
+    if (depth_ == 2 && in_offsets_) wrong_type();
+    if (depth_ == 3 && in_offsets_) {
+      if (key_ == "offset") offset_ = number;
+      if (key_ == "len") length_ = number;
+    }
+    return true;
+  }
+
+  void add_fragment() {
+    std::uint64_t end = 0;
+    if (!offset_ || !length_) {
+      fault("has a fragment without a whole, non-negative offset and len");
+    } else if (*length_ == 0) {
+      fault("has a fragment of length 0");
+    } else if (__builtin_add_overflow(*offset_, *length_, &end)) {
+      fault("has a fragment whose end overflows");
+    } else {
+      fragments_.push_back({*offset_, *length_});
+    }
+  }
+
+  void wrong_type() { fault(fmt::format("has a member of the wrong type at '{}'", key_)); }
+  void fault(std::string reason) {
+    if (!fault_) fault_ = std::move(reason);
+  }
+
+  int depth_ = 0;
+  bool root_is_object_ = false;
+  bool in_offsets_ = false;
+  std::string key_;
+  std::string id_;
+  std::optional<std::uint64_t> offset_;
+  std::optional<std::uint64_t> length_;
+  std::vector<FragmentRange> fragments_;
+  std::optional<std::string> fault_;
+};
+
+bool is_json(std::string_view content_type) {
+  constexpr std::string_view wanted = "application/json";
+  const auto type = content_type.substr(0, content_type.find_first_of("; \t"));
+  return type.size() == wanted.size() &&
+         strncasecmp(type.data(), wanted.data(), wanted.size()) == 0;
+}
+
+}  // namespace
+
+tl::expected<LeaseResponse, UnusableLease> parse_lease_response(std::string_view content_type,
+                                                                std::string_view body) {
+  LeaseReader reader;
+  Json::sax_parse(body, &reader);
+  auto response = reader.take();
+  bool usable_type = is_json(content_type);
+  HYPERPOD_POINT("lease.content_type", usable_type);
+  if (response && !usable_type) {
+    return tl::unexpected(UnusableLease{
+        fmt::format("has the content type '{}' instead of application/json", content_type),
+        std::move(response->id)});
+  }
+  return response;
+}
+
+}  // namespace hyperpod::client::leases

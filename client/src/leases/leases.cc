@@ -1,0 +1,351 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "leases/leases.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "log.h"
+#include "points.h"
+#include "transport/target.h"
+
+namespace hyperpod::client::leases {
+namespace {
+
+using base::LogLevel;
+using std::chrono::milliseconds;
+using transport::Failure;
+using transport::HttpRequest;
+using transport::Outcome;
+using transport::RequestClass;
+
+Error refused(const std::string& url, std::string_view what, int status) {
+  return {ErrorCode::refused, fmt::format("{} refused to {}: status {}", url, what, status),
+          status};
+}
+
+// Whether two of the ranges share a byte.
+bool overlap(std::vector<memory::FragmentRange> ranges) {
+  std::ranges::sort(ranges, {}, &memory::FragmentRange::offset);
+  return std::ranges::adjacent_find(ranges, [](const auto& a, const auto& b) {
+           return a.offset + a.length > b.offset;
+         }) != ranges.end();
+}
+
+}  // namespace
+
+Leases::Retries::Retries(Leases& leases, std::size_t host)
+    : timer(leases.loop_, [&leases, host] { leases.retry_due(host); }) {}
+
+Leases::Leases(transport::Loop& loop, transport::Transport& transport, const ClientOptions& options,
+               const std::vector<std::unique_ptr<memory::Segment>>& segments, Counters& counters,
+               base::LogSink& logger)
+    : loop_(loop),
+      transport_(transport),
+      options_(options),
+      segments_(segments),
+      counters_(counters),
+      logger_(logger) {
+  for (std::size_t host = 0; host < segments.size(); ++host) {
+    retries_.push_back(std::make_unique<Retries>(*this, host));
+  }
+}
+
+// Whether the daemon that had this segment has been replaced, and its leases have gone with it.
+bool Leases::is_replaced(std::size_t host,
+                         const std::optional<memory::SegmentIdentity>& identity) const {
+  const memory::Segment* const segment = segments_[host].get();
+  if (segment == nullptr || !identity) return false;
+  const auto current = segment->identity();
+  return current && current != identity;
+}
+
+std::shared_ptr<Leases::Request> Leases::make_request(Wanted wanted, TimePoint deadline,
+                                                      Granted granted,
+                                                      std::shared_ptr<void> keep_alive) {
+  return std::make_shared<Request>(*this, std::move(wanted), deadline, std::move(granted),
+                                   std::move(keep_alive));
+}
+
+void Leases::start(const std::shared_ptr<Request>& request, const std::optional<Error>& error) {
+  if (!error) return transport_.start(request);
+  loop_.retire(std::move(request->keep_alive_));
+  std::exchange(request->granted_, {})(tl::unexpected(*error));
+}
+
+void Leases::cancel(Request& request) {
+  if (!request.granted_) return;
+  Granted granted = std::exchange(request.granted_, {});
+  transport_.cancel(request);
+  granted(tl::unexpected(Error{ErrorCode::cancelled, "the call was cancelled"}));
+}
+
+Leases::Request::Request(Leases& leases, Wanted wanted, TimePoint deadline, Granted granted,
+                         std::shared_ptr<void> keep_alive)
+    : Exchange(leases.transport_, wanted.host, wanted.request_class, deadline),
+      leases_(leases),
+      wanted_(std::move(wanted)),
+      granted_(std::move(granted)),
+      keep_alive_(std::move(keep_alive)),
+      owner_(keep_alive_) {}
+
+void Leases::Request::cancel() {
+  const auto owner = owner_.lock();
+  if (!owner) return;
+  leases_.loop_.post([owner, self = std::static_pointer_cast<Request>(shared_from_this())] {
+    self->leases_.cancel(*self);
+  });
+}
+
+Result<HttpRequest> Leases::Request::request(TimePoint now) {
+  // The TTL counts from the first sending: whichever of two was granted, it ends later.
+  if (!sent_) sent_ = now;
+  milliseconds margin = wait_margin;
+  HYPERPOD_POINT("lease.margin", margin);
+  const auto affordable = std::chrono::floor<milliseconds>(deadline() - now - Duration{margin} / 2);
+  if (affordable < milliseconds::zero()) {
+    return tl::unexpected(
+        Error{ErrorCode::timed_out,
+              fmt::format("the lease of '{}' waited too long to be asked for", wanted_.key)});
+  }
+  const auto wait = std::min(wanted_.wait, affordable);
+  HttpRequest request;
+  request.target = transport::lease_target(leases_.options_.bucket, wanted_.key, wait,
+                                           leases_.options_.lease_ttl);
+  HYPERPOD_POINT("lease.target", request.target);
+  return request;
+}
+
+void Leases::Request::complete(Outcome outcome) {
+  leases_.loop_.retire(std::move(keep_alive_));
+  auto granted = judge(std::move(outcome));
+  if (granted_) return std::exchange(granted_, {})(std::move(granted));
+  if (granted && *granted) leases_.release(**granted, {}, nullptr);  // it was cancelled
+}
+
+// What became of the request, with no thought of the segment yet.
+Result<std::optional<Grant>> Leases::Request::judge(Outcome outcome) {
+  const std::string& url = leases_.transport_.url(host());
+  Grant grant;
+  grant.host = host();
+  grant.expires = sent_.value_or(TimePoint{}) + leases_.options_.lease_ttl;
+  HYPERPOD_POINT("lease.expires", grant.expires);
+  if (!outcome) {
+    Failure& failure = outcome.error();
+    const auto remains = parse_lease_response({}, failure.body);
+    if (!remains) grant.id = remains.error().id;
+    leases_.give_up(std::move(grant));
+    return tl::unexpected(std::move(failure.error));
+  }
+  bool is_miss = outcome->status == 404 || outcome->status == 504;
+  HYPERPOD_POINT("lease.is_miss", is_miss, outcome->status);
+  if (is_miss) return std::nullopt;
+  if (outcome->status != 200) {
+    return tl::unexpected(refused(url, fmt::format("lease '{}'", wanted_.key), outcome->status));
+  }
+  auto parsed = parse_lease_response(outcome->content_type, outcome->body);
+  if (!parsed) {
+    grant.id = std::move(parsed.error().id);
+    leases_.give_up(std::move(grant));
+    return tl::unexpected(
+        Error{ErrorCode::malformed_response, fmt::format("the lease response of {} for '{}' {}",
+                                                         url, wanted_.key, parsed.error().reason)});
+  }
+  ++leases_.counters_.lease_acquired;
+  grant.id = std::move(parsed->id);
+  grant.ranges = std::move(parsed->fragments);
+  grant.size = parsed->size;
+  return accept(std::move(grant));
+}
+
+// Whether it can be read: step B of memory/segment.h, and the fragments.
+Result<std::optional<Grant>> Leases::Request::accept(Grant grant) {
+  if (!wanted_.mapping) return std::optional<Grant>(std::move(grant));
+  const memory::Segment& segment = *leases_.segments_[host()];
+  grant.mapping = wanted_.mapping;
+  HYPERPOD_POINT("lease.mapping", grant.mapping, *leases_.segments_[host()]);
+  const auto current = segment.is_current(*grant.mapping);
+  auto usable = leases_.check(grant);
+  if (current && *current && usable) return std::optional<Grant>(std::move(grant));
+
+  // Whichever daemon granted it is the one that responds now, so the segment plays no part here.
+  grant.mapping = nullptr;
+  bool releases = true;
+  HYPERPOD_POINT("lease.refused", releases);
+  if (releases) leases_.release(grant, {}, nullptr);
+  if (!current) return tl::unexpected(current.error());
+  if (*current) return tl::unexpected(usable.error());
+  log(leases_.logger_, LogLevel::info,
+      "{} was restarted while it was asked for '{}'; that is a miss",
+      leases_.transport_.url(host()), wanted_.key);
+  return std::nullopt;
+}
+
+Result<void> Leases::check(const Grant& grant) const {
+  const std::string& url = transport_.url(grant.host);
+  bool is_too_large = options_.max_lease_bytes && grant.size > *options_.max_lease_bytes;
+  HYPERPOD_POINT("lease.is_too_large", is_too_large);
+  if (is_too_large) {
+    return tl::unexpected(
+        Error{ErrorCode::too_large,
+              fmt::format("the object's {} bytes exceed max_lease_size_mb, {} bytes", grant.size,
+                          *options_.max_lease_bytes)});
+  }
+  for (const memory::FragmentRange& range : grant.ranges) {
+    if (grant.mapping->contains(range)) continue;
+    return tl::unexpected(
+        Error{ErrorCode::malformed_response,
+              fmt::format("{} leased {} bytes at offset {}, beyond the {} bytes of its segment",
+                          url, range.length, range.offset, grant.mapping->size())});
+  }
+  // An object has each of its bytes once: no more than there are, and none in two places.
+  bool is_absurd =
+      grant.size > grant.mapping->size() || (grant.ranges.size() > 1 && overlap(grant.ranges));
+  HYPERPOD_POINT("lease.is_absurd", is_absurd);
+  if (is_absurd) {
+    return tl::unexpected(Error{ErrorCode::malformed_response,
+                                fmt::format("{} leased {} bytes in {} fragments that overlap", url,
+                                            grant.size, grant.ranges.size())});
+  }
+  return {};
+}
+
+// Releases what can only be released, if its id could be made out.
+void Leases::give_up(Grant grant) {
+  if (grant.id.empty()) return;
+  ++counters_.lease_acquired;
+  bool releases = true;
+  HYPERPOD_POINT("lease.refused", releases);
+  if (releases) release(grant, {}, nullptr);
+}
+
+class Leases::ReleaseRequest final : public transport::Exchange {
+ public:
+  ReleaseRequest(Leases& leases, PendingRelease release, TimePoint deadline, bool is_retry,
+                 Released released, std::shared_ptr<void> keep_alive)
+      : Exchange(leases.transport_, release.host, RequestClass::release, deadline),
+        leases_(leases),
+        release_(std::move(release)),
+        is_retry_(is_retry),
+        released_(std::move(released)),
+        keep_alive_(std::move(keep_alive)) {}
+
+ private:
+  Result<HttpRequest> request(TimePoint) override {
+    HttpRequest request;
+    request.target = transport::release_target(release_.lease_id);
+    HYPERPOD_POINT("release.target", request.target, release_.lease_id);
+    return request;
+  }
+
+  void complete(Outcome outcome) override {
+    if (keep_alive_) leases_.loop_.retire(std::move(keep_alive_));
+    Result<void> released;
+    if (!outcome) {
+      released = tl::unexpected(std::move(outcome.error().error));
+    } else if (outcome->status != 200) {
+      released = tl::unexpected(refused(leases_.transport_.url(host()),
+                                        fmt::format("release the lease '{}'", release_.lease_id),
+                                        outcome->status));
+    }
+    leases_.release_ended(std::move(release_), released, is_retry_);
+    if (released_) released_(std::move(released));
+  }
+
+  Leases& leases_;
+  PendingRelease release_;
+  const bool is_retry_;
+  Released released_;
+  std::shared_ptr<void> keep_alive_;
+};
+
+void Leases::release(const Grant& grant, Released released, std::shared_ptr<void> keep_alive) {
+  if (grant.mapping && is_replaced(grant.host, grant.mapping->identity())) {
+    ++counters_.lease_lost;
+    if (released) released({});
+    return;
+  }
+  PendingRelease release{grant.host, grant.id, grant.expires};
+  bool sends = true;
+  HYPERPOD_POINT("release.begin", sends, release.lease_id);
+  if (!sends) {
+    if (released) released({});
+    return;
+  }
+  send_release(std::move(release), release_deadline(), false, std::move(released),
+               std::move(keep_alive));
+}
+
+void Leases::send_release(PendingRelease release, TimePoint deadline, bool is_retry,
+                          Released released, std::shared_ptr<void> keep_alive) {
+  transport_.start(std::make_shared<ReleaseRequest>(*this, std::move(release), deadline, is_retry,
+                                                    std::move(released), std::move(keep_alive)));
+}
+
+void Leases::release_ended(PendingRelease release, const Result<void>& released, bool is_retry) {
+  Retries& retries = *retries_[release.host];
+  if (is_retry) --retries.in_flight;
+  if (released) {
+    ++counters_.lease_released;
+    HYPERPOD_POINT("release.released", *this, release);
+  } else {
+    if (const auto& segment = segments_[release.host]; segment && !is_retry) {
+      release.segment = segment->identity();
+    }
+    if (released.error().status == 404 || !put_off(release)) {
+      ++counters_.lease_release_failed;
+      log(logger_, LogLevel::warn, "lease {} was not released and ends with its TTL: {}",
+          release.lease_id, released.error().message);
+    }
+  }
+  set_timer(retries);
+}
+
+// False if nobody will try again.
+bool Leases::put_off(const PendingRelease& release) {
+  return !flushed_ && retries_[release.host]->queue.put_off(release, loop_.now());
+}
+
+void Leases::set_timer(Retries& retries) {
+  const auto due = retries.queue.next_due();
+  if (due && retries.in_flight < max_retries_in_flight) {
+    retries.timer.arm(*due);
+  } else {
+    retries.timer.cancel();
+  }
+}
+
+void Leases::retry_due(std::size_t host) {
+  Retries& retries = *retries_[host];
+  auto due = retries.queue.take_due(loop_.now(), max_retries_in_flight - retries.in_flight);
+  retries.in_flight += due.size();
+  for (PendingRelease& release : due) {
+    if (is_replaced(host, release.segment)) {
+      --retries.in_flight;
+      ++counters_.lease_lost;
+      continue;
+    }
+    const TimePoint deadline = std::min(release_deadline(), release.expires);
+    send_release(std::move(release), deadline, true, {}, nullptr);
+  }
+  set_timer(retries);
+}
+
+void Leases::flush() {
+  flushed_ = true;
+  for (std::size_t host = 0; host < retries_.size(); ++host) {
+    Retries& retries = *retries_[host];
+    retries.timer.cancel();
+    auto pending = retries.queue.take_all();
+    retries.in_flight += pending.size();
+    for (PendingRelease& release : pending) {
+      if (is_replaced(host, release.segment)) {
+        --retries.in_flight;
+        ++counters_.lease_lost;
+        continue;
+      }
+      send_release(std::move(release), release_deadline(), true, {}, nullptr);
+    }
+  }
+}
+
+}  // namespace hyperpod::client::leases

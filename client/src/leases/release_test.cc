@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+// That every lease is released, whatever the daemon does.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+
+#include "hyperpod/client/client.h"
+#include "leases/release_queue.h"
+#include "testing/fake_daemon.h"
+
+namespace hyperpod::client {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::answer;
+using ::testing::Each;
+using ::testing::ElementsAre;
+using testing::eventually;
+using testing::FakeDaemon;
+using ::testing::IsEmpty;
+using testing::lease_body;
+using testing::make_client;
+using testing::options_for;
+using testing::SeenRequest;
+using ::testing::SizeIs;
+
+using leases::PendingRelease;
+using leases::ReleaseQueue;
+
+TEST(ReleaseQueue, PutsOffTwiceAsLongEachTimeUpToFiveSeconds) {
+  ReleaseQueue queue;
+  TimePoint now{};
+  PendingRelease release{0, "L", now + 1h};
+  for (const auto pause : {100ms, 200ms, 400ms, 800ms, 1600ms, 3200ms, 5000ms, 5000ms}) {
+    ASSERT_TRUE(queue.put_off(release, now));
+    EXPECT_EQ(queue.next_due(), now + pause);
+    EXPECT_THAT(queue.take_due(now + pause - 1ns, 9), IsEmpty());
+    now += pause;
+    const auto due = queue.take_due(now, 9);
+    ASSERT_THAT(due, SizeIs(1));
+    release = due[0];
+  }
+  EXPECT_EQ(queue.next_due(), std::nullopt);
+}
+
+TEST(ReleaseQueue, DoesNotKeepWhatWillHaveExpired) {
+  ReleaseQueue queue;
+  EXPECT_FALSE(queue.put_off({0, "L", TimePoint{} + 100ms}, TimePoint{}));
+  EXPECT_TRUE(queue.put_off({0, "L", TimePoint{} + 101ms}, TimePoint{}));
+  EXPECT_THAT(queue.take_all(), SizeIs(1));
+  EXPECT_THAT(queue.take_all(), IsEmpty());
+}
+
+class ReleaseTest : public ::testing::Test {
+ protected:
+  ReleaseTest() { daemon_.grant("L", {{0, 1}}); }
+
+  Client& client() {
+    if (!client_) client_.emplace(make_client(options_));
+    return *client_;
+  }
+
+  bool settles() { return testing::settles(client()); }
+
+  FakeDaemon daemon_;
+  std::shared_ptr<ManualClock> clock_ = std::make_shared<ManualClock>();
+  ClientOptions options_ = [this] {
+    auto options = options_for(daemon_);
+    options.clock = clock_;
+    return options;
+  }();
+  std::optional<Client> client_;
+};
+
+TEST_F(ReleaseTest, IsRepeatedUntilTheDaemonConfirmsIt) {
+  options_.lease_ttl = 1000h;
+  std::atomic<int> calls{0};
+  daemon_.on_release([&](const SeenRequest&) { return answer(++calls < 4 ? 503 : 200); });
+  EXPECT_TRUE(client().get("key")->is_hit());
+  EXPECT_TRUE(eventually([&] { return calls == 1; }));
+  EXPECT_TRUE(eventually([&] {
+    clock_->advance(10ms);
+    return client().statistics().lease_released == 1;
+  }));
+  EXPECT_EQ(calls, 4);
+  EXPECT_EQ(client().statistics().lease_release_failed, 0u);
+  EXPECT_THAT(daemon_.released(), Each("L"));
+}
+
+TEST_F(ReleaseTest, IsGivenUpOnceTheTtlHasPassed) {
+  options_.lease_ttl = 1000h;
+  daemon_.on_release([](const SeenRequest&) { return answer(503); });
+  client().get("key");
+  EXPECT_TRUE(eventually([&] {
+    clock_->advance(10ms);
+    return daemon_.released().size() > 1;
+  }));
+  EXPECT_EQ(client().statistics().lease_release_failed, 0u);
+  clock_->advance(1000h);
+  EXPECT_TRUE(eventually([&] { return client().statistics().lease_release_failed == 1; }));
+  const auto calls = daemon_.released().size();
+  client().close();
+  EXPECT_THAT(daemon_.released(), SizeIs(calls));
+  EXPECT_EQ(client().statistics().lease_released, 0u);
+}
+
+TEST_F(ReleaseTest, IsNotRepeatedWhenTheDaemonKnowsNoSuchLease) {
+  daemon_.on_release([](const SeenRequest&) { return answer(404); });
+  auto lease = *client().acquire("key");
+  const auto released = lease->release();
+  ASSERT_FALSE(released);
+  EXPECT_EQ(released.error().status, 404);
+  EXPECT_EQ(client().statistics().lease_release_failed, 1u);
+  client().close();
+  EXPECT_THAT(daemon_.released(), SizeIs(1));
+}
+
+TEST_F(ReleaseTest, IsNotRepeatedAtAnotherDaemon) {
+  daemon_.on_release([](const SeenRequest&) { return answer(503); });
+  client().get("key");
+  EXPECT_TRUE(eventually([&] { return daemon_.released().size() == 1; }));
+  daemon_.replace_segment();
+  client().close();
+  EXPECT_THAT(daemon_.released(), SizeIs(1));
+  EXPECT_EQ(client().statistics().lease_lost, 1u);
+}
+
+TEST_F(ReleaseTest, IsTriedOnceMoreOnClose) {
+  std::atomic<int> calls{0};
+  daemon_.on_release([&](const SeenRequest&) { return answer(++calls == 1 ? 503 : 200); });
+  client().get("key");
+  client().close();
+  EXPECT_EQ(calls, 2);
+  EXPECT_EQ(client().statistics().lease_released, 1u);
+}
+
+TEST_F(ReleaseTest, FollowsALeaseThatOutlivesItsClient) {
+  auto lease = *client().acquire("key");
+  client_.reset();
+  EXPECT_TRUE(lease->is_valid());
+  EXPECT_THAT(daemon_.released(), IsEmpty());
+  lease.reset();
+  EXPECT_THAT(daemon_.released(), ElementsAre("L"));
+}
+
+TEST_F(ReleaseTest, HappensOnceForALeaseThatIsMoved) {
+  auto lease = *client().acquire("key");
+  Lease moved = *std::move(lease);
+  lease.reset();
+  EXPECT_THAT(daemon_.released(), IsEmpty());
+  daemon_.grant("M", {{0, 1}});
+  moved = **client().acquire("key");
+  EXPECT_TRUE(eventually([&] { return !daemon_.released().empty(); }));
+  EXPECT_THAT(daemon_.released(), ElementsAre("L"));
+}
+
+TEST_F(ReleaseTest, IsNotWaitedForByAGetButByClose) {
+  std::atomic<bool> is_back{false};
+  std::atomic<bool> closed{false};
+  daemon_.on_release([&](const SeenRequest&) {
+    eventually([&] { return is_back.load(); });
+    EXPECT_FALSE(closed);
+    return answer(200);
+  });
+  EXPECT_TRUE(client().get("key")->is_hit());
+  EXPECT_EQ(client().statistics().lease_released, 0u);
+  is_back = true;
+  client().close();
+  closed = true;
+  EXPECT_EQ(client().statistics().lease_released, 1u);
+}
+
+// A daemon that does not respond takes a few places for its own retries and keeps no other waiting.
+TEST_F(ReleaseTest, IsRepeatedAtOneDaemonWhileAnotherHangs) {
+  std::atomic<bool> hangs{true};
+  FakeDaemon hanging;
+  hanging.grant("H", {{0, 1}});
+  std::atomic<int> calls{0};
+  std::atomic<int> hanging_calls{0};
+  const auto respond = [&](const SeenRequest&) { return answer(++calls == 1 ? 503 : 200); };
+  daemon_.on_release(respond);
+  hanging.on_release([&](const SeenRequest&) {
+    if (++hanging_calls == 1) return answer(503);
+    eventually([&] { return !hangs; });
+    return answer(200);
+  });
+  options_.lease_ttl = 1000h;
+  options_.timeout = 100h;
+  options_.remote_url = daemon_.url() + "#" + daemon_.segment_name() + "," + hanging.url() + "#" +
+                        hanging.segment_name();
+  for (int i = 0; hanging_calls == 0; ++i) {
+    ASSERT_EQ(client().exists("key" + std::to_string(i)), true);
+    ASSERT_TRUE(eventually([&] { return calls + hanging_calls == i + 1; }));
+  }
+  EXPECT_TRUE(eventually([&] {
+    clock_->advance(100ms);
+    return hanging_calls == 2;
+  }));
+  calls = 0;  // the next release at the other daemon fails once
+  const auto before = client().statistics().lease_released;
+  for (int i = 0; calls == 0; ++i) {
+    ASSERT_EQ(client().exists("key" + std::to_string(i)), true);
+    if (hanging_calls > 2) break;
+    eventually([&] { return calls + hanging_calls > 2; });
+  }
+  EXPECT_TRUE(eventually([&] {
+    clock_->advance(100ms);
+    return client().statistics().lease_released > before;
+  }));
+  hangs = false;
+  client().close();
+}
+
+TEST_F(ReleaseTest, EndsALookup) {
+  EXPECT_EQ(client().exists("key"), true);
+  EXPECT_TRUE(settles());
+  EXPECT_THAT(daemon_.released(), ElementsAre("L"));
+}
+
+}  // namespace
+}  // namespace hyperpod::client

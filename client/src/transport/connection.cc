@@ -1,0 +1,385 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "transport/connection.h"
+
+#include <fmt/format.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <algorithm>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/post.hpp>
+#include <cerrno>
+#include <new>
+#include <utility>
+
+#include "points.h"
+
+namespace hyperpod::client::transport {
+namespace {
+
+constexpr std::string_view user_agent = "LMCache-SageMaker-HyperPod/1.0";
+
+// After so many bytes of a body other connections get their turn.
+constexpr std::uint64_t burst_bytes = 1 << 20;
+
+std::string_view text_of(HttpRequest::Method method) {
+  switch (method) {
+    case HttpRequest::Method::put:
+      return "PUT";
+    case HttpRequest::Method::get:
+      return "GET";
+    case HttpRequest::Method::post:
+      break;
+  }
+  return "POST";
+}
+
+// What LMCache's clients send (protocol section 3).
+void write_head(const HttpRequest& request, const DaemonAddress& address, std::string& head) {
+  head.clear();
+  fmt::format_to(std::back_inserter(head), "{} {}{} HTTP/1.1\r\nHost: {}\r\n",
+                 text_of(request.method), address.path_prefix, request.target,
+                 address.host_header());
+  std::string_view agent = user_agent;
+  HYPERPOD_POINT("send.user_agent", agent);
+  fmt::format_to(std::back_inserter(head),
+                 "User-Agent: {}\r\nAccept: */*\r\nAccept-Encoding: gzip, deflate\r\n", agent);
+  if (request.method != HttpRequest::Method::get) {
+    fmt::format_to(std::back_inserter(head), "Content-Length: {}\r\n", request.body_bytes());
+  }
+  if (request.method == HttpRequest::Method::put) {
+    head += "Content-Type: application/octet-stream\r\n";
+  }
+  HYPERPOD_POINT("send.head", head, request);
+  head += "\r\n";
+}
+
+}  // namespace
+
+Connection::Connection(Loop& loop, const DaemonAddress& address, TlsContext* tls,
+                       IdleClosed idle_closed)
+    : loop_(loop), address_(address), tls_context_(tls), idle_closed_(std::move(idle_closed)) {}
+
+Connection::~Connection() { close(); }
+
+// Runs one of the steps; running out of memory in it ends the exchange, not the process.
+template <class Function>
+void Connection::guarded(Function function) try {
+  function();
+} catch (const std::bad_alloc&) {
+  fail({ErrorCode::out_of_resources, "cannot be spoken to: no memory"});
+}
+
+void Connection::exchange(HttpRequest request, Listener& listener) {
+  request_ = std::move(request);
+  listener_ = &listener;
+  if (state_ == State::idle && has_unasked_bytes()) {
+    // The loop has not come round to closing it.
+    TransportFailure failure{ErrorCode::unreachable, "closed the connection without a response"};
+    failure.stale = true;
+    close();
+    return end(tl::unexpected(std::move(failure)));
+  }
+  if (state_ == State::idle) {
+    guarded([this] { begin_sending(); });
+    return;
+  }
+  state_ = State::connecting;
+  const auto connector = std::make_shared<Connector>(loop_, address_.host, address_.port);
+  connector_ = connector;
+  connector->start([this](tl::expected<Socket, TransportFailure> socket) {
+    guarded([&] { connected(std::move(socket)); });
+  });
+}
+
+void Connection::connected(tl::expected<Socket, TransportFailure> socket) {
+  connector_.reset();
+  if (!socket) return fail(std::move(socket).error());
+  socket_.emplace(*std::move(socket));
+  if (tls_context_ != nullptr) {
+    state_ = State::handshaking;
+    tls_ = std::make_unique<TlsStream>(*tls_context_);
+    continue_handshake();
+    if (state_ == State::closed) return;
+  } else {
+    begin_sending();
+  }
+  if (state_ != State::closed) receive();
+}
+
+void Connection::continue_handshake() {
+  auto done = tls_->handshake();
+  send_encrypted();
+  if (!done) return fail(std::move(done).error());
+  if (*done) begin_sending();
+}
+
+void Connection::begin_sending() {
+  state_ = State::exchanging;
+  write_head(request_, address_, head_);
+  head_left_ = head_.size();
+  body_sent_ = 0;
+  cannot_send_ = false;
+  leftover_ = false;
+  // Nobody reads what stands in the response to a put.
+  parser_.emplace(request_.method != HttpRequest::Method::put);
+  send_more();
+  HYPERPOD_POINT("connection.sent", *this);
+}
+
+// Sends until all is sent, or the socket takes no more.
+void Connection::send_more() {
+  std::uint64_t burst = 0;
+  const std::uint64_t body = request_.body_bytes();
+  while (state_ == State::exchanging && !cannot_send_ && !waiting_to_write_) {
+    if (!send_encrypted()) return;
+    if (head_left_ == 0 && body_sent_ == body) return;
+    if (burst >= burst_bytes) {
+      waiting_to_write_ = true;
+      asio::post(loop_.context(), [self = shared_from_this()] {
+        self->waiting_to_write_ = false;
+        self->guarded([&] { self->send_more(); });
+      });
+      return;
+    }
+    // The head goes out with the first piece of the body.
+    std::array<std::span<const std::byte>, 3> pieces;
+    std::size_t count = 0;
+    if (head_left_ > 0) {
+      pieces[count++] = std::as_bytes(std::span(head_)).last(head_left_);
+    }
+    std::uint64_t room = request_.piece_bytes;
+    HYPERPOD_POINT("send.piece_bytes", room);
+    std::uint64_t offset = body_sent_;
+    for (const auto part : {request_.header, request_.payload}) {
+      if (offset >= part.size()) {
+        offset -= part.size();
+        continue;
+      }
+      const auto piece = part.subspan(offset, std::min<std::size_t>(part.size() - offset, room));
+      offset = 0;
+      room -= piece.size();
+      if (!piece.empty()) pieces[count++] = piece;
+    }
+    std::uint64_t total = 0;
+    for (std::size_t i = 0; i < count; ++i) total += pieces[i].size();
+    const bool more_follows = head_left_ + body - body_sent_ > total;
+    const ssize_t sent = send_pieces(std::span(pieces).first(count), more_follows);
+    if (sent < 0) return;
+    const auto from_head = std::min<std::uint64_t>(head_left_, static_cast<std::uint64_t>(sent));
+    head_left_ -= from_head;
+    body_sent_ += static_cast<std::uint64_t>(sent) - from_head;
+    burst += static_cast<std::uint64_t>(sent);
+  }
+}
+
+// How many bytes were taken; -1 if none can be now, or ever.
+ssize_t Connection::send_pieces(std::span<const std::span<const std::byte>> pieces,
+                                bool more_follows) {
+  if (tls_) {
+    ssize_t total = 0;
+    for (const auto piece : pieces) {
+      if (!tls_->write(piece)) {
+        cannot_send_ = true;
+        return -1;
+      }
+      total += static_cast<ssize_t>(piece.size());
+    }
+    return total;
+  }
+  std::array<iovec, 3> vector{};
+  for (std::size_t i = 0; i < pieces.size(); ++i) {
+    // sendmsg takes a pointer to what it does not write.
+    vector[i] = {const_cast<std::byte*>(pieces[i].data()), pieces[i].size()};
+  }
+  msghdr message{};
+  message.msg_iov = vector.data();
+  message.msg_iovlen = pieces.size();
+  // Else a piece as long as a TCP segment would be sent as a full segment and a tiny one behind it.
+  const int flags = MSG_DONTWAIT | MSG_NOSIGNAL | (more_follows ? MSG_MORE : 0);
+  ssize_t sent = -1;
+  do {
+    sent = ::sendmsg(socket_->native_handle(), &message, flags);
+  } while (sent < 0 && errno == EINTR);
+  if (sent >= 0) return sent;
+  if (errno == EAGAIN || errno == EWOULDBLOCK) {
+    wait_until_writable();
+  } else {
+    cannot_send_ = true;  // what has been received tells why
+  }
+  return -1;
+}
+
+// Sends what TLS has to say. False if some of it remains.
+bool Connection::send_encrypted() {
+  if (!tls_) return true;
+  while (!tls_->pending().empty() && !cannot_send_) {
+    const auto pending = tls_->pending();
+    const ssize_t sent = ::send(socket_->native_handle(), pending.data(), pending.size(),
+                                MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent >= 0) {
+      tls_->consume(static_cast<std::size_t>(sent));
+    } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+      wait_until_writable();
+      return false;
+    } else if (errno != EINTR) {
+      cannot_send_ = true;
+    }
+  }
+  return !cannot_send_;
+}
+
+void Connection::wait_until_writable() {
+  if (waiting_to_write_) return;
+  waiting_to_write_ = true;
+  socket_->async_wait(Socket::wait_write, [self = shared_from_this()](const IoError& error) {
+    self->waiting_to_write_ = false;
+    if (error || self->state_ == State::closed) return;
+    self->guarded([&] {
+      self->send_encrypted();
+      self->send_more();
+    });
+  });
+}
+
+void Connection::receive() {
+  socket_->async_receive(asio::buffer(buffer_),
+                         [self = shared_from_this()](const IoError& error, std::size_t count) {
+                           if (self->state_ == State::closed) return;
+                           self->guarded([&] { self->received(error, count); });
+                           if (self->state_ != State::closed) self->receive();
+                         });
+}
+
+void Connection::received(const IoError& error, std::size_t count) {
+  HYPERPOD_POINT("connection.received", *this);
+  if (error || count == 0) return peer_closed();
+  const std::string_view bytes(buffer_.data(), count);
+  if (!tls_) return take(bytes);
+  tls_->feed(bytes);
+  if (state_ == State::handshaking) {
+    continue_handshake();
+    if (state_ != State::exchanging) return;
+  }
+  while (state_ != State::closed) {
+    const auto decrypted = tls_->read();
+    if (!decrypted) return peer_closed();
+    if (decrypted->empty()) break;
+    take(*decrypted);
+  }
+  if (state_ != State::closed) send_encrypted();
+}
+
+void Connection::take(std::string_view bytes) {
+  if (state_ == State::idle) {  // what nobody asked for
+    bool closes = true;
+    HYPERPOD_POINT("connection.idle_bytes", closes, bytes);
+    if (closes) end_idle();
+    return;
+  }
+  const std::size_t taken = parser_->feed(bytes);
+  leftover_ = taken < bytes.size();
+  switch (parser_->state()) {
+    case ResponseParser::State::incomplete:
+      return;
+    case ResponseParser::State::complete:
+      return complete();
+    case ResponseParser::State::malformed:
+      return fail({ErrorCode::malformed_response,
+                   "sent what is not an HTTP response, or broke off in the middle of one"});
+    case ResponseParser::State::beyond_bounds:
+      return fail({ErrorCode::malformed_response, "sent a response beyond all bounds"});
+  }
+}
+
+// Whether something has come that would be taken for the response to a request sent now. Of TLS's
+// own records nobody can say that.
+bool Connection::has_unasked_bytes() {
+  if (tls_) return false;
+  char byte;
+  bool unasked =
+      ::recv(socket_->native_handle(), &byte, 1, MSG_DONTWAIT | MSG_PEEK | MSG_NOSIGNAL) >= 0;
+  HYPERPOD_POINT("connection.unasked", unasked);
+  return unasked;
+}
+
+void Connection::peer_closed() {
+  switch (state_) {
+    case State::idle:
+      return end_idle();
+    case State::handshaking:
+      return fail({ErrorCode::unreachable, "does not complete a TLS handshake; is it HTTPS?"});
+    case State::exchanging:
+      break;
+    default:
+      return;
+  }
+  if (!parser_->has_begun()) {
+    TransportFailure failure{ErrorCode::unreachable, "closed the connection without a response"};
+    failure.stale = is_reused();
+    return fail(std::move(failure));
+  }
+  parser_->end_of_stream();
+  cannot_send_ = true;
+  if (parser_->state() == ResponseParser::State::complete) return complete();
+  fail({ErrorCode::malformed_response,
+        "sent what is not an HTTP response, or broke off in the middle of one"});
+}
+
+void Connection::complete() {
+  const bool early = !has_sent_all();
+  if (tls_ && tls_->has_more()) leftover_ = true;
+  bool reusable =
+      parser_->keeps_alive() && !early && !leftover_ && !cannot_send_ && !waiting_to_write_;
+  HYPERPOD_POINT("connection.reusable", reusable);
+  HttpResponse response = parser_->take();
+  if (early && response.status == 200) {
+    return fail({ErrorCode::malformed_response, "claims to have stored a body before it was sent"});
+  }
+  ++completed_;
+  if (reusable) {
+    state_ = State::idle;
+  } else {
+    close();
+  }
+  end(std::move(response));
+}
+
+void Connection::fail(TransportFailure failure) {
+  if (listener_ == nullptr) return;
+  if (parser_) failure.body = parser_->take_body();
+  bool closes = true;
+  HYPERPOD_POINT("connection.failed", closes, failure);
+  closes ? close() : static_cast<void>(state_ = State::idle);
+  end(tl::unexpected(std::move(failure)));
+}
+
+void Connection::end(HttpOutcome outcome) {
+  std::exchange(listener_, nullptr)->exchange_ended(std::move(outcome));
+}
+
+void Connection::end_idle() {
+  const auto self = shared_from_this();
+  close();
+  idle_closed_(*this);
+}
+
+bool Connection::half_close() {
+  return has_sent_all() && !tls_ && ::shutdown(socket_->native_handle(), SHUT_WR) == 0;
+}
+
+void Connection::close() {
+  if (state_ == State::closed) return;
+  if (connector_) connector_->cancel();
+  if (socket_ && socket_->is_open()) {
+    if (tls_ && state_ != State::handshaking && !cannot_send_) {
+      tls_->close();
+      const auto goodbye = tls_->pending();
+      ::send(socket_->native_handle(), goodbye.data(), goodbye.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    }
+    close_socket(*socket_);
+  }
+  state_ = State::closed;
+}
+
+}  // namespace hyperpod::client::transport

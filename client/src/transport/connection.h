@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+// One keep-alive connection to a daemon: connects, sends a request, reads its response.
+//
+// Sending and receiving go on side by side: a response that comes before all of a body has been
+// sent is read, and the rest of the body is not sent. An idle connection is read from as well, so
+// that it is known at once when the daemon closes it, or sends what nobody asked for.
+//
+// Belongs to the loop's thread.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "address.h"
+#include "transport/connector.h"
+#include "transport/http.h"
+#include "transport/loop.h"
+#include "transport/response_parser.h"
+#include "transport/tls.h"
+
+namespace hyperpod::client::transport {
+
+class Connection : public std::enable_shared_from_this<Connection> {
+ public:
+  /// Told when an exchange is over; if it cannot even be begun, before exchange() returns.
+  class Listener {
+   public:
+    /// The connection is idle by then, or closed.
+    virtual void exchange_ended(HttpOutcome outcome) = 0;
+
+   protected:
+    ~Listener() = default;
+  };
+  /// Told that a connection was idle and has been closed, by its peer or for what its peer sent.
+  using IdleClosed = std::function<void(Connection&)>;
+
+  /// `tls` is null for plain HTTP. What is passed must outlive the connection until it is closed.
+  Connection(Loop& loop, const DaemonAddress& address, TlsContext* tls, IdleClosed idle_closed);
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+  ~Connection();
+
+  /// Sends `request` and reads the response, connecting first if need be. REQUIRES: idle or new;
+  /// the request's spans stay until the exchange has ended.
+  void exchange(HttpRequest request, Listener& listener);
+
+  /// Ends the exchange under way with `failure`, and closes.
+  void fail(TransportFailure failure);
+
+  /// Closes. An exchange under way is over, and its listener is told nothing.
+  void close();
+
+  /// Ends what this side has to say: a daemon that holds the request drops it, and if it has
+  /// responded by then, the response is still read. False if the request has not been sent whole,
+  /// or the end cannot be told so.
+  bool half_close();
+
+  bool is_closed() const { return state_ == State::closed; }
+  /// Whether the request under way waits for the host's addresses.
+  bool is_resolving() const { return connector_ && connector_->is_resolving(); }
+  /// Whether it has served a request before the one that is under way.
+  bool is_reused() const { return completed_ > 0; }
+  /// Whether all of the request under way is in the kernel's hands.
+  bool has_sent_all() const {
+    return state_ == State::exchanging && head_left_ == 0 && body_sent_ == request_.body_bytes();
+  }
+
+  /// Takes bytes of a response as if they had come from the daemon.
+  void take(std::string_view bytes);
+
+ private:
+  enum class State { fresh, connecting, handshaking, exchanging, idle, closed };
+
+  template <class Function>
+  void guarded(Function function);
+  void connected(tl::expected<Socket, TransportFailure> socket);
+  void continue_handshake();
+  void begin_sending();
+  void send_more();
+  void wait_until_writable();
+  bool send_encrypted();
+  ssize_t send_pieces(std::span<const std::span<const std::byte>> pieces, bool more_follows);
+  void receive();
+  void received(const IoError& error, std::size_t count);
+  bool has_unasked_bytes();
+  void peer_closed();
+  void complete();
+  void end_idle();
+  void end(HttpOutcome outcome);
+
+  Loop& loop_;
+  const DaemonAddress& address_;
+  TlsContext* const tls_context_;
+  const IdleClosed idle_closed_;
+  State state_ = State::fresh;
+  std::shared_ptr<Connector> connector_;
+  std::optional<Socket> socket_;
+  std::unique_ptr<TlsStream> tls_;
+  std::uint64_t completed_ = 0;  // exchanges
+
+  HttpRequest request_;
+  Listener* listener_ = nullptr;  // while an exchange is under way
+  std::string head_;
+  std::uint64_t head_left_ = 0;  // of head_, still to be sent
+  std::uint64_t body_sent_ = 0;
+  bool waiting_to_write_ = false;
+  bool cannot_send_ = false;  // the peer takes nothing more; it may have responded
+  std::optional<ResponseParser> parser_;
+  bool leftover_ = false;  // bytes came behind the response
+  std::array<char, 8192> buffer_;
+};
+
+}  // namespace hyperpod::client::transport

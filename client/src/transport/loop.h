@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+// A client's I/O thread: its event loop, the work that other threads hand to it, and its timers,
+// which go by the client's clock.
+//
+// All of the transport and the leases' bookkeeping live on this thread, and so need no lock. Only
+// post(), stop(), on_thread() and now() may be called from elsewhere.
+#pragma once
+
+#include <atomic>
+#include <boost/asio/basic_stream_socket.hpp>
+#include <boost/asio/basic_waitable_timer.hpp>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include "hyperpod/client/call.h"
+#include "hyperpod/client/clock.h"
+#include "hyperpod/client/error.h"
+
+namespace hyperpod::client::transport {
+
+namespace asio = boost::asio;
+
+using Executor = asio::io_context::executor_type;
+using Socket = asio::basic_stream_socket<asio::ip::tcp, Executor>;
+using IoError = boost::system::error_code;
+
+class Timer;
+
+class Loop final : private base::Ticker, public std::enable_shared_from_this<Loop> {
+ public:
+  /// Starts the thread, with all signals blocked: those of the process are for its own threads.
+  /// Errors: out_of_resources.
+  static Result<std::shared_ptr<Loop>> start(std::shared_ptr<Clock> clock);
+
+  /// Lets the thread end once nothing is under way on it, and waits for that, unless it is called
+  /// on the thread itself. To be called once.
+  void stop();
+
+  bool on_thread() const noexcept;
+  TimePoint now() const { return clock_->now(); }
+
+  /// Has the thread do `task`, later. False if the thread has ended.
+  bool post(Task task);
+
+  /// Lets go of `object` once the call under way on the thread has returned, for that may be the
+  /// end of what makes the call. On the thread only.
+  void retire(std::shared_ptr<void> object);
+
+  asio::io_context& context() { return context_; }
+
+ private:
+  friend class Timer;
+  using SystemTimer =
+      asio::basic_waitable_timer<std::chrono::steady_clock,
+                                 asio::wait_traits<std::chrono::steady_clock>, Executor>;
+  using Armed = std::multimap<TimePoint, Timer*>;
+
+  explicit Loop(std::shared_ptr<Clock> clock);
+  void run();
+  void run_tasks();
+  void fire_due();
+  void set_alarm();
+  std::optional<TimePoint> next_due() const override;
+  void run_due(TimePoint now) override;
+
+  const std::shared_ptr<Clock> clock_;
+  asio::io_context context_;
+  std::optional<asio::executor_work_guard<Executor>> work_;
+  std::thread thread_;
+
+  std::mutex inbox_mutex_;  // guards the next three
+  std::vector<Task> inbox_;
+  bool inbox_noticed_ = false;  // the thread is going to look into it
+  bool ended_ = false;
+
+  std::vector<Task> tasks_;  // of which the thread is doing one
+  std::vector<std::shared_ptr<void>> retired_;
+  Armed armed_;
+  std::atomic<Duration::rep> earliest_;  // of armed_, for next_due()
+  SystemTimer alarm_;
+  TimePoint alarm_at_;  // when alarm_ rings; it may be earlier than need be
+};
+
+/// Calls its function once when the clock has come to a time. Belongs to the loop's thread.
+class Timer {
+ public:
+  Timer(Loop& loop, std::function<void()> function) : loop_(loop), function_(std::move(function)) {}
+  Timer(const Timer&) = delete;
+  Timer& operator=(const Timer&) = delete;
+  ~Timer() { cancel(); }
+
+  /// Replaces what it was armed for. A time that has come fires it soon, not at once.
+  void arm(TimePoint due);
+  void cancel();
+  bool is_armed() const { return armed_; }
+
+ private:
+  friend class Loop;
+  Loop& loop_;
+  const std::function<void()> function_;
+  bool armed_ = false;
+  Loop::Armed::iterator place_;
+};
+
+}  // namespace hyperpod::client::transport

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "transport/request_gate.h"
+
+#include <algorithm>
+
+#include "hyperpod/base/assertions.h"
+#include "points.h"
+
+namespace hyperpod::client::transport {
+namespace {
+
+Duration handicap(RequestClass request) {
+  Duration put_back = Duration::zero();
+  if (request == RequestClass::prefetch) put_back = std::chrono::milliseconds{500};
+  if (request == RequestClass::put) put_back = std::chrono::seconds{1};
+  HYPERPOD_POINT("gate.handicap", put_back, request);
+  return put_back;
+}
+
+}  // namespace
+
+RequestGate::RequestGate(const Limits& limits)
+    : limits_(limits), waiting_(limits.hosts), in_flight_of_(limits.hosts) {}
+
+bool RequestGate::has_place(std::size_t host) const {
+  return in_flight_ < limits_.in_flight && in_flight_of_[host] < limits_.per_host;
+}
+
+void RequestGate::take_place(std::size_t host) {
+  ++in_flight_of_[host];
+  peak_in_flight_ = std::max(peak_in_flight_.load(), ++in_flight_);
+}
+
+void RequestGate::set_queued(std::uint64_t queued) {
+  queued_ = queued;
+  peak_queued_ = std::max(peak_queued_.load(), queued);
+}
+
+bool RequestGate::enter(Waiter& waiter, TimePoint now) {
+  // Whoever waits while there is a place waits for another host, so nobody is overtaken here.
+  if (has_place(waiter.host_)) {
+    take_place(waiter.host_);
+    return true;
+  }
+  waiter.order_ = {now + handicap(waiter.request_), next_number_++};
+  waiter.queued_ = true;
+  waiting_[waiter.host_].emplace(waiter.order_, &waiter);
+  set_queued(queued_ + 1);
+  return false;
+}
+
+void RequestGate::leave(std::size_t host) {
+  HYPERPOD_REQUIRE(in_flight_of_[host] > 0);
+  --in_flight_of_[host];
+  --in_flight_;
+}
+
+void RequestGate::withdraw(Waiter& waiter) {
+  HYPERPOD_REQUIRE(waiter.queued_);
+  waiting_[waiter.host_].erase(waiter.order_);
+  waiter.queued_ = false;
+  set_queued(queued_ - 1);
+}
+
+RequestGate::Waiter* RequestGate::next() {
+  Waiter* first = nullptr;
+  for (std::size_t host = 0; queued_ > 0 && host < waiting_.size(); ++host) {
+    if (waiting_[host].empty() || !has_place(host)) continue;
+    Waiter* const front = waiting_[host].begin()->second;
+    if (first == nullptr || front->order_ < first->order_) first = front;
+  }
+  if (first == nullptr) return nullptr;
+  withdraw(*first);
+  take_place(first->host_);
+  return first;
+}
+
+RequestGate::Waiter* RequestGate::any_refusable() {
+  for (const Queue& queue : waiting_) {
+    for (const auto& [order, waiter] : queue) {
+      if (waiter->request_ != RequestClass::release) return waiter;
+    }
+  }
+  return nullptr;
+}
+
+RequestGate::Counts RequestGate::counts() const {
+  return {in_flight_, peak_in_flight_, queued_, peak_queued_};
+}
+
+}  // namespace hyperpod::client::transport

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "transport/response_parser.h"
+
+#include <strings.h>
+#include <zlib.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <utility>
+
+namespace hyperpod::client::transport {
+namespace {
+
+bool same(std::string_view a, std::string_view b) {
+  return a.size() == b.size() && strncasecmp(a.data(), b.data(), a.size()) == 0;
+}
+
+std::string_view trim(std::string_view text) {
+  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
+  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
+  return text;
+}
+
+std::optional<std::uint64_t> number(std::string_view digits, int base) {
+  std::uint64_t value = 0;
+  const char* const last = digits.data() + digits.size();
+  const auto [end, error] = std::from_chars(digits.data(), last, value, base);
+  if (digits.empty() || error != std::errc{} || end != last) return std::nullopt;
+  return value;
+}
+
+// Whether `token` stands in a list with commas between its elements.
+bool lists(std::string_view list, std::string_view token) {
+  while (!list.empty()) {
+    const auto comma = std::min(list.find(','), list.size());
+    if (same(trim(list.substr(0, comma)), token)) return true;
+    list.remove_prefix(std::min(comma + 1, list.size()));
+  }
+  return false;
+}
+
+// What gzip or zlib packed; nullopt if it is neither or incomplete. Stops beyond `limit` bytes.
+std::optional<std::string> unpacked(const std::string& packed, std::uint64_t limit) {
+  constexpr int any_format = 32 + MAX_WBITS;
+  z_stream stream{};
+  if (inflateInit2(&stream, any_format) != Z_OK) return std::nullopt;
+  // zlib takes a pointer to what it does not write.
+  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(packed.data()));
+  stream.avail_in = static_cast<uInt>(packed.size());
+  std::string out;
+  std::array<char, 16384> piece;
+  int result = Z_OK;
+  while (result == Z_OK && out.size() <= limit) {
+    stream.next_out = reinterpret_cast<Bytef*>(piece.data());
+    stream.avail_out = piece.size();
+    result = inflate(&stream, Z_NO_FLUSH);
+    out.append(piece.data(), piece.size() - stream.avail_out);
+  }
+  inflateEnd(&stream);
+  if (result != Z_STREAM_END && out.size() <= limit) return std::nullopt;
+  return out;
+}
+
+}  // namespace
+
+std::size_t ResponseParser::feed(std::string_view bytes) {
+  const std::size_t size = bytes.size();
+  while (state_ == State::incomplete && !bytes.empty()) {
+    const std::size_t before = bytes.size();
+    if (part_ == Part::body || part_ == Part::chunk) {
+      take_body(bytes);
+    } else if (const auto line = take_line(bytes)) {
+      switch (part_) {
+        case Part::status_line:
+          take_status_line(*line);
+          break;
+        case Part::header:
+          line->empty() ? end_head() : take_header(*line);
+          break;
+        case Part::chunk_size:
+          take_chunk_size(*line);
+          break;
+        case Part::chunk_end:
+          line->empty() ? static_cast<void>(part_ = Part::chunk_size) : fail();
+          break;
+        case Part::trailer:
+          if (line->empty()) finish();
+          break;
+        case Part::body:
+        case Part::chunk:
+          break;
+      }
+      line_.clear();
+    }
+    received_ += before - bytes.size();
+    if (received_ > max_response) state_ = State::beyond_bounds;
+  }
+  return size - bytes.size();
+}
+
+// The next line without its end, once all of it has come. What is returned holds until line_ or the
+// bytes change.
+std::optional<std::string_view> ResponseParser::take_line(std::string_view& bytes) {
+  const auto end = bytes.find('\n');
+  const auto part = bytes.substr(0, end);
+  if (line_.size() + part.size() > max_line + 1) {
+    bytes = {};
+    state_ = State::malformed;
+    return std::nullopt;
+  }
+  if (end == std::string_view::npos) {
+    line_ += part;
+    bytes = {};
+    return std::nullopt;
+  }
+  bytes.remove_prefix(end + 1);
+  std::string_view line = part;
+  if (!line_.empty()) line = line_ += part;
+  if (line.ends_with('\r')) line.remove_suffix(1);
+  return line;
+}
+
+void ResponseParser::take_status_line(std::string_view line) {
+  constexpr std::string_view version = "HTTP/1.";
+  constexpr std::size_t status_at = 9;  // "HTTP/1.1 "
+  if (line.size() < status_at + 3 || !line.starts_with(version) ||
+      (line[7] != '0' && line[7] != '1') || line[8] != ' ' ||
+      (line.size() > status_at + 3 && line[status_at + 3] != ' ')) {
+    return fail();
+  }
+  const auto status = number(line.substr(status_at, 3), 10);
+  if (!status || *status < 100) return fail();
+  response_.status = static_cast<int>(*status);
+  keep_alive_ = line[7] == '1';
+  part_ = Part::header;
+}
+
+void ResponseParser::take_header(std::string_view line) {
+  const auto colon = line.find(':');
+  if (colon == std::string_view::npos || colon == 0) return fail();
+  const auto name = line.substr(0, colon);
+  const auto value = trim(line.substr(colon + 1));
+  if (same(name, "Content-Length")) {
+    const auto length = number(value, 10);
+    if (!length || (content_length_ && content_length_ != length)) return fail();
+    content_length_ = length;
+  } else if (same(name, "Content-Type")) {
+    response_.content_type = value;
+  } else if (same(name, "Content-Encoding")) {
+    content_encoding_ = value;
+  } else if (same(name, "Transfer-Encoding")) {
+    if (!same(value, "chunked")) return fail();
+    chunked_ = true;
+  } else if (same(name, "Connection")) {
+    if (lists(value, "close")) keep_alive_ = false;
+  }
+}
+
+void ResponseParser::end_head() {
+  const bool interim = response_.status / 100 == 1;
+  const bool empty = response_.status == 204 || response_.status == 304;
+  if (interim) {
+    part_ = Part::status_line;
+    response_ = {};
+    content_length_.reset();
+    chunked_ = false;
+    content_encoding_.clear();
+  } else if (empty) {
+    finish();
+  } else if (chunked_) {
+    if (content_length_) keep_alive_ = false;  // one of the two lies
+    part_ = Part::chunk_size;
+  } else if (content_length_) {
+    if (*content_length_ > max_response) {
+      state_ = State::beyond_bounds;
+      return;
+    }
+    remaining_ = *content_length_;
+    part_ = Part::body;
+    if (remaining_ == 0) finish();
+  } else {
+    until_close_ = true;
+    part_ = Part::body;
+  }
+}
+
+void ResponseParser::take_chunk_size(std::string_view line) {
+  const auto size = number(trim(line.substr(0, line.find(';'))), 16);
+  if (!size) return fail();
+  if (*size > max_response) {
+    state_ = State::beyond_bounds;
+    return;
+  }
+  remaining_ = *size;
+  part_ = remaining_ == 0 ? Part::trailer : Part::chunk;
+}
+
+void ResponseParser::take_body(std::string_view& bytes) {
+  const auto part = until_close_ ? bytes : bytes.substr(0, remaining_);
+  response_.body += part;
+  bytes.remove_prefix(part.size());
+  if (until_close_) return;
+  remaining_ -= part.size();
+  if (remaining_ > 0) return;
+  if (part_ == Part::chunk) {
+    part_ = Part::chunk_end;
+  } else {
+    finish();
+  }
+}
+
+void ResponseParser::finish() {
+  state_ = State::complete;
+  if (!unpack_ || (!same(content_encoding_, "gzip") && !same(content_encoding_, "deflate"))) return;
+  auto body = unpacked(response_.body, max_response);
+  if (!body) return fail();
+  if (body->size() > max_response) {
+    state_ = State::beyond_bounds;
+    return;
+  }
+  response_.body = *std::move(body);
+}
+
+void ResponseParser::end_of_stream() {
+  if (state_ != State::incomplete) return;
+  until_close_&& part_ == Part::body ? finish() : fail();
+}
+
+HttpResponse ResponseParser::take() { return std::move(response_); }
+
+}  // namespace hyperpod::client::transport

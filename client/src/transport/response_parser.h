@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reads HTTP/1.1 responses as their bytes come in. Nothing of what the peer says is allocated
+// before it has come, and all of it is bounded.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "transport/http.h"
+
+namespace hyperpod::client::transport {
+
+class ResponseParser {
+ public:
+  /// Of a line of the head, and of the whole response, interim ones and unpacking included.
+  static constexpr std::size_t max_line = 2048;
+  static constexpr std::uint64_t max_response = 64ull << 20;
+
+  enum class State { incomplete, complete, malformed, beyond_bounds };
+
+  /// `unpack`: whether a body that came packed (gzip, deflate) is unpacked.
+  explicit ResponseParser(bool unpack) : unpack_(unpack) {}
+
+  /// Takes what belongs to the response from the front of `bytes`, and says how much that is: all,
+  /// unless the response ends before or is not one.
+  std::size_t feed(std::string_view bytes);
+  /// The peer will send nothing more.
+  void end_of_stream();
+
+  State state() const { return state_; }
+  /// Whether any byte has come.
+  bool has_begun() const { return received_ > 0; }
+  /// Whether another response may follow on the same connection. REQUIRES: complete.
+  bool keeps_alive() const { return keep_alive_ && !until_close_; }
+  /// REQUIRES: complete.
+  HttpResponse take();
+  /// What has come of the body.
+  std::string take_body() { return std::move(response_.body); }
+
+ private:
+  enum class Part { status_line, header, body, chunk_size, chunk, chunk_end, trailer };
+
+  std::optional<std::string_view> take_line(std::string_view& bytes);
+  void take_status_line(std::string_view line);
+  void take_header(std::string_view line);
+  void end_head();
+  void take_chunk_size(std::string_view line);
+  void take_body(std::string_view& bytes);
+  void finish();
+  void fail() { state_ = State::malformed; }
+
+  const bool unpack_;
+  State state_ = State::incomplete;
+  Part part_ = Part::status_line;
+  std::uint64_t received_ = 0;
+  std::string line_;  // that has come in part
+  HttpResponse response_;
+  bool keep_alive_ = true;
+  bool until_close_ = false;  // the body ends with the connection
+  bool chunked_ = false;
+  std::optional<std::uint64_t> content_length_;
+  std::string content_encoding_;
+  std::uint64_t remaining_ = 0;  // of the body or the chunk
+};
+
+}  // namespace hyperpod::client::transport

@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "transport/transport.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "log.h"
+#include "points.h"
+#include "transport/placement.h"
+
+namespace hyperpod::client::transport {
+namespace {
+
+using base::LogLevel;
+
+Outcome failed(ErrorCode code, std::string message) {
+  return tl::unexpected(Failure{Error{code, std::move(message)}});
+}
+
+Outcome client_is_closed() { return failed(ErrorCode::closed, "the client has been closed"); }
+Outcome call_is_cancelled() { return failed(ErrorCode::cancelled, "the call was cancelled"); }
+
+RequestGate::Limits gate_limits(const ClientOptions& options, std::size_t hosts) {
+  RequestGate::Limits limits{
+      .in_flight = std::min(options.max_concurrent_requests, options.max_connections),
+      .per_host = options.max_connections_per_host,
+      .hosts = hosts};
+  HYPERPOD_POINT("gate.limits", limits, options);
+  return limits;
+}
+
+}  // namespace
+
+Exchange::Exchange(Transport& transport, std::size_t host, RequestClass request_class,
+                   TimePoint deadline)
+    : Waiter(host, request_class),
+      transport_(transport),
+      deadline_(deadline),
+      timer_(transport.loop_, [this] { transport_.expire(*this); }) {}
+
+void Exchange::exchange_ended(HttpOutcome outcome) {
+  transport_.exchange_ended(*this, std::move(outcome));
+}
+
+Transport::Daemon::Daemon(DaemonAddress daemon_address, const TlsOptions& tls_options,
+                          std::shared_ptr<const Clock> clock)
+    : address(std::move(daemon_address)),
+      authority(address.authority()),
+      url(fmt::format("{}://{}{}", address.https ? "https" : "http", authority,
+                      address.path_prefix)),
+      tls(address.https ? std::make_unique<TlsContext>(tls_options, address.host) : nullptr),
+      breaker(std::move(clock)) {}
+
+Transport::Transport(Loop& loop, const ClientOptions& options, std::shared_ptr<const Clock> clock,
+                     std::vector<DaemonAddress> addresses, base::LogSink& logger)
+    : loop_(loop),
+      logger_(logger),
+      gate_(gate_limits(options, addresses.size())),
+      pool_(loop, addresses.size(), options.max_connections, [this](std::size_t host) {
+        Daemon& daemon = *daemons_[host];
+        return std::make_shared<Connection>(loop_, daemon.address, daemon.tls.get(),
+                                            [this](Connection& c) { pool_.forget(c); });
+      }) {
+  for (DaemonAddress& address : addresses) {
+    daemons_.push_back(std::make_unique<Daemon>(std::move(address), options.tls, clock));
+    authorities_.push_back(daemons_.back()->authority);
+  }
+}
+
+std::size_t Transport::host_of(std::string_view key) const { return place(authorities_, key); }
+
+Outcome Transport::circuit_is_open(std::size_t host) const {
+  return failed(
+      ErrorCode::unreachable,
+      fmt::format("{} failed {} times in a row and is tried again every {} s", url(host),
+                  CircuitBreaker::failure_threshold, CircuitBreaker::probe_interval.count()));
+}
+
+void Transport::start(std::shared_ptr<Exchange> shared) {
+  Exchange& exchange = *shared;
+  exchange.place_ = under_way_.size();
+  under_way_.push_back(std::move(shared));
+  if (refusing_ && exchange.request_class() != RequestClass::release) {
+    return finish(exchange, client_is_closed());
+  }
+  if (daemons_[exchange.host()]->breaker.refuses()) {
+    return finish(exchange, circuit_is_open(exchange.host()));
+  }
+  exchange.timer_.arm(exchange.deadline_);
+  if (gate_.enter(exchange, loop_.now())) {
+    dispatch(exchange);
+  } else {
+    HYPERPOD_POINT("transport.queued", *this, exchange);
+  }
+}
+
+void Transport::admit_waiting() {
+  if (admitting_) return;  // the loop below goes on
+  admitting_ = true;
+  while (RequestGate::Waiter* const waiter = gate_.next())
+    dispatch(static_cast<Exchange&>(*waiter));
+  admitting_ = false;
+}
+
+// REQUIRES: it has a place.
+void Transport::dispatch(Exchange& exchange) {
+  HYPERPOD_POINT("transport.admitted", exchange);
+  if (loop_.now() >= exchange.deadline_) return expire(exchange);
+  if (!daemons_[exchange.host()]->breaker.admit()) {
+    return leave_and_finish(exchange, circuit_is_open(exchange.host()));
+  }
+  send(exchange, false);
+}
+
+void Transport::send(Exchange& exchange, bool on_fresh_connection) {
+  auto request = exchange.request(loop_.now());
+  if (!request) return leave_and_finish(exchange, tl::unexpected(Failure{request.error()}));
+  const auto connection = pool_.take(exchange.host(), on_fresh_connection);
+  exchange.connection_ = connection;
+  connection->exchange(*std::move(request), exchange);
+  // Nobody waits for a resolver to close a client.
+  if (refusing_ && connection->is_resolving()) {
+    connection->fail({ErrorCode::closed, "cannot be resolved any more"});
+  }
+}
+
+void Transport::expire(Exchange& exchange) {
+  HYPERPOD_POINT("transport.expired", exchange);
+  if (loop_.now() < exchange.deadline_) return exchange.timer_.arm(exchange.deadline_);
+  if (exchange.connection_) {
+    const auto connection = exchange.connection_;
+    return connection->fail({ErrorCode::timed_out, "did not respond in time"});
+  }
+  Outcome outcome = failed(ErrorCode::timed_out,
+                           fmt::format("no request could be sent to {} in time: {} are in flight",
+                                       url(exchange.host()), gate_.counts().in_flight));
+  if (!exchange.is_queued()) return leave_and_finish(exchange, std::move(outcome));
+  gate_.withdraw(exchange);
+  finish(exchange, std::move(outcome));
+}
+
+void Transport::exchange_ended(Exchange& exchange, HttpOutcome outcome) {
+  pool_.give_back(exchange.host(), std::exchange(exchange.connection_, nullptr));
+  bool again = !outcome && outcome.error().stale && exchange.may_repeat_;
+  HYPERPOD_POINT("transport.send_again", again, exchange, outcome);
+  if (again) {
+    exchange.may_repeat_ = false;
+    ++repeated_;
+    if (exchange.request_class() == RequestClass::lease ||
+        exchange.request_class() == RequestClass::prefetch) {
+      ++leases_repeated_;
+    }
+    return send(exchange, true);
+  }
+  leave_and_finish(exchange, judge(exchange.host(), std::move(outcome)));
+}
+
+// What it says of the daemon, and what the caller is told.
+Outcome Transport::judge(std::size_t host, HttpOutcome outcome) {
+  Daemon& daemon = *daemons_[host];
+  HYPERPOD_POINT("transport.judge", daemon.breaker, outcome);
+  if (outcome) {
+    if (daemon.breaker.record_response()) {
+      log(logger_, LogLevel::warn, "{} responds again", daemon.url);
+    }
+    return *std::move(outcome);
+  }
+  TransportFailure& failure = outcome.error();
+  if (failure.code == ErrorCode::cancelled) return call_is_cancelled();
+  if (failure.code == ErrorCode::closed) return client_is_closed();
+  log(logger_, LogLevel::debug, "{} {}", daemon.url, failure.reason);
+  // What this machine lacks is not the daemon's failure.
+  if (failure.code != ErrorCode::out_of_resources && daemon.breaker.record_transport_failure()) {
+    log(logger_, LogLevel::warn, "{} failed {} times in a row and is tried only every {} s: it {}",
+        daemon.url, CircuitBreaker::failure_threshold, CircuitBreaker::probe_interval.count(),
+        failure.reason);
+  }
+  return tl::unexpected(
+      Failure{Error{failure.code, fmt::format("{} {}", daemon.url, failure.reason)},
+              std::move(failure.body)});
+}
+
+void Transport::leave_and_finish(Exchange& exchange, Outcome outcome) {
+  HYPERPOD_POINT("transport.leave", gate_, exchange, outcome);
+  gate_.leave(exchange.host());
+  admit_waiting();
+  finish(exchange, std::move(outcome));
+}
+
+void Transport::finish(Exchange& exchange, Outcome outcome) {
+  const auto self = std::move(under_way_[exchange.place_]);
+  if (under_way_.back()) {
+    under_way_.back()->place_ = exchange.place_;
+    under_way_[exchange.place_] = std::move(under_way_.back());
+  }
+  under_way_.pop_back();
+  exchange.timer_.cancel();
+  exchange.complete(std::move(outcome));
+  if (under_way_.empty() && on_idle_) on_idle_();
+}
+
+void Transport::cancel(Exchange& exchange) {
+  if (cancel_queued(exchange) || !exchange.connection_) return;
+  exchange.may_repeat_ = false;
+  const bool is_lease = exchange.request_class() == RequestClass::lease ||
+                        exchange.request_class() == RequestClass::prefetch;
+  const auto connection = exchange.connection_;
+  if (is_lease && connection->half_close()) return;
+  connection->fail({ErrorCode::cancelled, "was given up"});
+}
+
+bool Transport::cancel_queued(Exchange& exchange) {
+  if (!exchange.is_queued()) return false;
+  gate_.withdraw(exchange);
+  finish(exchange, call_is_cancelled());
+  return true;
+}
+
+void Transport::refuse_all_but_releases() {
+  refusing_ = true;
+  while (RequestGate::Waiter* const waiter = gate_.any_refusable()) {
+    gate_.withdraw(*waiter);
+    finish(static_cast<Exchange&>(*waiter), client_is_closed());
+  }
+  const auto under_way = under_way_;
+  for (const auto& exchange : under_way) {
+    const auto connection = exchange->connection_;
+    if (connection && connection->is_resolving()) connection->fail({ErrorCode::closed, {}});
+  }
+}
+
+void Transport::abort_all() {
+  const auto under_way = under_way_;
+  for (const auto& exchange : under_way) {
+    const auto connection = exchange->connection_;
+    if (connection) {
+      connection->fail({ErrorCode::closed, {}});
+    } else if (exchange->is_queued()) {
+      gate_.withdraw(*exchange);
+      finish(*exchange, client_is_closed());
+    }
+  }
+}
+
+void Transport::add_to(Statistics& statistics) const {
+  const RequestGate::Counts gate = gate_.counts();
+  statistics.requests_in_flight = gate.in_flight;
+  statistics.peak_requests_in_flight = gate.peak_in_flight;
+  statistics.requests_queued = gate.queued;
+  statistics.peak_requests_queued = gate.peak_queued;
+  statistics.connections_open = pool_.open();
+  statistics.peak_connections_open = pool_.peak();
+  statistics.requests_repeated = repeated_;
+  statistics.leases_repeated = leases_repeated_;
+}
+
+std::vector<DaemonState> Transport::daemons() const {
+  std::vector<DaemonState> states;
+  for (const auto& daemon : daemons_) states.push_back({daemon->url, daemon->breaker.is_open()});
+  return states;
+}
+
+}  // namespace hyperpod::client::transport
