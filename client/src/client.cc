@@ -21,7 +21,7 @@ namespace {
 using LeaseResult = Result<std::optional<Lease>>;
 
 // A copy of so many bytes costs the I/O thread less than waking another one.
-constexpr std::uint64_t copied_on_the_loop = 64 << 10;
+constexpr std::uint64_t copied_on_the_loop = 32 << 10;
 
 // What a copy's error means for a get: a lease that went is not an error.
 Result<GetStatus> status_of(const Result<void>& copied) {

@@ -94,7 +94,9 @@ Result<void> ClientCore::check_caller(bool blocks) const {
 }
 
 TimePoint ClientCore::read_deadline(const ReadOptions& read) const {
-  return now() + wait_of(read, options_) + leases::wait_margin;
+  milliseconds margin = leases::wait_margin;
+  HYPERPOD_POINT("lease.margin", margin);
+  return now() + wait_of(read, options_) + margin;
 }
 
 Statistics ClientCore::statistics() const {

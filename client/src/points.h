@@ -13,8 +13,10 @@
 
 #include <any>
 #include <functional>
+#include <initializer_list>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace hyperpod::client::points {
 
@@ -37,9 +39,10 @@ void set(const std::string& name, std::function<void(Values)> action);
 template <class... Arguments, class Action>
 void at(const std::string& name, Action action) {
   set(name, [action = std::move(action)](Values values) mutable {
-    auto value = values.begin();
-    static_cast<void>(value);
-    action(*std::any_cast<Arguments*>(*value++)...);
+    [&]<std::size_t... index>(std::index_sequence<index...>) {
+      action(*std::any_cast<Arguments*>(values.begin()[index])...);
+    }
+    (std::index_sequence_for<Arguments...>());
   });
 }
 

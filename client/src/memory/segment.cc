@@ -21,8 +21,10 @@ constexpr mode_t permission_bits = 07777;
 SegmentIdentity identity_of(const struct stat& status) { return {status.st_dev, status.st_ino}; }
 
 bool is_mapping_of(const struct stat& status, const SegmentMapping& mapping) {
-  return identity_of(status) == mapping.identity() &&
-         static_cast<std::uint64_t>(status.st_size) == mapping.size();
+  bool same = identity_of(status) == mapping.identity() &&
+              static_cast<std::uint64_t>(status.st_size) == mapping.size();
+  HYPERPOD_POINT("segment.is_same", same, status, mapping);
+  return same;
 }
 
 }  // namespace
@@ -51,9 +53,7 @@ Result<std::shared_ptr<const SegmentMapping>> Segment::current() {
 Result<bool> Segment::is_current(const SegmentMapping& mapping) const {
   const auto status = look();
   if (!status) return tl::unexpected(status.error());
-  bool current = is_mapping_of(*status, mapping);
-  HYPERPOD_POINT("segment.is_current", current, *status, mapping);
-  return current;
+  return is_mapping_of(*status, mapping);
 }
 
 std::optional<SegmentIdentity> Segment::identity() const {

@@ -273,7 +273,7 @@ void Connection::received(const IoError& error, std::size_t count) {
 void Connection::take(std::string_view bytes) {
   if (state_ == State::idle) {  // what nobody asked for
     bool closes = true;
-    HYPERPOD_POINT("connection.idle_bytes", closes, bytes);
+    HYPERPOD_POINT("connection.idle_bytes", closes, bytes, *this);
     if (closes) end_idle();
     return;
   }

@@ -155,26 +155,33 @@ void Transport::exchange_ended(Exchange& exchange, HttpOutcome outcome) {
   leave_and_finish(exchange, judge(exchange.host(), std::move(outcome)));
 }
 
-// What it says of the daemon, and what the caller is told.
+// What the caller is told, and what it says of the daemon.
 Outcome Transport::judge(std::size_t host, HttpOutcome outcome) {
   Daemon& daemon = *daemons_[host];
-  HYPERPOD_POINT("transport.judge", daemon.breaker, outcome);
+  std::optional<bool> alive;  // what this machine lacks or gives up says nothing of the daemon
   if (outcome) {
-    if (daemon.breaker.record_response()) {
-      log(logger_, LogLevel::warn, "{} responds again", daemon.url);
-    }
-    return *std::move(outcome);
+    alive = true;
+  } else if (const ErrorCode code = outcome.error().code;
+             code != ErrorCode::out_of_resources && code != ErrorCode::cancelled &&
+             code != ErrorCode::closed) {
+    alive = false;
   }
+  HYPERPOD_POINT("transport.judge", alive, outcome);
+  if (alive == true && daemon.breaker.record_response()) {
+    log(logger_, LogLevel::warn, "{} responds again", daemon.url);
+  }
+  const bool opened = alive == false && daemon.breaker.record_transport_failure();
+  if (outcome) return *std::move(outcome);
+
   TransportFailure& failure = outcome.error();
-  if (failure.code == ErrorCode::cancelled) return call_is_cancelled();
-  if (failure.code == ErrorCode::closed) return client_is_closed();
-  log(logger_, LogLevel::debug, "{} {}", daemon.url, failure.reason);
-  // What this machine lacks is not the daemon's failure.
-  if (failure.code != ErrorCode::out_of_resources && daemon.breaker.record_transport_failure()) {
+  if (opened) {
     log(logger_, LogLevel::warn, "{} failed {} times in a row and is tried only every {} s: it {}",
         daemon.url, CircuitBreaker::failure_threshold, CircuitBreaker::probe_interval.count(),
         failure.reason);
   }
+  if (failure.code == ErrorCode::cancelled) return call_is_cancelled();
+  if (failure.code == ErrorCode::closed) return client_is_closed();
+  log(logger_, LogLevel::debug, "{} {}", daemon.url, failure.reason);
   return tl::unexpected(
       Failure{Error{failure.code, fmt::format("{} {}", daemon.url, failure.reason)},
               std::move(failure.body)});
