@@ -1,4 +1,3 @@
-// SPDX-License-Identifier: Apache-2.0
 // The one error type of the benchmarks.
 #pragma once
 

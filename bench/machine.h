@@ -1,4 +1,3 @@
-// SPDX-License-Identifier: Apache-2.0
 // What the machine was and did during a measurement.
 #pragma once
 
@@ -12,9 +11,9 @@ nlohmann::json machine_report();
 
 /// Measures how much of the machine others used, from its construction to the call. Ratios stand a
 /// busy machine to a degree, tails and absolute bounds do not.
-class OtherPrograms {
+class Bystanders {
  public:
-  OtherPrograms();
+  Bystanders();
   /// Share (0..1) of all cores' time that neither this process nor its children used. Children
   /// count once they have ended.
   double share() const;

@@ -1,4 +1,3 @@
-// SPDX-License-Identifier: Apache-2.0
 // The figures for people (a table on standard output) and for programs (JSON).
 #pragma once
 

@@ -1,4 +1,3 @@
-// SPDX-License-Identifier: Apache-2.0
 #include "load/answer.h"
 
 #include <gtest/gtest.h>

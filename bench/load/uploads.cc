@@ -1,4 +1,3 @@
-// SPDX-License-Identifier: Apache-2.0
 #include "load/uploads.h"
 
 #include <sys/socket.h>
@@ -41,7 +40,7 @@ Result<void> send_share(int socket, const Upload& options, std::atomic<std::uint
 }  // namespace
 
 Result<double> upload(const Upload& options) {
-  std::vector<base::FileDescriptor> sockets;
+  std::vector<FileDescriptor> sockets;
   for (unsigned i = 0; i < options.connections; ++i) {
     auto socket = connect_to(options.port);
     if (!socket) return tl::unexpected(socket.error());

@@ -1,4 +1,3 @@
-// SPDX-License-Identifier: Apache-2.0
 // The workloads of the table: requests as LMCache's clients send them.
 #pragma once
 

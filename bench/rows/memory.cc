@@ -1,4 +1,3 @@
-// SPDX-License-Identifier: Apache-2.0
 // Memory beside the segment: what objects and connections cost in book-keeping.
 #include "load/workloads.h"
 #include "report.h"
@@ -18,7 +17,7 @@ constexpr double bound_mebibytes = 64;
 Result<Finding> measure(const Settings& /*settings*/) {
   const auto emulator = start_emulator(capacity, block_size);
   if (!emulator) return tl::unexpected(emulator.error());
-  const auto at_start = usage(emulator->child.pid());
+  const auto at_start = emulator->child.usage();
   if (auto stored = store_objects(emulator->port, objects, 64); !stored) {
     return tl::unexpected(stored.error());
   }
@@ -29,7 +28,7 @@ Result<Finding> measure(const Settings& /*settings*/) {
   if (auto run = load->run(workload, {.duration = std::chrono::milliseconds(500)}); !run) {
     return tl::unexpected(run.error());
   }
-  const auto at_end = usage(emulator->child.pid());
+  const auto at_end = emulator->child.usage();
   if (!at_start || !at_end) return failure("the emulator's memory cannot be read");
   const double used = static_cast<double>(at_end->private_bytes) / mebibyte;
   const double empty = static_cast<double>(at_start->private_bytes) / mebibyte;

@@ -1,4 +1,3 @@
-// SPDX-License-Identifier: Apache-2.0
 // Bodies sent to a server by raw sockets, one contender of the rows that store.
 #pragma once
 

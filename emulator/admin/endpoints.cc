@@ -76,10 +76,11 @@ tl::expected<JournalFilter, AdminError> journal_filter(const Call& call) {
     const auto known = std::ranges::find(all_journal_operations, *name,
                                          [](JournalOperation each) { return name_of(each); });
     if (known == all_journal_operations.end()) {
-      return refuse("operation",
-                    fmt::format("operation={} is unknown; take put, lease, release, other or "
-                                "unreadable",
-                                text::printable(*name)));
+      return refuse(
+          "operation",
+          fmt::format("operation={} is unknown; take put, lease, release, checkpoint_put, "
+                      "checkpoint_get, checkpoint_delete, namespace, other or unreadable",
+                      text::printable(*name)));
     }
     filter.operation = *known;
   }
@@ -388,8 +389,19 @@ AdminResult Endpoints::add_faults(const Call& call) {
   auto wanted = faults_body(call);
   if (!wanted) return tl::make_unexpected(wanted.error());
   FaultPlan& plan = control_.faults();
-  const auto added = plan.add_all(*std::move(wanted));
-  if (!added) return tl::make_unexpected(of_fault(added.error()));
+  std::lock_guard lock(adding_);
+  const auto before = plan.list();
+  for (Fault& fault : *wanted) {
+    const auto added = plan.add(std::move(fault));
+    if (added) continue;
+    for (const auto& listed : plan.list()) {  // all or none
+      if (std::ranges::none_of(
+              before, [&](const auto& old) { return old.fault.name == listed.fault.name; })) {
+        plan.remove(listed.fault.name);
+      }
+    }
+    return tl::make_unexpected(of_fault(added.error()));
+  }
   return answer_with_faults(plan, 201);
 }
 
@@ -498,7 +510,7 @@ std::span<const Route> admin_routes() {
       {"key", text, "Only of this key"},
   };
   static const std::vector<QueryParameter> of_journal{
-      {"operation", text, "Only put, lease, release, other or unreadable"},
+      {"operation", text, "Only of this operation, as put, lease, release or checkpoint_put"},
       {"bucket", text, "Only of this bucket"},
       {"key", text, "Only of this key"},
       {"connection", number, "Only of the connection with this number"},

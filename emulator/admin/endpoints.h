@@ -6,6 +6,7 @@
 #pragma once
 
 #include <atomic>
+#include <mutex>
 #include <span>
 #include <string>
 #include <string_view>
@@ -97,6 +98,7 @@ class Endpoints {
 
   Control& control_;
   std::atomic<bool> stopping_{false};
+  std::mutex adding_;  // one POST of faults at a time, so that it is taken whole or not at all
 };
 
 /// The body of an answer with an error status.

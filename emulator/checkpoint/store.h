@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The daemon's training checkpoints as a state machine: namespaces, ranks, steps, retention
-// (protocol section 8). It opens no socket; a shard's bytes lie in blocks of the engine's segment.
+// (protocol, "Checkpoints"). It opens no socket; a shard's bytes lie in blocks of the engine's segment.
 //
 // A namespace has a number of ranks. A rank stores one shard for each step; a step is complete once
 // every rank has stored its shard. Of the complete steps the newest few are kept.
@@ -25,7 +25,7 @@
 
 namespace hyperpod::emulator::checkpoint {
 
-/// What a namespace is created with (protocol CP-02).
+/// What a namespace is created with (protocol, "Checkpoints").
 struct NamespaceOptions {
   std::uint64_t num_ranks = 0;       ///< Data-parallel ranks and metadata shards; at least 1.
   std::uint64_t steps_retained = 0;  ///< Complete steps that are kept; at least 1.
@@ -60,7 +60,7 @@ enum class Refusal {
 enum class Creation {
   created,
   unchanged,  ///< It was there with the same options.
-  conflict,   ///< It is there with other options, which stay (protocol CP-03, inferred).
+  conflict,   ///< It is there with other options, which stay (inferred).
 };
 
 /// What the emulator shows of a namespace; see State.

@@ -110,12 +110,16 @@ Finding check_reserve(const Options& options) {
 }
 
 Finding check_statuses(const Behaviour& behaviour) {
-  const std::array<std::pair<std::string_view, int>, 5> statuses{
+  const std::array<std::pair<std::string_view, int>, 9> statuses{
       {{"behaviour.miss_status", behaviour.miss_status},
        {"behaviour.unknown_release_status", behaviour.unknown_release_status},
        {"behaviour.empty_put_status", behaviour.empty_put_status},
        {"behaviour.no_room_status", behaviour.no_room_status},
-       {"behaviour.too_large_status", behaviour.too_large_status}}};
+       {"behaviour.too_large_status", behaviour.too_large_status},
+       {"behaviour.namespace_conflict_status", behaviour.namespace_conflict_status},
+       {"behaviour.absent_namespace_status", behaviour.absent_namespace_status},
+       {"behaviour.shard_address_status", behaviour.shard_address_status},
+       {"behaviour.shard_checksum_status", behaviour.shard_checksum_status}}};
   for (const auto& [member, status] : statuses) {
     if (status < 400 || status > 599) {
       return Violation{{member},
@@ -133,14 +137,13 @@ Finding check_durations(const Options& options) {
   };
   const Behaviour& behaviour = options.behaviour;
   const Limits& limits = options.limits;
-  const std::array<Bound, 8> bounds{
+  const std::array<Bound, 7> bounds{
       {{"behaviour.default_hold", behaviour.default_hold, milliseconds{0}},
        {"behaviour.default_ttl", behaviour.default_ttl, milliseconds{1}},
        {"behaviour.max_hold", behaviour.max_hold, milliseconds{0}},
        {"behaviour.max_ttl", behaviour.max_ttl, milliseconds{1}},
        {"limits.head_timeout", limits.head_timeout, milliseconds{1}},
        {"limits.stall_timeout", limits.stall_timeout, milliseconds{1}},
-       {"limits.body_timeout", limits.body_timeout, milliseconds{1}},
        {"limits.idle_timeout", limits.idle_timeout, milliseconds{1}}}};
   for (const Bound& bound : bounds) {
     if (bound.value < bound.least || bound.value > longest) {

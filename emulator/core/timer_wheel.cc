@@ -60,13 +60,12 @@ std::optional<TimePoint> TimerWheel::next_due() const {
   return origin_ + Tick(stop->tick);
 }
 
-bool TimerWheel::run_due(TimePoint now, std::size_t most) {
+void TimerWheel::run_due(TimePoint now) {
   const auto elapsed = std::chrono::floor<Tick>(now - origin_).count();
   const auto target =
       std::max(tick_, static_cast<std::uint64_t>(std::max<std::int64_t>(elapsed, 0)));
   while (true) {
     while (!present_.empty() && present_.begin()->due_ <= now) {
-      if (most-- == 0) return true;
       Timer& timer = *present_.begin();
       timer.disarm();
       timer.on_due();
@@ -83,7 +82,6 @@ bool TimerWheel::run_due(TimePoint now, std::size_t most) {
     }
   }
   tick_ = target;
-  return false;
 }
 
 }  // namespace hyperpod::emulator::core

@@ -32,7 +32,7 @@ class HeadParser final : public http::basic_parser<true> {
     head.http_1_0 = version == 10;
   }
 
-  void on_field_impl(http::field name, View, View value, Ec& ec) override {
+  void on_field_impl(http::field name, View text, View value, Ec& ec) override {
     if (++fields_ > max_headers_) return refuse(HeadError::too_many_headers, ec);
     switch (name) {
       case http::field::host:
@@ -46,6 +46,11 @@ class HeadParser final : public http::basic_parser<true> {
       case http::field::expect:
         if (!beast::iequals(value, "100-continue")) return refuse(HeadError::unknown_expect, ec);
         head.expects_continue = !head.http_1_0;
+        break;
+      case http::field::unknown:
+        if (!beast::iequals(text, "Shard-Meta")) break;
+        if (head.shard_meta) return refuse(HeadError::malformed, ec);
+        head.shard_meta = std::string_view(value.data(), value.size());
         break;
       default:
         break;

@@ -42,6 +42,7 @@ struct RequestHead {
   bool chunked = false;
   bool expects_continue = false;
   std::optional<std::uint64_t> content_length;
+  std::optional<std::string_view> shard_meta;  ///< Of a checkpoint's shard, as it came.
 
   bool has_body() const { return chunked || content_length.value_or(0) > 0; }
 };

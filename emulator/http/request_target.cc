@@ -23,6 +23,11 @@ tl::unexpected<RouteRefusal> not_found() {
   return refuse(RouteError::not_found, "The daemon serves nothing under this method and path.");
 }
 
+tl::unexpected<RouteRefusal> decoding_failed() {
+  return refuse(RouteError::malformed,
+                "A part of the path is not percent-encoded UTF-8; encode it as RFC 3986 says.");
+}
+
 /// Path and query of a target in origin form or absolute form.
 struct Target {
   std::string_view path;
@@ -45,7 +50,7 @@ Target split_target(std::string_view target) {
 /// The raw parts of "/a/b/c". Longer paths than any that is served come back cut short by one part
 /// too many, which no route matches.
 struct Parts {
-  static constexpr std::size_t max = 6;
+  static constexpr std::size_t max = 7;
   std::array<std::string_view, max> at;
   std::size_t count = 0;
 };
@@ -71,32 +76,14 @@ std::optional<std::chrono::milliseconds> parse_milliseconds(std::string_view tex
   return std::chrono::milliseconds(std::min(value, most));
 }
 
-/// Whether a decimal that is too large or too small for a double is too small.
-bool is_tiny(std::string_view text) {
-  const auto mantissa = text.substr(0, text.find_first_of("eE"));
-  std::int64_t exponent = 0;
-  if (mantissa.size() < text.size()) {
-    auto digits = text.substr(mantissa.size() + 1);
-    const bool negative = digits.starts_with('-');
-    if (negative || digits.starts_with('+')) digits.remove_prefix(1);
-    constexpr std::int64_t beyond_all = 1'000'000'000;  // longer than any target
-    std::int64_t value = 0;
-    const auto error = std::from_chars(digits.data(), digits.data() + digits.size(), value).ec;
-    if (error != std::errc{}) value = beyond_all;
-    exponent = negative ? -std::min(value, beyond_all) : std::min(value, beyond_all);
-  }
-  const auto point = static_cast<std::int64_t>(std::min(mantissa.find('.'), mantissa.size()));
-  const auto first = static_cast<std::int64_t>(mantissa.find_first_of("123456789"));
-  return point - first + exponent < 0;
-}
-
-/// A decimal number as Python writes a float: "30", "30.0", "1e-05", "1e+16".
 std::optional<double> parse_seconds(std::string_view text) {
   double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  const auto [end, error] =
+      std::from_chars(text.data(), text.data() + text.size(), value, std::chars_format::fixed);
   if (error == std::errc::invalid_argument || end != text.data() + text.size()) return std::nullopt;
   if (error == std::errc::result_out_of_range) {
-    value = is_tiny(text) ? 0 : std::numeric_limits<double>::max();
+    const bool tiny = text.find_first_of("123456789") > text.find('.');
+    value = tiny ? 0 : std::numeric_limits<double>::max();
   }
   if (!std::isfinite(value) || text.starts_with('-')) return std::nullopt;
   return value;
@@ -111,13 +98,8 @@ const char* read_query(std::string_view query, const Behaviour& behaviour, Route
     const auto pair = query.substr(0, end);
     query.remove_prefix(std::min(end + 1, query.size()));
     const auto equals = std::min(pair.find('='), pair.size());
-    const auto decoded_name = text::percent_decode(pair.substr(0, equals));
-    const auto decoded_value = text::percent_decode(pair.substr(std::min(equals + 1, pair.size())));
-    if (!decoded_name || !decoded_value) {
-      return "The query is not percent-encoded UTF-8; encode it as RFC 3986 says.";
-    }
-    const std::string_view name = *decoded_name;
-    const std::string_view value = *decoded_value;
+    const auto name = pair.substr(0, equals);
+    const auto value = pair.substr(std::min(equals + 1, pair.size()));
     if (name == "timeout_ms") {
       if (hold || !(hold = parse_milliseconds(value))) {
         return "timeout_ms must be given once, as a whole number of milliseconds of at least 0.";
@@ -138,6 +120,99 @@ const char* read_query(std::string_view query, const Behaviour& behaviour, Route
   return nullptr;
 }
 
+// All of `text`, in digits alone.
+std::optional<std::uint64_t> parse_count(std::string_view text) {
+  std::uint64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+// A parameter of the query; nullopt where it is not there. Of several the last counts.
+std::optional<std::string_view> parameter(std::string_view query, std::string_view name) {
+  std::optional<std::string_view> found;
+  while (!query.empty()) {
+    const auto end = std::min(query.find('&'), query.size());
+    const auto pair = query.substr(0, end);
+    query.remove_prefix(std::min(end + 1, query.size()));
+    if (pair.substr(0, pair.find('=')) != name) continue;
+    found = pair.substr(std::min(name.size() + 1, pair.size()));
+  }
+  return found;
+}
+
+tl::expected<Route, RouteRefusal> namespace_route(std::string_view method, std::string_view query,
+                                                  Route result) {
+  if (method == "GET") {
+    result.operation = Operation::get_namespace;
+  } else if (method == "DELETE") {
+    result.operation = Operation::delete_namespace;
+  } else if (method == "POST") {
+    result.operation = Operation::create_namespace;
+    const auto ranks = parse_count(parameter(query, "num_ranks").value_or(""));
+    const auto steps = parse_count(parameter(query, "steps_retained").value_or(""));
+    if (!ranks || !steps || *ranks == 0 || *steps == 0) {
+      return refuse(RouteError::malformed,
+                    "A namespace needs num_ranks and steps_retained, whole numbers of at least 1.");
+    }
+    result.created = {.num_ranks = *ranks, .steps_retained = *steps};
+  } else {
+    return not_found();
+  }
+  return result;
+}
+
+tl::expected<Route, RouteRefusal> shard_route(std::string_view method, std::string_view rank,
+                                              std::string_view step, Route result) {
+  if (method == "POST") {
+    result.operation = Operation::put_shard;
+  } else if (method == "GET") {
+    result.operation = Operation::get_shard;
+  } else if (method == "DELETE") {
+    result.operation = Operation::delete_shard;
+  } else {
+    return not_found();
+  }
+  result.key.append(rank).append("/").append(step);
+  const auto rank_number = parse_count(rank);
+  const auto step_number = parse_count(step);
+  if (!rank_number || !step_number) {
+    return refuse(RouteError::shard_address,
+                  "A rank and a step are whole numbers of at least 0 that fit 64 bits.");
+  }
+  result.rank = *rank_number;
+  result.step = *step_number;
+  return result;
+}
+
+tl::expected<Route, RouteRefusal> checkpoint_route(std::string_view method, const Parts& parts,
+                                                   std::string_view query) {
+  const auto& at = parts.at;
+  Route result;
+  if (at[2] == "cluster") {
+    if (method != "POST" || parts.count != 4 || at[3] != "reset") return not_found();
+    result.operation = Operation::reset_cluster;
+    return result;
+  }
+  if (at[3].empty()) return not_found();
+  auto name = text::percent_decode(at[3]);
+  if (!name) return decoding_failed();
+  result.bucket = *std::move(name);
+  if (at[2] == "namespaces" && parts.count == 4) {
+    return namespace_route(method, query, std::move(result));
+  }
+  if (at[2] != "checkpoints") return not_found();
+  if (parts.count == 6) return shard_route(method, at[4], at[5], std::move(result));
+  if (parts.count != 5 || at[4] != "latest" || method != "GET") return not_found();
+  result.operation = Operation::latest_steps;
+  if (const auto text = parameter(query, "limit")) {
+    const auto limit = parse_count(*text);
+    if (!limit) return refuse(RouteError::malformed, "limit must be a whole number of at least 0.");
+    result.limit = *limit;
+  }
+  return result;
+}
+
 }  // namespace
 
 tl::expected<Route, RouteRefusal> route(std::string_view method, std::string_view target,
@@ -147,15 +222,12 @@ tl::expected<Route, RouteRefusal> route(std::string_view method, std::string_vie
   const auto& at = parts.at;
   if (parts.count < 4 || at[0] != "v1") return not_found();
 
-  const auto decode_failed = [] {
-    return refuse(RouteError::malformed,
-                  "A part of the path is not percent-encoded UTF-8; encode it as RFC 3986 says.");
-  };
+  if (at[1] == "cp") return checkpoint_route(method, parts, query);
   Route result;
   if (at[1] == "leases") {
     if (method != "POST" || parts.count != 4 || at[3] != "release") return not_found();
     auto id = text::percent_decode(at[2]);
-    if (!id) return decode_failed();
+    if (!id) return decoding_failed();
     result.operation = Operation::release;
     result.lease_id = std::move(*id);
     return result;
@@ -167,7 +239,7 @@ tl::expected<Route, RouteRefusal> route(std::string_view method, std::string_vie
   if (!puts && !acquires) return not_found();
   auto bucket = text::percent_decode(at[2]);
   auto key = text::percent_decode(at[3]);
-  if (!bucket || !key) return decode_failed();
+  if (!bucket || !key) return decoding_failed();
   result.operation = puts ? Operation::put : Operation::acquire;
   result.bucket = std::move(*bucket);
   result.key = std::move(*key);

@@ -11,22 +11,47 @@
 #include <string_view>
 #include <tl/expected.hpp>
 
+#include "checkpoint/store.h"
 #include "hyperpod/emulator/options.h"
 
 namespace hyperpod::emulator::http {
 
-enum class Operation { put, acquire, release };
+enum class Operation {
+  put,
+  acquire,
+  release,
+  // The checkpoint API (protocol, "Checkpoints").
+  get_namespace,
+  create_namespace,
+  delete_namespace,
+  put_shard,
+  get_shard,
+  delete_shard,
+  latest_steps,
+  reset_cluster,
+};
+
+/// Whether an operation is one of the checkpoint API.
+constexpr bool is_checkpoint(Operation operation) { return operation >= Operation::get_namespace; }
 
 struct Route {
   Operation operation{};
-  std::string bucket;    ///< Decoded; put and acquire.
-  std::string key;       ///< Decoded; put and acquire.
+  std::string bucket;    ///< Decoded; put and acquire. With checkpoints the namespace.
+  std::string key;       ///< Decoded; put and acquire. With shards "RANK/STEP" as it came.
   std::string lease_id;  ///< Decoded; release.
   std::chrono::milliseconds hold{};
   Duration ttl{};
+  checkpoint::NamespaceOptions created;  ///< create_namespace.
+  std::uint64_t rank = 0;                ///< Shards.
+  std::uint64_t step = 0;                ///< Shards.
+  std::uint64_t limit = 5;               ///< latest_steps.
 };
 
-enum class RouteError { not_found, malformed };
+enum class RouteError {
+  not_found,
+  malformed,
+  shard_address,  ///< A rank or a step that is not a number.
+};
 
 struct RouteRefusal {
   RouteError error;

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "checkpoint/store.h"
 #include "core/engine.h"
 #include "hyperpod/emulator/faults.h"
 
@@ -18,6 +19,8 @@ struct Response {
   std::string body;
   std::string_view content_type = "application/json";    ///< Said where there is a body.
   std::optional<std::chrono::seconds> retry_after = {};  ///< Faults alone ask for it.
+  /// Given: its bytes are the body, sent from where they lie, and its Shard-Meta is told.
+  std::optional<checkpoint::Shard> shard = {};
 };
 
 Response stored();
@@ -35,7 +38,7 @@ struct WireForm {
   bool with_body = true;  ///< False for a response to HEAD.
 };
 
-/// Appends the response as bytes to be sent to `out`.
+/// Appends the response as bytes to be sent to `out`; of a shard, what stands before its bytes.
 void append_wire_form(const Response& response, WireForm form, std::string& out);
 
 }  // namespace hyperpod::emulator::http

@@ -4,13 +4,12 @@
 #include <algorithm>
 #include <boost/asio/post.hpp>
 
+#include "http/body_sink.h"
 #include "http/chunk_decoder.h"
 #include "text/log.h"
 
 namespace hyperpod::emulator::http {
 namespace {
-
-constexpr std::string_view continue_line = "HTTP/1.1 100 Continue\r\n\r\n";
 
 void count_abandoned(Service& service, std::uint64_t connection, const std::string& bucket) {
   ++service.counters.abandoned;
@@ -35,9 +34,18 @@ JournalOperation in_journal(Operation operation) {
     case Operation::acquire:
       return JournalOperation::lease;
     case Operation::release:
+      return JournalOperation::release;
+    case Operation::put_shard:
+      return JournalOperation::checkpoint_put;
+    case Operation::get_shard:
+    case Operation::latest_steps:
+      return JournalOperation::checkpoint_get;
+    case Operation::delete_shard:
+      return JournalOperation::checkpoint_delete;
+    default:
       break;
   }
-  return JournalOperation::release;
+  return JournalOperation::checkpoint_namespace;
 }
 
 }  // namespace
@@ -48,40 +56,6 @@ struct Session::Wait {
   bool waiting = true;
   bool decided = false;
   std::optional<core::LeaseGrant> grant;
-};
-
-/// Where the bytes of a body go: into a Put, or nowhere. What a Put refuses goes nowhere too.
-class Session::Sink {
- public:
-  Sink(core::Put* put, std::span<std::byte> scratch) : put_(put), scratch_(scratch) {}
-
-  /// Where the next bytes are to be written; never empty.
-  std::span<std::byte> window() {
-    if (put_ == nullptr) return scratch_;
-    if (const auto room = put_->window(); !room.empty()) return room;
-    const auto more = put_->extend();
-    if (more) return put_->window();
-    refusal_ = more.error();
-    put_ = nullptr;
-    return scratch_;
-  }
-
-  void filled(std::size_t count) {
-    if (put_ != nullptr) {
-      put_->filled(count);
-    } else {
-      discarded_ += count;
-    }
-  }
-
-  std::uint64_t discarded() const { return discarded_; }
-  std::optional<core::PutRefusal> refusal() const { return refusal_; }
-
- private:
-  core::Put* put_;
-  const std::span<std::byte> scratch_;
-  std::uint64_t discarded_ = 0;
-  std::optional<core::PutRefusal> refusal_;
 };
 
 Session::Session(Service& service, Worker& worker, std::unique_ptr<Transport> transport,
@@ -97,16 +71,14 @@ Session::Session(Service& service, Worker& worker, std::unique_ptr<Transport> tr
 
 Session::~Session() {
   service_.journal.connection_closed(number_, worker().clock().now());
-  --service_.counters.open;  // first, so that a connection that waits finds the place free
   service_.closed();
 }
 
 Awaitable<void> Session::serve() {
   if (connect_fault_) {
     if (connect_fault_->delay.count() > 0) co_await pause(connect_fault_->delay, true);
-    const Ending& ending = connect_fault_->effects.ending;
-    if (std::holds_alternative<ResetConnection>(ending)) reset();
-    if (std::holds_alternative<NeverRespond>(ending)) co_await stop_responding(true);
+    if (connect_fault_->effects.reset) reset();
+    if (connect_fault_->effects.never_answer) co_await stop_responding(true);
   }
   // Not one condition: g++ 12 miscompiles a co_await behind && there.
   bool more = !peer_gone();
@@ -122,10 +94,7 @@ void Session::end_waits() {
 
 Awaitable<bool> Session::serve_next() {
   set_idle(true);
-  const bool pipelined = !input().empty();
   const auto head = co_await read_head();
-  // A peer that sends many requests at once is served in turn with the others.
-  if (pipelined && !peer_gone()) co_await yield();
   if (peer_gone()) co_return false;
   set_idle(false);
   ++service_.counters.in_flight;
@@ -142,22 +111,9 @@ Awaitable<bool> Session::serve_next() {
     response = head.error();
   }
   form.keep_alive = keep_alive_;
-  if (outlived()) close();
   if (!peer_gone()) {
     log(response);
-    if (fault_) {
-      co_await send_response(response, form);
-    } else {
-      // A response nearly always fits the send buffer, and then nothing has to be waited for.
-      out_.clear();
-      ++service_.counters.requests;
-      append_wire_form(response, form, out_);
-      entry_.bytes_out = out_.size();
-      // Before it is sent, so that whoever has a response finds its request in the journal.
-      record(response.status);
-      const auto rest = write_now(out_);
-      if (!rest.empty()) co_await write(rest);
-    }
+    co_await send_response(response, form);
   }
   if (!recorded_) {
     if (granted_) count_abandoned(service_, number_, entry_.bucket);
@@ -170,10 +126,8 @@ Awaitable<bool> Session::serve_next() {
 }
 
 void Session::begin(const RequestHead& head) {
-  if (const auto& log = service_.options.log; log && log->enabled(base::LogLevel::info)) {
-    request_line_ = "an unreadable request";
-    if (!head.method.empty()) request_line_.assign(head.method).append(" ").append(head.target);
-  }
+  request_line_ = "an unreadable request";
+  if (!head.method.empty()) request_line_.assign(head.method).append(" ").append(head.target);
   entry_.at = worker().clock().now();
   entry_.operation = head.method.empty() ? JournalOperation::unreadable : JournalOperation::other;
   entry_.bucket.clear();
@@ -252,10 +206,11 @@ Awaitable<tl::expected<RequestHead, Response>> Session::read_head() {
   co_return refuse(400, "malformed_request", "The request head is malformed or ambiguous.");
 }
 
-Awaitable<std::uint64_t> Session::receive_into(Sink& sink, std::uint64_t at_most) {
-  if (const auto* stop = std::get_if<StopReading>(&effects().ending)) {
-    if (entry_.bytes_in >= stop->after) co_await stop_responding(false);
-    at_most = std::min(at_most, stop->after - std::min(stop->after, entry_.bytes_in));
+Awaitable<std::uint64_t> Session::receive_into(BodySink& sink, std::uint64_t at_most) {
+  const auto& stop = effects().stop_reading_after;
+  if (stop) {
+    if (entry_.bytes_in >= *stop) co_await stop_responding(false);
+    at_most = std::min(at_most, *stop - std::min(*stop, entry_.bytes_in));
   }
   if (peer_gone()) co_return 0;
   const auto window = sink.window();
@@ -263,11 +218,10 @@ Awaitable<std::uint64_t> Session::receive_into(Sink& sink, std::uint64_t at_most
   const auto got = co_await read_body(window.first(size), size == at_most);
   sink.filled(got);
   entry_.bytes_in += got;
-  if (too_slow(body_begun_)) close();
   co_return got;
 }
 
-Awaitable<Session::BodyEnd> Session::receive_counted(std::uint64_t length, Sink& sink) {
+Awaitable<Session::BodyEnd> Session::receive_counted(std::uint64_t length, BodySink& sink) {
   gather(length > 2 * gather_bytes && !fault_);
   auto end = BodyEnd::complete;
   while (length > 0 && end == BodyEnd::complete) {
@@ -283,7 +237,7 @@ Awaitable<Session::BodyEnd> Session::receive_counted(std::uint64_t length, Sink&
   co_return end;
 }
 
-Awaitable<Session::BodyEnd> Session::receive_chunked(Sink& sink) {
+Awaitable<Session::BodyEnd> Session::receive_chunked(BodySink& sink) {
   ChunkDecoder decoder;
   while (!peer_gone()) {
     auto framing = input().view();
@@ -307,17 +261,7 @@ Awaitable<Session::BodyEnd> Session::receive_chunked(Sink& sink) {
   co_return BodyEnd::cut;
 }
 
-bool Session::too_slow(TimePoint begun) const {
-  const Limits& limits = service_.options.limits;
-  const auto taken = worker().clock().now() - begun;
-  if (taken <= limits.stall_timeout || effects().bytes_per_second) return false;
-  const double least =
-      std::chrono::duration<double>(taken).count() * static_cast<double>(limits.body_rate);
-  return taken > limits.body_timeout || static_cast<double>(entry_.bytes_in) < least;
-}
-
-Awaitable<Session::BodyEnd> Session::receive_body(const RequestHead& head, Sink& sink) {
-  body_begun_ = worker().clock().now();
+Awaitable<Session::BodyEnd> Session::receive_body(const RequestHead& head, BodySink& sink) {
   if (head.chunked) return receive_chunked(sink);
   return receive_counted(head.content_length.value_or(0), sink);
 }
@@ -329,7 +273,7 @@ Awaitable<void> Session::discard_body(const RequestHead& head) {
     keep_alive_ = false;
     co_return;
   }
-  Sink nowhere(nullptr, worker().scratch());
+  BodySink nowhere(nullptr, worker().scratch());
   if (co_await receive_body(head, nowhere) != BodyEnd::complete) keep_alive_ = false;
 }
 
@@ -347,34 +291,25 @@ Awaitable<Response> Session::respond(const RequestHead& head) {
     if (fault_) {
       entry_.fault = fault_->name;
       set_pace(effects().bytes_per_second.value_or(0));
-      if (effects().incident) {
-        service_.cause(effects());
-        if (outlived()) close();
-      }
-      if (peer_gone()) co_return Response{};  // for nobody
-      if (const auto* wanted = std::get_if<RespondWith>(&effects().ending)) {
-        co_return co_await respond_with_fault(head, *wanted);
-      }
+      if (effects().incident) service_.cause(effects());
+      if (effects().status) co_return co_await respond_with_fault(head);
     }
     if (routed->operation == Operation::put) co_return co_await put(head, *routed);
+    if (is_checkpoint(routed->operation)) co_return co_await checkpoint(head, *routed);
   }
-  if (head.has_body()) co_await discard_body(head);
-  if (outlived()) close();
+  co_await discard_body(head);
   if (peer_gone()) co_return Response{};  // for nobody
   if (!routed) {
     const auto& [error, message] = routed.error();
     if (error == RouteError::not_found) co_return refusal(404, "not_found", message);
+    if (error == RouteError::shard_address) {
+      co_return refusal(behaviour_.shard_address_status, "shard_address", message);
+    }
     ++service_.counters.rejected;
     co_return refusal(400, "malformed_request", message);
   }
-  if (routed->operation == Operation::release) co_return release(*routed);
-  const core::GrantFault fault = grant_fault();
-  const bool waits = routed->hold + fault.hold_longer > Duration::zero();
-  auto lease =
-      waits ? service_.engine.try_acquire(routed->bucket, routed->key, routed->ttl, fault, number_)
-            : service_.engine.acquire(routed->bucket, routed->key, routed->ttl, fault, number_);
-  if (!lease && waits) lease = co_await wait_for_key(*routed, fault);
-  co_return leased(lease);
+  if (routed->operation == Operation::acquire) co_return co_await acquire(*routed);
+  co_return release(*routed);
 }
 
 Awaitable<Response> Session::put(const RequestHead& head, const Route& route) {
@@ -398,7 +333,7 @@ Awaitable<Response> Session::put(const RequestHead& head, const Route& route) {
     co_return refused(put.error());
   }
   if (head.expects_continue) co_await write(continue_line);
-  Sink sink(put->get(), worker().scratch());
+  BodySink sink(put->get(), worker().scratch());
   const auto end = co_await receive_body(head, sink);
   if (end != BodyEnd::complete) keep_alive_ = false;
   if (sink.refusal()) co_return refused(*sink.refusal());
@@ -407,11 +342,10 @@ Awaitable<Response> Session::put(const RequestHead& head, const Route& route) {
     co_return refusal(400, "malformed_body", "The chunked body is malformed.");
   }
   if (end == BodyEnd::cut) co_return Response{};  // for nobody
+  if ((*put)->bytes_written() == 0) co_return refused(core::PutRefusal::empty);
   switch ((*put)->commit()) {
     case core::PutOutcome::exists:
       co_return refused(core::PutRefusal::exists);
-    case core::PutOutcome::empty:
-      co_return refused(core::PutRefusal::empty);
     case core::PutOutcome::lost:
       close();
       break;
@@ -440,14 +374,21 @@ Response Session::refused(core::PutRefusal why) const {
                  "No room can be made: what is stored is pinned by leases.");
 }
 
-Response Session::leased(const std::optional<core::LeaseGrant>& lease) {
-  if (!lease) return refusal(behaviour_.miss_status, "absent", "The key is not stored.");
+Awaitable<Response> Session::acquire(const Route& route) {
+  const core::GrantFault changed = grant_fault();
+  std::optional<core::LeaseGrant> lease;
+  if (route.hold + changed.hold_longer > Duration::zero()) {
+    lease = co_await wait_for_key(route, changed);
+  } else {
+    lease = service_.engine.acquire(route.bucket, route.key, route.ttl, changed, number_);
+  }
+  if (!lease) co_return refusal(behaviour_.miss_status, "absent", "The key is not stored.");
   entry_.lease_id = lease->id.text();
   granted_ = true;
   if (effects().grant_defect) {
-    return defective_grant(*lease, *effects().grant_defect, service_.options.capacity);
+    co_return defective_grant(*lease, *effects().grant_defect, service_.options.capacity);
   }
-  return granted(*lease);
+  co_return granted(*lease);
 }
 
 Response Session::release(const Route& route) {
@@ -521,6 +462,19 @@ std::optional<FiredFault> Session::fault_for(const Route& route) {
       if (const auto id = core::LeaseId::parse(route.lease_id))
         leased = service_.engine.leased_by(*id);
       break;
+    case Operation::put_shard:
+      subject.operation = FaultOperation::checkpoint_put;
+      break;
+    case Operation::get_shard:
+    case Operation::latest_steps:
+      subject.operation = FaultOperation::checkpoint_get;
+      break;
+    case Operation::delete_shard:
+      subject.operation = FaultOperation::checkpoint_delete;
+      break;
+    default:
+      subject.operation = FaultOperation::checkpoint_namespace;
+      break;
   }
   subject.bucket = leased ? leased->first : route.bucket;
   subject.key = leased ? leased->second : route.key;
@@ -543,13 +497,13 @@ core::GrantFault Session::grant_fault() const {
   return fault;
 }
 
-Awaitable<Response> Session::respond_with_fault(const RequestHead& head,
-                                                const RespondWith& wanted) {
+Awaitable<Response> Session::respond_with_fault(const RequestHead& head) {
   co_await discard_body(head);
-  Response response = refusal(wanted.status, "fault", "A fault answers in place of the daemon.");
-  if (wanted.body) response.body = *wanted.body;
-  if (response.status < 400 && !wanted.body) response.body.clear();
-  response.retry_after = wanted.retry_after;
+  Response response =
+      refusal(*effects().status, "fault", "A fault answers in place of the daemon.");
+  if (effects().body) response.body = *effects().body;
+  if (response.status < 400 && !effects().body) response.body.clear();
+  response.retry_after = effects().retry_after;
   co_return response;
 }
 
@@ -569,8 +523,8 @@ Awaitable<void> Session::send_response(const Response& response, WireForm form) 
   out_.clear();
   if (fault_) {
     if (fault_->delay.count() > 0) co_await pause(fault_->delay, true);
-    if (std::holds_alternative<NeverRespond>(effects().ending)) co_await stop_responding(true);
-    if (std::holds_alternative<ResetConnection>(effects().ending)) {
+    if (effects().never_answer) co_await stop_responding(true);
+    if (effects().reset) {
       reset_by_fault_ = true;
       reset();
     }
@@ -581,9 +535,14 @@ Awaitable<void> Session::send_response(const Response& response, WireForm form) 
   std::string_view rest = out_;
   if (const auto& limit = effects().close_after_bytes) {
     rest = rest.substr(0, *limit);
+    reset_by_fault_ = true;
     keep_alive_ = false;
   }
-  entry_.bytes_out = rest.size();
+  std::uint64_t of_shard = response.shard && form.with_body ? response.shard->size() : 0;
+  if (const auto& limit = effects().close_after_bytes) {
+    of_shard = std::min(of_shard, *limit - rest.size());
+  }
+  entry_.bytes_out = rest.size() + of_shard;
   while (effects().dribble && rest.size() > 1 && !peer_gone()) {
     co_await write(rest.substr(0, 1));
     rest.remove_prefix(1);
@@ -592,6 +551,7 @@ Awaitable<void> Session::send_response(const Response& response, WireForm form) 
   // Before the last write, so that whoever has a response finds its request in the journal.
   record(response.status);
   co_await write(rest);
+  if (of_shard > 0) co_await write_shard(*response.shard, of_shard);
   set_pace(0);
 }
 

@@ -7,8 +7,10 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "core/engine.h"
+#include "http/body_sink.h"
 #include "http/connection.h"
 #include "http/request_head.h"
 #include "http/request_target.h"
@@ -21,6 +23,7 @@ namespace hyperpod::emulator::http {
 /// What every session of a server shares. Outlives them.
 struct Service {
   core::Engine& engine;
+  checkpoint::Store& checkpoints;
   const Options& options;
   FaultPlan& faults;
   Journal& journal;
@@ -30,6 +33,8 @@ struct Service {
   std::function<void()> closed;
   PortCounters& counters;
 };
+
+inline constexpr std::string_view continue_line = "HTTP/1.1 100 Continue\r\n\r\n";
 
 class Session final : public Connection {
  public:
@@ -49,7 +54,6 @@ class Session final : public Connection {
     cut,     ///< The peer went away.
   };
   struct Wait;
-  class Sink;
 
   Awaitable<void> serve() override;
   void end_waits() override;
@@ -58,26 +62,30 @@ class Session final : public Connection {
   Awaitable<tl::expected<RequestHead, Response>> read_head();
   Awaitable<Response> respond(const RequestHead& head);
   Awaitable<Response> put(const RequestHead& head, const Route& route);
-  /// The response to a lease request; none is a miss.
-  Response leased(const std::optional<core::LeaseGrant>& lease);
+  Awaitable<Response> acquire(const Route& route);
   Awaitable<std::optional<core::LeaseGrant>> wait_for_key(const Route& route,
                                                           const core::GrantFault& fault);
   Response release(const Route& route);
+  // Of the checkpoint API; session_checkpoint.cc.
+  Awaitable<Response> checkpoint(const RequestHead& head, const Route& route);
+  Awaitable<Response> put_shard(const RequestHead& head, const Route& route);
+  Response get_shard(const Route& route) const;
+  Response create_namespace(const Route& route) const;
+  Response refused(checkpoint::Refusal why) const;
+  Awaitable<void> write_shard(const checkpoint::Shard& shard, std::uint64_t at_most);
   Response refused(core::PutRefusal why) const;
   void wait_decided(std::optional<core::LeaseGrant> grant);
 
-  Awaitable<BodyEnd> receive_body(const RequestHead& head, Sink& sink);
-  Awaitable<BodyEnd> receive_counted(std::uint64_t length, Sink& sink);
-  Awaitable<BodyEnd> receive_chunked(Sink& sink);
-  Awaitable<std::uint64_t> receive_into(Sink& sink, std::uint64_t at_most);
+  Awaitable<BodyEnd> receive_body(const RequestHead& head, BodySink& sink);
+  Awaitable<BodyEnd> receive_counted(std::uint64_t length, BodySink& sink);
+  Awaitable<BodyEnd> receive_chunked(BodySink& sink);
+  Awaitable<std::uint64_t> receive_into(BodySink& sink, std::uint64_t at_most);
   Awaitable<void> discard_body(const RequestHead& head);
-  /// Whether a body that began at `begun` comes too slowly, or has taken too long.
-  bool too_slow(TimePoint begun) const;
 
   std::optional<FiredFault> fault_for(const Route& route);
   const Effects& effects() const;
   core::GrantFault grant_fault() const;
-  Awaitable<Response> respond_with_fault(const RequestHead& head, const RespondWith& wanted);
+  Awaitable<Response> respond_with_fault(const RequestHead& head);
   Awaitable<void> stop_responding(bool watches);
   Awaitable<void> send_response(const Response& response, WireForm form);
 
@@ -91,7 +99,6 @@ class Session final : public Connection {
   std::optional<FiredFault> connect_fault_;
 
   // Of the request under way.
-  TimePoint body_begun_;
   std::optional<FiredFault> fault_;
   std::unique_ptr<Wait> wait_;
   std::string request_line_;  // for the log: views into the input do not last

@@ -28,10 +28,26 @@ namespace hyperpod::emulator {
 
 /// `other`: a target that the data port does not have. `unreadable`: no request that could be
 /// understood.
-enum class JournalOperation { put, lease, release, other, unreadable };
-inline constexpr std::array all_journal_operations{
-    JournalOperation::put, JournalOperation::lease, JournalOperation::release,
-    JournalOperation::other, JournalOperation::unreadable};
+enum class JournalOperation {
+  put,
+  lease,
+  release,
+  checkpoint_put,        ///< A shard is stored. Its bucket is the namespace, its key "RANK/STEP".
+  checkpoint_get,        ///< A shard, or the latest steps.
+  checkpoint_delete,     ///< A shard goes.
+  checkpoint_namespace,  ///< A namespace is created, shown or deleted, or the cluster reset.
+  other,
+  unreadable
+};
+inline constexpr std::array all_journal_operations{JournalOperation::put,
+                                                   JournalOperation::lease,
+                                                   JournalOperation::release,
+                                                   JournalOperation::checkpoint_put,
+                                                   JournalOperation::checkpoint_get,
+                                                   JournalOperation::checkpoint_delete,
+                                                   JournalOperation::checkpoint_namespace,
+                                                   JournalOperation::other,
+                                                   JournalOperation::unreadable};
 /// As in JSON: "put".
 std::string_view name_of(JournalOperation operation);
 
@@ -95,7 +111,7 @@ struct JournalTotals {
   std::uint64_t leases_live = 0;
   std::uint64_t leases_abandoned = 0;  ///< Their grant never reached the peer.
   std::uint64_t releases = 0;
-  /// Answered with 500 or above, or not at all. A miss is not an error.
+  /// Answered with 500 or above, or not at all. A lease answered 504 is a miss, not an error.
   std::uint64_t errors = 0;
   std::uint64_t faults = 0;  ///< Requests that a fault hit.
   std::uint64_t bytes_in = 0;
@@ -150,8 +166,7 @@ class Journal {
 
   /// Keeps at most `capacity` entries, in about 400 bytes each; where names are long, fewer. 0
   /// keeps totals only.
-  /// A lease request answered with `miss_status` is a miss, not an error.
-  explicit Journal(std::size_t capacity, int miss_status = 504);
+  explicit Journal(std::size_t capacity);
   ~Journal();
 
   /// Appends; `entry.sequence` is set here. Entries beyond the capacity push out the oldest.

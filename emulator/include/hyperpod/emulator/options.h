@@ -69,6 +69,26 @@ struct Behaviour {
   /// that nobody owns and that only its TTL ends.
   bool drop_abandoned_waiters = true;
   PutRace put_race = PutRace::first_complete;
+  /// Status of creating a namespace that is there with other numbers (inferred).
+  int namespace_conflict_status = 409;
+  /// Status of storing a shard into a namespace that is not there (assumed).
+  int absent_namespace_status = 404;
+  /// Status of a rank or step that cannot be (assumed).
+  int shard_address_status = 400;
+  /// Status of a shard whose bytes do not fit its checksum (assumed).
+  int shard_checksum_status = 400;
+  /// Check a shard against the checksum in its Shard-Meta where its algorithm is xxh3_128 (assumed).
+  bool check_shards = true;
+  /// Accept shards of no bytes (assumed); false responds with empty_put_status.
+  bool accept_empty_shards = true;
+  /// A shard stored again takes the place of the first (assumed); false responds 409.
+  bool replace_shards = true;
+  /// A step counts as latest once one rank has stored it (assumed: once all have).
+  bool latest_counts_incomplete = false;
+  /// Of each namespace only the newest complete steps are kept (assumed).
+  bool retire_steps = true;
+  /// A reset of the cluster drops KV objects too (assumed).
+  bool cluster_reset_drops_objects = true;
 };
 
 /// Bounds on what a peer can make the daemon spend. Assumed throughout: the real ones are unknown.
@@ -82,15 +102,6 @@ struct Limits {
   std::chrono::milliseconds stall_timeout{30'000};
   /// A connection without a request is closed after this long. Clients close theirs after 30 s.
   std::chrono::milliseconds idle_timeout{120'000};
-  /// A body must come at this many bytes a second on average, judged from stall_timeout after its
-  /// beginning on; a slower one ends its connection. 0: at any rate.
-  std::uint64_t body_rate = 1024;
-  /// A body must be complete this long after its beginning.
-  std::chrono::milliseconds body_timeout{std::chrono::minutes{10}};
-  /// Room for a body is reserved in steps of this many bytes as it comes, whatever length was
-  /// announced, so that an announcement alone evicts little. Smaller steps leave objects in more
-  /// fragments where PUTs overlap. With Placement::contiguous.
-  std::uint64_t room_step = 64ull << 20;
   /// Of a body that is refused, at most this many bytes are read before the connection is closed.
   std::uint64_t drain_bytes = 256ull << 20;
   /// Connections beyond this many are closed at once. 0: no limit but the process's descriptors.
