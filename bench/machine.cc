@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "machine.h"
 
 #include <sys/resource.h>
@@ -45,10 +46,10 @@ nlohmann::json machine_report() {
   return {{"cores", cores()}, {"kernel", system.release}, {"architecture", system.machine}};
 }
 
-Bystanders::Bystanders()
+OtherPrograms::OtherPrograms()
     : machine_(machine_busy()), own_(own_busy()), start_(std::chrono::steady_clock::now()) {}
 
-double Bystanders::share() const {
+double OtherPrograms::share() const {
   const Seconds elapsed = std::chrono::steady_clock::now() - start_;
   const Seconds others = (machine_busy() - machine_) - (own_busy() - own_);
   return std::clamp(others / elapsed / cores(), 0.0, 1.0);

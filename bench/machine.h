@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the machine was and did during a measurement.
 #pragma once
 
@@ -11,9 +12,9 @@ nlohmann::json machine_report();
 
 /// Measures how much of the machine others used, from its construction to the call. Ratios stand a
 /// busy machine to a degree, tails and absolute bounds do not.
-class Bystanders {
+class OtherPrograms {
  public:
-  Bystanders();
+  OtherPrograms();
   /// Share (0..1) of all cores' time that neither this process nor its children used. Children
   /// count once they have ended.
   double share() const;

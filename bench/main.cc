@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // hyperpod-bench: the emulator's speed, end to end over loopback, against its comparators.
 //
 // Exit status: 0 whatever the verdicts, 1 if a row could not be measured, 2 for bad arguments.
@@ -22,6 +23,7 @@ std::vector<Row> all_rows() {
       lease_against_nginx(1024),
       lease_against_aiohttp(),
       lease_with_journal(),
+      fairness(),
       idle_connections(),
       held_leases(),
       put_against_raw_tcp(1),
@@ -66,9 +68,9 @@ int run(const std::vector<Row>& rows, const Arguments& arguments) {
   print_heading();
   for (const Row& row : rows) {
     if (!wanted(row, arguments.only)) continue;
-    const Bystanders bystanders;
+    const OtherPrograms others;
     const auto finding = row.measure(arguments.settings);
-    const double share = bystanders.share();
+    const double share = others.share();
     print_row(row, finding, share);
     report["rows"].push_back(row_report(row, finding, share));
     all_measured &= finding || finding.error().code == ErrorCode::missing;

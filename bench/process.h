@@ -1,5 +1,5 @@
-// Child processes: the servers that are measured. A child never outlives the benchmark: it gets
-// SIGTERM when its owner goes, and from the kernel when the benchmark itself is killed.
+// SPDX-License-Identifier: Apache-2.0
+// Child processes, the servers that are measured, and what they use.
 #pragma once
 
 #include <sys/types.h>
@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "error.h"
-#include "file_descriptor.h"
+#include "hyperpod/base/child_process.h"
 
 namespace hyperpod::bench {
 
@@ -20,39 +20,19 @@ struct Usage {
   std::uint64_t threads = 0;
 };
 
-class Child {
- public:
-  /// Starts `arguments` (the first is the program, searched in PATH). Its standard output goes to
-  /// read_line(), its standard error to a file that the messages of errors quote.
-  static Result<Child> start(const std::vector<std::string>& arguments);
-
-  Child(Child&& other) noexcept;
-  Child& operator=(Child&&) = delete;
-  ~Child();  ///< Calls stop().
-
-  /// The next line of the child's standard output, within `patience`.
-  Result<std::string> read_line(std::chrono::milliseconds patience);
-
-  pid_t pid() const { return pid_; }
-  bool running() const;
-  /// The last line of its standard error, behind ": "; empty if it wrote none.
-  std::string last_words() const;
-  /// CPU time so far, user and system, of all its threads and of the processes that it started and
-  /// that still run; in the kernel's ticks, of 10 ms as a rule.
-  Result<std::chrono::milliseconds> cpu_time() const;
-  Result<Usage> usage() const;
-
-  /// SIGTERM, then SIGKILL if the child has not ended after five seconds. Idempotent.
-  void stop();
-
- private:
-  Child(pid_t pid, FileDescriptor output, FileDescriptor errors);
-
-  pid_t pid_;
-  FileDescriptor output_;
-  FileDescriptor errors_;
-  std::string received_;
+struct CpuTime {
+  std::chrono::milliseconds user{0};
+  std::chrono::milliseconds system{0};
 };
+
+/// Starts a program, which gets SIGTERM when the benchmark itself is killed. Standard output goes
+/// to read_line().
+Result<base::ChildProcess> start(const std::vector<std::string>& arguments);
+
+/// CPU time so far of a process with all its threads, and of the processes that it started and that
+/// still run; in the kernel's ticks, of 10 ms as a rule.
+Result<CpuTime> cpu_time(pid_t pid);
+Result<Usage> usage(pid_t pid);
 
 /// True if the program can be started and ends with status 0.
 bool runs(const std::vector<std::string>& arguments);

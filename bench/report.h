@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The figures for people (a table on standard output) and for programs (JSON).
 #pragma once
 

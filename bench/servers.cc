@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "servers.h"
 
 #include <arpa/inet.h>
@@ -31,7 +32,7 @@ std::string unique_name() {
 
 // Starts a server that prints, when it serves, a line of JSON with its "url".
 Result<Server> start_announcing(const std::vector<std::string>& arguments) {
-  auto child = Child::start(arguments);
+  auto child = start(arguments);
   if (!child) return tl::unexpected(child.error());
   const auto line = child->read_line(start_patience);
   if (!line) return failure(arguments.front() + " does not start: " + line.error().message);
@@ -45,7 +46,7 @@ Result<Server> start_announcing(const std::vector<std::string>& arguments) {
 
 // nginx cannot tell which port it was given, so one is picked that is free now.
 Result<std::uint16_t> free_port() {
-  const FileDescriptor socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const base::FileDescriptor socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -91,11 +92,11 @@ std::string nginx_configuration(const std::string& folder, std::uint16_t port,
          "}\n";
 }
 
-Result<void> wait_until_it_accepts(std::uint16_t port, const Child& child) {
+Result<void> wait_until_it_accepts(std::uint16_t port, base::ChildProcess& child) {
   const auto deadline = steady_clock::now() + start_patience;
   while (!connect_to(port)) {
     if (!child.running() || steady_clock::now() > deadline) {
-      return failure("nginx does not start" + child.last_words());
+      return failure("nginx does not start: " + child.last_error_line());
     }
     std::this_thread::sleep_for(milliseconds(5));
   }
@@ -146,7 +147,7 @@ Result<Server> start_nginx(const std::string& program, const std::string& lease_
   const std::string configuration = folder->path() + "/nginx.conf";
   std::ofstream(configuration) << nginx_configuration(folder->path(), *port, lease_body,
                                                       other_body);
-  auto child = Child::start({path, "-e", "stderr", "-p", folder->path(), "-c", configuration});
+  auto child = start({path, "-e", "stderr", "-p", folder->path(), "-c", configuration});
   if (!child) return tl::unexpected(child.error());
   if (auto ready = wait_until_it_accepts(*port, *child); !ready) {
     return tl::unexpected(ready.error());
@@ -169,7 +170,7 @@ Result<double> run_aiohttp_client(const Server& emulator, const std::vector<std:
       "--shm-name",  emulator.segment,
       "--seconds",   std::to_string(static_cast<double>(duration.count()) / 1000)};
   arguments.insert(arguments.end(), keys.begin(), keys.end());
-  auto child = Child::start(arguments);
+  auto child = start(arguments);
   if (!child) return tl::unexpected(child.error());
   const auto line = child->read_line(start_patience + duration);
   if (!line) return failure("the aiohttp client fails: " + line.error().message);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The servers that are compared, each started as a child process on a free loopback port.
 //
 // Starting returns once the server answers. A comparator that is not installed is
@@ -7,6 +8,7 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "error.h"
@@ -15,7 +17,14 @@
 namespace hyperpod::bench {
 
 struct Server {
-  Child child;
+  Server(base::ChildProcess started, std::uint16_t on) : child(std::move(started)), port(on) {}
+  Server(Server&&) = default;
+  /// Asks it to stop, so that it removes its segment.
+  ~Server() {
+    if (child.pid() > 0) child.stop();
+  }
+
+  base::ChildProcess child;
   std::uint16_t port;
   std::string segment = {};  ///< Name of its shared memory, without a slash; empty if it has none.
 };

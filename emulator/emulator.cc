@@ -21,12 +21,20 @@
 
 namespace hyperpod::emulator {
 
+namespace {
+
+Error has_stopped() {
+  return {ErrorCode::closed, "the emulator has been stopped; start another one"};
+}
+
+}  // namespace
+
 class Emulator::Impl final : public admin::Control {
  public:
   Impl(Options with, core::Segment owned)
       : options_(std::move(with)),
         segment_(std::move(owned)),
-        journal_(options_.journal_entries),
+        journal_(options_.journal_entries, options_.behaviour.miss_status),
         engine_(options_, segment_->mapping(), *options_.clock),
         checkpoints_(engine_,
                      {.latest_counts_incomplete = options_.behaviour.latest_counts_incomplete,
@@ -47,12 +55,16 @@ class Emulator::Impl final : public admin::Control {
   Clock& clock() override { return *options_.clock; }
   const Options& options() const override { return options_; }
   bool ready() const override { return ready_; }
+  /// Whether this is a copy in a child process, whose threads and locks belong to the parent.
+  bool forked() const { return ::getpid() != owner_; }
   void reset(const ResetSelection& selection) override;
   Result<void> cause(const Effects& effects) override;
 
  private:
-  std::shared_ptr<core::Memory> renew_segment(bool whole);
+  Result<std::shared_ptr<core::Memory>> renew_segment(bool whole);
+  Result<void> cause_to_segment(const Effects& effects);
 
+  const pid_t owner_ = ::getpid();
   const Options options_;
   mutable std::mutex segment_mutex_;
   std::optional<core::Segment> segment_;  // gone once stopped
@@ -135,42 +147,55 @@ void Emulator::Impl::reset(const ResetSelection& selection) {
   }
 }
 
-std::shared_ptr<core::Memory> Emulator::Impl::renew_segment(bool whole) {
+Result<std::shared_ptr<core::Memory>> Emulator::Impl::renew_segment(bool whole) {
   std::lock_guard lock(segment_mutex_);
-  if (!segment_) return nullptr;
+  if (!segment_) return tl::make_unexpected(has_stopped());
   if (auto renewed = segment_->renew(whole); !renewed) {
     text::log(options_.log, base::LogLevel::error, "{}", renewed.error().message);
+    return tl::make_unexpected(renewed.error());
   }
   return segment_->mapping();
 }
 
-Result<void> Emulator::Impl::cause(const Effects& effects) {
-  std::unique_lock lock(segment_mutex_, std::defer_lock);
+Result<void> Emulator::Impl::cause(const Effects& wanted) {
+  const Effects effects{
+      .incident = wanted.incident, .lasting = wanted.lasting, .mode = wanted.mode};
+  if (!effects.incident) {
+    return tl::make_unexpected(
+        Error{ErrorCode::invalid_option, "incident is missing; name what is to happen"});
+  }
+  if (auto valid = validate_fault({.name = "incident", .script = {effects}}); !valid) return valid;
   switch (*effects.incident) {
     case Incident::drop_objects:
       engine_.drop_objects();
       return {};
-    case Incident::restart:
-      engine_.restart([this] { return renew_segment(false); });
+    case Incident::restart: {
+      // Reserved before anything ends: without memory for it nothing changes.
+      auto memory = renew_segment(false);
+      if (!memory) return tl::make_unexpected(memory.error());
+      engine_.restart(std::move(*memory), [this] { server_->cut_connections(); });
       checkpoints_.reset();
-      server_->cut_connections();
       return {};
-    case Incident::recreate_segment:
-      engine_.replace_memory([this] { return renew_segment(true); });
+    }
+    case Incident::recreate_segment: {
+      auto memory = renew_segment(true);
+      if (!memory) return tl::make_unexpected(memory.error());
+      engine_.replace_memory(std::move(*memory));
       return {};
-    case Incident::unlink_segment:
-      lock.lock();
-      if (segment_) segment_->unlink_name();
-      return {};
-    case Incident::change_mode:
-      lock.lock();
-      return segment_ ? segment_->set_mode(effects.mode.value_or(options_.shm_mode))
-                      : Result<void>{};
-    case Incident::empty_segment:
-      lock.lock();
-      break;
+    }
+    default:
+      return cause_to_segment(effects);
   }
-  if (!segment_) return {};
+}
+
+Result<void> Emulator::Impl::cause_to_segment(const Effects& effects) {
+  std::lock_guard lock(segment_mutex_);
+  if (!segment_) return tl::make_unexpected(has_stopped());
+  if (effects.incident == Incident::unlink_segment) {
+    segment_->unlink_name();
+    return {};
+  }
+  if (effects.incident == Incident::change_mode) return segment_->set_mode(*effects.mode);
   if (auto hidden = segment_->hide(); !hidden) return hidden;
   server_->after(effects.lasting, [this] {
     std::lock_guard again(segment_mutex_);
@@ -218,14 +243,23 @@ Emulator::Emulator(Emulator&&) noexcept = default;
 
 Emulator& Emulator::operator=(Emulator&& other) noexcept {
   if (this != &other) {
-    if (impl_) impl_->stop();
+    end();
     impl_ = std::move(other.impl_);
   }
   return *this;
 }
 
-Emulator::~Emulator() {
-  if (impl_) impl_->stop();
+Emulator::~Emulator() { end(); }
+
+// In a child process even closing a descriptor would disturb the parent: both share one epoll
+// instance. What is left goes with the child.
+void Emulator::end() {
+  if (!impl_) return;
+  if (impl_->forked()) {
+    static_cast<void>(impl_.release());
+  } else {
+    impl_->stop();
+  }
 }
 
 const std::string& Emulator::url() const { return impl_->url(); }
@@ -240,6 +274,8 @@ FaultPlan& Emulator::faults() { return impl_->faults(); }
 Journal& Emulator::journal() { return impl_->journal(); }
 void Emulator::reset(const ResetSelection& selection) { impl_->reset(selection); }
 Result<void> Emulator::cause(const Effects& effects) { return impl_->cause(effects); }
-void Emulator::stop() { impl_->stop(); }
+void Emulator::stop() {
+  if (!impl_->forked()) impl_->stop();
+}
 
 }  // namespace hyperpod::emulator

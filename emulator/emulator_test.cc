@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -339,6 +340,46 @@ TEST_F(EmulatorTest, RefusesToStartWithoutDescriptorsInsteadOfThrowing) {
 
 // --- Stopping with requests in flight
 // -----------------------------------------------------------
+
+/// Runs `body` in a child process and waits for its end, at most for `patience`; whether it ended
+/// by itself, with status 0.
+bool ends_in_child(const std::function<void()>& body) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    body();
+    ::_exit(0);
+  }
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  int status = -1;
+  while (::waitpid(child, &status, WNOHANG) == 0) {
+    if (std::chrono::steady_clock::now() > deadline) {
+      ::kill(child, SIGKILL);
+      ::waitpid(child, &status, 0);
+      return false;
+    }
+    std::this_thread::yield();
+  }
+  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+TEST_F(EmulatorTest, AChildProcessMayDestroyItsCopyAndTheParentGoesOn) {
+  Options options = small_options();
+  options.admin = "127.0.0.1:0";
+  Daemon daemon(options);
+  auto client = daemon.connect();
+  EXPECT_EQ(client.ask(put_request("b/k", "bytes")).status, 200);
+  const auto segment = daemon.emulator().segment();
+  EXPECT_TRUE(ends_in_child([&] { daemon.emulator().stop(); }));
+  EXPECT_TRUE(ends_in_child([&] { Emulator taken = std::move(daemon.emulator()); }));
+  EXPECT_TRUE(ends_in_child([&] {
+    auto other = Emulator::start(Options::for_test());
+    daemon.emulator() = std::move(*other);
+  })) << "the child may have an emulator of its own";
+  EXPECT_EQ(daemon.leased_bytes(client.ask(lease_request("b/k"))), "bytes");
+  EXPECT_EQ(daemon.connect().ask(get_request()).status, 404);
+  EXPECT_EQ(daemon.emulator().segment().inode, segment.inode);
+  EXPECT_TRUE(daemon.emulator().segment().linked);
+}
 
 class Stopping : public EmulatorTest {
  protected:

@@ -250,6 +250,17 @@ TEST_P(FaultEffects, AGrantCanBeWrongInEachWay) {
          const auto offsets = json::parse(r.body)["offsets"];
          return offsets.size() == 2 && offsets[0] == offsets[1];
        }},
+      {"oversized_total",
+       [this](const Reply& r) {
+         std::uint64_t sum = 0;
+         const auto offsets = json::parse(r.body)["offsets"];
+         for (const auto& fragment : offsets) {
+           const auto length = fragment["len"].get<std::uint64_t>();
+           if (fragment["offset"].get<std::uint64_t>() + length > options.capacity) return false;
+           sum += length;
+         }
+         return sum > options.capacity;
+       }},
       {"zero_length_fragment",
        [](const Reply& r) { return json::parse(r.body)["offsets"].back()["len"] == 0; }},
       {"wrong_total",
@@ -504,7 +515,7 @@ TEST_P(FaultEffects, TheDaemonCanRestart) {
   const auto id = id_of(client.ask(lease_request("b/k")));
   const auto before = inode();
   client.try_send(release_request(id));
-  client.receive_until_closed();
+  EXPECT_EQ(client.receive_until_closed(), "") << "a dead daemon says nothing";
   EXPECT_EQ(held.receive_until_closed(), "");
   EXPECT_NE(inode(), before);
   EXPECT_EQ(inode(), daemon->emulator().segment().inode);
@@ -513,6 +524,49 @@ TEST_P(FaultEffects, TheDaemonCanRestart) {
   EXPECT_EQ(again.ask(lease_request("b/k")).status, 504);
   EXPECT_EQ(again.ask(put_request("b/k", bytes)).status, 200);
   EXPECT_EQ(daemon->leased_bytes(again.ask(lease_request("b/k"))), bytes);
+}
+
+TEST_P(FaultEffects, ARequestThatRestartsTheDaemonIsNotServedByTheNextOne) {
+  start(R"({"match":{"operation":"put","nth":1},"effects":{"incident":"restart"}})");
+  auto client = connect();
+  client.try_send(put_request("b/k", bytes));
+  EXPECT_EQ(client.receive_until_closed(), "");
+  EXPECT_EQ(daemon->statistics().puts_stored, 0u);
+  EXPECT_EQ(connect().ask(lease_request("b/k")).status, 504);
+}
+
+TEST_P(FaultEffects, AResponseCutShortIsClosedNotReset) {
+  auto client =
+      with_object(R"({"match":{"operation":"lease"},"effects":{"close_after_bytes":10}})");
+  client.send(lease_request("b/k"));
+  EXPECT_EQ(client.receive_until_closed().size(), 10u);
+  const auto hit = daemon->emulator().journal().entries({.fault = "f"});
+  ASSERT_EQ(hit.size(), 1u);
+  EXPECT_EQ(hit[0].end, ConnectionEnd::closed_by_us);
+}
+
+TEST_P(FaultEffects, AConnectionLeftWaitingTakesThePlaceThatBecomesFree) {
+  options.limits.connections = 3;
+  options.threads = 4;
+  start(R"({"match":{"operation":"connect","every":3},"effects":{"leave_unaccepted":true}})");
+  auto always = connect();
+  EXPECT_EQ(always.ask(get_request()).status, 404);
+  for (int round = 0; round < 50; ++round) {
+    auto first = connect();
+    EXPECT_EQ(first.ask(get_request()).status, 404);
+    auto waiting = connect();
+    waiting.send(get_request());
+    const auto accepted = static_cast<std::uint64_t>(3 * round + 3);
+    ASSERT_TRUE(
+        daemon->reaches([&](const Statistics& s) { return s.accepted_connections == accepted; }));
+    auto second = connect();
+    EXPECT_EQ(second.ask(get_request()).status, 404);
+    first.close();  // the only place that there is
+    EXPECT_EQ(waiting.receive().status, 404);
+    waiting.close();
+    second.close();
+    ASSERT_TRUE(daemon->reaches([](const Statistics& s) { return s.open_connections == 1; }));
+  }
 }
 
 // --- Control
@@ -532,6 +586,29 @@ TEST(Control, ResetClearsWhatIsSelected) {
   EXPECT_EQ(daemon.statistics().puts_stored, 0u);
   EXPECT_EQ(daemon.emulator().journal().recorded(), 0u);
   EXPECT_EQ(client.ask(put_request("b/k", "x")).status, 200);
+}
+
+TEST(Control, CausesNothingThatCannotBe) {
+  Daemon daemon;
+  const auto refusal = [&](const Effects& effects) {
+    const auto caused = daemon.emulator().cause(effects);
+    return caused ? "" : caused.error().message;
+  };
+  EXPECT_THAT(refusal({}), testing::HasSubstr("incident is missing"));
+  EXPECT_THAT(refusal({.incident = Incident::empty_segment}), testing::HasSubstr("lasting"));
+  EXPECT_THAT(refusal({.incident = Incident::empty_segment, .lasting = -1s}),
+              testing::HasSubstr("lasting"));
+  EXPECT_THAT(refusal({.incident = Incident::change_mode}), testing::HasSubstr("mode"));
+  EXPECT_THAT(refusal({.incident = Incident::change_mode, .mode = 01777}),
+              testing::HasSubstr("mode"));
+  EXPECT_THAT(refusal({.incident = Incident::restart, .mode = 0600}), testing::HasSubstr("mode"));
+  EXPECT_EQ(refusal({.incident = Incident::drop_objects, .ending = ResetConnection{}}), "")
+      << "other effects do not count";
+  daemon.emulator().stop();
+  for (const auto incident :
+       {Incident::restart, Incident::recreate_segment, Incident::unlink_segment}) {
+    EXPECT_THAT(refusal({.incident = incident}), testing::HasSubstr("has been stopped"));
+  }
 }
 
 TEST(Control, StateShowsObjectsLeasesWaitersAndBlocks) {
@@ -598,6 +675,7 @@ TEST(Storm, LeasesAreConserved) {
         R"("grant_defect":"negative_offset")",
         R"("grant_defect":"out_of_range_offset")",
         R"("grant_defect":"overlapping_fragments")",
+        R"("grant_defect":"oversized_total")",
         R"("grant_defect":"zero_length_fragment")",
         R"("grant_defect":"wrong_total")",
         R"("real_ttl":"1ms")",

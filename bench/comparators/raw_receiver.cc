@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // hyperpod-bench-raw-receiver CAPACITY: the fastest way known to us to bring bytes from TCP into a
 // shared-memory segment, as the measure for PUT.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Reading HTTP answers with as little work as measuring allows: status and body, nothing else.
 //
 // Understands what the servers compared here send: a head, Content-Length, a body. Anything else,

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "load/connection.h"
 
 #include <arpa/inet.h>
@@ -13,8 +14,8 @@
 
 namespace hyperpod::bench {
 
-Result<FileDescriptor> connect_to(std::uint16_t port) {
-  FileDescriptor socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+Result<base::FileDescriptor> connect_to(std::uint16_t port) {
+  base::FileDescriptor socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!socket) return system_failure("no socket could be opened");
   const int on = 1;
   ::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);

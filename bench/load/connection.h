@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Sockets to a server on this machine.
 #pragma once
 
@@ -6,13 +7,13 @@
 #include <string_view>
 
 #include "error.h"
-#include "file_descriptor.h"
+#include "hyperpod/base/file_descriptor.h"
 
 namespace hyperpod::bench {
 
 /// A blocking connection to 127.0.0.1, without Nagle's delay, whose sends and receives give up
 /// after ten seconds without progress.
-Result<FileDescriptor> connect_to(std::uint16_t port);
+Result<base::FileDescriptor> connect_to(std::uint16_t port);
 
 /// Sends all of `bytes`; fails when the peer goes away or stalls.
 Result<void> send_all(int socket, std::string_view bytes);

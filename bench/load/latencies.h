@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How long requests took: every one is kept, so that percentiles are exact.
 //
 // Not synchronised: one for each thread, merged at the end.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "load/load.h"
 
 #include <sys/epoll.h>
@@ -26,7 +27,7 @@ struct Window {
 /// One thread's share of the connections: those numbered `first`, `first + stride`, …
 class Loop {
  public:
-  Loop(const std::vector<FileDescriptor>& sockets, std::size_t first, std::size_t stride,
+  Loop(const std::vector<base::FileDescriptor>& sockets, std::size_t first, std::size_t stride,
        Workload& workload, Window window)
       : workload_(workload), window_(window), poll_(::epoll_create1(EPOLL_CLOEXEC)) {
     for (std::size_t number = first; number < sockets.size(); number += stride) {
@@ -119,7 +120,7 @@ class Loop {
 
   Workload& workload_;
   const Window window_;
-  FileDescriptor poll_;
+  base::FileDescriptor poll_;
   std::vector<Peer> peers_;
   std::size_t outstanding_ = 0;
   std::string request_;
@@ -131,11 +132,11 @@ class Loop {
 
 }  // namespace
 
-Load::Load(std::vector<FileDescriptor> sockets, std::size_t threads)
+Load::Load(std::vector<base::FileDescriptor> sockets, std::size_t threads)
     : sockets_(std::move(sockets)), threads_(threads) {}
 
 Result<Load> Load::connect(std::uint16_t port, std::size_t connections, std::size_t threads) {
-  std::vector<FileDescriptor> sockets;
+  std::vector<base::FileDescriptor> sockets;
   for (std::size_t i = 0; i < connections; ++i) {
     auto socket = connect_to(port);
     if (!socket) return tl::unexpected(socket.error());

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The load generator: keep-alive connections to one server, one request outstanding on each.
 //
 // Connections are shared out to threads, each with an epoll loop of its own. The generator does
@@ -11,7 +12,7 @@
 #include <vector>
 
 #include "error.h"
-#include "file_descriptor.h"
+#include "hyperpod/base/file_descriptor.h"
 #include "load/answer.h"
 #include "load/latencies.h"
 
@@ -56,9 +57,9 @@ class Load {
   Result<RunResult> run(Workload& workload, const RunOptions& options);
 
  private:
-  Load(std::vector<FileDescriptor> sockets, std::size_t threads);
+  Load(std::vector<base::FileDescriptor> sockets, std::size_t threads);
 
-  std::vector<FileDescriptor> sockets_;
+  std::vector<base::FileDescriptor> sockets_;
   std::size_t threads_;
 };
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The generator against a server that a test controls byte by byte.
 #include "load/load.h"
 
@@ -21,7 +22,7 @@ using namespace std::chrono_literals;
 class ScriptedServer {
  public:
   explicit ScriptedServer(std::vector<std::string> answers) {
-    listener_ = FileDescriptor(::socket(AF_INET, SOCK_STREAM, 0));
+    listener_ = base::FileDescriptor(::socket(AF_INET, SOCK_STREAM, 0));
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -42,7 +43,7 @@ class ScriptedServer {
 
  private:
   void serve(const std::vector<std::string>& answers) {
-    const FileDescriptor peer(::accept(listener_.get(), nullptr, nullptr));
+    const base::FileDescriptor peer(::accept(listener_.get(), nullptr, nullptr));
     std::array<char, 4096> buffer{};
     for (const std::string& answer : answers) {
       const ssize_t got = ::recv(peer.get(), buffer.data(), buffer.size(), 0);
@@ -51,7 +52,7 @@ class ScriptedServer {
     }
   }
 
-  FileDescriptor listener_;
+  base::FileDescriptor listener_;
   std::uint16_t port_ = 0;
   std::string received_;
   std::jthread thread_;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "load/uploads.h"
 
 #include <sys/socket.h>
@@ -40,7 +41,7 @@ Result<void> send_share(int socket, const Upload& options, std::atomic<std::uint
 }  // namespace
 
 Result<double> upload(const Upload& options) {
-  std::vector<FileDescriptor> sockets;
+  std::vector<base::FileDescriptor> sockets;
   for (unsigned i = 0; i < options.connections; ++i) {
     auto socket = connect_to(options.port);
     if (!socket) return tl::unexpected(socket.error());

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Large bodies sent as fast as one machine's sockets carry them: the load of the PUT rows.
 //
 // A thread for each connection sends a body, waits for its response, and takes the next. The same

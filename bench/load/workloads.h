@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The workloads of the table: requests as LMCache's clients send them.
 #pragma once
 

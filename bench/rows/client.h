@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the rows of the client have in common: a client of a server, and objects to read.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Reading in place by many threads, against raw sockets that make the same calls and read nothing:
 // what remains of the difference is the client's queue, pool, checks and parsing.
 #include <array>
@@ -58,7 +59,7 @@ Result<Finding> measure(const Settings& settings) {
     return tl::unexpected(stored.error());
   }
   std::vector<std::string> keys;
-  std::vector<FileDescriptor> sockets;
+  std::vector<base::FileDescriptor> sockets;
   std::vector<std::string> requests;
   for (unsigned thread = 0; thread < threads; ++thread) {
     auto socket = connect_to(emulator->port);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Reading through the client against memcpy: what its checks and its two requests cost beside the
 // bytes themselves.
 //

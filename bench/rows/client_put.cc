@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Storing through the client, against raw sockets that send the same bodies to the same daemon: its
 // own limit.
 #include <algorithm>

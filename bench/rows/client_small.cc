@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Small objects read whole, sixteen at once, against the same in Python over aiohttp: the way of
 // LMCache's own client.
 #include <array>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Two contenders measured in turn, so that a noisy machine disturbs both alike.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Held leases: they end when they should, and those who need not wait do not notice them.
 #include <future>
 #include <optional>

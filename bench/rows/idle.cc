@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Idle connections must cost nothing: no thread each, no polling.
 #include <thread>
 
@@ -22,18 +23,20 @@ Result<Finding> measure(const Settings& /*settings*/) {
   if (auto used = load->run(once, {.duration = std::chrono::milliseconds(200)}); !used) {
     return tl::unexpected(used.error());
   }
-  const auto before = emulator->child.cpu_time();
+  const auto before = cpu_time(emulator->child.pid());
   std::this_thread::sleep_for(idle_time);
-  const auto after = emulator->child.cpu_time();
-  const auto usage = emulator->child.usage();
-  if (!before || !after || !usage) return failure("the emulator's CPU time cannot be read");
-  const double cpu = std::chrono::duration<double>(*after - *before).count();
+  const auto after = cpu_time(emulator->child.pid());
+  const auto used = usage(emulator->child.pid());
+  if (!before || !after || !used) return failure("the emulator's CPU time cannot be read");
+  const double cpu =
+      std::chrono::duration<double>(after->user + after->system - before->user - before->system)
+          .count();
   const unsigned cores = std::thread::hardware_concurrency();
-  return Finding{cpu < cpu_bound_seconds && usage->threads <= cores + 3,
+  return Finding{cpu < cpu_bound_seconds && used->threads <= cores + 3,
                  fixed(cpu, 2) + " s CPU",
                  std::to_string(cores) + " cores",
-                 std::to_string(usage->threads) + " threads",
-                 {{"cpu_seconds", cpu}, {"threads", usage->threads}, {"cores", cores}}};
+                 std::to_string(used->threads) + " threads",
+                 {{"cpu_seconds", cpu}, {"threads", used->threads}, {"cores", cores}}};
 }
 
 }  // namespace

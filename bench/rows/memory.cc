@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Memory beside the segment: what objects and connections cost in book-keeping.
 #include "load/workloads.h"
 #include "report.h"
@@ -17,7 +18,7 @@ constexpr double bound_mebibytes = 64;
 Result<Finding> measure(const Settings& /*settings*/) {
   const auto emulator = start_emulator(capacity, block_size);
   if (!emulator) return tl::unexpected(emulator.error());
-  const auto at_start = emulator->child.usage();
+  const auto at_start = usage(emulator->child.pid());
   if (auto stored = store_objects(emulator->port, objects, 64); !stored) {
     return tl::unexpected(stored.error());
   }
@@ -28,7 +29,7 @@ Result<Finding> measure(const Settings& /*settings*/) {
   if (auto run = load->run(workload, {.duration = std::chrono::milliseconds(500)}); !run) {
     return tl::unexpected(run.error());
   }
-  const auto at_end = emulator->child.usage();
+  const auto at_end = usage(emulator->child.pid());
   if (!at_start || !at_end) return failure("the emulator's memory cannot be read");
   const double used = static_cast<double>(at_end->private_bytes) / mebibyte;
   const double empty = static_cast<double>(at_start->private_bytes) / mebibyte;

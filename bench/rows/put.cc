@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Storing: bytes must reach the segment about as fast as TCP can carry them there.
 #include <algorithm>
 #include <bit>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A row of the table: what is measured, the bound it is held to, and how.
 //
 // To add one, write a function that returns a Row and name it in main.cc.

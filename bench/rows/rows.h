@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Every row of the benchmark, a file each beside this one.
 #pragma once
 
@@ -15,6 +16,8 @@ Row lease_against_aiohttp();
 /// The same with the journal, as by default, against the emulator without: --journal-entries 0,
 /// which leaves totals. Both look for faults in an empty plan, which costs a load of memory.
 Row lease_with_journal();
+/// New connections and an established one beside 32 streams of large bodies.
+Row fairness();
 /// CPU time and threads of 1,024 idle connections.
 Row idle_connections();
 /// 1,000 leases held for a second, and what they do to others.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Bodies sent to a server by raw sockets, one contender of the rows that store.
 #pragma once
 

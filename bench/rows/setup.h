@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What several rows need before they can measure.
 #pragma once
 

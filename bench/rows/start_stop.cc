@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Starting and stopping in-process as tests do it, with Options::for_test(): the segment is
 // reserved as it is used. Beside it the same with the segment reserved whole at start, as the
 // program does: the difference is the kernel's time for its pages.

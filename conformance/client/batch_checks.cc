@@ -24,7 +24,7 @@ void gets_spoil_no_others(ClientCheck& check) {
   emulator::Effects malformed;
   malformed.grant_defect = emulator::GrantDefect::truncated_json;
   emulator::Effects refused;
-  refused.status = 503;
+  refused.ending = emulator::RespondWith{.status = 503};
   daemon.add_fault(
       {.match = {.operation = FaultOperation::lease, .key = keys[3]}, .script = {malformed}});
   daemon.add_fault(
@@ -58,7 +58,7 @@ void puts_spoil_no_others(ClientCheck& check) {
     items.push_back({{"key", keys[i]}, {"size", size}, {"seed", i}});
   }
   emulator::Effects refused;
-  refused.status = 507;
+  refused.ending = emulator::RespondWith{.status = 507};
   daemon.add_fault(
       {.match = {.operation = FaultOperation::put, .key = keys[2]}, .script = {refused}});
   client.send({{"op", "batch_put"}, {"items", items}});

@@ -65,7 +65,7 @@ void limit_per_host_is_kept(ClientCheck& check) {
 void limit_is_kept_after_resets(ClientCheck& check) {
   check.needs_parameter("max_connections");
   emulator::Effects reset;
-  reset.reset = true;
+  reset.ending = emulator::ResetConnection{};
   keep_to(check, {{"max_connections", 5}}, 5, {fault({.every = 7}, reset)},
           "while connections are reset");
 }

@@ -38,7 +38,7 @@ void all_are_released(ClientCheck& check) {
   daemon.add_fault(on_lease_of(bad[0], granting(GrantDefect::out_of_range_offset)));
   daemon.add_fault(on_lease_of(bad[1], granting(GrantDefect::negative_offset)));
   emulator::Effects refused;
-  refused.status = 503;
+  refused.ending = emulator::RespondWith{.status = 503};
   daemon.add_fault(on_lease_of(bad[2], refused));
   std::vector<Json> operations;
   for (int round = 0; round < 3; ++round) {
@@ -198,7 +198,7 @@ void misses_are_no_errors(ClientCheck& check) {
   daemon.begin();
   for (const int status : {404, 504}) {
     emulator::Effects miss;
-    miss.status = status;
+    miss.ending = emulator::RespondWith{.status = status};
     const std::string key = check.fresh_key();
     daemon.add_fault(on_lease_of(key, miss));
     const ClientOutcome outcome = client.get(key, size);

@@ -24,7 +24,7 @@ void misses_open_nothing(ClientCheck& check) {
   const auto keys = check.store_many(daemon, client.bucket(), 2, size);
   daemon.begin();
   emulator::Effects miss;
-  miss.status = 404;
+  miss.ending = emulator::RespondWith{.status = 404};
   daemon.add_fault(
       {.match = {.operation = FaultOperation::lease, .key = "absent-404-*"}, .script = {miss}});
   for (int i = 0; i < 6; ++i) {
@@ -42,7 +42,7 @@ void misses_open_nothing(ClientCheck& check) {
 void absent_daemon_is_left_alone(ClientCheck& check) {
   PlayedDaemon& daemon = check.daemon();
   emulator::Effects reset;
-  reset.reset = true;
+  reset.ending = emulator::ResetConnection{};
   daemon.begin();
   daemon.add_fault({.match = {.operation = FaultOperation::connect}, .script = {reset}});
   TestedClient client = check.client(daemon, hurried(check));
@@ -100,7 +100,7 @@ void only_what_is_stored_is_reported(ClientCheck& check) {
   daemon.begin();
   for (const int status : {201, 202, 204, 400, 413, 429, 500, 503, 507}) {
     emulator::Effects effects;
-    effects.status = status;
+    effects.ending = emulator::RespondWith{.status = status};
     const std::string key = check.fresh_key();
     daemon.add_fault(
         {.match = {.operation = FaultOperation::put, .key = key}, .script = {effects}});
@@ -109,7 +109,7 @@ void only_what_is_stored_is_reported(ClientCheck& check) {
                  outcome.described());
   }
   emulator::Effects reset;
-  reset.reset = true;
+  reset.ending = emulator::ResetConnection{};
   const std::string key = check.fresh_key();
   daemon.add_fault({.match = {.operation = FaultOperation::put, .key = key}, .script = {reset}});
   const ClientOutcome outcome = client.put(key, size, 1);
@@ -132,8 +132,9 @@ void failed_put_is_not_repeated(ClientCheck& check) {
   std::vector<std::string> keys;
   for (const int status : {500, 503, 429}) {
     emulator::Effects effects;
-    effects.status = status;
-    if (status != 500) effects.retry_after = 0s;
+    emulator::RespondWith respond{.status = status};
+    if (status != 500) respond.retry_after = 0s;
+    effects.ending = respond;
     keys.push_back(check.fresh_key());
     daemon.add_fault(
         {.match = {.operation = FaultOperation::put, .key = keys.back()}, .script = {effects}});

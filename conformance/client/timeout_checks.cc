@@ -51,7 +51,7 @@ void try_all(ClientCheck& check, const emulator::FaultMatch& match,
 
 void silence_ends(ClientCheck& check) {
   emulator::Effects silent;
-  silent.never_answer = true;
+  silent.ending = emulator::NeverRespond{};
   try_all(check, {}, silent);
 }
 
@@ -87,7 +87,7 @@ void stalled_put_ends(ClientCheck& check) {
   TestedClient client = check.client(daemon, hurried(check));
   daemon.begin();
   emulator::Effects stalled;
-  stalled.stop_reading_after = 64 * 1024;
+  stalled.ending = emulator::StopReading{64 * 1024};
   daemon.add_fault({.match = {.operation = FaultOperation::put}, .script = {stalled}});
   client.set_patience(limit(check));
   // More than all socket buffers on the way hold.
@@ -135,7 +135,7 @@ void queueing_counts(ClientCheck& check) {
   const auto keys = check.store_many(daemon, client.bucket(), 8, size);
   daemon.begin();
   emulator::Effects silent;
-  silent.never_answer = true;
+  silent.ending = emulator::NeverRespond{};
   daemon.add_fault({.script = {silent}});
   std::vector<Json> operations;
   for (const std::string& key : keys) operations.push_back(get_command(key, size));

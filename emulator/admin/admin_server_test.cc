@@ -317,7 +317,7 @@ TEST_F(AdminServerTest, FindsAFaultByAnyName) {
   Fault fault;
   fault.name = "a/b c%2F?";
   fault.script = {Effects{}};
-  fault.script[0].reset = true;
+  fault.script[0].ending = ResetConnection{};
   ASSERT_TRUE(control_.faults_.add(fault));
   EXPECT_EQ(get("/v1/faults/a%2Fb%20c%252F%3F").body().at("name"), fault.name);
   EXPECT_EQ(ask("DELETE", "/v1/faults/a%2Fb%20c%252F%3f").status, 200);

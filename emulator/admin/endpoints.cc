@@ -389,19 +389,8 @@ AdminResult Endpoints::add_faults(const Call& call) {
   auto wanted = faults_body(call);
   if (!wanted) return tl::make_unexpected(wanted.error());
   FaultPlan& plan = control_.faults();
-  std::lock_guard lock(adding_);
-  const auto before = plan.list();
-  for (Fault& fault : *wanted) {
-    const auto added = plan.add(std::move(fault));
-    if (added) continue;
-    for (const auto& listed : plan.list()) {  // all or none
-      if (std::ranges::none_of(
-              before, [&](const auto& old) { return old.fault.name == listed.fault.name; })) {
-        plan.remove(listed.fault.name);
-      }
-    }
-    return tl::make_unexpected(of_fault(added.error()));
-  }
+  const auto added = plan.add_all(*std::move(wanted));
+  if (!added) return tl::make_unexpected(of_fault(added.error()));
   return answer_with_faults(plan, 201);
 }
 

@@ -6,7 +6,6 @@
 #pragma once
 
 #include <atomic>
-#include <mutex>
 #include <span>
 #include <string>
 #include <string_view>
@@ -98,7 +97,6 @@ class Endpoints {
 
   Control& control_;
   std::atomic<bool> stopping_{false};
-  std::mutex adding_;  // one POST of faults at a time, so that it is taken whole or not at all
 };
 
 /// The body of an answer with an error status.

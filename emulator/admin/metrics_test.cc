@@ -188,7 +188,7 @@ TEST(Metrics, EscapeTheNamesOfFaults) {
   Fault fault;
   fault.name = "a\"b\\c \xff";
   fault.script.resize(1);
-  fault.script[0].reset = true;
+  fault.script[0].ending = ResetConnection{};
   ASSERT_TRUE(control.faults_.add(fault));
   control.faults_.decide({.operation = FaultOperation::put});
   const Exposition shown(metrics_text(control));

@@ -9,6 +9,8 @@
 
 #include "admin/endpoints.h"
 #include "admin/views.h"
+#include "faults/effects.h"
+#include "faults/fault_json.h"
 
 namespace hyperpod::emulator::admin {
 namespace {
@@ -62,57 +64,6 @@ Json figures(std::span<const Figure<Struct>> all, Members more = {}) {
     schema["required"].push_back(figure.name);
   }
   return schema;
-}
-
-Json delay_schema() {
-  return {{"oneOf",
-           {duration("Always the same"),
-            object({{"high", duration("Upper end of an even distribution")}},
-                   {{"low", duration("Its lower end")}}),
-            object({{"median", duration("Of a lognormal distribution")},
-                    {"sigma", typed("number", "Standard deviation of its logarithm")}})}}};
-}
-
-Json effects_schema() {
-  return object(
-      {}, {{"incident", ref("IncidentName")},
-           {"lasting", duration("How long empty_segment lasts")},
-           {"mode", text("Of change_mode, as \"0600\"")},
-           {"delay", delay_schema()},
-           {"status", number("Instead of serving the request, 200 to 599")},
-           {"body", text("With status, sent as application/json")},
-           {"retry_after", duration("With status, whole seconds")},
-           {"reset", flag("RST instead of an answer")},
-           {"never_answer", flag("The request is served and not answered")},
-           {"close_after_bytes", number("Of the answer, its head included")},
-           {"dribble", duration("Pause after each byte of the answer")},
-           {"stop_reading_after", number("Bytes of a PUT's body; the rest is never read")},
-           {"bytes_per_second", number("Of a PUT's body and of any answer")},
-           {"grant_defect", one_of({"truncated_json", "wrong_content_type", "missing_id",
-                                    "missing_offsets", "negative_offset", "out_of_range_offset",
-                                    "overlapping_fragments", "zero_length_fragment", "wrong_total"},
-                                   "How a grant's body lies")},
-           {"real_ttl", duration("Of a lease, instead of what was granted")},
-           {"forget_lease", flag("The pin ends, and release knows nothing of it")},
-           {"evict_under_lease", flag("The object goes, with all leases on it")},
-           {"poison", text("Overwrites the leased object's bytes when they are freed or expire")},
-           {"hold_longer", duration("Past timeout_ms")},
-           {"connections_above", number("With operation connect: fires above so many")},
-           {"leave_unaccepted", flag("With operation connect: instead of closing at once")}});
-}
-
-Json match_schema() {
-  return object(
-      {}, {{"operation", one_of({"any", "put", "lease", "release", "connect", "checkpoint_put",
-                                 "checkpoint_get", "checkpoint_delete", "namespace"})},
-           {"bucket", text("Glob with * and ?")},
-           {"key", text("Glob with * and ?")},
-           {"connection", number("Number of the connection, from 1")},
-           {"nth", number("Only the n-th match")},
-           {"every", number("Every n-th match")},
-           {"first", number("The first n matches")},
-           {"probability", typed("number", "In (0, 1]")},
-           {"seed", number("Of chance and delays")}});
 }
 
 Json fault_schema(bool counted) {
@@ -220,10 +171,9 @@ Json schemas() {
                            {"entries", list_of(ref("JournalEntry"))}},
                           {{"met", flag("After a wait: whether there were count entries")}});
   all["JournalTotals"] = totals_schema();
-  all["Match"] = match_schema();
-  all["IncidentName"] = one_of({"unlink_segment", "recreate_segment", "empty_segment",
-                                "change_mode", "drop_objects", "restart"});
-  all["Effects"] = effects_schema();
+  all["Match"] = faults::match_schema();
+  all["IncidentName"] = faults::incident_schema();
+  all["Effects"] = faults::effects_schema();
   all["Fault"] = fault_schema(true);
   all["NewFault"] = fault_schema(false);
   all["Faults"] = object({{"faults", list_of(ref("Fault"))}});

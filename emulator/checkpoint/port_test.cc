@@ -236,7 +236,7 @@ TEST_F(CheckpointPort, AnUncheckedShardIsKeptAsItCame) {
 TEST_F(CheckpointPort, FaultsMeetTheirOperationsAndAnyDoesNot) {
   const auto refuse = [](FaultOperation operation, int status) {
     Effects effects;
-    effects.status = status;
+    effects.ending = RespondWith{.status = status};
     return Fault{.match = {.operation = operation}, .script = {effects}};
   };
   options_.faults = {refuse(FaultOperation::any, 500), refuse(FaultOperation::checkpoint_put, 501),

@@ -137,13 +137,14 @@ Finding check_durations(const Options& options) {
   };
   const Behaviour& behaviour = options.behaviour;
   const Limits& limits = options.limits;
-  const std::array<Bound, 7> bounds{
+  const std::array<Bound, 8> bounds{
       {{"behaviour.default_hold", behaviour.default_hold, milliseconds{0}},
        {"behaviour.default_ttl", behaviour.default_ttl, milliseconds{1}},
        {"behaviour.max_hold", behaviour.max_hold, milliseconds{0}},
        {"behaviour.max_ttl", behaviour.max_ttl, milliseconds{1}},
        {"limits.head_timeout", limits.head_timeout, milliseconds{1}},
        {"limits.stall_timeout", limits.stall_timeout, milliseconds{1}},
+       {"limits.body_timeout", limits.body_timeout, milliseconds{1}},
        {"limits.idle_timeout", limits.idle_timeout, milliseconds{1}}}};
   for (const Bound& bound : bounds) {
     if (bound.value < bound.least || bound.value > longest) {

@@ -95,7 +95,7 @@ TEST(Validate, DurationsMustBePositiveAndCountable) {
     }
   }
   milliseconds Limits::*const limits[] = {&Limits::head_timeout, &Limits::stall_timeout,
-                                          &Limits::idle_timeout};
+                                          &Limits::body_timeout, &Limits::idle_timeout};
   for (const auto duration : limits) {
     for (const milliseconds wrong : {milliseconds{0}, milliseconds{-1}, milliseconds::max()}) {
       EXPECT_THAT(refusal([&](Options& o) { o.limits.*duration = wrong; }),

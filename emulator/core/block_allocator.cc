@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <iterator>
 
+#include "hyperpod/base/assertions.h"
+
 namespace hyperpod::emulator::core {
 
 BlockAllocator::BlockAllocator(std::uint64_t blocks) : free_blocks_(blocks) {
@@ -27,11 +29,29 @@ Extents BlockAllocator::free_extents() const {
 }
 
 Extents BlockAllocator::allocate(std::uint64_t count, Placement placement) {
+  HYPERPOD_REQUIRE(count <= free_blocks_);
   Extents extents =
       placement == Placement::contiguous ? allocate_contiguous(count) : allocate_apart(count);
   // Descending offsets make a reader that assumes ascending ones fail.
   if (placement == Placement::worst_case) std::reverse(extents.begin(), extents.end());
   return extents;
+}
+
+Extents BlockAllocator::allocate_first(std::uint64_t count, std::uint64_t in_all) {
+  HYPERPOD_REQUIRE(count <= in_all && count <= free_blocks_);
+  const auto run = free_by_count_.lower_bound({in_all, 0});
+  if (run == free_by_count_.end()) return allocate_contiguous(count);
+  const Extent taken{run->second, count};
+  take(taken);
+  return {taken};
+}
+
+std::uint64_t BlockAllocator::take_at(std::uint64_t first, std::uint64_t most) {
+  const auto run = free_by_first_.find(first);
+  if (run == free_by_first_.end()) return 0;
+  const std::uint64_t count = std::min(run->second, most);
+  take({first, count});
+  return count;
 }
 
 Extents BlockAllocator::allocate_contiguous(std::uint64_t count) {

@@ -34,6 +34,11 @@ class BlockAllocator {
 
   /// Takes `count` blocks, laid out as `placement` says. REQUIRES count <= free_blocks().
   Extents allocate(std::uint64_t count, Placement placement);
+  /// As allocate() with Placement::contiguous, but begins where `in_all` blocks would begin, of
+  /// which these are the first. REQUIRES count <= in_all.
+  Extents allocate_first(std::uint64_t count, std::uint64_t in_all);
+  /// Takes up to `most` free blocks that follow each other from block `first` on; returns how many.
+  std::uint64_t take_at(std::uint64_t first, std::uint64_t most);
 
   /// Gives blocks back. REQUIRES that they are allocated.
   void release(Extent extent);

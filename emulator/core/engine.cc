@@ -2,14 +2,29 @@
 #include "core/engine.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <utility>
+
+#include "hyperpod/base/assertions.h"
 
 namespace hyperpod::emulator::core {
 namespace {
 
 // Shorter than the 28 bytes of a chunk header, so that the header straddles two fragments.
 constexpr std::uint64_t worst_case_head = 13;
+
+// What is done at once under the lock, so that it is held for tenths of a millisecond.
+constexpr std::size_t evictions_at_once = 256;
+constexpr std::size_t leases_at_once = 512;
+
+constexpr std::size_t least_object_slots = 1024;
+constexpr std::size_t most_object_slots = 1u << 20;
+constexpr std::size_t lease_slots = 1u << 16;
+
+std::size_t object_slots(std::uint64_t blocks) {
+  return std::bit_ceil(std::clamp<std::uint64_t>(blocks, least_object_slots, most_object_slots));
+}
 
 /// Fills `bytes` with `text`, again and again.
 void stamp(std::span<std::byte> bytes, std::string_view text) {
@@ -25,13 +40,18 @@ class Engine::Critical {
   explicit Critical(Engine& engine) : engine_(engine), lock_(engine.mutex_) {}
 
   ~Critical() {
-    const auto changes = std::exchange(engine_.changes_, {});
+    // Memory of the last time is used again: nearly every call makes one change.
+    thread_local std::vector<LeaseChange> spare;
+    auto changes = std::move(spare);
+    changes.clear();
+    changes.swap(engine_.changes_);
     const auto decided = std::exchange(engine_.decided_, {});
     const auto alarm = alarm_is_due() ? engine_.alarm_ : nullptr;
     lock_.unlock();
     for (const LeaseChange& change : changes) engine_.observer_(change);
     if (alarm) alarm();
     for (const auto& [handler, grant] : decided) handler(grant);
+    spare = std::move(changes);
   }
 
  private:
@@ -49,13 +69,14 @@ class Engine::Critical {
 
 // --- Puts ---------------------------------------------------------------------------------------
 
-Reservation::Reservation(Engine& engine, bool of_put)
-    : engine_(engine), of_put_(of_put), memory_(engine.memory_) {}
+Reservation::Reservation(Engine& engine, bool of_put, std::optional<std::uint64_t> size)
+    : engine_(engine), of_put_(of_put), memory_(engine.memory_), size_(size) {}
 
 Reservation::~Reservation() { engine_.abort(*this); }
 
-Put::Put(Engine& engine, std::string_view bucket, std::string_view key)
-    : Reservation(engine, true), bucket_(bucket), key_(key) {}
+Put::Put(Engine& engine, std::string_view bucket, std::string_view key,
+         std::optional<std::uint64_t> size)
+    : Reservation(engine, true, size), bucket_(bucket), key_(key) {}
 
 // Before bucket_ and key_ go, which others look at while it is in flight.
 Put::~Put() { engine_.abort(*this); }
@@ -69,6 +90,8 @@ std::span<std::byte> Reservation::window() const {
 
 void Reservation::filled(std::uint64_t count) {
   if (count == 0) return;  // also legal where there is no fragment left to count in
+  HYPERPOD_REQUIRE(current_ < fragments_.size() &&
+                   count <= fragments_[current_].length - filled_in_current_);
   written_ += count;
   filled_in_current_ += count;
   if (filled_in_current_ == fragments_[current_].length) {
@@ -98,38 +121,62 @@ PutOutcome Put::commit() { return engine_.commit(*this); }
 tl::expected<std::unique_ptr<Put>, PutRefusal> Engine::begin_put(
     std::string_view bucket, std::string_view key, std::optional<std::uint64_t> size) {
   std::unique_ptr<Put> put;  // before the lock: a refused Put is destroyed after the lock is gone
-  Critical critical(*this);
-  put.reset(new Put(*this, bucket, key));
-  const auto refuse = [this](PutRefusal why) {
-    ++(why == PutRefusal::exists ? totals_.puts_existing : totals_.puts_refused);
-    return tl::make_unexpected(why);
-  };
-  if (size == 0) return refuse(PutRefusal::empty);
-  if (size > capacity_) return refuse(PutRefusal::too_large);
-  if (find(bucket, key) != nullptr) return refuse(PutRefusal::exists);
-  if (behaviour_.put_race == PutRace::first_begun && put_in_flight(bucket, key)) {
-    return refuse(PutRefusal::exists);
+  const auto in_all = blocks_for(size.value_or(1));
+  std::optional<tl::expected<void, PutRefusal>> reserved;
+  while (!reserved) {
+    Critical critical(*this);
+    const auto refuse = [this](PutRefusal why) {
+      ++(why == PutRefusal::exists ? totals_.puts_existing : totals_.puts_refused);
+      return tl::make_unexpected(why);
+    };
+    if (!put) {
+      put.reset(new Put(*this, bucket, key, size));
+      if (size == 0) return refuse(PutRefusal::empty);
+      if (size > capacity_) return refuse(PutRefusal::too_large);
+      if (find(bucket, key) != nullptr) return refuse(PutRefusal::exists);
+      if (behaviour_.put_race == PutRace::first_begun && put_in_flight(bucket, key)) {
+        return refuse(PutRefusal::exists);
+      }
+      puts_.push_back(*put);
+    }
+    reserved = try_reserve(*put, first_step(in_all), in_all);
+    if (reserved && !*reserved) {
+      if (put->is_linked()) forget(*put);
+      return refuse(reserved->error());
+    }
+    if (reserved && splits_header(size.value_or(1)))
+      put->fragments_.front().length = worst_case_head;
   }
-  const auto extents = reserve(blocks_for(size.value_or(1)), *memory_);
-  if (!extents) return refuse(extents.error());
-  add_room(*put, *extents);
-  if (splits_header(size.value_or(1))) put->fragments_.front().length = worst_case_head;
-  puts_.push_back(*put);
   return put;
 }
 
 tl::expected<std::unique_ptr<Reservation>, PutRefusal> Engine::reserve_room(
     std::optional<std::uint64_t> size) {
-  std::unique_ptr<Reservation> room;  // before the lock, as in begin_put
-  Critical critical(*this);
-  room.reset(new Reservation(*this, false));
+  HYPERPOD_REQUIRE(size != 0);
   if (size > capacity_) return tl::make_unexpected(PutRefusal::too_large);
-  const auto extents = reserve(blocks_for(size.value_or(1)), *memory_);
-  if (!extents) return tl::make_unexpected(extents.error());
-  add_room(*room, *extents);
-  if (splits_header(size.value_or(1))) room->fragments_.front().length = worst_case_head;
-  reservations_.push_back(*room);
+  std::unique_ptr<Reservation> room;  // before the lock, as in begin_put
+  const auto in_all = blocks_for(size.value_or(1));
+  std::optional<tl::expected<void, PutRefusal>> reserved;
+  while (!reserved) {
+    Critical critical(*this);
+    if (!room) {
+      room.reset(new Reservation(*this, false, size));
+      reservations_.push_back(*room);
+    }
+    reserved = try_reserve(*room, first_step(in_all), in_all);
+    if (reserved && !*reserved) {
+      if (room->is_linked()) forget(*room);
+      return tl::make_unexpected(reserved->error());
+    }
+    if (reserved && splits_header(size.value_or(1))) {
+      room->fragments_.front().length = worst_case_head;
+    }
+  }
   return room;
+}
+
+std::uint64_t Engine::first_step(std::uint64_t blocks) const {
+  return placement_ == Placement::contiguous ? std::min(blocks, step_blocks_) : blocks;
 }
 
 std::uint64_t Engine::whole_blocks(std::uint64_t bytes) const {
@@ -147,23 +194,51 @@ std::uint64_t Engine::blocks_for(std::uint64_t size) const {
   return 1 + whole_blocks(size - std::min(size, worst_case_head));
 }
 
-tl::expected<Extents, PutRefusal> Engine::reserve(std::uint64_t blocks, Memory& memory) {
-  if (allocator_.free_blocks() < blocks) {
-    wheel_.run_due(clock_.now());  // what has expired pins nothing
-    if (allocator_.free_blocks() + evictable_blocks_ < blocks) {
+std::optional<tl::expected<void, PutRefusal>> Engine::try_reserve(Reservation& room,
+                                                                  std::uint64_t blocks,
+                                                                  std::uint64_t in_all) {
+  if (!room.is_linked()) return tl::make_unexpected(PutRefusal::no_room);  // restarted meanwhile
+  const auto needed = in_all - std::min(in_all, room.blocks_);
+  if (allocator_.free_blocks() < needed) {
+    if (wheel_.run_due(clock_.now(), leases_at_once)) return std::nullopt;  // what pins nothing
+    if (allocator_.free_blocks() + evictable_blocks_ < needed) {
       return tl::make_unexpected(PutRefusal::no_room);
     }
+  }
+  if (allocator_.free_blocks() < blocks) {
     // Blocks of objects are backed. What else is needed is backed first, so that nothing is evicted
     // in vain.
-    if (allocator_.free_blocks() < blocks && !back(allocator_.free_extents(), memory)) {
+    if (!back(allocator_.free_extents(), *room.memory_)) {
       return tl::make_unexpected(PutRefusal::no_memory);
     }
-    while (allocator_.free_blocks() < blocks) evict(*evictable_.begin());
+    for (std::size_t left = evictions_at_once; allocator_.free_blocks() < blocks; --left) {
+      if (left == 0) return std::nullopt;
+      evict(*evictable_.begin());
+    }
   }
-  Extents extents = allocator_.allocate(blocks, placement_);
-  if (back(extents, memory)) return extents;
-  for (const Extent& extent : extents) allocator_.release(extent);
-  return tl::make_unexpected(PutRefusal::no_memory);
+  const Extents extents = take_blocks(room, blocks, in_all);
+  if (!back(extents, *room.memory_)) {
+    for (const Extent& extent : extents) allocator_.release(extent);
+    return tl::make_unexpected(PutRefusal::no_memory);
+  }
+  add_room(room, extents);
+  room.blocks_ += blocks;
+  return tl::expected<void, PutRefusal>();
+}
+
+Extents Engine::take_blocks(const Reservation& room, std::uint64_t blocks, std::uint64_t in_all) {
+  if (placement_ != Placement::contiguous) return allocator_.allocate(blocks, placement_);
+  if (room.fragments_.empty()) return allocator_.allocate_first(blocks, in_all);
+  const Fragment& last = room.fragments_.back();
+  const auto beyond = (last.offset + last.length) / block_size_;
+  const auto beside = allocator_.take_at(beyond, blocks);
+  Extents extents;
+  if (beside > 0) extents.push_back({beyond, beside});
+  if (beside < blocks) {
+    const auto rest = allocator_.allocate(blocks - beside, placement_);
+    extents.insert(extents.end(), rest.begin(), rest.end());
+  }
+  return extents;
 }
 
 bool Engine::back(const Extents& extents, Memory& memory) const {
@@ -192,28 +267,36 @@ void Engine::add_room(Reservation& room, const Extents& extents) {
 }
 
 tl::expected<void, PutRefusal> Engine::extend(Reservation& room) {
-  Critical critical(*this);
-  if (!room.is_linked()) return tl::make_unexpected(PutRefusal::no_room);
-  auto refusal = PutRefusal::too_large;
-  if (room.written_ < capacity_) {
-    const auto extents = reserve(1, *room.memory_);
-    if (extents) {
-      add_room(room, *extents);
-      return {};
+  while (true) {
+    Critical critical(*this);
+    if (!room.is_linked()) return tl::make_unexpected(PutRefusal::no_room);
+    std::optional<tl::expected<void, PutRefusal>> reserved;
+    if (room.written_ >= capacity_) {
+      reserved = tl::make_unexpected(PutRefusal::too_large);
+    } else {
+      const auto in_all = room.size_ ? blocks_for(*room.size_) : room.blocks_ + 1;
+      const auto more = std::min(in_all - std::min(in_all, room.blocks_), step_blocks_);
+      reserved = try_reserve(room, std::max<std::uint64_t>(more, 1), in_all);
     }
-    refusal = extents.error();
+    if (!reserved) continue;
+    if (*reserved) return {};
+    if (room.is_linked()) forget(room);
+    free_blocks(room.fragments_);
+    room.fragments_.clear();
+    totals_.puts_refused += room.of_put_;
+    return tl::make_unexpected(reserved->error());
   }
-  forget(room);
-  free_blocks(room.fragments_);
-  room.fragments_.clear();
-  totals_.puts_refused += room.of_put_;
-  return tl::make_unexpected(refusal);
 }
 
 PutOutcome Engine::commit(Put& put) {
   Critical critical(*this);
   if (!put.is_linked()) return PutOutcome::lost;
   forget(put);
+  if (put.written_ == 0) {
+    free_blocks(std::exchange(put.fragments_, {}));
+    ++totals_.puts_refused;
+    return PutOutcome::empty;
+  }
   if (find(put.bucket_, put.key_) != nullptr) {
     free_blocks(put.fragments_);
     put.fragments_.clear();
@@ -223,18 +306,20 @@ PutOutcome Engine::commit(Put& put) {
   free_blocks(trim(put));
 
   Bucket& bucket = bucket_named(put.bucket_);
-  const auto entry = bucket.objects.try_emplace(put.key_).first;
-  Object& object = entry->second;
-  object.bucket = &bucket;
-  object.key = entry->first;
-  object.fragments = std::exchange(put.fragments_, {});
-  for (const Fragment& fragment : object.fragments) object.blocks += whole_blocks(fragment.length);
-  object.last_use = ++uses_;
-  evictable_.insert(object);
-  evictable_blocks_ += object.blocks;
+  auto* const object = new Object(&bucket, put.key_);
+  objects_.insert(*object);
+  ++bucket.objects;
+  object->epoch = object_epoch_;
+  object->fragments = std::exchange(put.fragments_, {});
+  for (const Fragment& fragment : object->fragments) {
+    object->blocks += whole_blocks(fragment.length);
+  }
+  object->last_use = ++uses_;
+  evictable_.insert(evictable_.end(), *object);
+  evictable_blocks_ += object->blocks;
   ++totals_.puts_stored;
   ++totals_.objects;
-  if (behaviour_.wake_waiters) wake(bucket, object);
+  if (behaviour_.wake_waiters) wake(bucket, *object);
   return PutOutcome::stored;
 }
 
@@ -291,31 +376,62 @@ void Engine::free_blocks(const Fragments& fragments) {
 Engine::Engine(const Options& options, std::shared_ptr<Memory> memory, const Clock& clock)
     : capacity_(options.capacity),
       block_size_(options.block_size),
+      step_blocks_(std::max<std::uint64_t>(options.limits.room_step / options.block_size, 1)),
       placement_(options.placement),
       behaviour_(options.behaviour),
       clock_(clock),
       memory_(std::move(memory)),
       allocator_(options.capacity / options.block_size),
-      wheel_(clock.now()) {}
+      wheel_(clock.now()),
+      object_slots_(object_slots(options.capacity / options.block_size)),
+      objects_(Objects::bucket_traits(object_slots_.data(), object_slots_.size())),
+      lease_slots_(lease_slots),
+      lease_by_id_(Leases::bucket_traits(lease_slots_.data(), lease_slots_.size())) {}
+
+Engine::~Engine() {
+  for (Lease& lease : leases_) {
+    if (lease.object != nullptr && lease.object->gone && --lease.object->pins == 0) {
+      delete lease.object;
+    }
+  }
+  lease_by_id_.clear();
+  evictable_.clear();
+  objects_.clear_and_dispose([](Object* object) { delete object; });
+}
+
+std::size_t Engine::NameHash::operator()(const Name& name) const noexcept {
+  const auto bucket = reinterpret_cast<std::uintptr_t>(name.bucket) >> 4;
+  return std::hash<std::string_view>{}(name.key) ^ (bucket * 0x9E3779B97F4A7C15ull);
+}
+
+Engine::Bucket* Engine::find_bucket(std::string_view name) {
+  if (last_bucket_ != nullptr && last_bucket_->name == name) return last_bucket_;
+  const auto found = buckets_.find(name);
+  if (found == buckets_.end()) return nullptr;
+  return last_bucket_ = &found->second;
+}
 
 Engine::Object* Engine::find(std::string_view bucket, std::string_view key) {
-  const auto in = buckets_.find(bucket);
-  if (in == buckets_.end()) return nullptr;
-  const auto entry = in->second.objects.find(key);
-  return entry == in->second.objects.end() ? nullptr : &entry->second;
+  const Bucket* const in = find_bucket(bucket);
+  if (in == nullptr) return nullptr;
+  const auto found = objects_.find(Name{in, key}, NameHash{}, NameEqual{});
+  if (found == objects_.end()) return nullptr;
+  if (found->epoch == object_epoch_) return &*found;
+  drop(*found);
+  return nullptr;
 }
 
 Engine::Bucket& Engine::bucket_named(std::string_view name) {
-  auto found = buckets_.find(name);
-  if (found == buckets_.end()) {
-    found = buckets_.try_emplace(std::string(name)).first;
-    found->second.name = found->first;
-  }
-  return found->second;
+  if (Bucket* const known = find_bucket(name)) return *known;
+  const auto made = buckets_.try_emplace(std::string(name)).first;
+  made->second.name = made->first;
+  return *(last_bucket_ = &made->second);
 }
 
 void Engine::drop_if_unused(Bucket& bucket) {
-  if (bucket.objects.empty() && bucket.waiting.empty()) buckets_.erase(buckets_.find(bucket.name));
+  if (bucket.objects > 0 || bucket.gone > 0 || !bucket.waiting.empty()) return;
+  if (last_bucket_ == &bucket) last_bucket_ = nullptr;
+  buckets_.erase(buckets_.find(bucket.name));
 }
 
 void Engine::pin(Object& object) {
@@ -329,32 +445,58 @@ void Engine::pin(Object& object) {
 
 void Engine::unpin(Object& object) {
   if (--object.pins > 0) return;
-  evictable_.insert(object);
-  evictable_blocks_ += object.blocks;
   pinned_blocks_ -= object.blocks;
+  if (object.gone) {
+    Bucket& bucket = *object.bucket;
+    give_back(object);
+    --bucket.gone;
+    return drop_if_unused(bucket);
+  }
+  evictable_.insert(evictable_.end(), object);
+  evictable_blocks_ += object.blocks;
+  if (object.epoch != object_epoch_) drop(object);
 }
 
 void Engine::evict(Object& object) {
-  ++totals_.evictions;
-  discard(object);
+  if (object.epoch == object_epoch_) ++totals_.evictions;
+  drop(object);
 }
 
-void Engine::discard(Object& object) {
+void Engine::drop(Object& object) {
+  Bucket& bucket = *object.bucket;
+  --totals_.objects;
+  --bucket.objects;
+  objects_.erase(objects_.iterator_to(object));
+  if (object.pins > 0) {
+    object.gone = true;
+    ++bucket.gone;
+    return;
+  }
   evictable_.erase(evictable_.iterator_to(object));
   evictable_blocks_ -= object.blocks;
+  give_back(object);
+  drop_if_unused(bucket);
+}
+
+void Engine::give_back(Object& object) {
   if (object.poison) {
     for (const Fragment& fragment : object.fragments) {
       stamp(memory_->bytes().subspan(fragment.offset, fragment.length), *object.poison);
     }
   }
   free_blocks(object.fragments);
-  --totals_.objects;
-  Bucket& bucket = *object.bucket;
-  bucket.objects.erase(bucket.objects.find(object.key));
-  drop_if_unused(bucket);
+  delete &object;
 }
 
 // --- Leases -------------------------------------------------------------------------------------
+
+std::optional<LeaseGrant> Engine::try_acquire(std::string_view bucket, std::string_view key,
+                                              Duration ttl, const GrantFault& fault,
+                                              std::uint64_t connection) {
+  Critical critical(*this);
+  if (Object* object = find(bucket, key)) return grant(*object, ttl, fault, connection);
+  return std::nullopt;
+}
 
 std::optional<LeaseGrant> Engine::acquire(std::string_view bucket, std::string_view key,
                                           Duration ttl, const GrantFault& fault,
@@ -365,23 +507,33 @@ std::optional<LeaseGrant> Engine::acquire(std::string_view bucket, std::string_v
   return std::nullopt;
 }
 
+Engine::Lease& Engine::free_lease() {
+  if (free_leases_.empty()) return leases_.emplace_back(*this);
+  Lease& lease = *free_leases_.back();
+  free_leases_.pop_back();
+  return lease;
+}
+
 LeaseGrant Engine::grant(Object& object, Duration ttl, const GrantFault& fault,
                          std::uint64_t connection) {
   pin(object);
-  const auto id = LeaseId::generate();
-  Lease& lease = leases_.try_emplace(id, *this, object).first->second;
-  lease.id = id;
+  Lease& lease = free_lease();
+  lease.object = &object;
+  lease.id = LeaseId::generate();
   lease.connection = connection;
+  lease.epoch = lease_epoch_;
+  lease_by_id_.insert(lease);
+  ++live_leases_;
   wheel_.arm(lease, clock_.now() + fault.real_ttl.value_or(ttl));
   ++totals_.leases_granted;
   tell(lease, LeaseChange::What::granted);
-  LeaseGrant granted{id, object.fragments};
+  LeaseGrant granted{lease.id, object.fragments};
   if (fault.poison) {
     object.poison = fault.poison;
     lease.takes_object = true;
   }
   if (fault.evict) {
-    drop_leases_on(&object);
+    end_leases_on(object);
     evict(object);
   } else if (fault.forget) {
     end(lease, LeaseChange::What::dropped);
@@ -395,52 +547,100 @@ void Engine::end(Lease& lease, LeaseChange::What how) {
   totals_.leases_expired += how == expired;
   totals_.leases_dropped += how == dropped;
   tell(lease, how);
-  unpin(lease.object);
-  leases_.erase(leases_.find(lease.id));
+  lease_by_id_.erase(lease_by_id_.iterator_to(lease));
+  --live_leases_;
+  free_up(lease);
+}
+
+void Engine::free_up(Lease& lease) {
+  lease.disarm();
+  Object& object = *std::exchange(lease.object, nullptr);
+  lease.dropped = false;
+  lease.takes_object = false;
+  free_leases_.push_back(&lease);
+  unpin(object);
+}
+
+// Ends the lease for everybody, and leaves its pin to its TTL.
+void Engine::drop(Lease& lease) {
+  ++totals_.leases_dropped;
+  tell(lease, LeaseChange::What::dropped);
+  lease_by_id_.erase(lease_by_id_.iterator_to(lease));
+  --live_leases_;
+  lease.dropped = true;
 }
 
 void Engine::tell(const Lease& lease, LeaseChange::What what) {
   if (!observer_) return;
-  changes_.push_back({what, lease.connection, std::string(lease.object.bucket->name)});
+  changes_.push_back({what, lease.connection, std::string(lease.object->bucket->name)});
 }
 
 void Engine::expire(Lease& lease) {
-  Object& object = lease.object;
-  const bool takes_object = lease.takes_object;
+  if (lease.dropped) return free_up(lease);
+  Object& object = *lease.object;
+  const bool takes_object = lease.takes_object && object.pins == 1 && !object.gone;
   end(lease, LeaseChange::What::expired);
-  if (takes_object && object.pins == 0) evict(object);
+  if (takes_object) evict(object);
 }
 
-void Engine::drop_leases_on(const Object* object) {
-  for (auto lease = leases_.begin(); lease != leases_.end();) {
-    Lease& dropped = (lease++)->second;
-    if (object != nullptr && &dropped.object != object) continue;
-    end(dropped, LeaseChange::What::dropped);
+void Engine::end_leases_on(const Object& object) {
+  for (Lease& lease : leases_) {
+    if (lease.object != &object) continue;
+    if (lease.dropped) {
+      free_up(lease);
+    } else {
+      end(lease, LeaseChange::What::dropped);
+    }
+  }
+}
+
+// What began before the present epochs goes, so much at once and with the lock released in between.
+// `keep_pins`: what a lease pins stays pinned until it would have expired.
+void Engine::clear_old(bool keep_pins) {
+  for (std::size_t next = 0, end = leases_at_once; next < end; end += leases_at_once) {
+    Critical critical(*this);
+    for (; next < std::min(end, leases_.size()); ++next) {
+      Lease& lease = leases_[next];
+      if (lease.object == nullptr || lease.epoch == lease_epoch_) continue;
+      Object& object = *lease.object;
+      if (!lease.dropped) drop(lease);
+      if (!object.gone && object.epoch != object_epoch_) drop(object);
+      if (!keep_pins) free_up(lease);
+    }
+    if (next == leases_.size()) break;
+  }
+  for (bool more = true; more;) {
+    Critical critical(*this);
+    for (std::size_t left = evictions_at_once; more && left > 0; --left) {
+      more = !evictable_.empty() && evictable_.begin()->epoch != object_epoch_;
+      if (more) drop(*evictable_.begin());
+    }
   }
 }
 
 bool Engine::release(const LeaseId& id) {
   Critical critical(*this);
-  const auto found = leases_.find(id);
-  if (found == leases_.end()) {
+  const auto found = lease_by_id_.find(id, IdHash{}, IdEqual{});
+  if (found == lease_by_id_.end() || found->epoch != lease_epoch_) {
     ++totals_.releases_unknown;
     return false;
   }
-  if (found->second.due() <= clock_.now()) {
-    expire(found->second);
+  if (found->due() <= clock_.now()) {
+    found->disarm();
+    expire(*found);
     ++totals_.releases_unknown;
     return false;
   }
-  end(found->second, LeaseChange::What::released);
+  end(*found, LeaseChange::What::released);
   return true;
 }
 
 std::optional<std::pair<std::string, std::string>> Engine::leased_by(const LeaseId& id) const {
   std::lock_guard lock(mutex_);
-  const auto found = leases_.find(id);
-  if (found == leases_.end()) return std::nullopt;
-  const Object& object = found->second.object;
-  return std::pair(std::string(object.bucket->name), std::string(object.key));
+  const auto found = lease_by_id_.find(id, IdHash{}, IdEqual{});
+  if (found == lease_by_id_.end() || found->epoch != lease_epoch_) return std::nullopt;
+  const Object& object = *found->object;
+  return std::pair(std::string(object.bucket->name), object.key);
 }
 
 // --- Waiters ------------------------------------------------------------------------------------
@@ -511,33 +711,43 @@ bool Engine::drop_waiter(WaiterId id) {
 // --- Control ------------------------------------------------------------------------------------
 
 void Engine::drop_leases() {
-  Critical critical(*this);
-  drop_leases_on(nullptr);
+  {
+    Critical critical(*this);
+    ++lease_epoch_;
+  }
+  clear_old(true);
 }
 
 void Engine::drop_objects() {
-  Critical critical(*this);
-  drop_leases_on(nullptr);
-  while (!evictable_.empty()) discard(*evictable_.begin());
+  {
+    Critical critical(*this);
+    ++lease_epoch_;
+    ++object_epoch_;
+  }
+  clear_old(true);
 }
 
-void Engine::restart(const Renew& renew) {
-  Critical critical(*this);
-  drop_leases_on(nullptr);
-  while (!evictable_.empty()) discard(*evictable_.begin());
-  const auto take_back = [this](Reservation& room) {
-    forget(room);
-    free_blocks(room.fragments_);
-  };
-  while (!puts_.empty()) take_back(puts_.front());
-  while (!reservations_.empty()) take_back(reservations_.front());
-  while (!waiters_.empty()) decided_.emplace_back(remove(waiters_.begin()->second), std::nullopt);
-  memory_ = renew();
+void Engine::restart(std::shared_ptr<Memory> memory, const std::function<void()>& restarted) {
+  {
+    Critical critical(*this);
+    ++lease_epoch_;
+    ++object_epoch_;
+    const auto take_back = [this](Reservation& room) {
+      forget(room);
+      free_blocks(room.fragments_);  // which its own thread may be reading
+    };
+    while (!puts_.empty()) take_back(puts_.front());
+    while (!reservations_.empty()) take_back(reservations_.front());
+    while (!waiters_.empty()) decided_.emplace_back(remove(waiters_.begin()->second), std::nullopt);
+    memory_ = std::move(memory);
+    restarted();
+  }
+  clear_old(false);
 }
 
-void Engine::replace_memory(const Renew& renew) {
+void Engine::replace_memory(std::shared_ptr<Memory> memory) {
   Critical critical(*this);
-  memory_ = renew();
+  memory_ = std::move(memory);
 }
 
 void Engine::reset_counters() {
@@ -565,9 +775,12 @@ std::optional<TimePoint> Engine::next_due() const {
 }
 
 void Engine::run_due() {
-  Critical critical(*this);
-  wheel_.run_due(clock_.now());
-  announced_due_.reset();
+  const TimePoint now = clock_.now();
+  for (bool more = true; more;) {
+    Critical critical(*this);
+    more = wheel_.run_due(now, leases_at_once);
+    announced_due_.reset();
+  }
 }
 
 Statistics Engine::statistics() const {
@@ -575,8 +788,8 @@ Statistics Engine::statistics() const {
   Statistics now = totals_;
   now.buckets = static_cast<std::uint64_t>(
       std::count_if(buckets_.begin(), buckets_.end(),
-                    [](const auto& entry) { return !entry.second.objects.empty(); }));
-  now.live_leases = leases_.size();
+                    [](const auto& entry) { return entry.second.objects > 0; }));
+  now.live_leases = live_leases_;
   now.waiters = waiters_.size();
   now.puts_in_flight = puts_.size();
   now.capacity_bytes = capacity_;
@@ -596,18 +809,18 @@ State Engine::state() const {
                             std::string(bucket), std::string(key)});
   };
   for (const auto& [name, bucket] : buckets_) {
-    if (!bucket.objects.empty()) state.buckets.push_back(name);
-    for (const auto& [key, object] : bucket.objects) {
-      ObjectState& shown = state.objects.emplace_back();
-      shown.bucket = name;
-      shown.key = key;
-      shown.pins = object.pins;
-      shown.last_use = object.last_use;
-      for (const auto& [offset, length] : object.fragments) {
-        shown.fragments.push_back({offset, length});
-        shown.bytes += length;
-        add_run({offset, length}, BlockRun::Owner::object, name, key);
-      }
+    if (bucket.objects > 0) state.buckets.push_back(name);
+  }
+  for (const Object& object : objects_) {
+    ObjectState& shown = state.objects.emplace_back();
+    shown.bucket = object.bucket->name;
+    shown.key = object.key;
+    shown.pins = object.pins;
+    shown.last_use = object.last_use;
+    for (const auto& [offset, length] : object.fragments) {
+      shown.fragments.push_back({offset, length});
+      shown.bytes += length;
+      add_run({offset, length}, BlockRun::Owner::object, shown.bucket, object.key);
     }
   }
   for (const Put& put : puts_) {
@@ -625,9 +838,9 @@ State Engine::state() const {
   }
   const auto now = clock_.now();
   const auto left = [now](TimePoint due) { return std::max(due - now, Duration::zero()); };
-  for (const auto& [id, lease] : leases_) {
-    state.leases.push_back({std::string(id.text()), std::string(lease.object.bucket->name),
-                            std::string(lease.object.key), left(lease.due())});
+  for (const Lease& lease : lease_by_id_) {
+    state.leases.push_back({std::string(lease.id.text()), std::string(lease.object->bucket->name),
+                            lease.object->key, left(lease.due())});
   }
   for (const auto& [id, waiter] : waiters_) {
     state.waiters.push_back({std::string(waiter.bucket->name), waiter.key, left(waiter.due())});

@@ -8,8 +8,10 @@
 
 #include <boost/intrusive/list.hpp>
 #include <boost/intrusive/set.hpp>
+#include <boost/intrusive/unordered_set.hpp>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -71,7 +73,8 @@ enum class PutRefusal {
 enum class PutOutcome {
   stored,
   exists,
-  lost,  ///< The daemon was restarted while the body came.
+  empty,  ///< No byte was written.
+  lost,   ///< The daemon was restarted while the body came.
 };
 
 /// Room in the segment whose bytes are on their way, or have come. Nobody but its owner sees it, no
@@ -89,8 +92,8 @@ class Reservation : public boost::intrusive::list_base_hook<> {
   void filled(std::uint64_t count);
   std::uint64_t bytes_written() const { return written_; }
 
-  /// Makes more room when window() is empty, for a body whose length was not announced. A refusal
-  /// gives all of the room back; the reservation can then only be destroyed.
+  /// Makes more room when window() is empty and more bytes come. A refusal gives all of the room
+  /// back; the reservation can then only be destroyed.
   tl::expected<void, PutRefusal> extend();
 
   /// Gives back what lies behind the last byte written. False if the daemon has been restarted
@@ -102,13 +105,15 @@ class Reservation : public boost::intrusive::list_base_hook<> {
 
  protected:
   friend class Engine;
-  Reservation(Engine& engine, bool of_put);
+  Reservation(Engine& engine, bool of_put, std::optional<std::uint64_t> size);
 
   Engine& engine_;
 
  private:
   const bool of_put_;
   const std::shared_ptr<Memory> memory_;
+  const std::optional<std::uint64_t> size_;  // as announced
+  std::uint64_t blocks_ = 0;                 // reserved
   Fragments fragments_;  // as reserved: the last ones may be longer than what is written
   std::size_t current_ = 0;
   std::uint64_t filled_in_current_ = 0;
@@ -123,12 +128,12 @@ class Put final : public Reservation {
 
   /// Makes the bytes written so far the object, all at once, and grants the lease requests that
   /// wait for it. `exists` if another PUT of the key was complete first.
-  /// REQUIRES at least one byte written.
   PutOutcome commit();
 
  private:
   friend class Engine;
-  Put(Engine& engine, std::string_view bucket, std::string_view key);
+  Put(Engine& engine, std::string_view bucket, std::string_view key,
+      std::optional<std::uint64_t> size);
 
   const std::string bucket_;
   const std::string key_;
@@ -143,19 +148,20 @@ class Engine {
   /// `clock` must outlive the engine. REQUIRES valid options (see validate.h) and a memory of
   /// options.capacity bytes.
   Engine(const Options& options, std::shared_ptr<Memory> memory, const Clock& clock);
+  ~Engine();
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  /// Reserves room for an object of `size` bytes, evicting the least recently used objects that no
-  /// lease pins if it must. Without a size, room is made by Put::extend as the bytes come. A
-  /// refusal changes nothing.
+  /// Begins an object of `size` bytes, or of a size that is not known yet. Room is reserved in
+  /// steps of options.limits.room_step bytes, the first one here and the others by Put::extend as
+  /// the bytes come; it is made by evicting the least recently used objects that no lease pins.
+  /// Refused if there could not be room for all of `size` now.
   tl::expected<std::unique_ptr<Put>, PutRefusal> begin_put(std::string_view bucket,
                                                            std::string_view key,
                                                            std::optional<std::uint64_t> size);
 
   /// Reserves room of `size` bytes for what is not an object, a checkpoint's shard: as begin_put,
-  /// and nothing is evicted from it for an object. Without a size, room is made as the bytes come.
-  /// REQUIRES that a given size is not 0.
+  /// and nothing is evicted from it for an object. REQUIRES that a given size is not 0.
   tl::expected<std::unique_ptr<Reservation>, PutRefusal> reserve_room(
       std::optional<std::uint64_t> size);
 
@@ -163,6 +169,10 @@ class Engine {
   /// observer of leases.
   std::optional<LeaseGrant> acquire(std::string_view bucket, std::string_view key, Duration ttl,
                                     const GrantFault& fault = {}, std::uint64_t connection = 0);
+
+  /// As acquire, but an absent key is not counted as a miss: whoever asks goes on to wait for it.
+  std::optional<LeaseGrant> try_acquire(std::string_view bucket, std::string_view key, Duration ttl,
+                                        const GrantFault& fault = {}, std::uint64_t connection = 0);
 
   /// As acquire, but when the key is absent waits for it, at most `hold`: `handler` is then called
   /// with the response, and the TTL counts from the moment of the grant.
@@ -182,17 +192,18 @@ class Engine {
   /// Bucket and key that a live lease is on.
   std::optional<std::pair<std::string, std::string>> leased_by(const LeaseId& id) const;
 
-  /// Ends every lease; none of them can be released any more.
+  /// Ends every lease; none of them can be released any more. What they pin stays pinned until they
+  /// would have expired, so that whoever still reads under one reads the right bytes.
   void drop_leases();
-  /// Drops every object, and the leases on them. PUTs in flight go on.
+  /// Drops every object, and the leases on them, as drop_leases() does: blocks under a lease are
+  /// free once it would have expired. PUTs in flight go on.
   void drop_objects();
-  /// As if the process had died and come back: objects, leases, waiters and PUTs in flight are
-  /// gone. `renew` is called under the lock and returns the new memory.
-  using Renew = std::function<std::shared_ptr<Memory>()>;
-  void restart(const Renew& renew);
+  /// As if the process had died and come back with other memory: objects, leases, waiters and PUTs
+  /// in flight are gone. `restarted` is called under the lock at that moment.
+  void restart(std::shared_ptr<Memory> memory, const std::function<void()>& restarted);
   /// Later PUTs go to other memory; offsets of what is stored stay as they are, so all of it must
-  /// be backed. `renew` as above.
-  void replace_memory(const Renew& renew);
+  /// be backed.
+  void replace_memory(std::shared_ptr<Memory> memory);
   void reset_counters();
 
   /// Called with no lock held when a lease has been granted or has ended, before the call returns
@@ -216,24 +227,37 @@ class Engine {
   friend class Reservation;
   struct Bucket;
 
-  struct Object : boost::intrusive::set_base_hook<boost::intrusive::optimize_size<true>> {
-    Bucket* bucket = nullptr;
-    std::string_view key;
+  // An epoch ends when everything that began in it is dropped at once: whatever has an older epoch
+  // counts as gone, and is cleared away in steps.
+  using Epoch = std::uint64_t;
+
+  using ByUse = boost::intrusive::set_base_hook<boost::intrusive::optimize_size<true>>;
+  using ByHash = boost::intrusive::unordered_set_base_hook<boost::intrusive::store_hash<true>>;
+
+  struct Object : ByUse, ByHash {
+    Object(Bucket* in, std::string_view name) : bucket(in), key(name) {}
+    Bucket* const bucket;
+    const std::string key;
     Fragments fragments;
     std::uint64_t blocks = 0;
     std::uint64_t last_use = 0;
+    Epoch epoch = 0;
     std::uint32_t pins = 0;
+    bool gone = false;  // dropped under a lease: out of reach, and its blocks are kept
     std::shared_ptr<const std::string> poison;
     friend bool operator<(const Object& a, const Object& b) { return a.last_use < b.last_use; }
   };
 
-  struct Lease final : Timer {
-    Lease(Engine& owner, Object& leased) : engine(owner), object(leased) {}
+  // Stands in leases_ for good and serves one lease after another.
+  struct Lease final : Timer, ByHash {
+    explicit Lease(Engine& owner) : engine(owner) {}
     void on_due() override { engine.expire(*this); }
     Engine& engine;
-    Object& object;
+    Object* object = nullptr;  // null: free
     LeaseId id;
     std::uint64_t connection = 0;
+    Epoch epoch = 0;
+    bool dropped = false;       // unknown to everybody; only its pin is left
     bool takes_object = false;  // when it expires
   };
 
@@ -260,18 +284,60 @@ class Engine {
   template <class T>
   using ByName = std::unordered_map<std::string, T, StringHash, std::equal_to<>>;
 
-  /// Lives as long as it has objects or waiters.
+  /// Lives as long as it has objects, gone ones too, or waiters.
   struct Bucket {
     std::string_view name;
-    ByName<Object> objects;
+    std::uint64_t objects = 0;
+    std::uint64_t gone = 0;
     ByName<WaiterQueue> waiting;
   };
+
+  struct Name {
+    const Bucket* bucket;
+    std::string_view key;
+  };
+  struct NameHash {
+    std::size_t operator()(const Name& name) const noexcept;
+    std::size_t operator()(const Object& object) const noexcept {
+      return (*this)(Name{object.bucket, object.key});
+    }
+  };
+  struct NameEqual {
+    bool operator()(const Name& name, const Object& object) const noexcept {
+      return name.bucket == object.bucket && name.key == object.key;
+    }
+    bool operator()(const Object& object, const Name& name) const noexcept {
+      return (*this)(name, object);
+    }
+    bool operator()(const Object& a, const Object& b) const noexcept {
+      return (*this)(Name{a.bucket, a.key}, b);
+    }
+  };
+  struct IdHash {
+    std::size_t operator()(const LeaseId& id) const noexcept { return std::hash<LeaseId>{}(id); }
+    std::size_t operator()(const Lease& lease) const noexcept { return (*this)(lease.id); }
+  };
+  struct IdEqual {
+    bool operator()(const LeaseId& id, const Lease& lease) const noexcept { return id == lease.id; }
+    bool operator()(const Lease& lease, const LeaseId& id) const noexcept { return id == lease.id; }
+    bool operator()(const Lease& a, const Lease& b) const noexcept { return a.id == b.id; }
+  };
+  template <class T, class Hash, class Equal>
+  using Table =
+      boost::intrusive::unordered_set<T, boost::intrusive::base_hook<ByHash>,
+                                      boost::intrusive::power_2_buckets<true>,
+                                      boost::intrusive::hash<Hash>, boost::intrusive::equal<Equal>>;
+  using Objects = Table<Object, NameHash, NameEqual>;
+  using Leases = Table<Lease, IdHash, IdEqual>;
 
   /// Holds the lock; on the way out tells the observer, rings the alarm and calls the handlers
   /// decided under it.
   class Critical;
 
+  /// Null if the key is absent.
   Object* find(std::string_view bucket, std::string_view key);
+  /// Null if there is none.
+  Bucket* find_bucket(std::string_view name);
   Bucket& bucket_named(std::string_view name);
   void drop_if_unused(Bucket& bucket);
 
@@ -283,30 +349,44 @@ class Engine {
   GrantHandler remove(Waiter& waiter);
   void wake(Bucket& bucket, Object& object);
 
+  Lease& free_lease();
+  void drop(Lease& lease);
+  void free_up(Lease& lease);
+  void clear_old(bool keep_pins);
+
   void pin(Object& object);
   void unpin(Object& object);
   void evict(Object& object);
-  void discard(Object& object);
-  void drop_leases_on(const Object* object);
+  /// Takes the object out of reach; its blocks are free once nothing pins them.
+  void drop(Object& object);
+  void end_leases_on(const Object& object);
   std::uint64_t whole_blocks(std::uint64_t bytes) const;
   std::uint64_t blocks_for(std::uint64_t size) const;
+  /// How many of `blocks` a reservation gets at first.
+  std::uint64_t first_step(std::uint64_t blocks) const;
   bool splits_header(std::uint64_t size) const;
-  tl::expected<Extents, PutRefusal> reserve(std::uint64_t blocks, Memory& memory);
+  /// Reserves `blocks` more for `room`, of `in_all` that it is going to need. nullopt if another
+  /// try is needed, with the lock released in between, since only so much is evicted at once.
+  std::optional<tl::expected<void, PutRefusal>> try_reserve(Reservation& room, std::uint64_t blocks,
+                                                            std::uint64_t in_all);
+  Extents take_blocks(const Reservation& room, std::uint64_t blocks, std::uint64_t in_all);
+  void give_back(Object& object);
   bool back(const Extents& extents, Memory& memory) const;
   void free_blocks(const Fragments& fragments);
 
   void add_room(Reservation& room, const Extents& extents);
   tl::expected<void, PutRefusal> extend(Reservation& room);
-  bool seal(Reservation& room);
   PutOutcome commit(Put& put);
   /// Cuts the fragments off after the last byte. Returns the blocks beyond it.
   Fragments trim(Reservation& room);
   void abort(Reservation& room);
   void forget(Reservation& room);
+  bool seal(Reservation& room);
   bool put_in_flight(std::string_view bucket, std::string_view key) const;
 
   const std::uint64_t capacity_;
   const std::uint64_t block_size_;
+  const std::uint64_t step_blocks_;  // that a PUT reserves at once
   const Placement placement_;
   const Behaviour behaviour_;
   const Clock& clock_;
@@ -315,12 +395,24 @@ class Engine {
   std::shared_ptr<Memory> memory_;
   BlockAllocator allocator_;
   TimerWheel wheel_;
-  std::unordered_map<LeaseId, Lease> leases_;
+  std::deque<Lease> leases_;  // those that are free stand in free_leases_
+  std::vector<Lease*> free_leases_;
+  std::uint64_t live_leases_ = 0;
   std::unordered_map<WaiterId, Waiter> waiters_;
   ByName<Bucket> buckets_;  // after waiters_, so that its queues end before what stands in them
-  boost::intrusive::list<Put> puts_;                  // in flight
-  boost::intrusive::list<Reservation> reservations_;  // all that are not of a PUT
-  boost::intrusive::set<Object> evictable_;           // unpinned, least recently used first
+  Bucket* last_bucket_ = nullptr;     // found last; most requests ask for the same one
+  boost::intrusive::list<Put> puts_;  // in flight
+  boost::intrusive::list<Reservation> reservations_;  // that are not PUTs
+  // The tables never grow: an insertion must not take long. Chains get longer instead.
+  std::vector<Objects::bucket_type> object_slots_;
+  Objects objects_;
+  std::vector<Leases::bucket_type> lease_slots_;
+  Leases lease_by_id_;
+  // Objects that nothing pins, least recently used first. Nearly all are inserted at the end, which
+  // costs no search; where a lease has been long, its object goes where its use belongs.
+  boost::intrusive::set<Object, boost::intrusive::base_hook<ByUse>> evictable_;
+  Epoch object_epoch_ = 0;
+  Epoch lease_epoch_ = 0;
   std::uint64_t evictable_blocks_ = 0;
   std::uint64_t pinned_blocks_ = 0;
   std::uint64_t uses_ = 0;
@@ -330,8 +422,7 @@ class Engine {
   std::vector<LeaseChange> changes_;  // for the observer
   std::vector<std::pair<GrantHandler, std::optional<LeaseGrant>>> decided_;
   std::function<void()> alarm_;
-  // What the alarm's owner knows of: rung for, or seen in next_due since. It may have found less to
-  // wait for than the alarm rang for, and must then be rung for later times, too.
+  // The earliest time that the alarm's owner knows of, from an alarm or from next_due().
   mutable std::optional<TimePoint> announced_due_;
 };
 

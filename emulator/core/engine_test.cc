@@ -269,7 +269,7 @@ TEST(Engine, BacksAGrowingPutInTheMemoryThatItBeganIn) {
   const auto put = *daemon.engine.begin_put("bucket", "key", std::nullopt);
   write(*put, bytes_of(1));
   const auto other = std::make_shared<TestMemory>(4 * block);
-  daemon.engine.replace_memory([&] { return other; });
+  daemon.engine.replace_memory(other);
   EXPECT_TRUE(put->extend());
   const auto offset = static_cast<std::uint64_t>(put->window().data() - daemon.memory.data());
   ASSERT_LT(offset, 4 * block);
@@ -801,6 +801,134 @@ TEST(Engine, TellsWhatBecomesOfEachLease) {
   EXPECT_THAT(told(), ElementsAre("+5b", "d5b"));
   daemon.engine.drop_leases();
   EXPECT_THAT(told(), ElementsAre("d1held"));
+}
+
+// --- Dropping and restarting --------------------------------------------------------------------
+
+TEST(Engine, DroppedObjectsKeepTheirBytesUntilTheLeasesOnThemWouldHaveExpired) {
+  TestEngine daemon(options_of(4));
+  daemon.store("bucket", "leased", bytes_of(2));
+  daemon.store("bucket", "other", bytes_of(1));
+  const auto grant = *daemon.engine.acquire("bucket", "leased", 10s);
+  const std::string before = daemon.content(grant);
+  daemon.engine.drop_objects();
+  auto now = daemon.engine.statistics();
+  EXPECT_EQ(now.objects, 0u);
+  EXPECT_EQ(now.buckets, 0u);
+  EXPECT_EQ(now.live_leases, 0u);
+  EXPECT_EQ(now.leases_dropped, 1u);
+  EXPECT_EQ(now.pinned_bytes, 2 * block);
+  EXPECT_FALSE(daemon.engine.acquire("bucket", "leased", ttl));
+  EXPECT_FALSE(daemon.engine.release(grant.id));
+  EXPECT_EQ(daemon.store("bucket", "leased", std::string(2 * block, 'n')), PutOutcome::stored);
+  EXPECT_EQ(daemon.store("bucket", "large", bytes_of(3)), tl::make_unexpected(PutRefusal::no_room));
+  EXPECT_EQ(daemon.content(grant), before);
+  daemon.clock.advance(10s);
+  EXPECT_EQ(daemon.engine.statistics().used_bytes, 2 * block);
+  EXPECT_EQ(daemon.store("bucket", "large", bytes_of(4)), PutOutcome::stored);
+  now = daemon.engine.statistics();
+  EXPECT_EQ(now.leases_expired, 0u);
+  EXPECT_EQ(now.evictions, 1u) << "of the new object of that name";
+}
+
+TEST(Engine, DroppedLeasesPinTheirObjectsUntilTheyWouldHaveExpired) {
+  TestEngine daemon(options_of(4));
+  daemon.store("bucket", "key", bytes_of(4));
+  const auto grant = *daemon.engine.acquire("bucket", "key", 10s);
+  daemon.engine.drop_leases();
+  EXPECT_FALSE(daemon.engine.release(grant.id));
+  EXPECT_EQ(daemon.store("bucket", "next", "x"), tl::make_unexpected(PutRefusal::no_room));
+  EXPECT_TRUE(daemon.engine.acquire("bucket", "key", 1s)) << "the object itself is there";
+  daemon.clock.advance(10s);
+  EXPECT_EQ(daemon.store("bucket", "next", "x"), PutOutcome::stored);
+}
+
+TEST(Engine, ARestartFreesEverythingAtOnce) {
+  TestEngine daemon(options_of(4));
+  daemon.store("bucket", "a", bytes_of(1));
+  daemon.store("bucket", "b", bytes_of(1));
+  const auto grant = *daemon.engine.acquire("bucket", "a", ttl);
+  const auto put = *daemon.engine.begin_put("bucket", "c", block);
+  const auto memory = std::make_shared<TestMemory>(4 * block);
+  int called = 0;
+  daemon.engine.restart(memory, [&] { ++called; });
+  EXPECT_EQ(called, 1);
+  const auto now = daemon.engine.statistics();
+  EXPECT_EQ(now.used_bytes, 0u);
+  EXPECT_EQ(now.objects, 0u);
+  EXPECT_EQ(now.live_leases, 0u);
+  EXPECT_EQ(put->commit(), PutOutcome::lost);
+  EXPECT_FALSE(daemon.engine.release(grant.id));
+  EXPECT_EQ(daemon.store("bucket", "d", bytes_of(4)), PutOutcome::stored);
+}
+
+TEST(Engine, ThousandsOfObjectsAndLeasesAreDroppedInSteps) {
+  constexpr int many = 3000;
+  TestEngine daemon(options_of(many));
+  for (int i = 0; i < many; ++i) {
+    daemon.store("bucket", std::to_string(i), "x");
+    if (i % 2 == 0) daemon.engine.acquire("bucket", std::to_string(i), ttl);
+  }
+  daemon.engine.drop_objects();
+  const auto now = daemon.engine.statistics();
+  EXPECT_EQ(now.objects, 0u);
+  EXPECT_EQ(now.live_leases, 0u);
+  EXPECT_EQ(now.used_bytes, many / 2 * block);
+  daemon.clock.advance(ttl);
+  EXPECT_EQ(daemon.engine.statistics().used_bytes, 0u);
+}
+
+// --- Room in steps ------------------------------------------------------------------------------
+
+TEST(Engine, AnAnnouncementAloneEvictsNoMoreThanItsFirstStep) {
+  Options options = options_of(16);
+  options.limits.room_step = 2 * block;
+  TestEngine daemon(options);
+  for (int i = 0; i < 16; ++i) daemon.store("bucket", std::to_string(i), bytes_of(1));
+  auto put = *daemon.engine.begin_put("bucket", "large", 16 * block);
+  EXPECT_EQ(daemon.engine.statistics().evictions, 2u);
+  const std::string bytes = bytes_of(16);
+  EXPECT_TRUE(write_growing(*put, bytes));
+  EXPECT_EQ(daemon.engine.statistics().evictions, 16u);
+  EXPECT_EQ(put->commit(), PutOutcome::stored);
+  const auto grant = *daemon.engine.acquire("bucket", "large", ttl);
+  EXPECT_EQ(daemon.content(grant), bytes);
+}
+
+TEST(Engine, RoomTakenInStepsIsOneFragmentWhereARunIsLongEnough) {
+  Options options = options_of(16);
+  options.limits.room_step = 2 * block;
+  TestEngine daemon(options);
+  for (const char* key : {"a", "b", "c", "d"}) daemon.store("bucket", key, bytes_of(1));
+  daemon.engine.acquire("bucket", "b", ttl, {.forget = true});
+  daemon.engine.acquire("bucket", "b", ttl, {.evict = true});  // a hole of one block
+  auto put = *daemon.engine.begin_put("bucket", "large", 7 * block - 5);
+  EXPECT_TRUE(write_growing(*put, bytes_of(7).substr(5)));
+  EXPECT_EQ(put->commit(), PutOutcome::stored);
+  EXPECT_THAT(daemon.engine.acquire("bucket", "large", ttl)->fragments, SizeIs(1));
+  EXPECT_EQ(daemon.engine.statistics().used_bytes, 10 * block);
+}
+
+TEST(Engine, APutThatCannotFitIsRefusedBeforeItsFirstStep) {
+  Options options = options_of(16);
+  options.limits.room_step = 4 * block;
+  TestEngine daemon(options);
+  daemon.store("bucket", "key", bytes_of(4));
+  daemon.engine.acquire("bucket", "key", ttl);
+  EXPECT_EQ(daemon.engine.begin_put("bucket", "large", 13 * block).error(), PutRefusal::no_room);
+  EXPECT_TRUE(daemon.engine.begin_put("bucket", "large", 12 * block));
+}
+
+TEST(Engine, APutWithoutAByteIsRefusedNotCutShort) {
+  TestEngine daemon;
+  {
+    const auto put = *daemon.engine.begin_put("bucket", "key", std::nullopt);
+    EXPECT_EQ(put->commit(), PutOutcome::empty);
+  }
+  const auto now = daemon.engine.statistics();
+  EXPECT_EQ(now.puts_refused, 1u);
+  EXPECT_EQ(now.puts_aborted, 0u);
+  EXPECT_EQ(now.used_bytes, 0u);
 }
 
 // --- The alarm ----------------------------------------------------------------------------------

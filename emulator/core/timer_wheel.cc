@@ -60,12 +60,13 @@ std::optional<TimePoint> TimerWheel::next_due() const {
   return origin_ + Tick(stop->tick);
 }
 
-void TimerWheel::run_due(TimePoint now) {
+bool TimerWheel::run_due(TimePoint now, std::size_t most) {
   const auto elapsed = std::chrono::floor<Tick>(now - origin_).count();
   const auto target =
       std::max(tick_, static_cast<std::uint64_t>(std::max<std::int64_t>(elapsed, 0)));
   while (true) {
     while (!present_.empty() && present_.begin()->due_ <= now) {
+      if (most-- == 0) return true;
       Timer& timer = *present_.begin();
       timer.disarm();
       timer.on_due();
@@ -82,6 +83,7 @@ void TimerWheel::run_due(TimePoint now) {
     }
   }
   tick_ = target;
+  return false;
 }
 
 }  // namespace hyperpod::emulator::core

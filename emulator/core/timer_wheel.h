@@ -12,7 +12,9 @@
 #include <array>
 #include <boost/intrusive/list.hpp>
 #include <boost/intrusive/set.hpp>
+#include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <optional>
 
 #include "hyperpod/emulator/clock.h"
@@ -61,8 +63,9 @@ class TimerWheel {
   /// nothing is armed. May name a moment at which timers only move down a level.
   std::optional<TimePoint> next_due() const;
 
-  /// Fires what is due at `now`, in order of time. `now` must not go back.
-  void run_due(TimePoint now);
+  /// Fires what is due at `now`, in order of time, but no more than `most` timers. True if some
+  /// that are due are left. `now` must not go back.
+  bool run_due(TimePoint now, std::size_t most = std::numeric_limits<std::size_t>::max());
 
  private:
   static constexpr int levels = 6;

@@ -13,4 +13,7 @@ namespace hyperpod::emulator::faults {
 /// As faults_from_json, from a parsed document.
 Result<std::vector<Fault>> read_scenario(const nlohmann::json& document);
 
+/// The JSON schema of a fault's match, as OpenAPI has it. effects.h has that of its effects.
+nlohmann::ordered_json match_schema();
+
 }  // namespace hyperpod::emulator::faults

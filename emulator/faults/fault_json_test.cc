@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
 #include <functional>
 #include <limits>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "hyperpod/emulator/faults.h"
@@ -71,8 +74,8 @@ TEST(FaultJson, AnArrayNeedsNoScenarioAroundIt) {
 TEST(FaultJson, AScriptHasAnElementForEachTime) {
   const auto faults = read(R"([{"script": [{"status": 500}, {}, {"reset": true}]}])");
   ASSERT_EQ(faults.size(), 1u);
-  EXPECT_THAT(faults[0].script,
-              ElementsAre(Effects{.status = 500}, Effects{}, Effects{.reset = true}));
+  EXPECT_THAT(faults[0].script, ElementsAre(Effects{.ending = RespondWith{.status = 500}},
+                                            Effects{}, Effects{.ending = ResetConnection{}}));
 }
 
 TEST(FaultJson, ADelayIsWhatItsMembersTell) {
@@ -111,6 +114,7 @@ TEST(FaultJson, EveryNameOfAnEnumeratorIsRead) {
   EXPECT_EQ(effects("grant_defect", "negative_offset").grant_defect, negative_offset);
   EXPECT_EQ(effects("grant_defect", "out_of_range_offset").grant_defect, out_of_range_offset);
   EXPECT_EQ(effects("grant_defect", "overlapping_fragments").grant_defect, overlapping_fragments);
+  EXPECT_EQ(effects("grant_defect", "oversized_total").grant_defect, oversized_total);
   EXPECT_EQ(effects("grant_defect", "zero_length_fragment").grant_defect, zero_length_fragment);
   EXPECT_EQ(effects("grant_defect", "wrong_total").grant_defect, wrong_total);
 }
@@ -222,7 +226,7 @@ std::vector<Nonsense> nonsense() {
       {"script must have at least one element", [](Fault& f) { f.script.clear(); }},
       {"script[1].status must be",
        [](Fault& f) {
-         f.script = {{}, {.status = 0}};
+         f.script = {{}, {.ending = RespondWith{.status = 0}}};
        }},
 
       match_of("bucket must not be empty", {.bucket = ""}),
@@ -270,15 +274,19 @@ std::vector<Nonsense> nonsense() {
           any, "delay.high goes with low",
           {.delay = Delay{.kind = Delay::Kind::lognormal, .low = 1ms, .high = 1ms, .sigma = 1}}),
 
-      effects_of(any, "status must be from 200 to 599, not 199", {.status = 199}),
-      effects_of(any, "status must be from 200 to 599, not 600", {.status = 600}),
+      effects_of(any, "status must be from 200 to 599, not 199",
+                 {.ending = RespondWith{.status = 199}}),
+      effects_of(any, "status must be from 200 to 599, not 600",
+                 {.ending = RespondWith{.status = 600}}),
       effects_of(any, "mode must be from 0000 to 0777",
                  {.incident = Incident::change_mode, .mode = 01000}),
       effects_of(any, "lasting must be from 0ms to 24h",
                  {.incident = Incident::empty_segment, .lasting = beyond}),
+      effects_of(
+          any, "retry_after must be from 0s to 24h",
+          {.ending = RespondWith{.status = 503, .retry_after = std::chrono::seconds::max()}}),
       effects_of(any, "retry_after must be from 0s to 24h",
-                 {.status = 503, .retry_after = std::chrono::seconds::max()}),
-      effects_of(any, "retry_after must be from 0s to 24h", {.status = 503, .retry_after = -1s}),
+                 {.ending = RespondWith{.status = 503, .retry_after = -1s}}),
       effects_of(any, "dribble must be from 1ms to 24h", {.dribble = 0ms}),
       effects_of(lease, "real_ttl must be from 1ms to 24h", {.real_ttl = 0ms}),
       effects_of(lease, "hold_longer must be from 1ms to 24h", {.hold_longer = beyond}),
@@ -291,47 +299,43 @@ std::vector<Nonsense> nonsense() {
       effects_of(any, "lasting is missing", {.incident = Incident::empty_segment}),
       effects_of(any, "mode needs incident change_mode", {.mode = 0600}),
       effects_of(any, "mode is missing", {.incident = Incident::change_mode}),
-      effects_of(any, "body needs a status", {.body = "{}"}),
-      effects_of(any, "body cannot go with status 204", {.status = 204, .body = "{}"}),
-      effects_of(any, "body cannot go with status 304", {.status = 304, .body = "{}"}),
-      effects_of(any, "retry_after needs a status", {.retry_after = 1s}),
+      effects_of(any, "body cannot go with status 204",
+                 {.ending = RespondWith{.status = 204, .body = "{}"}}),
+      effects_of(any, "body cannot go with status 304",
+                 {.ending = RespondWith{.status = 304, .body = "{}"}}),
 
-      effects_of(any, "reset cannot go with status", {.status = 500, .reset = true}),
-      effects_of(any, "never_answer cannot go with status", {.status = 500, .never_answer = true}),
-      effects_of(any, "never_answer cannot go with reset", {.reset = true, .never_answer = true}),
       effects_of(any, "close_after_bytes cannot go with reset",
-                 {.reset = true, .close_after_bytes = 0}),
-      effects_of(any, "dribble cannot go with reset", {.reset = true, .dribble = 1ms}),
+                 {.ending = ResetConnection{}, .close_after_bytes = 0}),
+      effects_of(any, "dribble cannot go with reset",
+                 {.ending = ResetConnection{}, .dribble = 1ms}),
       effects_of(lease, "grant_defect cannot go with reset",
-                 {.reset = true, .grant_defect = GrantDefect::missing_id}),
-      effects_of(any, "delay cannot go with never_answer", {.delay = some, .never_answer = true}),
+                 {.ending = ResetConnection{}, .grant_defect = GrantDefect::missing_id}),
+      effects_of(any, "delay cannot go with never_answer",
+                 {.delay = some, .ending = NeverRespond{}}),
       effects_of(any, "close_after_bytes cannot go with never_answer",
-                 {.never_answer = true, .close_after_bytes = 0}),
+                 {.ending = NeverRespond{}, .close_after_bytes = 0}),
       effects_of(any, "dribble cannot go with never_answer",
-                 {.never_answer = true, .dribble = 1ms}),
+                 {.ending = NeverRespond{}, .dribble = 1ms}),
       effects_of(lease, "grant_defect cannot go with never_answer",
-                 {.never_answer = true, .grant_defect = GrantDefect::missing_id}),
+                 {.ending = NeverRespond{}, .grant_defect = GrantDefect::missing_id}),
       effects_of(lease, "grant_defect cannot go with status",
-                 {.status = 500, .grant_defect = GrantDefect::missing_id}),
-      effects_of(lease, "real_ttl cannot go with status", {.status = 500, .real_ttl = 1ms}),
+                 {.ending = RespondWith{.status = 500}, .grant_defect = GrantDefect::missing_id}),
+      effects_of(lease, "real_ttl cannot go with status",
+                 {.ending = RespondWith{.status = 500}, .real_ttl = 1ms}),
       effects_of(lease, "forget_lease cannot go with status",
-                 {.status = 500, .forget_lease = true}),
+                 {.ending = RespondWith{.status = 500}, .forget_lease = true}),
       effects_of(lease, "evict_under_lease cannot go with status",
-                 {.status = 500, .evict_under_lease = true}),
-      effects_of(lease, "poison cannot go with status", {.status = 500, .poison = "x"}),
-      effects_of(lease, "hold_longer cannot go with status", {.status = 500, .hold_longer = 1ms}),
-      effects_of(put, "status cannot go with stop_reading_after",
-                 {.status = 500, .stop_reading_after = 0}),
-      effects_of(put, "reset cannot go with stop_reading_after",
-                 {.reset = true, .stop_reading_after = 0}),
-      effects_of(put, "never_answer cannot go with stop_reading_after",
-                 {.never_answer = true, .stop_reading_after = 0}),
+                 {.ending = RespondWith{.status = 500}, .evict_under_lease = true}),
+      effects_of(lease, "poison cannot go with status",
+                 {.ending = RespondWith{.status = 500}, .poison = "x"}),
+      effects_of(lease, "hold_longer cannot go with status",
+                 {.ending = RespondWith{.status = 500}, .hold_longer = 1ms}),
       effects_of(put, "delay cannot go with stop_reading_after",
-                 {.delay = some, .stop_reading_after = 0}),
+                 {.delay = some, .ending = StopReading{0}}),
       effects_of(put, "close_after_bytes cannot go with stop_reading_after",
-                 {.close_after_bytes = 1, .stop_reading_after = 0}),
+                 {.ending = StopReading{0}, .close_after_bytes = 1}),
       effects_of(put, "dribble cannot go with stop_reading_after",
-                 {.dribble = 1ms, .stop_reading_after = 0}),
+                 {.ending = StopReading{0}, .dribble = 1ms}),
       effects_of(lease, "evict_under_lease cannot go with forget_lease",
                  {.forget_lease = true, .evict_under_lease = true}),
       effects_of(lease, "real_ttl cannot go with forget_lease",
@@ -345,15 +349,15 @@ std::vector<Nonsense> nonsense() {
       effects_of(connect, "delay cannot go with connections_above",
                  {.delay = some, .connections_above = 1}),
       effects_of(connect, "reset cannot go with connections_above",
-                 {.reset = true, .connections_above = 1}),
+                 {.ending = ResetConnection{}, .connections_above = 1}),
       effects_of(connect, "never_answer cannot go with connections_above",
-                 {.never_answer = true, .connections_above = 1}),
+                 {.ending = NeverRespond{}, .connections_above = 1}),
       effects_of(connect, "delay cannot go with leave_unaccepted",
                  {.delay = some, .leave_unaccepted = true}),
       effects_of(connect, "reset cannot go with leave_unaccepted",
-                 {.reset = true, .leave_unaccepted = true}),
+                 {.ending = ResetConnection{}, .leave_unaccepted = true}),
       effects_of(connect, "never_answer cannot go with leave_unaccepted",
-                 {.never_answer = true, .leave_unaccepted = true}),
+                 {.ending = NeverRespond{}, .leave_unaccepted = true}),
 
       effects_of(any,
                  "connections_above can be done to connect only, and this fault meets put, lease",
@@ -366,18 +370,20 @@ std::vector<Nonsense> nonsense() {
       effects_of(put, "evict_under_lease can be done to lease only", {.evict_under_lease = true}),
       effects_of(put, "poison can be done to lease only", {.poison = "x"}),
       effects_of(put, "hold_longer can be done to lease only", {.hold_longer = 1ms}),
-      effects_of(lease, "stop_reading_after can be done to put, checkpoint_put only", {.stop_reading_after = 1}),
+      effects_of(lease, "stop_reading_after can be done to put, checkpoint_put only",
+                 {.ending = StopReading{1}}),
       effects_of(any, "hold_longer can be done to lease only, and this fault meets put",
-                 {.stop_reading_after = 1, .hold_longer = 1ms}),
+                 {.ending = StopReading{1}, .hold_longer = 1ms}),
       effects_of(connect, "incident can be done to put, lease, release, checkpoint_put, ",
                  {.incident = Incident::restart}),
-      effects_of(connect, "status can be done to put, lease, release, checkpoint_put, ", {.status = 500}),
+      effects_of(connect, "status can be done to put, lease, release, checkpoint_put, ",
+                 {.ending = RespondWith{.status = 500}}),
       effects_of(connect, "close_after_bytes can be done to", {.close_after_bytes = 1}),
       effects_of(connect, "dribble can be done to", {.dribble = 1ms}),
       effects_of(connect, "bytes_per_second can be done to", {.bytes_per_second = 1}),
       {"script[1].poison can be done to lease only, and this fault meets put",
        [](Fault& f) {
-         f.script = {{.stop_reading_after = 1}, {.poison = "x"}};
+         f.script = {{.ending = StopReading{1}}, {.poison = "x"}};
        }},
   };
 }
@@ -403,13 +409,15 @@ TEST(ValidateFault, ANameWithControlCharactersIsRefusedInOneLine) {
 
 TEST(ValidateFault, BrokenProtocolOnPurposeIsAllowed) {
   for (const int status : {200, 201, 204, 302, 409, 599}) {
-    EXPECT_TRUE(validate_fault({.script = {{.status = status}}})) << status;
+    EXPECT_TRUE(validate_fault({.script = {{.ending = RespondWith{.status = status}}}})) << status;
   }
-  EXPECT_TRUE(validate_fault({.script = {{.status = 200, .body = "no JSON"}}}));
-  EXPECT_TRUE(validate_fault({.script = {{.delay = Delay{.low = 1s}, .reset = true}}}));
+  EXPECT_TRUE(
+      validate_fault({.script = {{.ending = RespondWith{.status = 200, .body = "no JSON"}}}}));
+  EXPECT_TRUE(
+      validate_fault({.script = {{.delay = Delay{.low = 1s}, .ending = ResetConnection{}}}}));
   EXPECT_TRUE(validate_fault({.script = {{.close_after_bytes = 0}}}));
   EXPECT_TRUE(validate_fault({.script = {{.evict_under_lease = true, .poison = "x"}}}));
-  EXPECT_TRUE(validate_fault({.script = {{.never_answer = true, .real_ttl = 1ms}}}));
+  EXPECT_TRUE(validate_fault({.script = {{.ending = NeverRespond{}, .real_ttl = 1ms}}}));
 }
 
 // --- Writing ------------------------------------------------------------------------------------
@@ -418,7 +426,7 @@ TEST(FaultJson, WritesNoMoreThanWhatIsSaid) {
   EXPECT_EQ(fault_to_json({.name = "a", .script = {{.delay = Delay{.low = 250ms}}}},
                           {.matched = 3, .fired = 1}),
             R"({"counts":{"fired":1,"matched":3},"effects":{"delay":"250ms"},"name":"a"})");
-  EXPECT_EQ(written({.script = {{}, {.reset = true}}}),
+  EXPECT_EQ(written({.script = {{}, {.ending = ResetConnection{}}}}),
             json::parse(R"({"script":[{},{"reset":true}]})"));
 }
 
@@ -431,32 +439,59 @@ TEST(FaultJson, BytesThatAreNoUtf8AreReplaced) {
 }
 
 TEST(FaultJson, EveryEffectIsWritten) {
-  const Effects all{.incident = Incident::empty_segment,
-                    .lasting = 1s,
-                    .mode = 0600,
-                    .delay = Delay{},
-                    .status = 500,
-                    .body = "",
-                    .retry_after = 0s,
-                    .reset = true,
-                    .never_answer = true,
-                    .close_after_bytes = 0,
-                    .dribble = 1ms,
-                    .stop_reading_after = 0,
-                    .bytes_per_second = 1,
-                    .grant_defect = GrantDefect::truncated_json,
-                    .real_ttl = 1ms,
-                    .forget_lease = true,
-                    .evict_under_lease = true,
-                    .poison = "x",
-                    .hold_longer = 1ms,
-                    .connections_above = 0,
-                    .leave_unaccepted = true};
+  const Effects all{
+      .incident = Incident::empty_segment,
+      .lasting = 1s,
+      .mode = 0600,
+      .delay = Delay{},
+      .ending = RespondWith{.status = 500, .body = "", .retry_after = 0s},
+      .close_after_bytes = 0,
+      .dribble = 1ms,
+      .bytes_per_second = 1,
+      .grant_defect = GrantDefect::truncated_json,
+      .real_ttl = 1ms,
+      .forget_lease = true,
+      .evict_under_lease = true,
+      .poison = "x",
+      .hold_longer = 1ms,
+      .connections_above = 0,
+      .leave_unaccepted = true,
+  };
   // Does not compile once Effects has another field: add it here, above and to `changes`.
-  const auto& [f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19,
-               f20, f21] = all;
+  const auto& [f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16] = all;
   EXPECT_EQ(f1, Incident::empty_segment);
-  EXPECT_EQ(written({.script = {all}})["effects"].size(), 21u);
+  EXPECT_EQ(written({.script = {all}})["effects"].size(), 18u);
+  const auto ending = [](const Ending& chosen) {
+    return written({.script = {{.ending = chosen}}})["effects"];
+  };
+  static_assert(std::variant_size_v<Ending> == 5, "add it here and to `changes`");
+  EXPECT_EQ(ending(Served{}), json::object());
+  EXPECT_EQ(ending(RespondWith{.status = 404}), json({{"status", 404}}));
+  EXPECT_EQ(ending(ResetConnection{}), json({{"reset", true}}));
+  EXPECT_EQ(ending(NeverRespond{}), json({{"never_answer", true}}));
+  EXPECT_EQ(ending(StopReading{0}), json({{"stop_reading_after", 0}}));
+}
+
+TEST(FaultJson, ARequestEndsInOneWay) {
+  const auto effects = [](std::string_view members) {
+    return refusal(R"([{"effects": {)" + std::string(members) + "}}]");
+  };
+  const std::map<std::string, std::string> endings{
+      {"status", "503"}, {"reset", "true"}, {"never_answer", "true"}, {"stop_reading_after", "1"}};
+  for (const auto& [first, value] : endings) {
+    for (const auto& [second, other] : endings) {
+      if (first >= second) continue;
+      EXPECT_EQ(effects(fmt::format(R"("{}": {}, "{}": {})", second, other, first, value)),
+                fmt::format("faults[0].effects.{} cannot go with {}: a request ends in one way",
+                            second, first));
+    }
+  }
+  EXPECT_EQ(effects(R"("body": "{}")"), "faults[0].effects.body needs a status to go with");
+  EXPECT_EQ(effects(R"("retry_after": "1s")"),
+            "faults[0].effects.retry_after needs a status to go with");
+  EXPECT_THAT(effects(R"("body": "{}", "reset": true)"),
+              StartsWith("faults[0].effects.reset cannot go with status"));
+  EXPECT_EQ(effects(R"("status": 503, "reset": false, "never_answer": false)"), "");
 }
 
 /// Ways to change a fault, one at least for each field. What becomes invalid is not kept.
@@ -479,7 +514,7 @@ std::vector<std::function<void(Fault&)>> changes() {
     return fault.script[*rc::gen::inRange<std::size_t>(0, fault.script.size())];
   };
   const auto operation = [] { return static_cast<FaultOperation>(*rc::gen::inRange(0, 5)); };
-  const auto defect = [] { return static_cast<GrantDefect>(*rc::gen::inRange(0, 9)); };
+  const auto defect = [] { return static_cast<GrantDefect>(*rc::gen::inRange(0, 10)); };
   const auto incident = [] { return static_cast<Incident>(*rc::gen::inRange(0, 6)); };
   return {
       [=](Fault& f) { f.name = text(); },
@@ -506,14 +541,16 @@ std::vector<std::function<void(Fault&)>> changes() {
         effects(f).delay =
             Delay{.kind = Delay::Kind::lognormal, .low = time(), .sigma = 10 * fraction()};
       },
-      [=](Fault& f) { effects(f).status = *rc::gen::inRange(200, 600); },
-      [=](Fault& f) { effects(f).body = text(); },
-      [=](Fault& f) { effects(f).retry_after = std::chrono::seconds(small()); },
-      [=](Fault& f) { effects(f).reset = true; },
-      [=](Fault& f) { effects(f).never_answer = true; },
+      [=](Fault& f) { effects(f).ending = RespondWith{.status = *rc::gen::inRange(200, 600)}; },
+      [=](Fault& f) {
+        effects(f).ending =
+            RespondWith{.body = text(), .retry_after = std::chrono::seconds(small())};
+      },
+      [=](Fault& f) { effects(f).ending = ResetConnection{}; },
+      [=](Fault& f) { effects(f).ending = NeverRespond{}; },
       [=](Fault& f) { effects(f).close_after_bytes = number(); },
       [=](Fault& f) { effects(f).dribble = time(); },
-      [=](Fault& f) { effects(f).stop_reading_after = small(); },
+      [=](Fault& f) { effects(f).ending = StopReading{small()}; },
       [=](Fault& f) { effects(f).bytes_per_second = number(); },
       [=](Fault& f) { effects(f).grant_defect = defect(); },
       [=](Fault& f) { effects(f).real_ttl = time(); },

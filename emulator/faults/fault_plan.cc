@@ -3,8 +3,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <numbers>
+#include <optional>
 #include <random>
+#include <string>
+#include <unordered_set>
 #include <utility>
 
 #include "faults/fault_rules.h"
@@ -50,17 +54,17 @@ milliseconds draw_delay(const Delay& delay, Generator& random) {
 /// A fault in force.
 struct FaultPlan::Armed {
   explicit Armed(Fault valid)
-      : fault(std::move(valid)),
-        operations(faults::operations_met(fault)),
-        random(fault.match.seed) {}
+      : fault(std::move(valid)), operations(faults::operations_met(fault)) {}
 
   bool matches(const FaultSubject& subject) const {
     const FaultMatch& match = fault.match;
-    return (operations & faults::just(subject.operation)) != 0 &&
+    return (operations & faults::operation_bit(subject.operation)) != 0 &&
            (!match.connection || *match.connection == subject.connection) &&
            faults::glob_matches(match.bucket, subject.bucket) &&
            faults::glob_matches(match.key, subject.key);
   }
+
+  Generator& generator() { return random ? *random : random.emplace(fault.match.seed); }
 
   bool is_turn() const {
     const FaultMatch& match = fault.match;
@@ -83,80 +87,120 @@ struct FaultPlan::Armed {
     if (effects->connections_above && subject.open_connections <= *effects->connections_above) {
       return nullptr;
     }
-    if (fault.match.probability < 1 && draw(random) >= fault.match.probability) return nullptr;
+    if (fault.match.probability < 1 && draw(generator()) >= fault.match.probability) return nullptr;
     ++counts.fired;
     return effects;
   }
 
-  const Fault fault;
-  const faults::OperationSet operations;
-  Generator random;
+  Fault fault;  // constant once it is in force
+  faults::OperationSet operations;
+  std::optional<Generator> random;  // made when it is first needed: it has 2.5 kB
   FaultCounts counts;
 };
 
-FaultPlan::FaultPlan() = default;
-FaultPlan::~FaultPlan() = default;
+/// All faults in force, and their names.
+struct FaultPlan::Plan {
+  /// Adds all of `more` or, on an error, none.
+  Result<void> append(std::vector<std::unique_ptr<Armed>> more);
 
-Result<void> FaultPlan::append(Fault fault, std::vector<std::unique_ptr<Armed>>& armed) {
-  if (auto valid = validate_fault(fault); !valid) return valid;
-  const auto is_taken = [&](std::string_view name) {
-    return std::ranges::any_of(armed, [&](const auto& other) { return other->fault.name == name; });
-  };
+  std::vector<std::unique_ptr<Armed>> armed;
+  std::unordered_set<std::string> names;
+
+ private:
+  Result<void> take_name(Fault& fault, std::size_t& number);
+};
+
+Result<void> FaultPlan::Plan::take_name(Fault& fault, std::size_t& number) {
   if (fault.name.empty()) {
-    auto place = armed.size();
     do {
-      fault.name = fmt::format("fault-{}", ++place);
-    } while (is_taken(fault.name));
-  } else if (is_taken(fault.name)) {
+      fault.name = fmt::format("fault-{}", ++number);
+    } while (!names.insert(fault.name).second);
+  } else if (!names.insert(fault.name).second) {
     return tl::unexpected(
         Error{ErrorCode::invalid_option,
               fmt::format("fault {}: name is taken by another fault of the plan; choose another",
                           text::quoted(fault.name))});
   }
-  armed.push_back(std::make_unique<Armed>(std::move(fault)));
   return {};
 }
 
+Result<void> FaultPlan::Plan::append(std::vector<std::unique_ptr<Armed>> more) {
+  std::size_t number = armed.size();
+  for (std::size_t i = 0; i < more.size(); ++i) {
+    number = std::max(number, armed.size() + i);
+    if (auto taken = take_name(more[i]->fault, number); !taken) {
+      for (std::size_t undone = 0; undone < i; ++undone) names.erase(more[undone]->fault.name);
+      return taken;
+    }
+  }
+  std::ranges::move(more, std::back_inserter(armed));
+  return {};
+}
+
+FaultPlan::FaultPlan() : plan_(std::make_unique<Plan>()) {}
+FaultPlan::~FaultPlan() = default;
+
+Result<std::vector<std::unique_ptr<FaultPlan::Armed>>> FaultPlan::arm(std::vector<Fault> faults) {
+  std::vector<std::unique_ptr<Armed>> armed;
+  armed.reserve(faults.size());
+  for (Fault& fault : faults) {
+    if (auto valid = validate_fault(fault); !valid) return tl::unexpected(valid.error());
+    armed.push_back(std::make_unique<Armed>(std::move(fault)));
+  }
+  return armed;
+}
+
 Result<void> FaultPlan::add(Fault fault) {
+  std::vector<Fault> one;
+  one.push_back(std::move(fault));
+  return add_all(std::move(one));
+}
+
+Result<void> FaultPlan::add_all(std::vector<Fault> faults) {
+  auto armed = arm(std::move(faults));
+  if (!armed) return tl::unexpected(armed.error());
   std::lock_guard lock(mutex_);
-  return append(std::move(fault), armed_).map([this] { any_ = true; });
+  auto added = plan_->append(std::move(*armed));
+  any_ = !plan_->armed.empty();
+  return added;
 }
 
 Result<void> FaultPlan::replace(std::vector<Fault> faults) {
-  std::vector<std::unique_ptr<Armed>> armed;
-  for (Fault& fault : faults) {
-    if (auto done = append(std::move(fault), armed); !done) return done;
-  }
+  auto armed = arm(std::move(faults));
+  if (!armed) return tl::unexpected(armed.error());
+  auto plan = std::make_unique<Plan>();
+  if (auto added = plan->append(std::move(*armed)); !added) return added;
   std::lock_guard lock(mutex_);
-  armed_ = std::move(armed);
-  any_ = !armed_.empty();
+  plan_.swap(plan);
+  any_ = !plan_->armed.empty();
   return {};
 }
 
 bool FaultPlan::remove(std::string_view name) {
   std::lock_guard lock(mutex_);
-  const bool removed =
-      std::erase_if(armed_, [&](const auto& armed) { return armed->fault.name == name; }) != 0;
-  any_ = !armed_.empty();
-  return removed;
+  if (plan_->names.erase(std::string(name)) == 0) return false;
+  std::erase_if(plan_->armed, [&](const auto& armed) { return armed->fault.name == name; });
+  any_ = !plan_->armed.empty();
+  return true;
 }
 
 void FaultPlan::clear() {
+  auto nothing = std::make_unique<Plan>();
   std::lock_guard lock(mutex_);
-  armed_.clear();
+  plan_.swap(nothing);
   any_ = false;
 }
 
 std::vector<FaultPlan::Listed> FaultPlan::list() const {
   std::lock_guard lock(mutex_);
   std::vector<Listed> listed;
-  for (const auto& armed : armed_) listed.push_back({armed->fault, armed->counts});
+  for (const auto& armed : plan_->armed) listed.push_back({armed->fault, armed->counts});
   return listed;
 }
 
 FaultCounts FaultPlan::counts(std::string_view name) const {
   std::lock_guard lock(mutex_);
-  for (const auto& armed : armed_) {
+  for (const auto& armed : plan_->armed) {
     if (armed->fault.name == name) return armed->counts;
   }
   return {};
@@ -165,11 +209,16 @@ FaultCounts FaultPlan::counts(std::string_view name) const {
 std::optional<FiredFault> FaultPlan::decide(const FaultSubject& subject) {
   if (empty()) return std::nullopt;
   std::lock_guard lock(mutex_);
-  for (const auto& armed : armed_) {
+  for (const auto& armed : plan_->armed) {
     if (!armed->matches(subject)) continue;
     const Effects* const effects = armed->fire(subject);
     if (effects == nullptr) continue;
-    const auto delay = effects->delay ? draw_delay(*effects->delay, armed->random) : milliseconds{};
+    auto delay = milliseconds{};
+    if (effects->delay && effects->delay->kind == Delay::Kind::fixed) {
+      delay = std::min(effects->delay->low, longest_fault);
+    } else if (effects->delay) {
+      delay = draw_delay(*effects->delay, armed->generator());
+    }
     return FiredFault{armed->fault.name, *effects, delay};
   }
   return std::nullopt;

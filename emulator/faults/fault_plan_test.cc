@@ -30,7 +30,9 @@ FaultSubject lease_of(std::string_view bucket, std::string_view key) {
 }
 
 Fault answering(int status, FaultMatch match = {}) {
-  return {.name = std::to_string(status), .match = match, .script = {{.status = status}}};
+  return {.name = std::to_string(status),
+          .match = match,
+          .script = {{.ending = RespondWith{.status = status}}}};
 }
 
 /// Which of `count` equal subjects the plan's faults fire on, counted from 1.
@@ -223,27 +225,32 @@ TEST(FaultPlan, AFaultWithoutEffectShieldsFromLaterOnes) {
   ASSERT_TRUE(plan.add({.name = "spare", .match = {.key = "safe"}, .script = {Effects{}}}));
   ASSERT_TRUE(plan.add(answering(503)));
   EXPECT_EQ(plan.decide(lease_of("b", "safe"))->effects, Effects{});
-  EXPECT_EQ(plan.decide(lease_of("b", "other"))->effects.status, 503);
+  EXPECT_EQ(plan.decide(lease_of("b", "other"))->effects.ending,
+            Ending(RespondWith{.status = 503}));
 }
 
 TEST(FaultPlan, AScriptIsDoneOnceInOrder) {
   FaultPlan plan;
-  ASSERT_TRUE(plan.add({.name = "script", .script = {{.status = 500}, {}, {.reset = true}}}));
-  EXPECT_EQ(plan.decide(a_put)->effects.status, 500);
+  ASSERT_TRUE(plan.add(
+      {.name = "script",
+       .script = {{.ending = RespondWith{.status = 500}}, {}, {.ending = ResetConnection{}}}}));
+  EXPECT_EQ(plan.decide(a_put)->effects.ending, Ending(RespondWith{.status = 500}));
   EXPECT_EQ(plan.decide(a_put)->effects, Effects{});
-  EXPECT_TRUE(plan.decide(a_put)->effects.reset);
+  EXPECT_EQ(plan.decide(a_put)->effects.ending, Ending(ResetConnection{}));
   EXPECT_FALSE(plan.decide(a_put));
   EXPECT_EQ(plan.counts("script"), (FaultCounts{.matched = 4, .fired = 3}));
 }
 
 TEST(FaultPlan, AScriptAdvancesOnlyWhenItFires) {
   FaultPlan plan;
-  ASSERT_TRUE(plan.add(
-      {.name = "script", .match = {.every = 2}, .script = {{.status = 500}, {.status = 503}}}));
+  ASSERT_TRUE(plan.add({.name = "script",
+                        .match = {.every = 2},
+                        .script = {{.ending = RespondWith{.status = 500}},
+                                   {.ending = RespondWith{.status = 503}}}}));
   EXPECT_FALSE(plan.decide(a_put));
-  EXPECT_EQ(plan.decide(a_put)->effects.status, 500);
+  EXPECT_EQ(plan.decide(a_put)->effects.ending, Ending(RespondWith{.status = 500}));
   EXPECT_FALSE(plan.decide(a_put));
-  EXPECT_EQ(plan.decide(a_put)->effects.status, 503);
+  EXPECT_EQ(plan.decide(a_put)->effects.ending, Ending(RespondWith{.status = 503}));
 }
 
 TEST(FaultPlan, AFinishedScriptLeavesItsRequestsToLaterFaults) {
@@ -368,6 +375,29 @@ TEST(FaultPlan, CountsHoldWhileRequestsAndChangesRace) {
   EXPECT_EQ(plan.counts("503").matched, std::uint64_t{workers} * requests);
   EXPECT_EQ(plan.counts("503").fired, fired.load());
   EXPECT_EQ(fired.load(), std::uint64_t{workers} * requests / 2);
+}
+
+TEST(FaultPlan, AddsAllOrNone) {
+  FaultPlan plan;
+  ASSERT_TRUE(plan.add({.name = "b", .script = {Effects{}}}));
+  EXPECT_FALSE(plan.add_all({{.name = "a", .script = {Effects{}}},
+                             {.script = {Effects{}}},
+                             {.name = "b", .script = {Effects{}}}}));
+  EXPECT_EQ(plan.list().size(), 1u);
+  EXPECT_TRUE(plan.add_all({{.name = "a", .script = {Effects{}}}, {.script = {Effects{}}}}))
+      << "their names are free";
+  const auto list = plan.list();
+  ASSERT_EQ(list.size(), 3u);
+  EXPECT_EQ(list[2].fault.name, "fault-3");
+}
+
+TEST(FaultPlan, LoadsManyFaultsInTimeThatGrowsWithTheirNumber) {
+  // 30 seconds where each name is compared with all others.
+  std::vector<Fault> faults(50'000, Fault{.script = {Effects{}}});
+  FaultPlan plan;
+  ASSERT_TRUE(plan.add_all(faults));
+  ASSERT_TRUE(plan.add_all(faults));
+  EXPECT_EQ(plan.list().back().fault.name, "fault-100000");
 }
 
 }  // namespace

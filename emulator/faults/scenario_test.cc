@@ -217,6 +217,8 @@ class ShippedScenario {
 
 const Effects unharmed;
 
+Ending responding(int status) { return RespondWith{.status = status}; }
+
 TEST(ShippedScenarios, EachIsReadableAndSaysWhatItShows) {
   int files = 0;
   for (const auto& entry : fs::directory_iterator(HYPERPOD_FIXTURES "/scenarios")) {
@@ -293,7 +295,7 @@ TEST(ShippedScenarios, EveryLeaseOrReleaseMeetsItsFault) {
   EXPECT_EQ(every_lease("lease_arrives_late"), (Effects{.delay = Delay{.low = 1500ms}}));
   EXPECT_EQ(every_lease("bytes_poisoned_under_lease"),
             (Effects{.evict_under_lease = true, .poison = "POISONED"}));
-  EXPECT_TRUE(every_lease("lease_never_answered").never_answer);
+  EXPECT_EQ(every_lease("lease_never_answered").ending, Ending(NeverRespond{}));
   EXPECT_EQ(every_lease("answer_dribbled"), (Effects{.dribble = 100ms}));
   EXPECT_EQ(every_lease("held_past_timeout"), (Effects{.hold_longer = 600ms}));
 
@@ -303,8 +305,8 @@ TEST(ShippedScenarios, EveryLeaseOrReleaseMeetsItsFault) {
     EXPECT_EQ(scenario.release(), scenario.release());
     return scenario.release();
   };
-  EXPECT_EQ(every_release("release_refused"), (Effects{.status = 500}));
-  EXPECT_EQ(every_release("release_lost"), (Effects{.status = 200}));
+  EXPECT_EQ(every_release("release_refused"), (Effects{.ending = RespondWith{.status = 500}}));
+  EXPECT_EQ(every_release("release_lost"), (Effects{.ending = RespondWith{.status = 200}}));
 }
 
 TEST(ShippedScenarios, TheFirstOfItsKindMeetsItsFault) {
@@ -312,20 +314,21 @@ TEST(ShippedScenarios, TheFirstOfItsKindMeetsItsFault) {
   EXPECT_TRUE(gone.lease().evict_under_lease);
   EXPECT_EQ(gone.lease(), unharmed);
   ShippedScenario orphaned("lease_orphaned");
-  EXPECT_TRUE(orphaned.lease().reset);
+  EXPECT_EQ(orphaned.lease().ending, Ending(ResetConnection{}));
   EXPECT_EQ(orphaned.lease(), unharmed);
   ShippedScenario stalls("put_stalls");
-  EXPECT_EQ(stalls.put(), (Effects{.stop_reading_after = 100}));
+  EXPECT_EQ(stalls.put(), (Effects{.ending = StopReading{100}}));
   EXPECT_EQ(stalls.put(), unharmed);
   ShippedScenario reset("connections_reset_then_fine");
   for (const bool expected : {true, true, true, true, false}) {
-    EXPECT_EQ(reset.lease().reset, expected);
+    EXPECT_EQ(reset.lease().ending == Ending(ResetConnection{}), expected);
   }
 }
 
 TEST(ShippedScenarios, MissesComeInBothForms) {
   ShippedScenario misses("lookups_all_miss");
-  for (const int status : {404, 504, 404, 504}) EXPECT_EQ(misses.lease().status, status);
+  for (const int status : {404, 504, 404, 504})
+    EXPECT_EQ(misses.lease().ending, responding(status));
   EXPECT_EQ(misses.put(), unharmed);
 }
 
@@ -333,9 +336,9 @@ TEST(ShippedScenarios, ABatchFailsInPart) {
   ShippedScenario batch("batch_partly_fails");
   for (int round = 0; round < 3; ++round) {
     EXPECT_EQ(batch.lease(), unharmed);
-    EXPECT_EQ(batch.lease().status, 404);
+    EXPECT_EQ(batch.lease().ending, responding(404));
     EXPECT_EQ(batch.lease().close_after_bytes, 30u);
-    EXPECT_EQ(batch.lease().status, 500);
+    EXPECT_EQ(batch.lease().ending, responding(500));
   }
 }
 
@@ -363,7 +366,7 @@ TEST(ShippedScenarios, AnOverloadedDaemonRefusesSomeAndServesSome) {
   std::array<int, 2> outcomes{};
   for (int i = 0; i < 20; ++i) {
     const Effects effects = overloaded.lease();
-    ++outcomes[effects == Effects{.status = 503, .retry_after = 1s}];
+    ++outcomes[effects == Effects{.ending = RespondWith{.status = 503, .retry_after = 1s}}];
   }
   EXPECT_GE(std::ranges::min(outcomes), 5);
 }

@@ -25,6 +25,8 @@ struct PortCounters {
   std::atomic<std::uint64_t> peak{0};
   std::atomic<std::uint64_t> accepted{0};
   std::atomic<std::uint64_t> abandoned{0};
+  /// How often the daemon has restarted; a connection ends with the daemon that accepted it.
+  std::atomic<std::uint64_t> restarts{0};
   /// What time has set in motion and is not done yet.
   std::atomic<std::uint64_t> unsettled{0};
 };
@@ -50,12 +52,17 @@ class Connection : public Managed,
 
   /// True once nothing can be sent or received any more.
   bool peer_gone() const { return peer_gone_; }
+  /// True once the daemon that accepted the connection has restarted: nothing may be done or said
+  /// in its name any more.
+  bool outlived() const { return counters_.restarts.load() != restarts_; }
   /// True once the daemon stops: the request under way is the last.
   bool finishing() const { return finishing_; }
   /// Says whether the connection is between two requests, and so may be closed at any moment.
   void set_idle(bool idle) { idle_ = idle; }
 
   InputBuffer& input() { return in_; }
+  /// Lets other connections of the worker have their turn.
+  Awaitable<void> yield();
   /// Reads more into input(). False when the peer has gone.
   Awaitable<bool> read_more();
   /// Reads up to window.size() bytes of a body, from input() or the transport. What follows the
@@ -65,6 +72,9 @@ class Connection : public Managed,
   void gather(bool on);
   static constexpr std::uint64_t gather_bytes = 512 * 1024;
 
+  /// Sends what can be sent without waiting, nothing where a pace is to be kept. Returns the rest,
+  /// for write().
+  std::string_view write_now(std::string_view bytes);
   Awaitable<void> write(std::string_view bytes);
   void close();
   void reset();
@@ -91,6 +101,7 @@ class Connection : public Managed,
   void lift_time_limit() { disarm(); }
 
   Worker& worker() { return worker_; }
+  const Worker& worker() const { return worker_; }
   std::string peer() const { return transport_->peer(); }
 
  private:
@@ -111,6 +122,7 @@ class Connection : public Managed,
   InputBuffer in_;
   SystemTimer event_;  // never expires; cancelling it wakes who waits
   std::uint64_t pace_ = 0;
+  const std::uint64_t restarts_;    // of the daemon, when this began
   std::uint64_t read_in_turn_ = 0;  // bytes of a body read since other connections had their turn
   bool gathering_ = false;
   bool wants_watching_ = false;

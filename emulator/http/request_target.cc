@@ -76,14 +76,32 @@ std::optional<std::chrono::milliseconds> parse_milliseconds(std::string_view tex
   return std::chrono::milliseconds(std::min(value, most));
 }
 
+/// Whether a decimal that is too large or too small for a double is too small.
+bool is_tiny(std::string_view text) {
+  const auto mantissa = text.substr(0, text.find_first_of("eE"));
+  std::int64_t exponent = 0;
+  if (mantissa.size() < text.size()) {
+    auto digits = text.substr(mantissa.size() + 1);
+    const bool negative = digits.starts_with('-');
+    if (negative || digits.starts_with('+')) digits.remove_prefix(1);
+    constexpr std::int64_t beyond_all = 1'000'000'000;  // longer than any target
+    std::int64_t value = 0;
+    const auto error = std::from_chars(digits.data(), digits.data() + digits.size(), value).ec;
+    if (error != std::errc{}) value = beyond_all;
+    exponent = negative ? -std::min(value, beyond_all) : std::min(value, beyond_all);
+  }
+  const auto point = static_cast<std::int64_t>(std::min(mantissa.find('.'), mantissa.size()));
+  const auto first = static_cast<std::int64_t>(mantissa.find_first_of("123456789"));
+  return point - first + exponent < 0;
+}
+
+/// A decimal number as Python writes a float: "30", "30.0", "1e-05", "1e+16".
 std::optional<double> parse_seconds(std::string_view text) {
   double value = 0;
-  const auto [end, error] =
-      std::from_chars(text.data(), text.data() + text.size(), value, std::chars_format::fixed);
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error == std::errc::invalid_argument || end != text.data() + text.size()) return std::nullopt;
   if (error == std::errc::result_out_of_range) {
-    const bool tiny = text.find_first_of("123456789") > text.find('.');
-    value = tiny ? 0 : std::numeric_limits<double>::max();
+    value = is_tiny(text) ? 0 : std::numeric_limits<double>::max();
   }
   if (!std::isfinite(value) || text.starts_with('-')) return std::nullopt;
   return value;
@@ -98,8 +116,13 @@ const char* read_query(std::string_view query, const Behaviour& behaviour, Route
     const auto pair = query.substr(0, end);
     query.remove_prefix(std::min(end + 1, query.size()));
     const auto equals = std::min(pair.find('='), pair.size());
-    const auto name = pair.substr(0, equals);
-    const auto value = pair.substr(std::min(equals + 1, pair.size()));
+    const auto decoded_name = text::percent_decode(pair.substr(0, equals));
+    const auto decoded_value = text::percent_decode(pair.substr(std::min(equals + 1, pair.size())));
+    if (!decoded_name || !decoded_value) {
+      return "The query is not percent-encoded UTF-8; encode it as RFC 3986 says.";
+    }
+    const std::string_view name = *decoded_name;
+    const std::string_view value = *decoded_value;
     if (name == "timeout_ms") {
       if (hold || !(hold = parse_milliseconds(value))) {
         return "timeout_ms must be given once, as a whole number of milliseconds of at least 0.";

@@ -223,7 +223,7 @@ TEST(LeaseQuery, IgnoresOtherParameters) {
 
 TEST(LeaseQuery, ThatIsMalformedIsRefused) {
   for (const char* number : {"", "x", "1x", "x1", " 1", "1 ", "+1", "-1", "-0", "1.0", "1e3", "0x1",
-                             "1,5", "nan", "%31"}) {
+                             "1,5", "nan", "%2B1"}) {
     expect_refused("POST", leases + "?timeout_ms=" + number, RouteError::malformed);
   }
   for (const char* number :
@@ -238,6 +238,28 @@ TEST(LeaseQuery, ThatIsMalformedIsRefused) {
 TEST(LeaseQuery, ThatNamesAParameterTwiceIsRefused) {
   expect_refused("POST", leases + "?timeout_ms=1&timeout_ms=1", RouteError::malformed);
   expect_refused("POST", leases + "?ttl_s=1&timeout_ms=1&ttl_s=2", RouteError::malformed);
+}
+
+TEST(RequestTarget, TakesATtlInEveryFormThatPythonWrites) {
+  const auto ttl = [](const std::string& text) {
+    const auto routed = route("POST", "/v1/kv/b/k/leases?ttl_s=" + text, Behaviour{});
+    return routed ? std::optional(routed->ttl) : std::nullopt;
+  };
+  EXPECT_EQ(ttl("1e1"), 10s);
+  EXPECT_EQ(ttl("1e-05"), 10us);
+  EXPECT_EQ(ttl("2.5E0"), 2500ms);
+  EXPECT_EQ(ttl("1e%2B1"), 10s) << "percent-encoded as aiohttp does";
+  EXPECT_EQ(ttl("1e+16"), 24h) << "the longest";
+  EXPECT_EQ(ttl("1e400"), 24h);
+  EXPECT_EQ(ttl("1e99999999999999999999"), 24h);
+  EXPECT_EQ(ttl("1e-400"), 0s);
+  EXPECT_EQ(ttl("1e-99999999999999999999"), 0s);
+  EXPECT_EQ(ttl("0." + std::string(400, '0') + "1"), 0s);
+  EXPECT_EQ(ttl("1" + std::string(400, '0')), 24h);
+  EXPECT_EQ(ttl("1" + std::string(400, '0') + "e-400"), 1s);
+  for (const char* wrong : {"inf", "nan", "-1e1", "1e", "e1", "0x1", "1e1.5", "+1", "%zz"}) {
+    EXPECT_EQ(ttl(wrong), std::nullopt) << wrong;
+  }
 }
 
 }  // namespace

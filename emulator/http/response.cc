@@ -3,8 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <boost/beast/http/status.hpp>
-#include <iterator>
+#include <charconv>
 #include <vector>
 
 namespace hyperpod::emulator::http {
@@ -14,6 +15,15 @@ std::string_view reason(int status) {
   const auto text = boost::beast::http::obsolete_reason(
       boost::beast::http::int_to_status(static_cast<unsigned>(status)));
   return {text.data(), text.size()};
+}
+
+// By hand, not with a formatting library: this is done for every request.
+
+template <class Number>
+void append_number(std::string& out, Number number) {
+  std::array<char, 24> digits;
+  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr;
+  out.append(digits.data(), end);
 }
 
 /// As a fragment, but able to be wrong.
@@ -30,17 +40,28 @@ std::vector<SignedFragment> as_signed(const core::Fragments& fragments) {
   return result;
 }
 
-std::string offsets_member(const std::vector<SignedFragment>& fragments) {
-  std::string member = R"("offsets":[)";
+template <class SomeFragments>
+void append_offsets(std::string& out, const SomeFragments& fragments) {
+  out += R"("offsets":[)";
   for (const auto& [offset, length] : fragments) {
-    if (member.back() == '}') member += ',';
-    fmt::format_to(std::back_inserter(member), R"({{"offset":{},"len":{}}})", offset, length);
+    if (out.back() == '}') out += ',';
+    out += R"({"offset":)";
+    append_number(out, offset);
+    out += R"(,"len":)";
+    append_number(out, length);
+    out += '}';
   }
-  return member += ']';
+  out += ']';
 }
 
-std::string grant_body(const core::LeaseId& id, const std::vector<SignedFragment>& fragments) {
-  return fmt::format(R"({{"id":"{}",{}}})", id.text(), offsets_member(fragments));
+template <class SomeFragments>
+std::string grant_body(const core::LeaseId& id, const SomeFragments& fragments) {
+  std::string body;
+  body.reserve(64 + 64 * fragments.size());
+  body.append(R"({"id":")").append(id.text()).append(R"(",)");
+  append_offsets(body, fragments);
+  body += '}';
+  return body;
 }
 
 }  // namespace
@@ -51,7 +72,7 @@ Response released() { return {}; }
 
 Response granted(const core::LeaseGrant& grant) {
   Response response;
-  response.body = grant_body(grant.id, as_signed(grant.fragments));
+  response.body = grant_body(grant.id, grant.fragments);
   return response;
 }
 
@@ -70,7 +91,9 @@ Response defective_grant(const core::LeaseGrant& grant, GrantDefect defect,
       response.content_type = "text/plain";
       return response;
     case GrantDefect::missing_id:
-      response.body = fmt::format("{{{}}}", offsets_member(fragments));
+      response.body = "{";
+      append_offsets(response.body, fragments);
+      response.body += '}';
       return response;
     case GrantDefect::missing_offsets:
       response.body = fmt::format(R"({{"id":"{}"}})", grant.id.text());
@@ -83,6 +106,9 @@ Response defective_grant(const core::LeaseGrant& grant, GrantDefect defect,
       break;
     case GrantDefect::overlapping_fragments:
       fragments.push_back({offset, length});
+      break;
+    case GrantDefect::oversized_total:
+      fragments.push_back({0, static_cast<std::int64_t>(capacity)});
       break;
     case GrantDefect::zero_length_fragment:
       fragments.push_back({offset, 0});
@@ -101,24 +127,38 @@ Response refusal(int status, std::string_view code, std::string_view message) {
 }
 
 void append_wire_form(const Response& response, WireForm form, std::string& out) {
-  std::string_view connection;
-  if (!form.keep_alive) {
-    connection = "Connection: close\r\n";
-  } else if (form.http_1_0) {
-    connection = "Connection: keep-alive\r\n";
+  out += "HTTP/1.1 ";
+  if (response.status == 200) {
+    out += "200 OK";
+  } else {
+    append_number(out, response.status);
+    out.append(" ").append(reason(response.status));
   }
-  const auto to = std::back_inserter(out);
-  fmt::format_to(to, "HTTP/1.1 {} {}\r\n", response.status, reason(response.status));
-  if (!response.body.empty()) fmt::format_to(to, "Content-Type: {}\r\n", response.content_type);
-  if (response.retry_after)
-    fmt::format_to(to, "Retry-After: {}\r\n", response.retry_after->count());
+  out += "\r\n";
+  if (!response.body.empty()) {
+    out.append("Content-Type: ").append(response.content_type).append("\r\n");
+  }
+  if (response.retry_after) {
+    out += "Retry-After: ";
+    append_number(out, response.retry_after->count());
+    out += "\r\n";
+  }
   std::uint64_t length = response.body.size();
   if (response.shard) {
     length = response.shard->size();
-    fmt::format_to(to, "Content-Type: application/octet-stream\r\n");
-    if (response.shard->meta) fmt::format_to(to, "Shard-Meta: {}\r\n", *response.shard->meta);
+    out += "Content-Type: application/octet-stream\r\n";
+    if (response.shard->meta)
+      out.append("Shard-Meta: ").append(*response.shard->meta).append("\r\n");
   }
-  fmt::format_to(to, "Content-Length: {}\r\n{}\r\n", length, connection);
+  out += "Content-Length: ";
+  append_number(out, length);
+  out += "\r\n";
+  if (!form.keep_alive) {
+    out += "Connection: close\r\n";
+  } else if (form.http_1_0) {
+    out += "Connection: keep-alive\r\n";
+  }
+  out += "\r\n";
   if (form.with_body) out += response.body;
 }
 

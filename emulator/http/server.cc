@@ -103,15 +103,16 @@ Result<void> Server::listen() {
   if (!ec && address.address().is_v6()) acceptor_.set_option(asio::ip::v6_only(false), ec);
   if (!ec) acceptor_.bind(address, ec);
   if (!ec) acceptor_.listen(backlog, ec);
+  if (!ec) acceptor_.non_blocking(true, ec);
   if (!ec) endpoint_ = acceptor_.local_endpoint(ec);
   if (ec) return fail(ec);
   return {};
 }
 
 void Server::run() {
+  for (const auto& worker : workers_) worker->start();  // throws where no thread is to be had
   engine_.set_alarm([this] { engine_alarm(); });
   asio::co_spawn(workers_.front()->io(), accept_connections(), asio::detached);
-  for (const auto& worker : workers_) worker->start();
   clock_.attach(*this);
   running_ = true;
 }
@@ -127,18 +128,28 @@ std::string Server::url() const {
 }
 
 Awaitable<void> Server::accept_connections() {
-  for (std::size_t turn = 0;; turn = (turn + 1) % workers_.size()) {
-    Worker& worker = *workers_[turn];
+  while (true) {
+    IoError ec;
+    co_await acceptor_.async_wait(Acceptor::wait_read, resume_with(ec));
+    if (!acceptor_.is_open()) co_return;
+    if (!ec && accept_all()) continue;
+    // Out of descriptors or memory: others' connections must end before it is worth trying again.
+    accept_again_.expires_after(accept_pause);
+    co_await accept_again_.async_wait(resume_with(ec));
+    if (!acceptor_.is_open()) co_return;
+  }
+}
+
+bool Server::accept_all() {
+  while (true) {
+    Worker& worker = *workers_[next_worker_];
     Socket socket(worker.io());
     IoError ec;
-    co_await acceptor_.async_accept(socket, resume_with(ec));
-    if (!acceptor_.is_open()) co_return;
-    if (ec) {
-      // Out of descriptors or memory: others' connections must end before it is worth trying again.
-      accept_again_.expires_after(accept_pause);
-      co_await accept_again_.async_wait(resume_with(ec));
-      continue;
-    }
+    acceptor_.accept(socket, ec);
+    if (ec == asio::error::would_block) return true;
+    if (ec == asio::error::connection_aborted) continue;
+    if (ec) return false;
+    next_worker_ = (next_worker_ + 1) % workers_.size();
     close_on_exec(socket.native_handle());
     asio::post(worker.io(), [this, &worker, accepted = std::move(socket)]() mutable {
       admit(worker, std::move(accepted));
@@ -184,7 +195,13 @@ void Server::serve_unaccepted() {
   Worker& worker = *next.worker;
   asio::post(worker.io(),
              [this, &worker, number = next.number, socket = std::move(next.socket)]() mutable {
-               if (worker.finishing() || !claim_connection()) return;
+               if (worker.finishing()) return;
+               if (!claim_connection()) {
+                 // Somebody else was faster; it waits for the next place.
+                 std::lock_guard again(unaccepted_mutex_);
+                 unaccepted_.push_front({&worker, std::move(socket), number});
+                 return;
+               }
                open_session(worker, std::move(socket), number, std::nullopt);
              });
 }
@@ -205,6 +222,7 @@ void Server::open_session(Worker& worker, Socket socket, std::uint64_t number,
 }
 
 void Server::cut_connections() {
+  ++counters_.restarts;
   {
     std::lock_guard lock(unaccepted_mutex_);
     unaccepted_.clear();

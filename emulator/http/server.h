@@ -49,7 +49,8 @@ class Server final : private Ticker {
   /// of real time. Idempotent.
   void stop();
 
-  /// Ends every connection at once, soon. Any thread, the server's own included.
+  /// Says that the daemon has restarted: from now on nothing is sent over the connections that are
+  /// open, and they are closed soon. Any thread, the server's own included.
   void cut_connections();
   /// Does `work` on one of the server's threads once `time` has passed on the emulator's clock; not
   /// at all if the server stops before. Any thread, the server's own included.
@@ -69,6 +70,8 @@ class Server final : private Ticker {
   void run();
 
   Awaitable<void> accept_connections();
+  /// Takes every connection that has been made. False if that failed for want of something.
+  bool accept_all();
   void admit(Worker& worker, Socket socket);
   /// Counts one connection more as open, unless there are as many as there may be.
   bool claim_connection();
@@ -106,6 +109,7 @@ class Server final : private Ticker {
   SystemTimer accept_again_;
   SystemTimer engine_wake_;
   std::list<DelayedTask> delayed_;
+  std::size_t next_worker_ = 0;
   bool stopping_ = false;
 
   asio::ip::tcp::endpoint endpoint_;

@@ -71,14 +71,16 @@ Session::Session(Service& service, Worker& worker, std::unique_ptr<Transport> tr
 
 Session::~Session() {
   service_.journal.connection_closed(number_, worker().clock().now());
+  --service_.counters.open;  // first, so that a connection that waits finds the place free
   service_.closed();
 }
 
 Awaitable<void> Session::serve() {
   if (connect_fault_) {
     if (connect_fault_->delay.count() > 0) co_await pause(connect_fault_->delay, true);
-    if (connect_fault_->effects.reset) reset();
-    if (connect_fault_->effects.never_answer) co_await stop_responding(true);
+    const Ending& ending = connect_fault_->effects.ending;
+    if (std::holds_alternative<ResetConnection>(ending)) reset();
+    if (std::holds_alternative<NeverRespond>(ending)) co_await stop_responding(true);
   }
   // Not one condition: g++ 12 miscompiles a co_await behind && there.
   bool more = !peer_gone();
@@ -94,7 +96,10 @@ void Session::end_waits() {
 
 Awaitable<bool> Session::serve_next() {
   set_idle(true);
+  const bool pipelined = !input().empty();
   const auto head = co_await read_head();
+  // A peer that sends many requests at once is served in turn with the others.
+  if (pipelined && !peer_gone()) co_await yield();
   if (peer_gone()) co_return false;
   set_idle(false);
   ++service_.counters.in_flight;
@@ -111,9 +116,22 @@ Awaitable<bool> Session::serve_next() {
     response = head.error();
   }
   form.keep_alive = keep_alive_;
+  if (outlived()) close();
   if (!peer_gone()) {
     log(response);
-    co_await send_response(response, form);
+    if (fault_ || response.shard) {
+      co_await send_response(response, form);
+    } else {
+      // A response nearly always fits the send buffer, and then nothing has to be waited for.
+      out_.clear();
+      ++service_.counters.requests;
+      append_wire_form(response, form, out_);
+      entry_.bytes_out = out_.size();
+      // Before it is sent, so that whoever has a response finds its request in the journal.
+      record(response.status);
+      const auto rest = write_now(out_);
+      if (!rest.empty()) co_await write(rest);
+    }
   }
   if (!recorded_) {
     if (granted_) count_abandoned(service_, number_, entry_.bucket);
@@ -126,8 +144,10 @@ Awaitable<bool> Session::serve_next() {
 }
 
 void Session::begin(const RequestHead& head) {
-  request_line_ = "an unreadable request";
-  if (!head.method.empty()) request_line_.assign(head.method).append(" ").append(head.target);
+  if (const auto& log = service_.options.log; log && log->enabled(base::LogLevel::info)) {
+    request_line_ = "an unreadable request";
+    if (!head.method.empty()) request_line_.assign(head.method).append(" ").append(head.target);
+  }
   entry_.at = worker().clock().now();
   entry_.operation = head.method.empty() ? JournalOperation::unreadable : JournalOperation::other;
   entry_.bucket.clear();
@@ -207,10 +227,9 @@ Awaitable<tl::expected<RequestHead, Response>> Session::read_head() {
 }
 
 Awaitable<std::uint64_t> Session::receive_into(BodySink& sink, std::uint64_t at_most) {
-  const auto& stop = effects().stop_reading_after;
-  if (stop) {
-    if (entry_.bytes_in >= *stop) co_await stop_responding(false);
-    at_most = std::min(at_most, *stop - std::min(*stop, entry_.bytes_in));
+  if (const auto* stop = std::get_if<StopReading>(&effects().ending)) {
+    if (entry_.bytes_in >= stop->after) co_await stop_responding(false);
+    at_most = std::min(at_most, stop->after - std::min(stop->after, entry_.bytes_in));
   }
   if (peer_gone()) co_return 0;
   const auto window = sink.window();
@@ -218,6 +237,7 @@ Awaitable<std::uint64_t> Session::receive_into(BodySink& sink, std::uint64_t at_
   const auto got = co_await read_body(window.first(size), size == at_most);
   sink.filled(got);
   entry_.bytes_in += got;
+  if (too_slow(body_begun_)) close();
   co_return got;
 }
 
@@ -261,7 +281,17 @@ Awaitable<Session::BodyEnd> Session::receive_chunked(BodySink& sink) {
   co_return BodyEnd::cut;
 }
 
+bool Session::too_slow(TimePoint begun) const {
+  const Limits& limits = service_.options.limits;
+  const auto taken = worker().clock().now() - begun;
+  if (taken <= limits.stall_timeout || effects().bytes_per_second) return false;
+  const double least =
+      std::chrono::duration<double>(taken).count() * static_cast<double>(limits.body_rate);
+  return taken > limits.body_timeout || static_cast<double>(entry_.bytes_in) < least;
+}
+
 Awaitable<Session::BodyEnd> Session::receive_body(const RequestHead& head, BodySink& sink) {
+  body_begun_ = worker().clock().now();
   if (head.chunked) return receive_chunked(sink);
   return receive_counted(head.content_length.value_or(0), sink);
 }
@@ -291,13 +321,20 @@ Awaitable<Response> Session::respond(const RequestHead& head) {
     if (fault_) {
       entry_.fault = fault_->name;
       set_pace(effects().bytes_per_second.value_or(0));
-      if (effects().incident) service_.cause(effects());
-      if (effects().status) co_return co_await respond_with_fault(head);
+      if (effects().incident) {
+        service_.cause(effects());
+        if (outlived()) close();
+      }
+      if (peer_gone()) co_return Response{};  // for nobody
+      if (const auto* wanted = std::get_if<RespondWith>(&effects().ending)) {
+        co_return co_await respond_with_fault(head, *wanted);
+      }
     }
     if (routed->operation == Operation::put) co_return co_await put(head, *routed);
     if (is_checkpoint(routed->operation)) co_return co_await checkpoint(head, *routed);
   }
-  co_await discard_body(head);
+  if (head.has_body()) co_await discard_body(head);
+  if (outlived()) close();
   if (peer_gone()) co_return Response{};  // for nobody
   if (!routed) {
     const auto& [error, message] = routed.error();
@@ -308,8 +345,14 @@ Awaitable<Response> Session::respond(const RequestHead& head) {
     ++service_.counters.rejected;
     co_return refusal(400, "malformed_request", message);
   }
-  if (routed->operation == Operation::acquire) co_return co_await acquire(*routed);
-  co_return release(*routed);
+  if (routed->operation == Operation::release) co_return release(*routed);
+  const core::GrantFault fault = grant_fault();
+  const bool waits = routed->hold + fault.hold_longer > Duration::zero();
+  auto lease =
+      waits ? service_.engine.try_acquire(routed->bucket, routed->key, routed->ttl, fault, number_)
+            : service_.engine.acquire(routed->bucket, routed->key, routed->ttl, fault, number_);
+  if (!lease && waits) lease = co_await wait_for_key(*routed, fault);
+  co_return leased(lease);
 }
 
 Awaitable<Response> Session::put(const RequestHead& head, const Route& route) {
@@ -342,10 +385,11 @@ Awaitable<Response> Session::put(const RequestHead& head, const Route& route) {
     co_return refusal(400, "malformed_body", "The chunked body is malformed.");
   }
   if (end == BodyEnd::cut) co_return Response{};  // for nobody
-  if ((*put)->bytes_written() == 0) co_return refused(core::PutRefusal::empty);
   switch ((*put)->commit()) {
     case core::PutOutcome::exists:
       co_return refused(core::PutRefusal::exists);
+    case core::PutOutcome::empty:
+      co_return refused(core::PutRefusal::empty);
     case core::PutOutcome::lost:
       close();
       break;
@@ -374,21 +418,14 @@ Response Session::refused(core::PutRefusal why) const {
                  "No room can be made: what is stored is pinned by leases.");
 }
 
-Awaitable<Response> Session::acquire(const Route& route) {
-  const core::GrantFault changed = grant_fault();
-  std::optional<core::LeaseGrant> lease;
-  if (route.hold + changed.hold_longer > Duration::zero()) {
-    lease = co_await wait_for_key(route, changed);
-  } else {
-    lease = service_.engine.acquire(route.bucket, route.key, route.ttl, changed, number_);
-  }
-  if (!lease) co_return refusal(behaviour_.miss_status, "absent", "The key is not stored.");
+Response Session::leased(const std::optional<core::LeaseGrant>& lease) {
+  if (!lease) return refusal(behaviour_.miss_status, "absent", "The key is not stored.");
   entry_.lease_id = lease->id.text();
   granted_ = true;
   if (effects().grant_defect) {
-    co_return defective_grant(*lease, *effects().grant_defect, service_.options.capacity);
+    return defective_grant(*lease, *effects().grant_defect, service_.options.capacity);
   }
-  co_return granted(*lease);
+  return granted(*lease);
 }
 
 Response Session::release(const Route& route) {
@@ -497,13 +534,13 @@ core::GrantFault Session::grant_fault() const {
   return fault;
 }
 
-Awaitable<Response> Session::respond_with_fault(const RequestHead& head) {
+Awaitable<Response> Session::respond_with_fault(const RequestHead& head,
+                                                const RespondWith& wanted) {
   co_await discard_body(head);
-  Response response =
-      refusal(*effects().status, "fault", "A fault answers in place of the daemon.");
-  if (effects().body) response.body = *effects().body;
-  if (response.status < 400 && !effects().body) response.body.clear();
-  response.retry_after = effects().retry_after;
+  Response response = refusal(wanted.status, "fault", "A fault answers in place of the daemon.");
+  if (wanted.body) response.body = *wanted.body;
+  if (response.status < 400 && !wanted.body) response.body.clear();
+  response.retry_after = wanted.retry_after;
   co_return response;
 }
 
@@ -523,8 +560,8 @@ Awaitable<void> Session::send_response(const Response& response, WireForm form) 
   out_.clear();
   if (fault_) {
     if (fault_->delay.count() > 0) co_await pause(fault_->delay, true);
-    if (effects().never_answer) co_await stop_responding(true);
-    if (effects().reset) {
+    if (std::holds_alternative<NeverRespond>(effects().ending)) co_await stop_responding(true);
+    if (std::holds_alternative<ResetConnection>(effects().ending)) {
       reset_by_fault_ = true;
       reset();
     }
@@ -535,7 +572,6 @@ Awaitable<void> Session::send_response(const Response& response, WireForm form) 
   std::string_view rest = out_;
   if (const auto& limit = effects().close_after_bytes) {
     rest = rest.substr(0, *limit);
-    reset_by_fault_ = true;
     keep_alive_ = false;
   }
   std::uint64_t of_shard = response.shard && form.with_body ? response.shard->size() : 0;

@@ -62,7 +62,8 @@ class Session final : public Connection {
   Awaitable<tl::expected<RequestHead, Response>> read_head();
   Awaitable<Response> respond(const RequestHead& head);
   Awaitable<Response> put(const RequestHead& head, const Route& route);
-  Awaitable<Response> acquire(const Route& route);
+  /// The response to a lease request; none is a miss.
+  Response leased(const std::optional<core::LeaseGrant>& lease);
   Awaitable<std::optional<core::LeaseGrant>> wait_for_key(const Route& route,
                                                           const core::GrantFault& fault);
   Response release(const Route& route);
@@ -81,11 +82,13 @@ class Session final : public Connection {
   Awaitable<BodyEnd> receive_chunked(BodySink& sink);
   Awaitable<std::uint64_t> receive_into(BodySink& sink, std::uint64_t at_most);
   Awaitable<void> discard_body(const RequestHead& head);
+  /// Whether a body that began at `begun` comes too slowly, or has taken too long.
+  bool too_slow(TimePoint begun) const;
 
   std::optional<FiredFault> fault_for(const Route& route);
   const Effects& effects() const;
   core::GrantFault grant_fault() const;
-  Awaitable<Response> respond_with_fault(const RequestHead& head);
+  Awaitable<Response> respond_with_fault(const RequestHead& head, const RespondWith& wanted);
   Awaitable<void> stop_responding(bool watches);
   Awaitable<void> send_response(const Response& response, WireForm form);
 
@@ -99,6 +102,7 @@ class Session final : public Connection {
   std::optional<FiredFault> connect_fault_;
 
   // Of the request under way.
+  TimePoint body_begun_;
   std::optional<FiredFault> fault_;
   std::unique_ptr<Wait> wait_;
   std::string request_line_;  // for the log: views into the input do not last

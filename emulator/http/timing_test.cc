@@ -146,8 +146,9 @@ TEST_F(Timing, ABodyThatStallsIsAbortedAfterThirtySeconds) {
 }
 
 TEST_F(Timing, ABodyThatGoesOnIsNotAborted) {
+  options.limits.body_rate = 0;
   for (const std::uint64_t size : {3 * block, 100 * block}) {
-    auto client = daemon().connect();
+    auto client = connected();
     const auto body = random_bytes(size);
     const auto path = fmt::format("b/{}", size);
     client.send(put_head(path, size));
@@ -163,6 +164,7 @@ TEST_F(Timing, ABodyThatGoesOnIsNotAborted) {
 }
 
 TEST_F(Timing, ALargeBodyThatTricklesInIsNotAborted) {
+  options.limits.body_rate = 0;
   auto client = daemon().connect();
   const auto body = random_bytes(100 * block);
   client.send(put_head("b/k", body.size()));
@@ -174,6 +176,36 @@ TEST_F(Timing, ALargeBodyThatTricklesInIsNotAborted) {
   client.send(std::string_view(body).substr(sent));
   EXPECT_EQ(client.receive().status, 200);
   EXPECT_EQ(daemon().leased_bytes(client.ask(lease_request("b/k"))), body);
+}
+
+TEST_F(Timing, ABodyThatComesTooSlowlyIsGivenUp) {
+  options.limits.body_rate = 1000;
+  for (const auto& head : {put_head("b/k", 10'000'000), chunked_head("b/k")}) {
+    auto client = begun(head);
+    ASSERT_TRUE(daemon().reaches([](const Statistics& s) { return s.puts_in_flight == 1; }));
+    int seconds = 0;
+    for (; seconds < 600 && daemon().statistics().puts_in_flight == 1; seconds += 20) {
+      client.try_send(head.find("chunked") == head.npos ? "x" : "1\r\nx\r\n");
+      clock->advance(20s);
+    }
+    EXPECT_LE(seconds, 100);
+    EXPECT_EQ(client.receive_until_closed(), "");
+  }
+  EXPECT_EQ(daemon().statistics().used_bytes, 0u);
+}
+
+TEST_F(Timing, ABodyThatTakesTooLongIsGivenUpHoweverFastItIs) {
+  options.limits.body_rate = 1;
+  options.limits.body_timeout = 2min;
+  auto client = begun(put_head("b/k", 10'000'000));
+  ASSERT_TRUE(daemon().reaches([](const Statistics& s) { return s.puts_in_flight == 1; }));
+  int seconds = 0;
+  for (; seconds < 600 && daemon().statistics().puts_in_flight == 1; seconds += 20) {
+    client.try_send(std::string(1000, 'x'));
+    clock->advance(20s);
+  }
+  EXPECT_GE(seconds, 120);
+  EXPECT_LE(seconds, 180);
 }
 
 TEST_F(Timing, AChunkedBodyThatStallsIsAborted) {

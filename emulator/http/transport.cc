@@ -56,12 +56,14 @@ class PlainTransport final : public Transport {
     return socket_.available(ignored);
   }
 
-  Awaitable<void> write(std::string_view bytes, IoError& ec) override {
-    // A response nearly always fits the send buffer, and then needs no trip through the event loop.
+  std::size_t write_now(std::string_view bytes, IoError& ec) override {
     const auto sent = socket_.write_some(asio::buffer(bytes), ec);
     if (ec == asio::error::would_block) ec = {};
-    if (ec || sent == bytes.size()) co_return;
-    co_await asio::async_write(socket_, asio::buffer(bytes.substr(sent)), resume_with(ec));
+    return sent;
+  }
+
+  Awaitable<void> write(std::string_view bytes, IoError& ec) override {
+    co_await asio::async_write(socket_, asio::buffer(bytes), resume_with(ec));
   }
 
   void shutdown_send() override {
@@ -96,6 +98,8 @@ class TlsTransport final : public Transport {
                                    IoError& ec) override {
     return stream_->async_read_some(first.size() > 0 ? first : second, resume_with(ec));
   }
+
+  std::size_t write_now(std::string_view, IoError&) override { return 0; }
 
   std::size_t read_now(asio::mutable_buffer, asio::mutable_buffer, IoError& ec) override {
     ec = asio::error::would_block;  // what the socket has is not yet what the stream has

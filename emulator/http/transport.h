@@ -27,6 +27,8 @@ class Transport {
   virtual void expect(std::size_t bytes) = 0;
   /// Bytes that have come and were not read yet, as far as that can be told.
   virtual std::size_t available() = 0;
+  /// Sends what can be sent at once, and returns how much. 0 where that cannot be told.
+  virtual std::size_t write_now(std::string_view bytes, IoError& ec) = 0;
   virtual Awaitable<void> write(std::string_view bytes, IoError& ec) = 0;
   /// Tells the peer that nothing more will be sent. Does not wait for it to agree.
   virtual void shutdown_send() = 0;

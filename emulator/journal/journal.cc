@@ -22,18 +22,18 @@ bool met(const std::optional<T>& wanted, const T& value) {
   return !wanted || *wanted == value;
 }
 
-bool is_error(const JournalEntry& entry) {
-  const bool miss = entry.operation == JournalOperation::lease && entry.status == 504;
+bool is_error(const JournalEntry& entry, int miss_status) {
+  const bool miss = entry.operation == JournalOperation::lease && entry.status == miss_status;
   return entry.status == 0 || (entry.status >= 500 && !miss);
 }
 
-void add(JournalTotals& totals, const JournalEntry& entry) {
+void add(JournalTotals& totals, const JournalEntry& entry, bool error) {
   ++totals.requests;
   totals.puts += entry.operation == JournalOperation::put;
   totals.releases += entry.operation == JournalOperation::release;
   const bool lease = entry.operation == JournalOperation::lease;
   totals.leases += lease;
-  totals.errors += is_error(entry);
+  totals.errors += error;
   totals.faults += !entry.fault.empty();
   totals.bytes_in += entry.bytes_in;
   totals.bytes_out += entry.bytes_out;
@@ -67,6 +67,13 @@ void add(JournalTotals& totals, LeaseChange::What what) {
   totals.leases_abandoned += what == abandoned;
   totals.leases_live += what == granted;
   totals.leases_live -= what == released || what == expired || what == dropped;
+}
+
+// Changes of a lease are told by several threads and may arrive in another order than they happened
+// in; the end of a lease whose grant is still to come makes no negative number.
+JournalTotals shown(JournalTotals totals) {
+  if (static_cast<std::int64_t>(totals.leases_live) < 0) totals.leases_live = 0;
+  return totals;
 }
 
 JournalTotals live_part(const JournalTotals& totals) { return {.leases_live = totals.leases_live}; }
@@ -156,7 +163,9 @@ struct Journal::Impl {
     JournalTotals totals;
   };
 
-  explicit Impl(std::size_t capacity) : entries(capacity) { by_bucket.reserve(buckets_kept); }
+  Impl(std::size_t capacity, int miss) : miss_status(miss), entries(capacity) {
+    by_bucket.reserve(buckets_kept);
+  }
 
   void count(const JournalEntry& entry);
   void count(const LeaseChange& change);
@@ -177,6 +186,7 @@ struct Journal::Impl {
     changed.notify_all();
   }
 
+  const int miss_status;
   mutable std::mutex mutex;  // guards all below
   mutable std::condition_variable changed;
   std::uint64_t changes = 0;
@@ -190,10 +200,13 @@ struct Journal::Impl {
   std::vector<ConnectionLife> lives = std::vector<ConnectionLife>(connections_kept);
   JournalTotals older_connections;
   std::unordered_map<std::string, JournalTotals> by_bucket;
+  // Found last; most requests name the same one.
+  std::pair<const std::string, JournalTotals>* last_bucket = nullptr;
   JournalTotals other_buckets;
 };
 
-Journal::Journal(std::size_t capacity) : impl_(std::make_unique<Impl>(capacity)) {}
+Journal::Journal(std::size_t capacity, int miss_status)
+    : impl_(std::make_unique<Impl>(capacity, miss_status)) {}
 Journal::~Journal() = default;
 
 void Journal::record(const JournalEntry& entry) {
@@ -222,9 +235,10 @@ void Journal::connection_closed(std::uint64_t connection, TimePoint at) {
 }
 
 void Journal::Impl::count(const JournalEntry& entry) {
-  add(total, entry);
-  add(totals_of_connection(entry.connection), entry);
-  add(totals_of_bucket(entry.bucket), entry);
+  const bool error = is_error(entry, miss_status);
+  add(total, entry, error);
+  add(totals_of_connection(entry.connection), entry, error);
+  add(totals_of_bucket(entry.bucket), entry, error);
   OperationTotals& operation = by_operation[static_cast<std::size_t>(entry.operation)];
   ++operation.by_status[entry.status];
   operation.served.add(entry.served);
@@ -249,8 +263,14 @@ JournalTotals& Journal::Impl::totals_of_connection(std::uint64_t connection) {
 
 JournalTotals& Journal::Impl::totals_of_bucket(const std::string& bucket) {
   if (bucket.empty() || bucket.size() > longest_bucket_kept) return other_buckets;
-  if (const auto known = by_bucket.find(bucket); known != by_bucket.end()) return known->second;
-  return by_bucket.size() < buckets_kept ? by_bucket[bucket] : other_buckets;
+  if (last_bucket != nullptr && last_bucket->first == bucket) return last_bucket->second;
+  auto known = by_bucket.find(bucket);
+  if (known == by_bucket.end()) {
+    if (by_bucket.size() >= buckets_kept) return other_buckets;
+    known = by_bucket.try_emplace(bucket).first;
+  }
+  last_bucket = &*known;
+  return known->second;
 }
 
 // Looks at a bounded number of entries from sequence `from` on; returns the sequence to go on with,
@@ -292,16 +312,16 @@ std::uint64_t Journal::dropped() const {
 
 JournalTotals Journal::totals() const {
   std::lock_guard lock(impl_->mutex);
-  return impl_->total;
+  return shown(impl_->total);
 }
 
 std::map<std::uint64_t, JournalTotals> Journal::totals_by_connection() const {
   std::lock_guard lock(impl_->mutex);
   std::map<std::uint64_t, JournalTotals> all;
   for (const Impl::ConnectionTotals& slot : impl_->by_connection) {
-    if (slot.totals != JournalTotals{}) all.emplace(slot.connection, slot.totals);
+    if (slot.totals != JournalTotals{}) all.emplace(slot.connection, shown(slot.totals));
   }
-  if (impl_->older_connections != JournalTotals{}) all.emplace(0, impl_->older_connections);
+  if (impl_->older_connections != JournalTotals{}) all.emplace(0, shown(impl_->older_connections));
   return all;
 }
 
@@ -317,8 +337,9 @@ std::vector<ConnectionLife> Journal::connections() const {
 
 std::map<std::string, JournalTotals> Journal::totals_by_bucket() const {
   std::lock_guard lock(impl_->mutex);
-  std::map<std::string, JournalTotals> all(impl_->by_bucket.begin(), impl_->by_bucket.end());
-  if (impl_->other_buckets != JournalTotals{}) all.emplace("", impl_->other_buckets);
+  std::map<std::string, JournalTotals> all;
+  for (const auto& [bucket, totals] : impl_->by_bucket) all.emplace(bucket, shown(totals));
+  if (impl_->other_buckets != JournalTotals{}) all.emplace("", shown(impl_->other_buckets));
   return all;
 }
 
@@ -373,6 +394,7 @@ void Journal::Impl::clear() {
   }
   other_buckets = live_part(other_buckets);
   for (auto& [bucket, totals] : by_bucket) totals = live_part(totals);
+  last_bucket = nullptr;
   // A bucket whose leases are counted among the others' gets no place of its own meanwhile.
   if (other_buckets.leases_live == 0) {
     std::erase_if(by_bucket, [](const auto& entry) { return entry.second.leases_live == 0; });

@@ -471,5 +471,28 @@ TEST(Journal, IsRightWhenManyThreadsUseItAtOnce) {
   EXPECT_EQ(journal.entries().size() + journal.dropped(), 2 * each);
 }
 
+TEST(Journal, AMissIsNotAnErrorWhateverStatusItHas) {
+  Journal journal(4, 503);
+  JournalEntry entry;
+  entry.operation = JournalOperation::lease;
+  entry.status = 503;
+  journal.record(entry);
+  EXPECT_EQ(journal.totals().errors, 0u);
+  entry.operation = JournalOperation::put;
+  journal.record(entry);
+  EXPECT_EQ(journal.totals().errors, 1u);
+}
+
+TEST(Journal, AnEndThatIsToldBeforeItsGrantMakesNoNegativeNumber) {
+  Journal journal(4);
+  journal.count({LeaseChange::What::released, 1, "b"});
+  EXPECT_EQ(journal.totals().leases_live, 0u);
+  EXPECT_EQ(journal.totals_by_connection().at(1).leases_live, 0u);
+  EXPECT_EQ(journal.totals_by_bucket().at("b").leases_live, 0u);
+  journal.count({LeaseChange::What::granted, 1, "b"});
+  journal.count({LeaseChange::What::granted, 1, "b"});
+  EXPECT_EQ(journal.totals().leases_live, 1u);
+}
+
 }  // namespace
 }  // namespace hyperpod::emulator::journal

@@ -21,6 +21,10 @@ namespace hyperpod::emulator {
 
 /// A running daemon: its segment, its data port and its threads. Move-only. Except for move and
 /// destruction, which need exclusive access, every member may be called from any thread.
+///
+/// In a child of fork() the emulator goes on in the parent alone. The child may exit, and move and
+/// destroy its copy, which returns at once and touches neither sockets nor threads nor the segment;
+/// stop() does nothing there, and other members must not be called.
 class Emulator {
  public:
   /// Creates the segment, binds the port and serves. On return, connections are accepted. On error
@@ -49,6 +53,8 @@ class Emulator {
   /// Every request so far.
   Journal& journal();
   /// Does at once what a fault's incident would do. Of `effects` only the incident's fields count.
+  /// Errors: invalid_option (no incident, or fields that do not go with it), closed (after stop()),
+  /// segment_unusable (no memory for a new segment; nothing has changed).
   Result<void> cause(const Effects& effects);
   /// Back to empty, as far as selected. Connections stay.
   void reset(const ResetSelection& selection = {});
@@ -60,6 +66,7 @@ class Emulator {
  private:
   class Impl;
   explicit Emulator(std::unique_ptr<Impl> impl);
+  void end();
   std::unique_ptr<Impl> impl_;
 };
 

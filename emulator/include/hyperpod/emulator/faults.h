@@ -18,6 +18,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 #include "hyperpod/emulator/error.h"
@@ -87,6 +88,7 @@ enum class GrantDefect {
   negative_offset,
   out_of_range_offset,  ///< Beyond the end of the segment.
   overlapping_fragments,
+  oversized_total,  ///< Fragments within the segment that together are longer than it.
   zero_length_fragment,
   wrong_total,  ///< The lengths do not add up to the object's.
 };
@@ -101,9 +103,41 @@ enum class Incident {
   restart,           ///< New segment, objects and leases gone, every connection cut.
 };
 
+/// How a request ends; one of the following. A new connection can be reset or never be served.
+
+/// As always, whatever is done to the response.
+struct Served {
+  bool operator==(const Served&) const = default;
+};
+/// Not served: a response made by the fault is sent. Codes of success are there to be wrong: 201
+/// for a PUT that stores nothing.
+struct RespondWith {
+  int status = 500;  ///< 200..599.
+  /// Sent as application/json. Without it a body is made for 400 and above. None with 204 and 304.
+  std::optional<std::string> body{};
+  std::optional<std::chrono::seconds> retry_after{};  ///< From 0 to 24 h.
+
+  bool operator==(const RespondWith&) const = default;
+};
+/// Served, then RST instead of a response.
+struct ResetConnection {
+  bool operator==(const ResetConnection&) const = default;
+};
+/// Served, but no response is sent.
+struct NeverRespond {
+  bool operator==(const NeverRespond&) const = default;
+};
+/// Of the body of a PUT so many bytes are read and then no more; no response is sent.
+struct StopReading {
+  std::uint64_t after = 0;
+
+  bool operator==(const StopReading&) const = default;
+};
+using Ending = std::variant<Served, RespondWith, ResetConnection, NeverRespond, StopReading>;
+
 /// What a fault does. Each field left at its default does nothing. validate_fault tells what cannot
-/// be together. Unless `status` is given the request is served as always, whatever becomes of its
-/// answer.
+/// be together. In JSON the ending is one of the members status (with body and retry_after), reset,
+/// never_answer and stop_reading_after.
 struct Effects {
   /// Before the request is served; with operation put, lease or release.
 
@@ -111,27 +145,15 @@ struct Effects {
   std::chrono::milliseconds lasting{};  ///< empty_segment, which needs it.
   std::optional<unsigned> mode{};       ///< change_mode, which needs it; 0..0777.
 
-  /// The response; with operation put, lease or release. With operation connect, delay, reset and
-  /// never_answer meet the new connection instead, before its first request is read.
+  /// The response; with operation put, lease or release. With operation connect, delay and ending
+  /// meet the new connection instead, before its first request is read.
 
   std::optional<Delay> delay{};
-  /// 200..599, instead of serving the request. Codes of success are there to be wrong: 201 for a
-  /// PUT that stores nothing.
-  std::optional<int> status{};
-  /// With `status`; sent as application/json. Without it an error body is made for 400 and above.
-  std::optional<std::string> body{};
-  std::optional<std::chrono::seconds> retry_after{};  ///< With `status`.
-  bool reset = false;                                 ///< RST instead of a response.
-  bool never_answer = false;
+  Ending ending{};
   /// Of the response, its head included; then the connection is closed.
   std::optional<std::uint64_t> close_after_bytes{};
   /// Pause after each byte of the response; > 0.
   std::optional<std::chrono::milliseconds> dribble{};
-
-  /// A body; the first with operation put.
-
-  /// Bytes of the body of a PUT; of a longer one the rest is never read, and no response is sent.
-  std::optional<std::uint64_t> stop_reading_after{};
   /// Of the body of a PUT and of any response; at least 1.
   std::optional<std::uint64_t> bytes_per_second{};
 
@@ -226,6 +248,8 @@ class FaultPlan {
 
   /// Adds at the end. The name must not be taken. Errors change nothing.
   Result<void> add(Fault fault);
+  /// Adds all of them in order, or none.
+  Result<void> add_all(std::vector<Fault> faults);
   /// Replaces the whole plan, counts included. Errors change nothing.
   Result<void> replace(std::vector<Fault> faults);
   /// False if there is no fault of this name.
@@ -248,11 +272,12 @@ class FaultPlan {
 
  private:
   struct Armed;
-  static Result<void> append(Fault fault, std::vector<std::unique_ptr<Armed>>& armed);
+  struct Plan;
+  static Result<std::vector<std::unique_ptr<Armed>>> arm(std::vector<Fault> faults);
 
   std::atomic<bool> any_{false};
   mutable std::mutex mutex_;
-  std::vector<std::unique_ptr<Armed>> armed_;
+  std::unique_ptr<Plan> plan_;  // guarded by mutex_
 };
 
 }  // namespace hyperpod::emulator

@@ -111,7 +111,7 @@ struct JournalTotals {
   std::uint64_t leases_live = 0;
   std::uint64_t leases_abandoned = 0;  ///< Their grant never reached the peer.
   std::uint64_t releases = 0;
-  /// Answered with 500 or above, or not at all. A lease answered 504 is a miss, not an error.
+  /// Answered with 500 or above, or not at all. A miss is not an error.
   std::uint64_t errors = 0;
   std::uint64_t faults = 0;  ///< Requests that a fault hit.
   std::uint64_t bytes_in = 0;
@@ -166,7 +166,8 @@ class Journal {
 
   /// Keeps at most `capacity` entries, in about 400 bytes each; where names are long, fewer. 0
   /// keeps totals only.
-  explicit Journal(std::size_t capacity);
+  /// A lease request answered with `miss_status` is a miss, not an error.
+  explicit Journal(std::size_t capacity, int miss_status = 504);
   ~Journal();
 
   /// Appends; `entry.sequence` is set here. Entries beyond the capacity push out the oldest.

@@ -102,6 +102,15 @@ struct Limits {
   std::chrono::milliseconds stall_timeout{30'000};
   /// A connection without a request is closed after this long. Clients close theirs after 30 s.
   std::chrono::milliseconds idle_timeout{120'000};
+  /// A body must come at this many bytes a second on average, judged from stall_timeout after its
+  /// beginning on; a slower one ends its connection. 0: at any rate.
+  std::uint64_t body_rate = 1024;
+  /// A body must be complete this long after its beginning.
+  std::chrono::milliseconds body_timeout{std::chrono::minutes{10}};
+  /// Room for a body is reserved in steps of this many bytes as it comes, whatever length was
+  /// announced, so that an announcement alone evicts little. Smaller steps leave objects in more
+  /// fragments where PUTs overlap. With Placement::contiguous.
+  std::uint64_t room_step = 64ull << 20;
   /// Of a body that is refused, at most this many bytes are read before the connection is closed.
   std::uint64_t drain_bytes = 256ull << 20;
   /// Connections beyond this many are closed at once. 0: no limit but the process's descriptors.

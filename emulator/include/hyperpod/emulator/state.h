@@ -83,8 +83,10 @@ struct SegmentState {
 
 /// What reset is to clear.
 struct ResetSelection {
-  bool objects = true;  ///< And the leases on them: the segment is free.
-  bool leases = true;   ///< Every lease ends, as if released.
+  /// Every object goes, and the leases on them. Blocks under a lease are free once it would have
+  /// expired: whoever still reads there reads the right bytes.
+  bool objects = true;
+  bool leases = true;  ///< Every lease ends; its object stays pinned until it would have expired.
   bool faults = true;
   bool journal = true;
   bool counters = true;  ///< Totals of Statistics.
