@@ -49,6 +49,12 @@ class Emulator::Impl final : public admin::Control {
 
   Statistics statistics() const override;
   State state() const override { return engine_.state(); }
+  ObjectPage objects(std::uint64_t cursor, std::size_t most) const {
+    return engine_.objects(cursor, most);
+  }
+  LeasePage leases(std::uint64_t cursor, std::size_t most) const {
+    return engine_.leases(cursor, most);
+  }
   SegmentState segment() const override;
   FaultPlan& faults() override { return faults_; }
   Journal& journal() override { return journal_; }
@@ -269,6 +275,12 @@ const std::string& Emulator::shm_name() const { return impl_->options().shm_name
 std::uint64_t Emulator::capacity() const { return impl_->options().capacity; }
 Statistics Emulator::statistics() const { return impl_->statistics(); }
 State Emulator::state() const { return impl_->state(); }
+ObjectPage Emulator::objects(std::uint64_t cursor, std::size_t most) const {
+  return impl_->objects(cursor, most);
+}
+LeasePage Emulator::leases(std::uint64_t cursor, std::size_t most) const {
+  return impl_->leases(cursor, most);
+}
 SegmentState Emulator::segment() const { return impl_->segment(); }
 FaultPlan& Emulator::faults() { return impl_->faults(); }
 Journal& Emulator::journal() { return impl_->journal(); }

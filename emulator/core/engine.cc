@@ -17,6 +17,7 @@ constexpr std::uint64_t worst_case_head = 13;
 // What is done at once under the lock, so that it is held for tenths of a millisecond.
 constexpr std::size_t evictions_at_once = 256;
 constexpr std::size_t leases_at_once = 512;
+constexpr std::size_t listed_at_once = 1024;
 
 constexpr std::size_t least_object_slots = 1024;
 constexpr std::size_t most_object_slots = 1u << 20;
@@ -308,6 +309,8 @@ PutOutcome Engine::commit(Put& put) {
   Bucket& bucket = bucket_named(put.bucket_);
   auto* const object = new Object(&bucket, put.key_);
   objects_.insert(*object);
+  object->number = ++stored_;
+  objects_by_number_.insert(objects_by_number_.end(), *object);
   ++bucket.objects;
   object->epoch = object_epoch_;
   object->fragments = std::exchange(put.fragments_, {});
@@ -396,6 +399,7 @@ Engine::~Engine() {
   }
   lease_by_id_.clear();
   evictable_.clear();
+  objects_by_number_.clear();
   objects_.clear_and_dispose([](Object* object) { delete object; });
 }
 
@@ -467,6 +471,7 @@ void Engine::drop(Object& object) {
   --totals_.objects;
   --bucket.objects;
   objects_.erase(objects_.iterator_to(object));
+  objects_by_number_.erase(objects_by_number_.iterator_to(object));
   if (object.pins > 0) {
     object.gone = true;
     ++bucket.gone;
@@ -798,6 +803,54 @@ Statistics Engine::statistics() const {
   return now;
 }
 
+ObjectState Engine::shown(const Object& object) const {
+  ObjectState state;
+  state.bucket = object.bucket->name;
+  state.key = object.key;
+  state.pins = object.pins;
+  state.last_use = object.last_use;
+  for (const auto& [offset, length] : object.fragments) {
+    state.fragments.push_back({offset, length});
+    state.bytes += length;
+  }
+  return state;
+}
+
+LeaseState Engine::shown(const Lease& lease, TimePoint now) const {
+  return {std::string(lease.id.text()), std::string(lease.object->bucket->name), lease.object->key,
+          std::max(lease.due() - now, Duration::zero())};
+}
+
+ObjectPage Engine::objects(std::uint64_t cursor, std::size_t most) const {
+  most = std::clamp<std::size_t>(most, 1, listed_at_once);
+  std::lock_guard lock(mutex_);
+  ObjectPage page;
+  auto object = objects_by_number_.upper_bound(cursor);
+  // Those of a former epoch are gone; so many are looked at, whatever they are.
+  std::uint64_t last = cursor;
+  for (; object != objects_by_number_.end() && most > 0; ++object, --most) {
+    last = object->number;
+    if (object->epoch == object_epoch_) page.objects.push_back(shown(*object));
+  }
+  if (object != objects_by_number_.end()) page.next = last;
+  return page;
+}
+
+LeasePage Engine::leases(std::uint64_t cursor, std::size_t most) const {
+  most = std::clamp<std::size_t>(most, 1, listed_at_once);
+  std::lock_guard lock(mutex_);
+  LeasePage page;
+  const auto now = clock_.now();
+  const auto end = std::min<std::uint64_t>(cursor + most, leases_.size());
+  for (; cursor < end; ++cursor) {
+    const Lease& lease = leases_[cursor];
+    const bool live = lease.object != nullptr && !lease.dropped && lease.epoch == lease_epoch_;
+    if (live) page.leases.push_back(shown(lease, now));
+  }
+  if (end < leases_.size()) page.next = end;
+  return page;
+}
+
 State Engine::state() const {
   std::lock_guard lock(mutex_);
   State state;
@@ -812,15 +865,9 @@ State Engine::state() const {
     if (bucket.objects > 0) state.buckets.push_back(name);
   }
   for (const Object& object : objects_) {
-    ObjectState& shown = state.objects.emplace_back();
-    shown.bucket = object.bucket->name;
-    shown.key = object.key;
-    shown.pins = object.pins;
-    shown.last_use = object.last_use;
-    for (const auto& [offset, length] : object.fragments) {
-      shown.fragments.push_back({offset, length});
-      shown.bytes += length;
-      add_run({offset, length}, BlockRun::Owner::object, shown.bucket, object.key);
+    state.objects.push_back(shown(object));
+    for (const Fragment& fragment : object.fragments) {
+      add_run(fragment, BlockRun::Owner::object, object.bucket->name, object.key);
     }
   }
   for (const Put& put : puts_) {
@@ -838,10 +885,7 @@ State Engine::state() const {
   }
   const auto now = clock_.now();
   const auto left = [now](TimePoint due) { return std::max(due - now, Duration::zero()); };
-  for (const Lease& lease : lease_by_id_) {
-    state.leases.push_back({std::string(lease.id.text()), std::string(lease.object->bucket->name),
-                            lease.object->key, left(lease.due())});
-  }
+  for (const Lease& lease : lease_by_id_) state.leases.push_back(shown(lease, now));
   for (const auto& [id, waiter] : waiters_) {
     state.waiters.push_back({std::string(waiter.bucket->name), waiter.key, left(waiter.due())});
   }

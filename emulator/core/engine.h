@@ -221,6 +221,9 @@ class Engine {
   /// Fills in everything but the data port's counters.
   Statistics statistics() const;
   State state() const;
+  /// As Emulator::objects and Emulator::leases.
+  ObjectPage objects(std::uint64_t cursor, std::size_t most) const;
+  LeasePage leases(std::uint64_t cursor, std::size_t most) const;
 
  private:
   friend class Put;
@@ -234,12 +237,16 @@ class Engine {
   using ByUse = boost::intrusive::set_base_hook<boost::intrusive::optimize_size<true>>;
   using ByHash = boost::intrusive::unordered_set_base_hook<boost::intrusive::store_hash<true>>;
 
-  struct Object : ByUse, ByHash {
+  using ByNumber = boost::intrusive::set_base_hook<boost::intrusive::tag<struct ByNumberTag>,
+                                                   boost::intrusive::optimize_size<true>>;
+
+  struct Object : ByUse, ByNumber, ByHash {
     Object(Bucket* in, std::string_view name) : bucket(in), key(name) {}
     Bucket* const bucket;
     const std::string key;
     Fragments fragments;
     std::uint64_t blocks = 0;
+    std::uint64_t number = 0;  // counts what is stored
     std::uint64_t last_use = 0;
     Epoch epoch = 0;
     std::uint32_t pins = 0;
@@ -327,6 +334,12 @@ class Engine {
       boost::intrusive::unordered_set<T, boost::intrusive::base_hook<ByHash>,
                                       boost::intrusive::power_2_buckets<true>,
                                       boost::intrusive::hash<Hash>, boost::intrusive::equal<Equal>>;
+  struct NumberOf {
+    using type = std::uint64_t;
+    type operator()(const Object& object) const { return object.number; }
+  };
+  using ObjectsByNumber = boost::intrusive::set<Object, boost::intrusive::base_hook<ByNumber>,
+                                                boost::intrusive::key_of_value<NumberOf>>;
   using Objects = Table<Object, NameHash, NameEqual>;
   using Leases = Table<Lease, IdHash, IdEqual>;
 
@@ -341,6 +354,8 @@ class Engine {
   Bucket& bucket_named(std::string_view name);
   void drop_if_unused(Bucket& bucket);
 
+  ObjectState shown(const Object& object) const;
+  LeaseState shown(const Lease& lease, TimePoint now) const;
   LeaseGrant grant(Object& object, Duration ttl, const GrantFault& fault, std::uint64_t connection);
   void end(Lease& lease, LeaseChange::What how);
   void tell(const Lease& lease, LeaseChange::What what);
@@ -406,6 +421,8 @@ class Engine {
   // The tables never grow: an insertion must not take long. Chains get longer instead.
   std::vector<Objects::bucket_type> object_slots_;
   Objects objects_;
+  ObjectsByNumber objects_by_number_;
+  std::uint64_t stored_ = 0;
   std::vector<Leases::bucket_type> lease_slots_;
   Leases lease_by_id_;
   // Objects that nothing pins, least recently used first. Nearly all are inserted at the end, which

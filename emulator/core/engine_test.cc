@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <ostream>
+#include <set>
 #include <string>
 #include <thread>
 #include <utility>
@@ -876,6 +877,43 @@ TEST(Engine, ThousandsOfObjectsAndLeasesAreDroppedInSteps) {
   EXPECT_EQ(now.used_bytes, many / 2 * block);
   daemon.clock.advance(ttl);
   EXPECT_EQ(daemon.engine.statistics().used_bytes, 0u);
+}
+
+// --- Pages --------------------------------------------------------------------------------------
+
+TEST(Engine, ListsEachObjectAndLeaseOnceAPageAtATime) {
+  TestEngine daemon(options_of(100));
+  for (int i = 0; i < 100; ++i) daemon.store("bucket", std::to_string(i), "x");
+  std::vector<LeaseId> leases;
+  for (int i = 0; i < 100; i += 2) {
+    leases.push_back(daemon.engine.acquire("bucket", std::to_string(i), ttl)->id);
+  }
+  for (std::size_t i = 0; i < leases.size(); i += 5) daemon.engine.release(leases[i]);
+
+  std::vector<std::string> keys;
+  std::uint64_t cursor = 0;
+  do {
+    const auto page = daemon.engine.objects(cursor, 7);
+    EXPECT_LE(page.objects.size(), 7u);
+    for (const ObjectState& object : page.objects) keys.push_back(object.key);
+    cursor = page.next;
+    if (keys.size() == 7) {
+      daemon.engine.acquire("bucket", "0", ttl, {.evict = true});
+      daemon.engine.acquire("bucket", "7", ttl, {.evict = true});
+    }
+  } while (cursor != 0);
+  EXPECT_THAT(keys, SizeIs(99)) << "all but the one that went before its turn";
+  EXPECT_EQ(keys.front(), "0");
+  EXPECT_EQ(keys[7], "8");
+  EXPECT_EQ(keys.back(), "99");
+
+  std::set<std::string> ids;
+  do {
+    const auto page = daemon.engine.leases(cursor, 7);
+    for (const LeaseState& lease : page.leases) EXPECT_TRUE(ids.insert(lease.id).second);
+    cursor = page.next;
+  } while (cursor != 0);
+  EXPECT_EQ(ids.size(), daemon.engine.statistics().live_leases);
 }
 
 // --- Room in steps ------------------------------------------------------------------------------

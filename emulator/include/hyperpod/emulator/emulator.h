@@ -6,6 +6,7 @@
 //   use(emulator->url(), emulator->shm_name());
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -46,6 +47,10 @@ class Emulator {
 
   Statistics statistics() const;
   State state() const;
+  /// Objects and leases a page at a time, at most 1,024 on each, which holds nobody up. `cursor` is
+  /// 0 at first, then the former page's `next`.
+  ObjectPage objects(std::uint64_t cursor = 0, std::size_t most = 1024) const;
+  LeasePage leases(std::uint64_t cursor = 0, std::size_t most = 1024) const;
   SegmentState segment() const;
 
   /// The faults in force; changes hold for the next request.
