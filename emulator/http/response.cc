@@ -91,7 +91,7 @@ Response defective_grant(const core::LeaseGrant& grant, GrantDefect defect,
       response.content_type = "text/plain";
       return response;
     case GrantDefect::missing_id:
-      response.body = "{";
+      response.body += '{';
       append_offsets(response.body, fragments);
       response.body += '}';
       return response;
