@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hyperpod/base/terminal.h"
+
+#include <gtest/gtest.h>
+
+#include <string_view>
+
+namespace hyperpod::base {
+namespace {
+
+bool printable(std::string_view text) { return is_printable(std::as_bytes(std::span(text))); }
+
+TEST(Terminal, TakesTextForPrintable) {
+  EXPECT_TRUE(printable(""));
+  EXPECT_TRUE(printable("line\n\tline\r\n"));
+  EXPECT_TRUE(printable("\xc3\xbc \xe2\x82\xac \xf0\x9f\x98\x80"));
+}
+
+TEST(Terminal, TakesControlCharactersAndBrokenUtf8ForBinary) {
+  using namespace std::string_view_literals;
+  for (const auto text : {"\0"sv, "\x1b[31m"sv, "\x7f"sv, "\xc2\x9b"sv, "\xff"sv, "\xc3"sv,
+                          "\xc0\x80"sv, "\xe0\x80\x80"sv, "\xed\xa0\x80"sv, "\xf4\x90\x80\x80"sv,
+                          "\xf0\x80\x80\x80"sv, "\xe2\x82"sv, "\x80"sv}) {
+    EXPECT_FALSE(printable(text));
+  }
+}
+
+}  // namespace
+}  // namespace hyperpod::base
