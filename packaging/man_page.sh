@@ -1,14 +1,21 @@
 #!/bin/sh
-# Makes a program's man page out of what its --help says, and that of its subcommands.
+# SPDX-License-Identifier: Apache-2.0
+# Makes a program's man page out of what its --help says, and that of its subcommands, and the sections that stand in
+# man/PROGRAM.h2m.
 # Usage: man_page.sh PROGRAM PAGE
 set -eu
 program=$1
 page=$2
 name=$(basename "$program")
+sections=$(dirname "$0")/man/$name.h2m
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-help_of() { "$program" "$@" --help | sed "s|^Usage: [^ ]*|Usage: $name|; s/…/.../g"; }
+# Without what the page has sections for.
+help_of() {
+  "$program" "$@" --help | sed -e "s|^Usage: [^ ]*|Usage: $name|; s/…/.../g" \
+    -e '/^Environment:/,/^Exit /{/^Exit /!d}' -e '/^Exit status:/,$d'
+}
 
 help_of >"$work/main"
 {
@@ -17,14 +24,19 @@ help_of >"$work/main"
     help_of "$command" >"$work/command"
     printf '\nCommand %s:\n' "$(sed -n "s/^Usage: $name //p" "$work/command")"
     # An indented line makes help2man take the one above for a heading. What goes is what the first part has said
-    # already, headings, and the types of arguments.
-    sed -e '1s/^/  /; /^Usage:/d; /^[A-Z][a-z]*:$/d; /^  -h,--help/d; /^Exit code/d' \
-      -e '/^  [A-Z]* .*REQUIRED *$/d; s/^  \([A-Z]*\) TEXT[^ ]*\( REQUIRED\)\? */  \1        /' "$work/command"
+    # already, and headings.
+    sed -e '1s/^/  /; /^Usage:/d; /^[A-Z][a-z]*:$/d; /^  -h,--help/d' "$work/command"
   done
 } >"$work/help"
 
 # help2man asks a program, so it is given one that tells all of this.
 printf '#!/bin/sh\n[ "$1" = --help ] || exec "%s" "$@"\ncat "%s"\n' "$program" "$work/help" >"$work/$name"
 chmod +x "$work/$name"
-help2man --no-info --name "$(head -n 1 "$work/main" | sed 's/\..*//')" \
+help2man --no-info --name "$(head -n 1 "$work/main" | sed 's/\..*//')" --include "$sections" \
   --version-string "$("$program" --version | sed 's/.* //')" --source "HyperPod KV" --output "$page" "$work/$name"
+for section in EXAMPLES ENVIRONMENT FILES "EXIT STATUS" "SEE ALSO"; do
+  grep -qE "^\\.SH \"?$section\"?" "$page" || {
+    echo "$0: $page has no section $section" >&2
+    exit 1
+  }
+done

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "bench.h"
 
 #include <signal.h>
@@ -6,19 +7,26 @@
 
 #include <algorithm>
 #include <atomic>
-#include <condition_variable>
+#include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <fstream>
 #include <mutex>
+#include <new>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <random>
+#include <system_error>
 #include <thread>
 #include <vector>
 
+#include "bench_report.h"
 #include "commands.h"
 #include "exit_code.h"
+#include "hyperpod/base/terminal.h"
 #include "hyperpod/client/client.h"
 #include "latency_histogram.h"
+#include "limits_in_force.h"
 
 namespace hyperpod::client::cli {
 namespace {
@@ -95,11 +103,13 @@ class Bench {
   void show_progress(SteadyClock::time_point start);
   nlohmann::json report(SteadyClock::duration taken) const;
   void print_table(const nlohmann::json& figures) const;
+  std::vector<LatencySeries> series() const;
 
   const ClientOptions& options_;
   const BenchCommand& command_;
   std::vector<Client> clients_;
   std::atomic<bool> stopping_{false};
+  std::atomic<bool> no_memory_{false};
   std::atomic<std::uint64_t> operations_{0};
   std::mutex mutex_;  // guards total_
   Tally total_;
@@ -137,7 +147,7 @@ void Bench::get(Client& client, const std::string& key, std::vector<std::byte>& 
   }
 }
 
-void Bench::work(Client& client, unsigned number) {
+void Bench::work(Client& client, unsigned number) try {
   Tally tally;
   std::vector<std::byte> buffer(command_.object_bytes, std::byte{0x5a});
   std::mt19937_64 random(number);
@@ -152,17 +162,21 @@ void Bench::work(Client& client, unsigned number) {
   }
   std::lock_guard lock(mutex_);
   total_.add(tally);
+} catch (const std::bad_alloc&) {
+  no_memory_ = true;
 }
 
 void Bench::show_progress(SteadyClock::time_point start) {
   constexpr std::chrono::milliseconds step{200};
-  const bool on_terminal = isatty(STDERR_FILENO) == 1;
+  const bool on_terminal = base::is_terminal(STDERR_FILENO);
   const auto end = start + command_.duration;
-  while (!interrupted && SteadyClock::now() < end) {
+  while (!interrupted && !no_memory_ && SteadyClock::now() < end) {
     std::this_thread::sleep_for(std::min<SteadyClock::duration>(step, end - SteadyClock::now()));
     if (!on_terminal) continue;
     const double seconds = std::chrono::duration<double>(SteadyClock::now() - start).count();
-    fmt::print(stderr, "\r{:5.1f} s  {} operations, {:.0f}/s ", seconds, operations_.load(),
+    const double whole = std::chrono::duration<double>(command_.duration).count();
+    fmt::print(stderr, "\r{:5.1f} s, {:.1f} s left: {} operations, {:.0f}/s \x1b[K", seconds,
+               std::max(whole - seconds, 0.0), operations_.load(),
                static_cast<double>(operations_) / seconds);
   }
   if (on_terminal) fmt::print(stderr, "\r\x1b[K");
@@ -227,7 +241,20 @@ void Bench::print_table(const nlohmann::json& figures) const {
   if (total_.wrong > 0) fmt::print(stderr, "{} READS OF WRONG BYTES\n", total_.wrong);
 }
 
+std::vector<LatencySeries> Bench::series() const {
+  return {{"get_hit", total_.hits}, {"get_miss", total_.misses}, {"put", total_.puts}};
+}
+
 int Bench::run() {
+  // A page that cannot be written is said before the run.
+  std::ofstream page;
+  if (!command_.html.empty()) {
+    page.open(command_.html);
+    if (!page) {
+      return fail({ErrorCode::invalid_argument, fmt::format("the page {} cannot be written: {}",
+                                                            command_.html, std::strerror(errno))});
+    }
+  }
   for (unsigned worker = 0; worker < command_.workers; ++worker) {
     auto client = Client::create(options_);
     if (!client) return fail(client.error());
@@ -236,15 +263,35 @@ int Bench::run() {
   signal(SIGINT, interrupt);
   signal(SIGTERM, interrupt);
   std::vector<std::thread> threads;
+  const unsigned wanted = command_.workers * command_.threads;
   const auto start = SteadyClock::now();
-  for (unsigned i = 0; i < command_.workers * command_.threads; ++i) {
-    threads.emplace_back([this, i] { work(clients_[i % command_.workers], i); });
+  std::optional<std::string> no_thread;
+  try {
+    for (unsigned i = 0; i < wanted; ++i) {
+      threads.emplace_back([this, i] { work(clients_[i % command_.workers], i); });
+    }
+  } catch (const std::system_error& error) {
+    no_thread = error.code().message();
   }
-  show_progress(start);
+  if (!no_thread) show_progress(start);
   stopping_ = true;
   for (std::thread& thread : threads) thread.join();
+  if (no_thread) {
+    fmt::print(stderr, "hyperpod-kv: only {} of {} threads could be started: {}; {}\n",
+               threads.size(), wanted, *no_thread, limit_in_force(Resource::threads));
+    return exit_out_of_reach;
+  }
+  if (no_memory_) throw std::bad_alloc();
   const auto figures = report(SteadyClock::now() - start);
   print_table(figures);
+  for (const LatencySeries& each : series()) fmt::print(stderr, "{}", to_lines(each));
+  if (page.is_open()) {
+    page << to_page(figures, series()) << std::flush;
+    if (!page) {
+      return fail({ErrorCode::invalid_argument,
+                   fmt::format("the page {} cannot be written", command_.html)});
+    }
+  }
   fmt::print("{}\n", figures.dump());
   if (total_.wrong > 0) return exit_miss;
   return total_.hits.count() + total_.puts.count() > 0 ? exit_hit : exit_out_of_reach;

@@ -6,9 +6,9 @@
 
 namespace hyperpod::client::cli {
 
-/// Shows progress and a table on stderr, the figures as JSON on stdout, and returns the exit code:
-/// 0, or 1 if a byte was read that nobody stored there, or 3 if no operation succeeded. An
-/// interrupt ends the run early.
+/// Shows progress, a table and the distribution of latencies on stderr, the figures as JSON on
+/// stdout, and returns the exit code: 0, or 1 if a byte was read that nobody stored there, or 2 if
+/// command.html cannot be written, or 3 if no operation succeeded. An interrupt ends the run early.
 int run_bench(const ClientOptions& options, const BenchCommand& command);
 
 }  // namespace hyperpod::client::cli

@@ -1,89 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "command_line.h"
 
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
-#include <sstream>
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <limits>
+#include <memory>
 
 #include "exit_code.h"
+#include "hyperpod/base/nearest.h"
 
 namespace hyperpod::client::cli {
 namespace {
+
+constexpr const char* program = "hyperpod-kv";
+
+// Options with their types as people write them, and nothing else behind their names.
+class HelpFormatter final : public CLI::Formatter {
+ public:
+  HelpFormatter() { column_width(34); }
+
+  std::string make_option_opts(const CLI::Option* option) const override {
+    const std::string type = option->get_type_name();
+    return type.empty() ? std::string() : " " + type;
+  }
+};
+
+// A check that does not show in the help, where the option's type says what it takes.
+CLI::Validator silent(CLI::Validator check) { return check.description(""); }
+
+std::optional<double> read_number(std::string_view text) {
+  double number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc{} || end != text.data() + text.size() || !std::isfinite(number)) {
+    return std::nullopt;
+  }
+  return number;
+}
+
+// 500ms, 10s, 2min, 1h; a number alone counts seconds.
+std::chrono::milliseconds read_duration(const std::string& text) {
+  struct Unit {
+    std::string_view name;
+    double milliseconds;
+  };
+  constexpr std::array<Unit, 5> units = {
+      {{"ms", 1}, {"min", 60'000}, {"s", 1000}, {"h", 3'600'000}, {"", 1000}}};
+  const auto unit = std::ranges::find_if(
+      units, [&](const Unit& candidate) { return text.ends_with(candidate.name); });
+  const auto number =
+      read_number(std::string_view(text).substr(0, text.size() - unit->name.size()));
+  constexpr double day = 24.0 * 3'600'000;
+  if (!number || *number * unit->milliseconds < 1 || *number * unit->milliseconds > day) {
+    throw CLI::ValidationError(
+        fmt::format("'{}' is not a duration from 1ms to 24h, as in 500ms, 10s or 2min", text));
+  }
+  return std::chrono::milliseconds{static_cast<std::int64_t>(*number * unit->milliseconds)};
+}
+
+// 4096, 64KiB, 16MiB: units of 1024, whatever their letters' case.
+std::uint64_t read_size(const std::string& text) {
+  const auto letters =
+      std::ranges::find_if(text, [](char c) { return (c < '0' || c > '9') && c != '.'; });
+  const auto digits = static_cast<std::size_t>(letters - text.begin());
+  std::string unit = text.substr(digits);
+  for (char& c : unit) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
+  constexpr std::array<std::string_view, 5> prefixes = {"", "k", "m", "g", "t"};
+  const auto number = read_number(std::string_view(text).substr(0, digits));
+  double bytes = number.value_or(-1);
+  bool known = false;
+  for (const std::string_view prefix : prefixes) {
+    known = unit == prefix || unit == std::string(prefix) + "b" ||
+            (!prefix.empty() && unit == std::string(prefix) + "ib");
+    if (known) break;
+    bytes *= 1024;
+  }
+  constexpr double least = 8;
+  constexpr double most = double(std::uint64_t{1} << 40);
+  if (!known || bytes < least || bytes > most) {
+    throw CLI::ValidationError(
+        fmt::format("'{}' is not a size from 8 to 1TiB, as in 4096, 64KiB or 16MiB", text));
+  }
+  return static_cast<std::uint64_t>(bytes);
+}
 
 void add_connection_options(CLI::App& app, CommandLine& line) {
   app.add_option("--config", line.config,
                  "LMCache's YAML configuration [what LMCACHE_CONFIG_FILE names]")
       ->type_name("FILE");
-  app.add_option("--url", line.url, "The daemon, e.g. http://127.0.0.1:9200; several by commas")
+  app.add_option("--url", line.url,
+                 "The daemon; several by commas [remote_url of the configuration, or "
+                 "http://127.0.0.1:9200]")
       ->type_name("URL");
   app.add_option("--bucket", line.bucket, "Namespace of the keys [lmcache]")->type_name("NAME");
   app.add_option("--shm-name", line.shm_name,
                  "The daemon's segment, /dev/shm/NAME; None reads nothing [shared_memory]")
       ->type_name("NAME");
-  app.add_option("--ca-file", line.ca_file, "PEM file of the authorities to trust for HTTPS")
+  app.add_option("--ca-file", line.ca_file,
+                 "PEM file of the authorities to trust for HTTPS [the system's]")
       ->type_name("FILE");
   app.add_option_function<std::uint32_t>(
          "--wait-ms", [&](std::uint32_t ms) { line.wait = std::chrono::milliseconds{ms}; },
-         "How long a lookup waits for a key that is absent; 0 does not [5000]")
+         "How long a lookup waits for a key that is absent, in milliseconds; 0 does not [5000]")
       ->type_name("MS");
   app.add_option_function<std::uint32_t>(
          "--timeout-ms", [&](std::uint32_t ms) { line.timeout = std::chrono::milliseconds{ms}; },
-         "How long a put may take [5000]")
+         "How long a put may take, in milliseconds [5000]")
       ->type_name("MS");
-  app.add_option("--log-level", line.log_level, "Least important messages to log to stderr")
-      ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error", "off"}))
-      ->capture_default_str();
+  app.add_option("--log-level", line.log_level, "Least important messages to log to stderr [warn]")
+      ->check(silent(CLI::IsMember({"trace", "debug", "info", "warn", "error", "off"})))
+      ->type_name("trace|debug|info|warn|error|off");
 }
 
+constexpr const char* exit_codes_of_calls =
+    "Exit status: 0 {}, 1 {}, 2 unusable arguments or configuration,\n"
+    "3 daemon or segment unreachable, or no thread, descriptor or memory to be had.\n";
+
 void add_put(CLI::App& app, PutCommand& put) {
-  app.add_option("KEY", put.key)->required();
-  app.add_option("FILE", put.file, "- reads standard input")->required();
+  app.add_option("KEY", put.key, "Any text")->required()->type_name("");
+  app.add_option("FILE", put.file, "What to store; - reads standard input")
+      ->required()
+      ->type_name("");
+  app.footer(
+      "Prints \"stored\", or \"already stored\" if the key exists, whose bytes then stay.\n"
+      "Exit status: 0 stored or already stored, 2 unusable arguments or configuration,\n"
+      "3 daemon unreachable, or no thread, descriptor or memory to be had.\n");
 }
 
 void add_get(CLI::App& app, GetCommand& get) {
-  app.add_option("KEY", get.key)->required();
-  app.add_option("FILE", get.file, "- writes standard output")->capture_default_str();
+  app.add_option("KEY", get.key, "Any text")->required()->type_name("");
+  app.add_option("FILE", get.file,
+                 "Where to write it; - is standard output [standard output, but binary bytes go to "
+                 "a terminal only with -]")
+      ->type_name("");
+  app.footer(fmt::format(fmt::runtime(exit_codes_of_calls), "hit", "miss"));
 }
 
 void add_exists(CLI::App& app, ExistsCommand& exists) {
-  app.add_option("KEY", exists.keys)->required();
+  app.add_option("KEY", exists.keys, "One key or several")->required()->type_name("...");
+  app.footer("Prints \"hit KEY\" or \"miss KEY\" for each.\n" +
+             fmt::format(fmt::runtime(exit_codes_of_calls), "all there", "some absent"));
 }
 
 void add_bench(CLI::App& app, BenchCommand& bench) {
-  app.add_option("--workers", bench.workers, "Clients, each with limits of its own")
-      ->check(CLI::Range(1u, 64u))
-      ->capture_default_str();
-  app.add_option("--threads", bench.threads, "Threads of each worker")
-      ->check(CLI::Range(1u, 256u))
-      ->capture_default_str();
-  app.add_option("--size", bench.object_bytes, "Bytes of an object, e.g. 16MiB")
-      ->transform(CLI::AsSizeValue(false))
-      ->check(CLI::Range(std::uint64_t{8}, std::uint64_t{1} << 40))
-      ->capture_default_str();
-  app.add_option("--read-share", bench.read_share, "Gets among the operations, 0 to 1")
-      ->check(CLI::Range(0.0, 1.0))
-      ->capture_default_str();
-  app.add_option_function<double>(
-         "--duration",
-         [&](double seconds) {
-           bench.duration = std::chrono::milliseconds{static_cast<std::int64_t>(seconds * 1000)};
-         },
-         "Seconds to run [10]")
-      ->check(CLI::Range(0.01, 86400.0))
-      ->type_name("S");
-  app.add_option("--keys", bench.keys, "Objects that are read")
-      ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1} << 32))
-      ->capture_default_str();
-  app.add_option("--prefix", bench.prefix, "How its keys begin")->capture_default_str();
+  app.add_option("--workers", bench.workers, "Clients, each with limits of its own, 1 to 64 [1]")
+      ->check(silent(CLI::Range(1u, 64u)))
+      ->type_name("N");
+  app.add_option("--threads", bench.threads, "Threads of each worker, 1 to 256 [4]")
+      ->check(silent(CLI::Range(1u, 256u)))
+      ->type_name("N");
+  app.add_option_function<std::string>(
+         "--size", [&](const std::string& text) { bench.object_bytes = read_size(text); },
+         "Bytes of an object [1MiB]")
+      ->type_name("SIZE");
+  app.add_option("--read-share", bench.read_share, "Gets among the operations, 0 to 1 [0.9]")
+      ->check(silent(CLI::Range(0.0, 1.0)))
+      ->type_name("SHARE");
+  app.add_option_function<std::string>(
+         "--duration", [&](const std::string& text) { bench.duration = read_duration(text); },
+         "How long to run; a number alone counts seconds [10s]")
+      ->type_name("DURATION");
+  app.add_option("--keys", bench.keys, "Objects that are read [64]")
+      ->check(silent(CLI::Range(std::uint64_t{1}, std::uint64_t{1} << 32)))
+      ->type_name("N");
+  app.add_option("--prefix", bench.prefix, "How its keys begin [bench]")->type_name("TEXT");
   app.add_flag("--verify", bench.verify, "Compare every byte that is read; slower");
+  app.add_option("--html", bench.html, "Write a page with plots of the latencies")
+      ->type_name("FILE");
+  app.footer(
+      "Shows progress, a table and the distribution of latencies on stderr, and the figures as\n"
+      "JSON on stdout. Its objects stay until they are evicted.\n"
+      "Exit status: 0 some operation succeeded, 1 wrong bytes were read, 2 unusable arguments or\n"
+      "configuration, 3 no operation succeeded, or no thread, descriptor or memory to be had.\n");
 }
 
 void add_doctor(CLI::App& app, DoctorCommand& doctor) {
-  app.add_option("--workers", doctor.workers, "Workers of the engine on this node")
-      ->check(CLI::Range(1u, 1024u))
-      ->capture_default_str();
+  app.add_option("--workers", doctor.workers, "Workers of the engine on this node, 1 to 1024 [1]")
+      ->check(silent(CLI::Range(1u, 1024u)))
+      ->type_name("N");
   app.add_flag("--json", doctor.json, "The report as JSON");
   app.footer(
       "Stores one small object in each daemon, which stays there until it is evicted.\n"
-      "Exit code: 0 healthy, 1 problems found, 2 usage.\n");
+      "Exit status: 0 healthy, 1 problems found, 2 unusable arguments, 3 no thread, descriptor or\n"
+      "memory to be had.\n");
 }
 
 // Adds a command; when it is the one given, `line.command` is of its type.
@@ -91,20 +193,28 @@ template <class Command>
 void add_command(CLI::App& app, CommandLine& line, const char* name, const char* what,
                  void (*add_options)(CLI::App&, Command&)) {
   CLI::App* command = app.add_subcommand(name, what);
+  command->set_help_flag("-h,--help", "Print this help and exit");
   const auto given = std::make_shared<Command>();
   add_options(*command, *given);
   command->callback([&line, given] { line.command = *given; });
   command->fallthrough();
 }
 
-}  // namespace
-
 std::unique_ptr<CLI::App> make_app(CommandLine& line) {
-  auto app = std::make_unique<CLI::App>("Stores and reads objects of HyperPod's KV daemon.",
-                                        "hyperpod-kv");
-  app->set_version_flag("--version", HYPERPOD_VERSION);
+  auto app =
+      std::make_unique<CLI::App>("Stores and reads objects of HyperPod's KV daemon.", program);
+  app->formatter(std::make_shared<HelpFormatter>());
+  app->set_help_flag("-h,--help", "Print this help and exit");
+  app->set_version_flag("--version", std::string(program) + " " HYPERPOD_VERSION,
+                        "Print the version and exit");
   app->require_subcommand(1);
-  app->footer("Exit code: 0 hit, 1 miss, 2 usage, 3 daemon or segment out of reach.\n");
+  app->footer(
+      "Options stand before or behind the command; hyperpod-kv COMMAND --help tells more of it.\n"
+      "The command line goes over the environment, the environment over the file.\n"
+      "Environment: LMCACHE_CONFIG_FILE, LMCACHE_REMOTE_URL, LMCACHE_EXTRA_CONFIG and\n"
+      "LMCACHE_USE_LAYERWISE as for LMCache, the variables that the URL names, and NO_COLOR.\n"
+      "Exit status: 0 hit, 1 miss, 2 unusable arguments or configuration, 3 daemon or segment\n"
+      "unreachable.\n");
   add_connection_options(*app, line);
   add_command(*app, line, "put", "Store FILE under KEY", add_put);
   add_command(*app, line, "get", "Write the object under KEY to FILE", add_get);
@@ -115,16 +225,64 @@ std::unique_ptr<CLI::App> make_app(CommandLine& line) {
   return app;
 }
 
+std::vector<std::string> option_names(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::Option* option : app.get_options()) {
+    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+  }
+  return names;
+}
+
+std::string did_you_mean(const std::string& word, const std::vector<std::string>& candidates) {
+  const std::string meant = base::nearest(word, candidates);
+  return meant.empty() ? std::string() : fmt::format("; did you mean {}?", meant);
+}
+
+// One line about what is wrong, which CLI11 tells by half.
+std::string explain(const CLI::App& app, const CLI::ParseError& error) {
+  const auto given = app.get_subcommands();
+  const CLI::App* command = given.empty() ? nullptr : given.front();
+  auto words = app.remaining(true);
+  std::string what;
+  if (command == nullptr && !words.empty() && !words.front().starts_with('-')) {
+    std::vector<std::string> commands;
+    for (const CLI::App* candidate : app.get_subcommands({}))
+      commands.push_back(candidate->get_name());
+    what = fmt::format("there is no command '{}'{}", words.front(),
+                       did_you_mean(words.front(), commands));
+  } else if (!words.empty() && words.front().starts_with('-')) {
+    const std::string name = words.front().substr(0, words.front().find('='));
+    auto options = option_names(app);
+    if (command != nullptr) {
+      const auto more = option_names(*command);
+      options.insert(options.end(), more.begin(), more.end());
+    }
+    what = fmt::format("there is no option {}{}", name, did_you_mean(name, options));
+  } else if (command == nullptr && error.get_name() == "RequiredError") {
+    what = "name a command: put, get, exists, bench or doctor";
+  } else {
+    what = error.what();
+  }
+  for (char& c : what) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
+  }
+  return fmt::format("{}: {} (see {}{} --help)\n", program, what, program,
+                     command == nullptr ? "" : " " + command->get_name());
+}
+
+}  // namespace
+
 Parsed parse_command_line(int argc, const char* const* argv) {
   CommandLine line;
   const auto app = make_app(line);
   try {
     app->parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    return EarlyExit{exit_hit, app->help()};
+  } catch (const CLI::CallForVersion& version) {
+    return EarlyExit{exit_hit, std::string(version.what()) + "\n"};
   } catch (const CLI::ParseError& error) {
-    std::ostringstream out;
-    std::ostringstream problem;
-    const int code = app->exit(error, out, problem);
-    return EarlyExit{code == 0 ? exit_hit : exit_usage, out.str() + problem.str()};
+    return EarlyExit{exit_usage, explain(*app, error)};
   }
   return line;
 }

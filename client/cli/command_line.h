@@ -1,17 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
 // The command line of hyperpod-kv.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <string>
 #include <variant>
 #include <vector>
-
-namespace CLI {
-class App;
-}
 
 namespace hyperpod::client::cli {
 
@@ -22,7 +18,7 @@ struct PutCommand {
 
 struct GetCommand {
   std::string key;
-  std::string file = "-";  // standard output
+  std::optional<std::string> file;  // "-" is standard output, and so is none
 };
 
 struct ExistsCommand {
@@ -38,6 +34,7 @@ struct BenchCommand {
   std::uint64_t keys = 64;
   std::string prefix = "bench";
   bool verify = false;
+  std::string html;  // where to write the plots; empty: nowhere
 };
 
 struct DoctorCommand {
@@ -64,10 +61,8 @@ struct EarlyExit {
 };
 using Parsed = std::variant<CommandLine, EarlyExit>;
 
+/// Never fails: what cannot be parsed is an EarlyExit with exit_usage and one line that names the
+/// offending word and, for a misspelt command or option, the one that was probably meant.
 Parsed parse_command_line(int argc, const char* const* argv);
-
-/// The options of the program and of its commands, which write what they are given into `line` once
-/// the App has parsed: for parsing, and for what is made from the options' descriptions.
-std::unique_ptr<CLI::App> make_app(CommandLine& line);
 
 }  // namespace hyperpod::client::cli

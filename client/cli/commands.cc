@@ -1,4 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "commands.h"
+
+#include <unistd.h>
 
 #include <array>
 #include <cerrno>
@@ -6,9 +9,12 @@
 #include <cstring>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "exit_code.h"
+#include "hyperpod/base/terminal.h"
+#include "limits_in_force.h"
 
 namespace hyperpod::client::cli {
 namespace {
@@ -38,7 +44,16 @@ std::optional<std::vector<std::byte>> read_all(std::FILE* file) {
 }  // namespace
 
 int fail(const Error& error) {
-  std::fprintf(stderr, "hyperpod-kv: %s\n", error.message.c_str());
+  std::string hint;
+  if (error.code == ErrorCode::segment_missing) {
+    // Whoever runs this beside a container, and not in it, meets this one.
+    hint =
+        "; the segment of a daemon in a container is seen only in a /dev/shm that both share "
+        "(--ipc=host, or docker exec) and by the uid that owns it; hyperpod-kv doctor looks closer";
+  } else if (error.code == ErrorCode::out_of_resources) {
+    hint = "; " + limits_in_force();
+  }
+  std::fprintf(stderr, "hyperpod-kv: %s%s\n", error.message.c_str(), hint.c_str());
   return exit_code_of(error.code);
 }
 
@@ -60,12 +75,21 @@ int run_get(Client& client, const GetCommand& command, const ReadOptions& read) 
     std::fprintf(stderr, "hyperpod-kv: no object under '%s'\n", command.key.c_str());
     return exit_miss;
   }
-  const File file(command.file == "-" ? stdout : std::fopen(command.file.c_str(), "wb"));
-  if (!file) return fail_on_file(command.file);
+  if (!command.file && base::is_terminal(STDOUT_FILENO) &&
+      !base::is_printable({object->data.get(), object->size})) {
+    std::fprintf(stderr,
+                 "hyperpod-kv: the object of %llu bytes is binary; name a FILE for it, or - to "
+                 "write it to the terminal all the same\n",
+                 static_cast<unsigned long long>(object->size));
+    return exit_usage;
+  }
+  const std::string name = command.file.value_or("-");
+  const File file(name == "-" ? stdout : std::fopen(name.c_str(), "wb"));
+  if (!file) return fail_on_file(name);
   const bool written =
       std::fwrite(object->data.get(), 1, object->size, file.get()) == object->size &&
       std::fflush(file.get()) == 0;
-  return written ? exit_hit : fail_on_file(command.file);
+  return written ? exit_hit : fail_on_file(name);
 }
 
 int run_exists(Client& client, const ExistsCommand& command, const ReadOptions& read) {

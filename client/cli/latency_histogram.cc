@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "latency_histogram.h"
 
 #include <algorithm>
@@ -32,6 +33,21 @@ void LatencyHistogram::add(const LatencyHistogram& other) {
   for (std::size_t i = 0; i < buckets_.size(); ++i) buckets_[i] += other.buckets_[i];
   count_ += other.count_;
   longest_ = std::max(longest_, other.longest_);
+}
+
+std::vector<LatencyHistogram::Bucket> LatencyHistogram::buckets(unsigned steps) const {
+  const std::size_t merged = (1u << steps_bits) / steps;
+  std::vector<Bucket> all;
+  for (std::size_t i = 0; i < buckets_.size(); i += merged) {
+    std::uint64_t count = 0;
+    for (std::size_t k = i; k < i + merged; ++k) count += buckets_[k];
+    if (count == 0 && all.empty()) continue;
+    const std::uint64_t from = i == 0 ? 0 : upper_end(i - 1) + 1;
+    all.push_back({std::chrono::nanoseconds{from},
+                   std::chrono::nanoseconds{upper_end(i + merged - 1) + 1}, count});
+  }
+  while (!all.empty() && all.back().count == 0) all.pop_back();
+  return all;
 }
 
 std::chrono::nanoseconds LatencyHistogram::quantile(double share) const {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How long operations took, in buckets of at most an eighth of their value.
 //
 // One thread at a time may use a histogram.
@@ -6,6 +7,7 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <vector>
 
 namespace hyperpod::client::cli {
 
@@ -18,6 +20,15 @@ class LatencyHistogram {
   std::chrono::nanoseconds longest() const { return longest_; }
   /// The latency that a `share` (0 to 1) of the operations did not exceed; 0 if there are none.
   std::chrono::nanoseconds quantile(double share) const;
+
+  struct Bucket {
+    std::chrono::nanoseconds from;  ///< Inclusive.
+    std::chrono::nanoseconds to;    ///< Exclusive.
+    std::uint64_t count;
+  };
+  /// From the first bucket that holds an operation to the last, with the empty ones between.
+  /// `steps` (1, 2, 4 or 8) buckets stand for each power of two.
+  std::vector<Bucket> buckets(unsigned steps) const;
 
  private:
   static constexpr unsigned steps_bits = 3;  // eight buckets for each power of two

@@ -37,5 +37,20 @@ TEST(LatencyHistogram, AddsUp) {
   EXPECT_EQ(a.longest(), 2ms);
 }
 
+TEST(LatencyHistogram, ListsItsBucketsFromTheFirstToTheLast) {
+  LatencyHistogram histogram;
+  EXPECT_TRUE(histogram.buckets(1).empty());
+  for (const auto latency : {1024ns, 1500ns, 2047ns, 4096ns}) histogram.add(latency);
+  const auto doubling = histogram.buckets(1);
+  ASSERT_EQ(doubling.size(), 3u);
+  EXPECT_EQ(doubling[0].from, 1024ns);
+  EXPECT_EQ(doubling[0].to, 2048ns);
+  EXPECT_EQ(doubling[0].count, 3u);
+  EXPECT_EQ(doubling[1].count, 0u);
+  EXPECT_EQ(doubling[2].from, 4096ns);
+  EXPECT_EQ(doubling[2].count, 1u);
+  EXPECT_EQ(histogram.buckets(8).front().to, 1152ns);
+}
+
 }  // namespace
 }  // namespace hyperpod::client::cli

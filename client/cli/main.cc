@@ -1,7 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
 #include <unistd.h>
 
 #include <cstdio>
-#include <cstdlib>
+#include <new>
+#include <stdexcept>
+#include <string>
+#include <system_error>
 #include <variant>
 
 #include "bench.h"
@@ -11,7 +15,9 @@
 #include "command_line.h"
 #include "commands.h"
 #include "exit_code.h"
+#include "hyperpod/base/terminal.h"
 #include "hyperpod/client/client.h"
+#include "limits_in_force.h"
 
 namespace hyperpod::client::cli {
 namespace {
@@ -22,8 +28,9 @@ int examine(const CommandLine& line, const DoctorCommand& command) {
       .override_options = [&line](ClientOptions& options) { override_options(line, options); },
       .workers = command.workers};
   const doctor::Report report = doctor::diagnose({}, inquiry);
-  const bool colour = isatty(STDOUT_FILENO) == 1 && std::getenv("NO_COLOR") == nullptr;
-  std::fputs((command.json ? doctor::to_json(report) : doctor::to_text(report, colour)).c_str(),
+  std::fputs((command.json ? doctor::to_json(report)
+                           : doctor::to_text(report, base::wants_colour(STDOUT_FILENO)))
+                 .c_str(),
              stdout);
   return report.is_healthy() ? exit_hit : exit_miss;
 }
@@ -45,15 +52,37 @@ int run(const CommandLine& line) {
   return run_exists(*client, std::get<ExistsCommand>(line.command), read);
 }
 
+int fail_on_memory() {
+  std::fprintf(stderr, "hyperpod-kv: there is not enough memory; %s\n",
+               limit_in_force(Resource::memory).c_str());
+  return exit_out_of_reach;
+}
+
+int fail_on_system(const std::system_error& error) {
+  const bool descriptors = error.code() == std::errc::too_many_files_open;
+  std::fprintf(stderr, "hyperpod-kv: there is no %s to be had: %s; %s\n",
+               descriptors ? "descriptor" : "thread", error.code().message().c_str(),
+               limit_in_force(descriptors ? Resource::descriptors : Resource::threads).c_str());
+  return exit_out_of_reach;
+}
+
 }  // namespace
 }  // namespace hyperpod::client::cli
 
 int main(int argc, char** argv) {
   using namespace hyperpod::client::cli;
-  const auto parsed = parse_command_line(argc, argv);
-  if (const auto* early = std::get_if<EarlyExit>(&parsed)) {
-    std::fputs(early->text.c_str(), early->code == exit_hit ? stdout : stderr);
-    return early->code;
+  try {
+    const auto parsed = parse_command_line(argc, argv);
+    if (const auto* early = std::get_if<EarlyExit>(&parsed)) {
+      std::fputs(early->text.c_str(), early->code == exit_hit ? stdout : stderr);
+      return early->code;
+    }
+    return run(std::get<CommandLine>(parsed));
+  } catch (const std::bad_alloc&) {
+    return fail_on_memory();
+  } catch (const std::length_error&) {
+    return fail_on_memory();
+  } catch (const std::system_error& error) {
+    return fail_on_system(error);
   }
-  return run(std::get<CommandLine>(parsed));
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // hyperpod-kv as its users run it.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -40,9 +41,10 @@ class ProgramTest : public ::testing::Test {
   }
 
   // Runs it as on a terminal, whose output and errors come together.
-  Ended run_on_terminal(const std::string& arguments) {
-    const std::string command = "env -u NO_COLOR " + testing::program("hyperpod-kv") + " --url " +
-                                emulator_.url() + " --shm-name " + shm_name_ + " " + arguments;
+  Ended run_on_terminal(const std::string& arguments, const std::string& variable = "A=b") {
+    const std::string command = "env -u NO_COLOR TERM=xterm " + variable + " " +
+                                testing::program("hyperpod-kv") + " --url " + emulator_.url() +
+                                " --shm-name " + shm_name_ + " " + arguments;
     Process process({"/usr/bin/script", "-qec", command, "/dev/null"});
     const int code = process.wait();
     return {code, process.output(), process.errors()};
@@ -196,6 +198,15 @@ TEST_F(ProgramTest, MeasuresUnderLoadAndReportsInJson) {
   EXPECT_EQ(report["object_bytes"], 65536);
   EXPECT_LE(report["peak_connections"], 8) << "a get, and the release of the one before it";
   EXPECT_THAT(ended.errors, HasSubstr("get_hit"));
+  EXPECT_THAT(ended.errors, HasSubstr(" us #")) << "the distribution";
+}
+
+TEST_F(ProgramTest, WritesAPageOfPlots) {
+  const TemporaryFile page("");
+  const auto ended = run({"bench", "--size", "4KiB", "--duration", "300ms", "--html", page.path()});
+  ASSERT_EQ(ended.code, 0) << ended.errors;
+  EXPECT_THAT(page.text(), HasSubstr("<svg"));
+  EXPECT_THAT(page.text(), HasSubstr("</html>"));
 }
 
 TEST_F(ProgramTest, ShowsProgressAndColoursOnATerminalOnly) {
@@ -206,6 +217,10 @@ TEST_F(ProgramTest, ShowsProgressAndColoursOnATerminalOnly) {
   EXPECT_THAT(run({"bench", "--size", "4KiB", "--duration", "0.5"}).errors,
               ::testing::Not(HasSubstr(" operations, ")));
   EXPECT_THAT(run_on_terminal("doctor").output, HasSubstr("\x1b[32mok"));
+  EXPECT_THAT(run_on_terminal("doctor", "NO_COLOR=1").output,
+              ::testing::Not(HasSubstr("\x1b[32mok")));
+  EXPECT_THAT(run_on_terminal("doctor", "TERM=dumb").output,
+              ::testing::Not(HasSubstr("\x1b[32mok")));
 }
 
 TEST_F(ProgramTest, ExaminesAHealthyDaemon) {
@@ -228,6 +243,73 @@ TEST_F(ProgramTest, ExitsWithOneWhenTheDoctorFindsAProblem) {
   const auto late = run_anywhere({"doctor"}, "", {"LMCACHE_REMOTE_URL=x://$(NODE_IP):9200"});
   EXPECT_EQ(late.code, 1);
   EXPECT_THAT(late.output, HasSubstr("NODE_IP"));
+}
+
+class ExhaustedTest : public ProgramTest {
+ protected:
+  // Runs hyperpod-kv as `command` does, which sets a limit first.
+  Ended run_within(std::vector<std::string> command, const std::vector<std::string>& arguments) {
+    command.insert(command.end(), {testing::program("hyperpod-kv"), "--url", emulator_.url(),
+                                   "--shm-name", shm_name_});
+    command.insert(command.end(), arguments.begin(), arguments.end());
+    Process process(command);
+    const int code = process.wait();
+    return {code, process.output(), process.errors()};
+  }
+};
+
+TEST_F(ExhaustedTest, NamesTheLimitWhenNoDescriptorIsToBeHad) {
+  const TemporaryFile file("x");
+  const auto ended = run_within({"/usr/bin/prlimit", "--nofile=4:4"}, {"put", "key", file.path()});
+  EXPECT_EQ(ended.code, 3) << ended.errors;
+  EXPECT_THAT(ended.errors, HasSubstr("`ulimit -n`, which is 4"));
+  EXPECT_EQ(std::count(ended.errors.begin(), ended.errors.end(), '\n'), 1) << ended.errors;
+}
+
+TEST_F(ExhaustedTest, NamesTheLimitWhenNoMemoryIsToBeHad) {
+#ifdef __SANITIZE_ADDRESS__
+  GTEST_SKIP() << "the sanitizer needs all addresses";
+#endif
+  const auto ended = run_within({"/usr/bin/prlimit", "--as=600000000"},
+                                {"bench", "--size", "1GiB", "--duration", "1s", "--threads", "1"});
+  EXPECT_EQ(ended.code, 3) << ended.errors;
+  EXPECT_THAT(ended.errors, HasSubstr("not enough memory"));
+  EXPECT_THAT(ended.errors, HasSubstr("`ulimit -v`, which is 585937"));
+}
+
+TEST_F(ExhaustedTest, NamesTheLimitWhenNoThreadIsToBeHad) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs root, to become a user without processes";
+  const auto ended = run_within(
+      {"/usr/bin/setpriv", "--reuid", "65533", "--clear-groups", "/usr/bin/prlimit", "--nproc=2:2"},
+      {"bench", "--size", "4KiB", "--duration", "1s", "--threads", "64"});
+  if (ended.errors.find("ermission denied") != std::string::npos) {
+    GTEST_SKIP() << "that user may not run the program";
+  }
+  EXPECT_EQ(ended.code, 3) << ended.errors;
+  EXPECT_THAT(ended.errors, HasSubstr("`ulimit -u`, which is 2"));
+}
+
+TEST_F(ProgramTest, DoesNotWriteBinaryToATerminalUnlessTold) {
+  run({"put", "text", "-"}, "just text\n");
+  run({"put", "binary", "-"}, binary(1000));
+  EXPECT_EQ(run_on_terminal("get text").code, 0);
+  const auto refused = run_on_terminal("get binary");
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_THAT(refused.output, HasSubstr("is binary; name a FILE"));
+  EXPECT_EQ(run_on_terminal("get binary -").code, 0);
+  EXPECT_EQ(run({"get", "binary"}).code, 0) << "no terminal";
+}
+
+TEST_F(ProgramTest, SaysThatAPageCannotBeWrittenBeforeTheRun) {
+  const auto ended = run({"bench", "--duration", "1h", "--html", "/nowhere/page.html"});
+  EXPECT_EQ(ended.code, 2);
+  EXPECT_THAT(ended.errors, HasSubstr("/nowhere/page.html"));
+}
+
+TEST_F(ProgramTest, TellsOfContainersWhenTheSegmentIsMissing) {
+  run({"put", "key", "-"}, "x");
+  const auto got = run_anywhere({"--url", emulator_.url(), "get", "key"});
+  EXPECT_THAT(got.errors, HasSubstr("--ipc=host"));
 }
 
 TEST_F(ProgramTest, StaysRightForManyProcessesWhileItsDaemonIsKilledAndRestarted) {

@@ -51,8 +51,10 @@ struct SegmentLook {
   bool exposed = false;  // a process here that unlinks the segment takes it from the whole node
 };
 
-/// The file under /dev/shm and how it comes there.
-SegmentLook check_segment(const Machine& machine, const std::string& name, Report& report);
+/// The file under /dev/shm and how it comes there. `daemon_responds`: its daemon was just seen to
+/// live.
+SegmentLook check_segment(const Machine& machine, const std::string& name, bool daemon_responds,
+                          Report& report);
 
 /// Stores an object, leases, reads and releases it. Reads only if `look` has an identity.
 void check_round_trip(const Machine& machine, const ClientOptions& options,

@@ -1,7 +1,9 @@
 // Variables, file and address: what a client started here would be told.
+#include <arpa/inet.h>
 #include <spdlog/fmt/fmt.h>
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
 
 #include "cli/client_options.h"
@@ -72,6 +74,7 @@ class ConfigurationCheck {
       return std::nullopt;
     }
     configuration.daemons = *std::move(daemons);
+    check_brackets(configuration.options.remote_url);
     for (const DaemonAddress& daemon : configuration.daemons) {
       check_address(daemon, configuration.options);
     }
@@ -200,25 +203,55 @@ class ConfigurationCheck {
                            daemon.https ? "https" : "http", daemon.authority(), daemon.path_prefix,
                            options.bucket, daemon.segment.value_or("none")),
                {{"host", daemon.host}, {"port", daemon.port}, {"https", daemon.https}});
+    const bool is_ipv6 = daemon.host.find(':') != std::string::npos;
     constexpr std::uint16_t http_port = 80;
     constexpr std::uint16_t https_port = 443;
     if (daemon.port == http_port || daemon.port == https_port) {
-      report_.warning("url-no-port",
-                      fmt::format("the address goes to port {}, which is what it means without a "
-                                  "port; daemons listen on 9200",
-                                  daemon.port),
-                      fmt::format("write {}:9200", daemon.host));
+      report_.warning(
+          "url-no-port",
+          fmt::format("the address goes to port {}, which is what it means without a "
+                      "port; daemons listen on 9200",
+                      daemon.port),
+          fmt::format("write {}:9200", is_ipv6 ? "[" + daemon.host + "]" : daemon.host));
     }
     const auto node = machine_.environment(node_ip);
     const bool is_loopback =
         daemon.host == "localhost" || daemon.host == "::1" || daemon.host.starts_with("127.");
-    if (node && !node->empty() && !is_loopback && daemon.host != *node && is_address(daemon.host)) {
+    if (node && !node->empty() && !is_loopback && !is_same_address(daemon.host, *node) &&
+        is_address(daemon.host)) {
       report_.warning("url-not-this-node",
                       fmt::format("the address names {}, but this node is {} (NODE_IP): the leases "
                                   "of another node's daemon cannot be read here",
                                   daemon.host, *node),
                       "write $NODE_IP instead of a fixed address");
     }
+  }
+
+  // Our client puts brackets around it. LMCache's own does not, and then has no port.
+  void check_brackets(const std::string& remote_url) {
+    for (const std::string& name : variables_in(remote_url)) {
+      const std::string value = machine_.environment(name).value_or("");
+      const bool in_brackets = remote_url.find("[$" + name + "]") != std::string::npos ||
+                               remote_url.find("[${" + name + "}]") != std::string::npos;
+      if (value.find(':') == std::string::npos || value.starts_with('[') || in_brackets) {
+        continue;
+      }
+      report_.warning("ipv6-no-brackets",
+                      fmt::format("{} is the IPv6 address {}, and {} puts no brackets around it: "
+                                  "this client does, LMCache's own cannot use such an address",
+                                  name, value, remote_url),
+                      fmt::format("write [${}]", name), {{"variable", name}});
+    }
+  }
+
+  static bool is_same_address(const std::string& a, const std::string& b) {
+    std::array<unsigned char, sizeof(in6_addr)> bytes_a{};
+    std::array<unsigned char, sizeof(in6_addr)> bytes_b{};
+    if (inet_pton(AF_INET6, a.c_str(), bytes_a.data()) == 1 &&
+        inet_pton(AF_INET6, b.c_str(), bytes_b.data()) == 1) {
+      return bytes_a == bytes_b;
+    }
+    return a == b;
   }
 
   static bool is_address(std::string_view host) {

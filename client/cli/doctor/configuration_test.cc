@@ -113,8 +113,12 @@ TEST_F(ConfigurationCheckTest, TakesAnEmptyVariableAsNotSet) {
 
 TEST_F(ConfigurationCheckTest, PutsBracketsAroundAnIpv6NodeIp) {
   const auto checked = check_url(documented, {{"NODE_IP", "fd00::1"}});
-  EXPECT_THAT(remarks(checked.report), IsEmpty());
+  EXPECT_THAT(remarks(checked.report), ElementsAre("warning ipv6-no-brackets"));
   EXPECT_THAT(found(checked.report, "address").text, HasSubstr("http://[fd00::1]:9200"));
+  EXPECT_THAT(found(checked.report, "ipv6-no-brackets").remedy, HasSubstr("[$NODE_IP]"));
+  for (const char* url : {"http://[$NODE_IP]:9200", "[${NODE_IP}]:9200", "[FD00:0::1]:9200"}) {
+    EXPECT_THAT(remarks(check_url(url, {{"NODE_IP", "fd00::1"}}).report), IsEmpty()) << url;
+  }
 }
 
 TEST_F(ConfigurationCheckTest, TellsThatAVariableWinsOverTheFile) {

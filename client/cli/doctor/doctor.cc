@@ -15,7 +15,7 @@ bool check_daemon(const Machine& machine, const ClientOptions& options, const Da
   SegmentLook look;
   if (daemon.segment) {
     report.begin(fmt::format("segment {}/{}", machine.shm_directory, *daemon.segment));
-    look = check_segment(machine, *daemon.segment, report);
+    look = check_segment(machine, *daemon.segment, speaks, report);
   }
   if (speaks) {
     report.begin(fmt::format("round trip with {}", daemon.authority()));

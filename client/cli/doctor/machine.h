@@ -4,6 +4,7 @@
 #include <chrono>
 #include <string>
 
+#include "cli/doctor/session_manager.h"
 #include "hyperpod/client/config.h"
 #include "transport/host_resolver.h"
 
@@ -26,6 +27,8 @@ struct Machine {
   /// Where segments are. The round trip reads from /dev/shm all the same, as every client does.
   std::string shm_directory = "/dev/shm";
   std::string mountinfo = "/proc/self/mountinfo";
+  std::string proc = "/proc";
+  SessionManager session_manager = {};
   transport::HostResolver::LookUp resolver = transport::HostResolver::system_look_up;
   Patience patience = {};
 

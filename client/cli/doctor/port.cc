@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <memory>
@@ -110,17 +111,21 @@ std::optional<DaemonAddress> check_port(const Machine& machine, const DaemonAddr
                                         Report& report) {
   const auto addresses = resolve(machine, daemon.host, report);
   if (!addresses) return std::nullopt;
-  std::optional<Refusal> refusal;
-  for (const std::string& host : *addresses) {
+  constexpr std::size_t most_tried = 8;
+  std::optional<DaemonAddress> reachable;
+  std::vector<Refusal> refusals;
+  bool first_refuses = false;
+  for (std::size_t i = 0; i < std::min(addresses->size(), most_tried); ++i) {
     DaemonAddress numeric = daemon;
-    numeric.host = host;
-    const auto address = numeric_address(host, daemon.port);
+    numeric.host = (*addresses)[i];
+    const auto address = numeric_address(numeric.host, daemon.port);
     const auto start = SteadyClock::now();
     const int error =
         address ? connect_within(machine.patience.connection, *address) : EADDRNOTAVAIL;
     if (error != 0) {
-      refusal = explain(error, machine, daemon);
-      refusal->why = numeric.authority() + " " + refusal->why;
+      refusals.push_back(explain(error, machine, daemon));
+      refusals.back().why = numeric.authority() + " " + refusals.back().why;
+      first_refuses |= i == 0;
       continue;
     }
     const std::chrono::duration<double, std::milli> taken = SteadyClock::now() - start;
@@ -128,16 +133,26 @@ std::optional<DaemonAddress> check_port(const Machine& machine, const DaemonAddr
         "port",
         fmt::format("{} accepts connections, in {:.2f} ms", numeric.authority(), taken.count()),
         {{"connect_ms", taken.count()}});
-    if (refusal) {
-      report.warning(
-          "port-partly",
-          fmt::format("{}, so that each connection is tried there in vain first", refusal->why),
-          fmt::format("write {} in the address", numeric.authority()));
-    }
-    return daemon.https ? daemon : numeric;
+    if (!reachable) reachable = numeric;
   }
-  if (refusal) report.problem(refusal->id, refusal->why, refusal->remedy);
-  return std::nullopt;
+  if (!reachable) {
+    if (!refusals.empty()) {
+      report.problem(refusals.back().id, refusals.back().why, refusals.back().remedy);
+    }
+    return std::nullopt;
+  }
+  for (const Refusal& refusal : refusals) {
+    report.warning("port-partly",
+                   fmt::format("{}{}", refusal.why,
+                               first_refuses ? ", and clients that try one address after the "
+                                               "other, as LMCache's do, may spend all their time "
+                                               "on it"
+                                             : ""),
+                   fmt::format("write {} in the address, or take the other out of the name service",
+                               reachable->authority()));
+    first_refuses = false;
+  }
+  return daemon.https ? daemon : reachable;
 }
 
 }  // namespace hyperpod::client::cli::doctor

@@ -28,7 +28,7 @@ constexpr std::chrono::milliseconds lookup_wait{500};
 constexpr const char* not_the_daemons =
     "the segment is another daemon's, or of one that has been restarted since: correct "
     "sagemaker_hyperpod_shared_memory_name, or restart this container if the segment is mounted "
-    "into it";
+    "into it or its neighbour, the daemon's, was restarted alone (`docker compose restart`)";
 
 std::vector<std::byte> random_object() {
   std::vector<std::byte> bytes(object_bytes);

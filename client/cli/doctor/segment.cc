@@ -13,6 +13,7 @@
 #include <iterator>
 
 #include "cli/doctor/checks.h"
+#include "cli/doctor/holders.h"
 #include "cli/doctor/mounts.h"
 
 namespace hyperpod::client::cli::doctor {
@@ -24,6 +25,19 @@ constexpr std::uint64_t mebibyte = 1ull << 20;
 constexpr const char* restart_daemon =
     "start the daemon; one whose segment was unlinked makes another only when it is restarted:\n"
     "  kubectl -n aws-hyperpod rollout restart daemonset/ai-toolkit";
+
+constexpr const char* unlinked_by =
+    "what unlinks segments: Python's resource tracker as an LMCache of before CPython 3.13 ends "
+    "(LMCache issue 4234), and systemd-logind's RemoveIPC when the owner logs out of the node";
+
+constexpr const char* one_shm =
+    "a container sees a segment only in a /dev/shm that both share, and as the uid that owns it: "
+    "`docker run --ipc=host --user UID` on both sides, `--ipc=container:NAME`, or run this in the "
+    "daemon's container (`docker exec`)";
+
+constexpr const char* neighbour_restarted =
+    "if the daemon's container was restarted alone (`docker compose restart`), this one has kept "
+    "the old /dev/shm: restart this one, too, or let a third container hold /dev/shm for both";
 
 std::string size_text(std::uint64_t bytes) {
   if (bytes < mebibyte) return fmt::format("{} bytes", bytes);
@@ -46,8 +60,13 @@ std::string file_mount(std::string_view name) {
 
 class SegmentCheck {
  public:
-  SegmentCheck(const Machine& machine, const std::string& name, Report& report)
-      : machine_(machine), name_(name), path_(machine.shm_directory + "/" + name), report_(report) {
+  SegmentCheck(const Machine& machine, const std::string& name, bool daemon_responds,
+               Report& report)
+      : machine_(machine),
+        name_(name),
+        path_(machine.shm_directory + "/" + name),
+        daemon_responds_(daemon_responds),
+        report_(report) {
     std::ifstream file(machine.mountinfo);
     mounts_ = parse_mountinfo(std::string(std::istreambuf_iterator<char>(file), {}));
     in_container_ = machine.in_pod() || is_container(mounts_);
@@ -59,6 +78,10 @@ class SegmentCheck {
     if (lstat(path_.c_str(), &status) != 0) {
       look.exposed = !in_container_;
       errno == ENOENT ? report_missing() : report_unreadable(errno, nullptr);
+      return look;
+    }
+    if (S_ISDIR(status.st_mode)) {
+      report_directory();
       return look;
     }
     look.exposed = check_mount();
@@ -95,8 +118,11 @@ class SegmentCheck {
   }
 
   void report_missing() {
+    if (report_holders()) return;
     const auto found = candidates();
-    const nlohmann::json details = {{"candidates", found}, {"in_container", in_container_}};
+    const nlohmann::json details = {{"candidates", found},
+                                    {"in_container", in_container_},
+                                    {"daemon_responds", daemon_responds_}};
     if (!found.empty()) {
       std::vector<std::string> described;
       described.reserve(found.size());
@@ -110,11 +136,61 @@ class SegmentCheck {
       return;
     }
     std::string remedy = restart_daemon;
+    if (daemon_responds_ && in_container_) {
+      remedy += fmt::format("\n{}\n{}", neighbour_restarted, one_shm);
+    } else if (daemon_responds_) {
+      remedy += fmt::format("\n{}\n{}", unlinked_by, one_shm);
+    }
     if (in_container_) {
       remedy += "\nif the node has it, mount it here, which it must precede:\n" + file_mount(name_);
     }
-    report_.problem("segment-missing", fmt::format("there is no {}", path_), std::move(remedy),
-                    details);
+    report_.problem("segment-missing",
+                    fmt::format("there is no {}{}", path_,
+                                daemon_responds_ ? ", though the daemon responds" : ""),
+                    std::move(remedy), details);
+  }
+
+  // Says who maps a segment of that name that is not to be seen here; false if nobody does.
+  bool report_holders() {
+    const auto holders = find_holders(machine_.proc, name_);
+    if (holders.empty()) return false;
+    const auto unlinked = std::ranges::find(holders, true, &Holder::unlinked);
+    const Holder& holder = unlinked == holders.end() ? holders.front() : *unlinked;
+    const std::string who = fmt::format("process {} ({})", holder.pid, holder.program);
+    const nlohmann::json details = {{"pid", holder.pid}, {"program", holder.program}};
+    if (holder.unlinked) {
+      report_.problem(
+          "segment-vanished",
+          fmt::format("{} was unlinked, and {} still has it: the daemon goes on granting leases to "
+                      "memory that nobody can open any more",
+                      path_, who),
+          fmt::format("{}\n{}", restart_daemon, unlinked_by), details);
+    } else {
+      report_.problem(
+          "segment-elsewhere",
+          fmt::format("there is no {} here, but {} has one in a /dev/shm of its own, as "
+                      "containers have",
+                      path_, who),
+          one_shm, details);
+    }
+    return true;
+  }
+
+  void report_directory() {
+    std::error_code error;
+    const bool is_empty = std::filesystem::is_empty(path_, error);
+    const std::string text =
+        fmt::format("{} is a directory, so that opening the segment fails (EINVAL)", path_);
+    if (is_empty) {
+      report_.problem("segment-directory", text,
+                      "the kubelet makes one where a subPath does not exist when a pod starts: "
+                      "remove it on the node (rmdir), start the daemon, then this pod; "
+                      "`type: File` in the volume's hostPath makes pods wait instead");
+    } else {
+      report_.problem(
+          "segment-directory", text,
+          "a whole directory is mounted there, where the one file belongs:\n" + file_mount(name_));
+    }
   }
 
   void report_unreadable(int error, const struct stat* status) {
@@ -173,15 +249,6 @@ class SegmentCheck {
   }
 
   bool check_file(const struct stat& status) {
-    if (S_ISDIR(status.st_mode)) {
-      report_.problem(
-          "segment-directory", fmt::format("{} is a directory", path_),
-          "Kubernetes makes one where a subPath does not exist when the pod starts: remove it on "
-          "the node, start the daemon, then this pod; or the whole of /dev/shm is mounted there, "
-          "where the one file belongs:\n" +
-              file_mount(name_));
-      return false;
-    }
     if (!S_ISREG(status.st_mode)) {
       report_.problem("segment-no-file", fmt::format("{} is a link or a device", path_),
                       "put nothing but the daemon's segment there");
@@ -219,8 +286,22 @@ class SegmentCheck {
                 {"mode", status.st_mode & permission_bits},
                 {"our_uid", geteuid()},
                 {"inode", status.st_ino}});
+    check_session_manager(status);
     check_room(status);
     return true;
+  }
+
+  // In a container nothing tells what the node's session manager does.
+  void check_session_manager(const struct stat& status) {
+    if (in_container_ || !machine_.session_manager.removes_segments_of(status.st_uid)) return;
+    report_.warning(
+        "remove-ipc",
+        fmt::format("systemd-logind removes the segment when uid {} logs out of this machine "
+                    "(RemoveIPC=yes)",
+                    status.st_uid),
+        "write RemoveIPC=no into /etc/systemd/logind.conf and restart systemd-logind, or let the "
+        "daemon run as a system user",
+        {{"uid", status.st_uid}});
   }
 
   // A segment that was not reserved as a whole kills its daemon once memory has run out.
@@ -262,6 +343,7 @@ class SegmentCheck {
   const Machine& machine_;
   const std::string name_;
   const std::string path_;
+  const bool daemon_responds_;
   Report& report_;
   std::vector<Mount> mounts_;
   bool in_container_ = false;
@@ -269,8 +351,9 @@ class SegmentCheck {
 
 }  // namespace
 
-SegmentLook check_segment(const Machine& machine, const std::string& name, Report& report) {
-  return SegmentCheck(machine, name, report).run();
+SegmentLook check_segment(const Machine& machine, const std::string& name, bool daemon_responds,
+                          Report& report) {
+  return SegmentCheck(machine, name, daemon_responds, report).run();
 }
 
 }  // namespace hyperpod::client::cli::doctor

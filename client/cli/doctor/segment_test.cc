@@ -9,9 +9,12 @@
 
 #include <filesystem>
 #include <functional>
+#include <optional>
 
 #include "cli/doctor/checks.h"
+#include "cli/doctor/holders.h"
 #include "cli/doctor/test_support.h"
+#include "testing/test_segment.h"
 
 namespace hyperpod::client::cli::doctor {
 namespace {
@@ -49,6 +52,8 @@ class SegmentCheckTest : public ::testing::Test {
  protected:
   SegmentCheckTest() {
     machine_.shm_directory = shm_.path();
+    machine_.proc = proc_.path();
+    machine_.session_manager = {logind_.path(), logind_.path("seats")};
     use_mounts("1 0 8:1 / / rw - ext4 /dev/sda1 rw\n2 1 0:23 / " + shm_.path() +
                " rw - tmpfs tmpfs rw\n");
   }
@@ -59,14 +64,15 @@ class SegmentCheckTest : public ::testing::Test {
     use_mounts("1 0 0:50 / / rw - overlay overlay rw\n" + shm_mount);
   }
 
-  Checked check(const std::string& name = "shared_memory") const {
+  Checked check(bool daemon_responds = false) const {
     Checked checked;
-    checked.look = check_segment(machine_, name, checked.report);
+    checked.look = check_segment(machine_, "shared_memory", daemon_responds, checked.report);
     return checked;
   }
 
   const TestFolder shm_{"/dev/shm"};
   const TestFolder proc_;
+  const TestFolder logind_;
   Machine machine_ = machine_with();
 };
 
@@ -144,10 +150,80 @@ TEST_F(SegmentCheckTest, FindsASegmentThatIsBeingMade) {
 // What Kubernetes makes of a subPath that is not there.
 TEST_F(SegmentCheckTest, FindsADirectoryInThePlaceOfTheFile) {
   std::filesystem::create_directory(shm_.path("shared_memory"));
-  const auto checked = check();
-  EXPECT_FALSE(checked.look.identity);
-  EXPECT_THAT(remarks(checked.report), ElementsAre("problem segment-directory"));
-  EXPECT_THAT(found(checked.report, "segment-directory").remedy, HasSubstr("subPath"));
+  use_container_mounts("3 1 0:23 /shared_memory " + shm_.path("shared_memory") +
+                       " rw - tmpfs tmpfs rw\n");
+  const auto made_by_kubelet = check(true);
+  EXPECT_FALSE(made_by_kubelet.look.identity);
+  EXPECT_THAT(remarks(made_by_kubelet.report), ElementsAre("problem segment-directory"));
+  EXPECT_THAT(found(made_by_kubelet.report, "segment-directory").remedy, HasSubstr("kubelet"));
+
+  shm_.write("shared_memory/ai_toolkit_cache", "x");
+  EXPECT_THAT(found(check().report, "segment-directory").remedy,
+              HasSubstr("mountPath: /dev/shm/shared_memory"));
+}
+
+TEST_F(SegmentCheckTest, FindsWhoStillHasASegmentThatWasUnlinked) {
+  proc_.write("1/maps",
+              "55e0-55e1 r-xp 00000000 08:01 7 /usr/bin/init\n55e2-55e3 rw-p 00000000 00:00 0\n");
+  proc_.write("4711/maps", "7f01-7f02 rw-s 00000000 00:17 9    /dev/shm/shared_memory (deleted)\n");
+  proc_.write("4711/comm", "ai-toolkit\n");
+  shm_.write_sparse("other_cache", mebibyte);
+  const auto checked = check(true);
+  EXPECT_THAT(remarks(checked.report), ElementsAre("problem segment-vanished"));
+  const auto finding = found(checked.report, "segment-vanished");
+  EXPECT_EQ(finding.details["pid"], "4711");
+  EXPECT_THAT(finding.text, HasSubstr("process 4711 (ai-toolkit)"));
+  EXPECT_THAT(finding.remedy, AllOf(HasSubstr("RemoveIPC"), HasSubstr("4234")));
+}
+
+TEST_F(SegmentCheckTest, FindsASegmentThatLiesInAContainer) {
+  proc_.write("12/maps", "7f01-7f02 rw-s 00000000 00:17 9    /dev/shm/shared_memory\n");
+  const auto checked = check(true);
+  EXPECT_THAT(remarks(checked.report), ElementsAre("problem segment-elsewhere"));
+  EXPECT_THAT(found(checked.report, "segment-elsewhere").remedy, HasSubstr("--ipc=host"));
+}
+
+TEST_F(SegmentCheckTest, SeesWhoMapsASegmentOfThisMachine) {
+  std::optional<testing::TestSegment> segment(std::in_place,
+                                              testing::TestSegment::unique_name("held"), 4096);
+  const std::string name = segment->name();
+  const auto ours = [&]() -> std::optional<bool> {
+    for (const Holder& holder : find_holders("/proc", name)) {
+      if (holder.pid == std::to_string(getpid())) return holder.unlinked;
+    }
+    return std::nullopt;
+  };
+  EXPECT_EQ(ours(), false);
+  segment->unlink();
+  EXPECT_EQ(ours(), true);
+  segment.reset();
+  EXPECT_EQ(ours(), std::nullopt);
+}
+
+// docker compose restart of the daemon's service alone.
+TEST_F(SegmentCheckTest, TellsANeighbourOfARestartedContainerToRestart) {
+  use_container_mounts("2 1 0:60 / " + shm_.path() + " rw - tmpfs shm rw,size=65536k\n");
+  EXPECT_THAT(found(check(true).report, "segment-missing").remedy,
+              HasSubstr("docker compose restart"));
+  EXPECT_THAT(found(check(false).report, "segment-missing").remedy,
+              Not(HasSubstr("docker compose restart")));
+}
+
+TEST_F(SegmentCheckTest, WarnsOfASessionManagerThatRemovesSegments) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs root, to give a file away";
+  const auto path = shm_.write("shared_memory", std::string(mebibyte, 'x'));
+  ASSERT_EQ(chown(path.c_str(), 1000, 1000), 0);
+  EXPECT_THAT(remarks(check().report), IsEmpty()) << "no logind runs";
+  std::filesystem::create_directory(logind_.path("seats"));
+  EXPECT_THAT(remarks(check().report), ElementsAre("warning remove-ipc"));
+  logind_.write("logind.conf", "[Login]\n#RemoveIPC=no\n");
+  EXPECT_THAT(remarks(check().report), ElementsAre("warning remove-ipc"));
+  logind_.write("logind.conf", "[Login]\n RemoveIPC = no\n");
+  EXPECT_THAT(remarks(check().report), IsEmpty());
+  logind_.write("logind.conf.d/10.conf", "[Login]\nRemoveIPC=yes\n");
+  EXPECT_THAT(remarks(check().report), ElementsAre("warning remove-ipc"));
+  ASSERT_EQ(chown(path.c_str(), 999, 999), 0);
+  EXPECT_THAT(remarks(check().report), IsEmpty()) << "a system user";
 }
 
 TEST_F(SegmentCheckTest, FindsALinkInThePlaceOfTheFile) {

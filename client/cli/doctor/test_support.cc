@@ -39,6 +39,8 @@ Machine machine_with(const std::map<std::string, std::string>& variables) {
     if (at == variables.end()) return std::nullopt;
     return at->second;
   };
+  machine.proc = "/nowhere";
+  machine.session_manager = {"/nowhere", "/nowhere"};
   return machine;
 }
 

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "command_line.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "exit_code.h"
+
+namespace hyperpod::client::cli {
+namespace {
+
+using namespace std::chrono_literals;
+using ::testing::AllOf;
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
+
+Parsed parse(std::vector<const char*> arguments) {
+  arguments.insert(arguments.begin(), "hyperpod-kv");
+  return parse_command_line(static_cast<int>(arguments.size()), arguments.data());
+}
+
+template <class Command>
+Command command(const std::vector<const char*>& arguments) {
+  const auto parsed = parse(arguments);
+  if (const auto* early = std::get_if<EarlyExit>(&parsed)) {
+    ADD_FAILURE() << early->text;
+    return {};
+  }
+  return std::get<Command>(std::get<CommandLine>(parsed).command);
+}
+
+std::string problem(const std::vector<const char*>& arguments) {
+  const auto parsed = parse(arguments);
+  const auto* early = std::get_if<EarlyExit>(&parsed);
+  if (early == nullptr) {
+    ADD_FAILURE() << "accepted";
+    return {};
+  }
+  EXPECT_EQ(early->code, exit_usage);
+  EXPECT_EQ(std::ranges::count(early->text, '\n'), 1) << early->text;
+  EXPECT_THAT(early->text, AllOf(StartsWith("hyperpod-kv: "), EndsWith("--help)\n")));
+  return early->text;
+}
+
+std::string help(const std::vector<const char*>& arguments) {
+  const auto parsed = parse(arguments);
+  const auto* early = std::get_if<EarlyExit>(&parsed);
+  if (early == nullptr) return {};
+  EXPECT_EQ(early->code, exit_hit);
+  return early->text;
+}
+
+TEST(CommandLine, NamesTheNearestCommandOrOption) {
+  EXPECT_THAT(problem({"gte", "key"}), HasSubstr("no command 'gte'; did you mean get?"));
+  EXPECT_THAT(problem({"--url", "h:1", "docter"}), HasSubstr("did you mean doctor?"));
+  EXPECT_THAT(problem({"frobnicate"}),
+              AllOf(HasSubstr("no command 'frobnicate'"), Not(HasSubstr("did you mean"))));
+  EXPECT_THAT(problem({"--buckt", "b", "get", "key"}),
+              HasSubstr("no option --buckt; did you mean --bucket?"));
+  EXPECT_THAT(problem({"bench", "--sise=4KiB"}), HasSubstr("did you mean --size?"));
+  EXPECT_THAT(problem({"bench", "--sise=4KiB"}), HasSubstr("hyperpod-kv bench --help"));
+}
+
+TEST(CommandLine, SaysWhatIsMissingOrWrong) {
+  EXPECT_THAT(problem({}), HasSubstr("name a command"));
+  EXPECT_THAT(problem({"get"}), HasSubstr("KEY"));
+  EXPECT_THAT(problem({"put", "key"}), HasSubstr("FILE"));
+  EXPECT_THAT(problem({"get", "key", "file", "more"}), HasSubstr("more"));
+  EXPECT_THAT(problem({"--url"}), HasSubstr("--url"));
+  EXPECT_THAT(problem({"bench", "--read-share", "2"}), HasSubstr("--read-share"));
+  EXPECT_THAT(problem({"--log-level", "loud", "get", "key"}), HasSubstr("loud"));
+  EXPECT_THAT(problem({"--wait-ms", "x", "get", "key"}), HasSubstr("--wait-ms"));
+  EXPECT_THAT(problem({"get\n\x1b[31m"}), Not(HasSubstr("\x1b")));
+}
+
+TEST(CommandLine, ReadsSizesAndDurations) {
+  const auto size = [](const char* text) {
+    return command<BenchCommand>({"bench", "--size", text}).object_bytes;
+  };
+  EXPECT_EQ(size("4096"), 4096u);
+  EXPECT_EQ(size("64KiB"), 65536u);
+  EXPECT_EQ(size("64kb"), 65536u);
+  EXPECT_EQ(size("1.5M"), 1572864u);
+  const auto duration = [](const char* text) {
+    return command<BenchCommand>({"bench", "--duration", text}).duration;
+  };
+  EXPECT_EQ(duration("3"), 3s);
+  EXPECT_EQ(duration("0.5"), 500ms);
+  EXPECT_EQ(duration("250ms"), 250ms);
+  EXPECT_EQ(duration("2min"), 2min);
+  EXPECT_EQ(duration("1h"), 1h);
+  for (const char* text : {"", "0", "-1", "x", "1d", "1e9h", "nan", "inf", "5 s", "ms"}) {
+    EXPECT_THAT(problem({"bench", "--duration", text}), HasSubstr("duration")) << text;
+  }
+  for (const char* text : {"", "4", "-1", "x", "1XiB", "2TiB", "nan", "1 MiB", "KiB", "1.2.3"}) {
+    EXPECT_THAT(problem({"bench", "--size", text}), HasSubstr("size")) << text;
+  }
+}
+
+TEST(CommandLine, TakesOptionsBeforeAndBehindTheCommand) {
+  const auto parsed = parse({"--bucket", "b", "get", "key", "--url", "h:1"});
+  const auto* line = std::get_if<CommandLine>(&parsed);
+  ASSERT_NE(line, nullptr);
+  EXPECT_EQ(line->bucket, "b");
+  EXPECT_EQ(line->url, "h:1");
+  EXPECT_FALSE(std::get<GetCommand>(line->command).file) << "none is not the same as -";
+  EXPECT_EQ(command<GetCommand>({"get", "key", "-"}).file, "-");
+}
+
+TEST(CommandLine, HelpsWithTypesDefaultsAndExitCodes) {
+  const auto main = help({"--help"});
+  EXPECT_THAT(main, AllOf(HasSubstr("--url URL"), HasSubstr("--config FILE"),
+                          HasSubstr("[lmcache]"), HasSubstr("LMCACHE_CONFIG_FILE"),
+                          HasSubstr("NO_COLOR"), HasSubstr("Exit status:")));
+  EXPECT_THAT(help({"bench", "--help"}),
+              AllOf(HasSubstr("--size SIZE"), HasSubstr("--duration DURATION"), HasSubstr("[10s]"),
+                    HasSubstr("--html FILE")));
+  for (const char* name : {"put", "get", "exists", "bench", "doctor"}) {
+    const auto text = help({name, "--help"});
+    EXPECT_THAT(text, HasSubstr("Exit status: 0 ")) << name;
+    for (const char* parsers : {"TEXT", "UINT", "INT", "FLOAT", "REQUIRED", "{"}) {
+      if (std::string_view(name) == "bench" && std::string_view(parsers) == "TEXT")
+        continue;  // --prefix
+      EXPECT_THAT(text, Not(HasSubstr(parsers))) << name;
+    }
+  }
+}
+
+TEST(CommandLine, TellsItsNameAndVersion) {
+  EXPECT_EQ(help({"--version"}), "hyperpod-kv " HYPERPOD_VERSION "\n");
+}
+
+}  // namespace
+}  // namespace hyperpod::client::cli
