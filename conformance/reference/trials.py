@@ -120,9 +120,10 @@ def start_daemon(trial, directory, options):
     deadline = time.monotonic() + READY_SECONDS
     while not os.path.exists(ready):
         if process.poll() is not None or time.monotonic() > deadline:
+            how = "it ended with %s" % process.poll() if process.poll() is not None else "it is not ready"
             stop(process)
             with open(os.path.join(directory, "errors")) as file:
-                raise OSError("the daemon did not start: " + file.read().strip()[-300:])
+                raise OSError("the daemon did not start: %s; %s" % (how, file.read().strip()[-300:]))
         time.sleep(0.02)
     with open(ready) as file:
         process.told = json.load(file)

@@ -32,7 +32,7 @@ class Trials(unittest.TestCase):
         os.chmod(self.suite, 0o755)
 
     def run_trials(self, outcomes, *arguments):
-        results = [{"id": id, "outcome": outcome, "seen": "what was seen"} for id, outcome in outcomes.items()]
+        results = [{"id": id, "outcome": what, "seen": "what was seen"} for id, what in outcomes.items()]
         environment = {**os.environ, "SUITE_RESULTS": json.dumps(results)}
         command = [sys.executable, "-B", trials.__file__, "--suite", self.suite, *arguments]
         return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
