@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "hyperpod/base/unique_name.h"
 #include "load/connection.h"
 
 namespace hyperpod::bench {
@@ -25,10 +26,8 @@ constexpr const char* debian_python = "/usr/bin/python3";
 constexpr const char* aiohttp_daemon = HYPERPOD_BENCH_COMPARATORS "/aiohttp_daemon.py";
 constexpr const char* aiohttp_client = HYPERPOD_BENCH_COMPARATORS "/aiohttp_client.py";
 
-std::string unique_name() {
-  static unsigned count = 0;
-  return "hyperpod-bench-" + std::to_string(::getpid()) + "-" + std::to_string(++count);
-}
+// A segment that the next emulator to start clears away, should this run be killed.
+std::string unique_name() { return base::unique_name("hyperpod_test_"); }
 
 // Starts a server that prints, when it serves, a line of JSON with its "url".
 Result<Server> start_announcing(const std::vector<std::string>& arguments) {

@@ -24,6 +24,7 @@
 #include "commands.h"
 #include "exit_code.h"
 #include "hyperpod/base/terminal.h"
+#include "hyperpod/base/unique_name.h"
 #include "hyperpod/client/client.h"
 #include "latency_histogram.h"
 #include "limits_in_force.h"
@@ -107,6 +108,7 @@ class Bench {
 
   const ClientOptions& options_;
   const BenchCommand& command_;
+  const std::string run_ = base::unique_name("");  // in keys that no other run stores
   std::vector<Client> clients_;
   std::atomic<bool> stopping_{false};
   std::atomic<bool> no_memory_{false};
@@ -156,7 +158,7 @@ void Bench::work(Client& client, unsigned number) try {
     if (share(random) < command_.read_share) {
       get(client, fmt::format("{}-{}", command_.prefix, random() % command_.keys), buffer, tally);
     } else {
-      put(client, fmt::format("{}-{}-{}-{}", command_.prefix, getpid(), number, i), buffer, tally);
+      put(client, fmt::format("{}-{}-{}-{}", command_.prefix, run_, number, i), buffer, tally);
     }
     ++operations_;
   }

@@ -7,6 +7,8 @@
 #include <string>
 #include <string_view>
 
+#include "hyperpod/base/file_descriptor.h"
+
 namespace hyperpod::client::testing {
 
 class TestSegment {
@@ -17,7 +19,8 @@ class TestSegment {
   TestSegment& operator=(const TestSegment&) = delete;
   ~TestSegment();  ///< Removes the name, whoever holds it by now.
 
-  /// A name that no other process uses.
+  /// A name that nobody else uses, in whatever container. What a killed test has left under such a
+  /// name is removed by the next TestSegment that this user makes.
   static std::string unique_name(std::string_view label);
 
   const std::string& name() const { return name_; }
@@ -31,6 +34,7 @@ class TestSegment {
   std::string name_;
   std::byte* data_;
   std::uint64_t size_;
+  base::FileDescriptor lock_;  // tells others that somebody uses the segment
 };
 
 }  // namespace hyperpod::client::testing
