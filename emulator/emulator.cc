@@ -15,8 +15,11 @@
 #include "checkpoint/store.h"
 #include "config/validate.h"
 #include "core/engine.h"
+#include "core/memory_limit.h"
 #include "core/segment.h"
+#include "core/segment_watch.h"
 #include "http/server.h"
+#include "hyperpod/base/unique_name.h"
 #include "text/log.h"
 
 namespace hyperpod::emulator {
@@ -69,11 +72,16 @@ class Emulator::Impl final : public admin::Control {
  private:
   Result<std::shared_ptr<core::Memory>> renew_segment(bool whole);
   Result<void> cause_to_segment(const Effects& effects);
+  void watch_segment();
+  void look_at_segment();  // with segment_mutex_ held
 
   const pid_t owner_ = ::getpid();
   const Options options_;
-  mutable std::mutex segment_mutex_;
+  mutable std::mutex segment_mutex_;      // guards the three below
   std::optional<core::Segment> segment_;  // gone once stopped
+  std::optional<core::SegmentWatch> watch_;
+  bool segment_lost_ = false;  // its name or its memory, and that has been logged
+  std::atomic<std::uint64_t> segment_losses_{0};
   FaultPlan faults_;
   Journal journal_;
   core::Engine engine_;
@@ -106,6 +114,7 @@ Result<void> Emulator::Impl::start() {
     admin_ = std::move(*admin);
     admin_url_ = admin_->url();
   }
+  watch_segment();
   ready_ = true;
   text::log(options_.log, base::LogLevel::info, "serving {} with segment '{}' of {} bytes", url_,
             options_.shm_name, options_.capacity);
@@ -122,9 +131,48 @@ void Emulator::Impl::stop() {
   text::log(options_.log, base::LogLevel::info, "stopped {}", url_);
 }
 
+void Emulator::Impl::watch_segment() {
+  auto watch = core::SegmentWatch::create();
+  if (!watch) {
+    text::log(options_.log, base::LogLevel::warn,
+              "{}; that it has lost its name will be told when it is asked for, and not logged",
+              watch.error().message);
+    return;
+  }
+  std::lock_guard lock(segment_mutex_);
+  watch_ = std::move(*watch);
+  watch_->follow(segment_->path());
+  server_->when_readable(watch_->descriptor(), [this] {
+    std::lock_guard held(segment_mutex_);
+    watch_->drain();
+    look_at_segment();
+  });
+}
+
+void Emulator::Impl::look_at_segment() {
+  if (!segment_) return;
+  const bool linked = segment_->linked();
+  const bool lost = !linked || !segment_->intact();
+  if (lost == std::exchange(segment_lost_, lost)) return;
+  if (!lost) {
+    text::log(options_.log, base::LogLevel::info, "{} leads to the segment again",
+              segment_->path());
+    return;
+  }
+  ++segment_losses_;
+  const std::string_view what =
+      linked
+          ? "was truncated by another process: what it held is lost, and the next access to it "
+            "may end the emulator; restart the emulator"
+          : "no longer leads to the segment: it was removed or replaced, so no client can map it "
+            "any more; restart the emulator";
+  text::log(options_.log, base::LogLevel::error, "{} {}", segment_->path(), what);
+}
+
 Statistics Emulator::Impl::statistics() const {
   Statistics now = engine_.statistics();
   server_->add_to(now);
+  now.segment_losses = segment_losses_;
   return now;
 }
 
@@ -135,6 +183,7 @@ SegmentState Emulator::Impl::segment() const {
     state.inode = segment_->inode();
     state.mode = segment_->mode();
     state.linked = segment_->linked();
+    state.intact = segment_->intact();
   }
   return state;
 }
@@ -150,6 +199,7 @@ void Emulator::Impl::reset(const ResetSelection& selection) {
   if (selection.counters) {
     engine_.reset_counters();
     server_->reset_counters();
+    segment_losses_ = 0;
   }
 }
 
@@ -159,6 +209,10 @@ Result<std::shared_ptr<core::Memory>> Emulator::Impl::renew_segment(bool whole) 
   if (auto renewed = segment_->renew(whole); !renewed) {
     text::log(options_.log, base::LogLevel::error, "{}", renewed.error().message);
     return tl::make_unexpected(renewed.error());
+  }
+  if (watch_) {
+    watch_->follow(segment_->path());
+    look_at_segment();  // the kernel tells nothing of a name that is given
   }
   return segment_->mapping();
 }
@@ -211,13 +265,13 @@ Result<void> Emulator::Impl::cause_to_segment(const Effects& effects) {
 }
 
 Options Options::for_test() {
-  static std::atomic<unsigned> number{0};
   Options options;
   options.listen = "127.0.0.1:0";
-  options.shm_name = fmt::format("hyperpod_test_{}_{}", ::getpid(), ++number);
+  options.shm_name = base::unique_name(core::temporary_prefix);
   options.capacity = 64ull << 20;
   options.block_size = 64ull << 10;
   options.reserve = Reserve::on_use;
+  options.remove_on_signals = true;
   options.threads = 1;
   return options;
 }
@@ -226,6 +280,17 @@ Result<Emulator> Emulator::start(Options options) try {
   if (auto valid = config::validate(options); !valid) return tl::make_unexpected(valid.error());
   if (!options.clock) options.clock = std::make_shared<RealClock>();
   const bool whole = options.reserve == Reserve::whole;
+  const auto concern = core::judge_memory_limit(options.capacity, whole, core::memory_limit());
+  if (!concern) return tl::make_unexpected(concern.error());
+  if (!concern->empty()) text::log(options.log, base::LogLevel::warn, "{}", *concern);
+  for (const std::string& name : core::remove_abandoned_segments()) {
+    text::log(options.log, base::LogLevel::info, "removed segment '{}', left by a killed process",
+              name);
+  }
+  if (options.remove_on_signals) {
+    core::remove_segments_on(core::ending_signals, core::Replace::defaults);
+    core::remove_segments_on(core::stopping_signals, core::Replace::defaults);
+  }
   auto segment = core::Segment::create({.name = options.shm_name,
                                         .size = options.capacity,
                                         .mode = options.shm_mode,

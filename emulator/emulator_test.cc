@@ -13,6 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <future>
@@ -21,7 +23,9 @@
 #include <thread>
 #include <vector>
 
+#include "hyperpod/base/unique_name.h"
 #include "testing/daemon.h"
+#include "testing/log_recorder.h"
 #include "testing/own_threads.h"
 #include "testing/small_shm.h"
 
@@ -58,12 +62,17 @@ std::size_t entries_of(const std::string& directory) {
   return count;
 }
 
-/// Segments and owner records whose name begins with that of this process's tests.
+/// What the names of this process's segments begin with.
+const std::string& own_prefix() {
+  static const std::string prefix = base::unique_name("hyperpod_test_") + "_";
+  return prefix;
+}
+
+/// Segments of this process, and files beside them.
 std::size_t segments() {
   std::size_t count = 0;
-  const auto mine = fmt::format("hyperpod_test_{}_", getpid());
   for (const auto& entry : fs::directory_iterator("/dev/shm")) {
-    if (entry.path().filename().string().find(mine) != std::string::npos) ++count;
+    if (entry.path().filename().string().find(own_prefix()) != std::string::npos) ++count;
   }
   return count;
 }
@@ -110,6 +119,7 @@ Footprint footprint_like(const Footprint& expected) {
 
 Options small_options() {
   Options options = Options::for_test();
+  options.shm_name = base::unique_name(own_prefix());
   options.capacity = 1 << 20;
   return options;
 }
@@ -259,6 +269,118 @@ TEST_F(EmulatorTest, TakesTheWholeSegmentAtStartUnlessToldOtherwise) {
     const auto taken = static_cast<std::uint64_t>(info.st_blocks) * 512;
     EXPECT_EQ(taken, reserve == Reserve::whole ? options.capacity : 0u);
   }
+}
+
+// --- The segment's name
+// ------------------------------------------------------------------------
+
+template <class Condition>
+bool comes_true(Condition condition) {
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  while (!condition() && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+  return condition();
+}
+
+std::ptrdiff_t occurrences(const std::string& text, std::string_view of) {
+  std::ptrdiff_t count = 0;
+  for (auto at = text.find(of); at != text.npos; at = text.find(of, at + 1)) ++count;
+  return count;
+}
+
+TEST_F(EmulatorTest, SaysOnceThatTheSegmentHasLostItsName) {
+  auto options = small_options();
+  const auto log = std::make_shared<test::LogRecorder>();
+  options.log = log;
+  auto emulator = Emulator::start(options);
+  ASSERT_TRUE(emulator);
+  EXPECT_TRUE(emulator->segment().linked && emulator->segment().intact);
+  for (std::uint64_t round = 1; round <= 3; ++round) {
+    fs::remove("/dev/shm/" + options.shm_name);
+    EXPECT_TRUE(comes_true([&] { return emulator->statistics().segment_losses == round; }));
+    EXPECT_FALSE(emulator->segment().linked);
+    WireClient client(emulator->port());
+    EXPECT_EQ(client.ask(put_request("b/k", "x")).status, 200);
+    Effects restart;
+    restart.incident = Incident::restart;
+    EXPECT_TRUE(emulator->cause(restart));
+    EXPECT_TRUE(emulator->segment().linked);
+    EXPECT_TRUE(comes_true([&] {
+      return occurrences(log->text(), "leads to the segment again") ==
+             static_cast<std::ptrdiff_t>(round);
+    }));
+  }
+  EXPECT_EQ(occurrences(log->text(), "error /dev/shm/" + options.shm_name + " no longer leads"), 3);
+}
+
+TEST_F(EmulatorTest, SaysThatTheSegmentWasTruncated) {
+  auto options = small_options();
+  const auto log = std::make_shared<test::LogRecorder>();
+  options.log = log;
+  auto emulator = Emulator::start(options);
+  ASSERT_TRUE(emulator);
+  ASSERT_EQ(::truncate(("/dev/shm/" + options.shm_name).c_str(), 0), 0);
+  EXPECT_TRUE(comes_true([&] { return emulator->statistics().segment_losses == 1; }));
+  EXPECT_FALSE(emulator->segment().intact);
+  EXPECT_THAT(log->text(), HasSubstr("was truncated by another process"));
+}
+
+using EmulatorDeathTest = EmulatorTest;
+
+TEST_F(EmulatorDeathTest, ATestThatASignalEndsLeavesNoSegment) {
+  testing::GTEST_FLAG(death_test_style) = "threadsafe";
+  // The process that dies runs this test from its beginning; this is how it learns the name.
+  ::setenv("HYPERPOD_TEST_SEGMENT", base::unique_name("hyperpod_test_").c_str(), 0);
+  const std::string name = ::getenv("HYPERPOD_TEST_SEGMENT");
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    EXPECT_EXIT(
+        {
+          std::signal(signal, SIG_DFL);
+          auto options = Options::for_test();
+          options.shm_name = name;
+          const auto emulator = Emulator::start(options);
+          if (emulator && fs::exists("/dev/shm/" + name)) std::raise(signal);
+        },
+        testing::KilledBySignal(signal), "");
+    EXPECT_FALSE(fs::exists("/dev/shm/" + name)) << signal;
+    EXPECT_FALSE(fs::exists("/dev/shm/." + name + ".owner")) << signal;
+  }
+  ::unsetenv("HYPERPOD_TEST_SEGMENT");
+}
+
+// --- A clock that runs and is moved
+// ------------------------------------------------------------
+
+TEST_F(EmulatorTest, AnAdjustableClockEndsAtOnceWhatAJumpMakesDue) {
+  const auto clock = std::make_shared<AdjustableClock>();
+  auto options = small_options();
+  options.clock = clock;
+  auto emulator = Emulator::start(options);
+  ASSERT_TRUE(emulator);
+  WireClient client(emulator->port());
+  ASSERT_EQ(client.ask(put_request("b/k", "bytes")).status, 200);
+  ASSERT_EQ(client.ask(lease_request("b/k", "ttl_s=3600.0")).status, 200);
+  clock->advance(30min);
+  EXPECT_EQ(emulator->statistics().live_leases, 1u);
+  clock->advance(30min);
+  EXPECT_EQ(emulator->statistics().live_leases, 0u);
+}
+
+TEST_F(EmulatorTest, AnAdjustableClockGoesOnFromWhereAJumpHasBroughtIt) {
+  const auto clock = std::make_shared<AdjustableClock>();
+  auto options = small_options();
+  options.clock = clock;
+  options.limits.idle_timeout = 1h;
+  auto emulator = Emulator::start(options);
+  ASSERT_TRUE(emulator);
+  WireClient waiter(emulator->port());
+  waiter.send(lease_request("b/absent", "timeout_ms=3600000"));
+  ASSERT_TRUE(comes_true([&] { return emulator->statistics().waiters == 1; }));
+  WireClient idle(emulator->port());
+  ASSERT_EQ(idle.ask(put_request("b/k", "bytes")).status, 200);
+  clock->advance(1h - 200ms);
+  // What is left passes by itself.
+  EXPECT_EQ(waiter.receive().status, 504);
+  EXPECT_EQ(idle.receive_until_closed(), "");
 }
 
 // --- Errors at start

@@ -1,27 +1,38 @@
 // SPDX-License-Identifier: Apache-2.0
 // hyperpod-emulator: the daemon as a process of its own.
 #include <fcntl.h>
-#include <spdlog/sinks/stdout_sinks.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
+#include <cerrno>
 #include <csignal>
+#include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 #include <variant>
 
 #include "admin/healthcheck.h"
+#include "config/bounded_write.h"
 #include "config/command_line.h"
 #include "config/log.h"
 #include "config/ready_file.h"
-#include "core/segment.h"
-#include "hyperpod/base/spdlog.h"
+#include "config/token_file.h"
+#include "core/signals.h"
+#include "hyperpod/base/file_descriptor.h"
 #include "hyperpod/emulator/emulator.h"
+#include "text/log.h"
 
 namespace hyperpod::emulator {
 namespace {
+
+using base::LogLevel;
 
 constexpr int unhealthy = 1;
 constexpr int cannot_serve = 1;
@@ -29,62 +40,77 @@ constexpr int unusable_arguments = 2;
 
 // --- Signals: no way out that a process can catch leaves a segment behind.
 
-constexpr std::array ending_signals{SIGTERM, SIGINT};
-// Those that end a process by default, except for the two above and SIGPIPE.
-constexpr std::array fatal_signals{
-    SIGHUP,  SIGQUIT, SIGILL,  SIGTRAP, SIGABRT,   SIGBUS,    SIGFPE,  SIGSEGV, SIGSYS, SIGXCPU,
-    SIGXFSZ, SIGALRM, SIGUSR1, SIGUSR2, SIGVTALRM, SIGSTKFLT, SIGPROF, SIGIO,   SIGPWR};
+// What the handler of the stopping signals reads and writes.
+std::atomic<bool> serving{false};
+std::atomic<int> stopped_by{0};
+std::atomic<int> wake_descriptor{-1};
 
-std::array<struct sigaction, NSIG> former_actions{};
-
-// Ends the process as the signal would have ended it, by its former action (a sanitizer's report,
-// say). Async-signal-safe.
-void remove_segment_and_die(int signal) {
-  core::Segment::unlink_all_on_crash();
-  ::sigaction(signal, &former_actions[static_cast<std::size_t>(signal)], nullptr);
-  ::raise(signal);  // delivered when this handler returns
-}
-
-struct sigaction dying_action() {
-  struct sigaction action {};
-  action.sa_handler = remove_segment_and_die;
-  sigfillset(&action.sa_mask);
-  return action;
-}
-
-void guard_against_crashes() {
-  const struct sigaction action = dying_action();
-  for (const int signal : fatal_signals) {
-    struct sigaction& former = former_actions[static_cast<std::size_t>(signal)];
-    ::sigaction(signal, nullptr, &former);
-    if (former.sa_handler != SIG_IGN) ::sigaction(signal, &action, nullptr);  // nohup stays
+// The first one wakes stop_reason(), another one ends the process at once. While the emulator still
+// starts nothing is in flight, and the process ends as it would have later.
+void stop_or_die(int signal, siginfo_t* details, void* /*context*/) {
+  if (!serving) {
+    core::remove_listed_segments();
+    ::_exit(0);
   }
+  int none = 0;
+  if (!stopped_by.compare_exchange_strong(none, signal)) {
+    core::remove_segments_and_die(signal, details);
+  }
+  const int error = errno;
+  const std::uint64_t once = 1;
+  [[maybe_unused]] const ssize_t written = ::write(wake_descriptor, &once, sizeof once);
+  errno = error;
+}
+
+Result<base::FileDescriptor> guard_against_signals() {
+  base::FileDescriptor wake(::eventfd(0, EFD_CLOEXEC));
+  if (!wake) return tl::make_unexpected(base::system_error("cannot wait for signals", errno));
+  wake_descriptor = wake.get();
+  core::remove_segments_on(core::ending_signals, core::Replace::defaults_handlers);
   std::signal(SIGPIPE, SIG_IGN);
+  struct sigaction action {};
+  action.sa_sigaction = stop_or_die;
+  action.sa_flags = SA_SIGINFO | SA_RESTART;
+  sigfillset(&action.sa_mask);
+  for (const int signal : core::stopping_signals) ::sigaction(signal, &action, nullptr);
+  // The parent may have had them blocked.
+  sigset_t none;
+  sigemptyset(&none);
+  ::pthread_sigmask(SIG_SETMASK, &none, nullptr);
+  return wake;
 }
 
-sigset_t set_of_ending_signals() {
-  sigset_t set;
-  sigemptyset(&set);
-  for (const int signal : ending_signals) sigaddset(&set, signal);
-  return set;
+// Becomes readable when the process that started this one ends.
+Result<base::FileDescriptor> watch_parent(pid_t parent) {
+  if (parent == 0) {
+    return tl::make_unexpected(
+        Error{ErrorCode::invalid_option,
+              "--exit-with-parent: the parent is in another PID namespace and cannot be watched; "
+              "leave the option out"});
+  }
+  base::FileDescriptor watched(static_cast<int>(::syscall(SYS_pidfd_open, parent, 0)));
+  const int error = errno;
+  if (::getppid() != parent || (!watched && error == ESRCH)) {
+    return tl::make_unexpected(
+        Error{ErrorCode::closed, "--exit-with-parent: the parent has ended before the start"});
+  }
+  if (!watched) {
+    return tl::make_unexpected(
+        base::system_error("--exit-with-parent: cannot watch the parent", error));
+  }
+  return watched;
 }
 
-// Blocks the ending signals for this thread and those it starts, so that only wait_for_end sees
-// them.
-void hold_ending_signals() {
-  const sigset_t set = set_of_ending_signals();
-  ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
-}
-
-// Returns the first ending signal. From then on another one ends the process at once.
-int wait_for_end() {
-  const sigset_t set = set_of_ending_signals();
-  int signal = 0;
-  ::sigwait(&set, &signal);
-  const struct sigaction action = dying_action();
-  for (const int other : ending_signals) ::sigaction(other, &action, nullptr);
-  ::pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
-  return signal;
+// Waits until there is a reason to stop. `parent` may be none.
+std::string stop_reason(const base::FileDescriptor& wake, const base::FileDescriptor& parent) {
+  std::array<pollfd, 2> watched{
+      {{.fd = wake.get(), .events = POLLIN, .revents = 0},
+       {.fd = parent.get(), .events = POLLIN, .revents = 0}}};  // poll ignores a negative one
+  while (::poll(watched.data(), watched.size(), -1) <= 0) {
+  }
+  if (stopped_by == 0) return "the parent has ended, stopping";
+  return std::string("SIG") + ::sigabbrev_np(stopped_by) +
+         " received, stopping; another one stops at once";
 }
 
 // --- The run
@@ -121,8 +147,20 @@ std::string ready_line(const Emulator& emulator) {
 
 // What only the program can make of its settings.
 Result<void> complete(config::Configuration& configuration) {
-  if (configuration.clock == config::ClockKind::manual) {
-    configuration.options.clock = std::make_shared<ManualClock>();
+  switch (configuration.clock) {
+    case config::ClockKind::real:
+      break;
+    case config::ClockKind::manual:
+      configuration.options.clock = std::make_shared<ManualClock>();
+      break;
+    case config::ClockKind::adjustable:
+      configuration.options.clock = std::make_shared<AdjustableClock>();
+      break;
+  }
+  if (!configuration.admin_token_file.empty()) {
+    auto token = config::read_token(configuration.admin_token_file);
+    if (!token) return tl::unexpected(token.error());
+    configuration.options.admin_token = std::move(*token);
   }
   if (configuration.scenario.empty()) return {};
   auto faults = load_scenario(configuration.scenario);
@@ -138,48 +176,63 @@ int check(const config::Healthcheck& asked) {
   return unhealthy;
 }
 
-int serve(config::Configuration configuration) {
-  if (auto completed = complete(configuration); !completed) return fail(completed.error());
-  const auto logger =
-      config::make_logger(configuration.log, std::make_shared<spdlog::sinks::stderr_sink_mt>());
-  for (const std::string& warning : configuration.warnings) logger->warn(warning);
-  configuration.options.log = base::log_to(logger);
+// Prints the ready line, unless the reader of stdout does not read while a signal comes.
+Result<void> print(std::string_view line) {
+  return config::bounded_write(STDOUT_FILENO, line, [] { return stopped_by != 0; });
+}
 
-  const std::string& ready_file = configuration.ready_file;
-  if (!ready_file.empty()) {
-    if (auto cleared = config::clear_ready_file(ready_file); !cleared) return fail(cleared.error());
+int serve(config::Configuration configuration, pid_t parent) {
+  const auto wake = guard_against_signals();
+  if (!wake) return fail(wake.error());
+  base::FileDescriptor watched;
+  if (configuration.exit_with_parent) {
+    auto watching = watch_parent(parent);
+    if (!watching) return fail(watching.error());
+    watched = std::move(*watching);
   }
+  if (auto completed = complete(configuration); !completed) return fail(completed.error());
+  const auto log = config::Log::start(configuration.log, STDERR_FILENO);
+  if (!log) return fail(log.error());
+  for (const std::string& warning : configuration.warnings) {
+    text::log(*log, LogLevel::warn, "{}", warning);
+  }
+  configuration.options.log = *log;
+  const auto fail_after_log = [&](const Error& error) {
+    (*log)->close();  // first, so that the error is the last line
+    return fail(error);
+  };
+
+  auto ready_file = config::ReadyFile::prepare(configuration.ready_file);
+  if (!ready_file) return fail_after_log(ready_file.error());
   auto emulator = Emulator::start(std::move(configuration.options));
-  if (!emulator) return fail(emulator.error());
+  if (!emulator) return fail_after_log(emulator.error());
+  serving = true;
 
   const std::string ready = ready_line(*emulator);
-  if (!ready_file.empty()) {
-    if (auto written = config::write_ready_file(ready_file, ready); !written)
-      return fail(written.error());
-  }
-  if (std::fputs(ready.c_str(), stdout) < 0 || std::fflush(stdout) != 0) {
-    logger->warn("the ready line could not be printed: {}", std::strerror(errno));
+  if (auto written = ready_file->write(ready); !written) return fail_after_log(written.error());
+  if (auto printed = print(ready); !printed) {
+    text::log(*log, LogLevel::warn, "the ready line could not be printed: {}",
+              printed.error().message);
   }
 
-  const int signal = wait_for_end();
-  logger->info("SIG{} received, stopping; another one stops at once", ::sigabbrev_np(signal));
-  if (!ready_file.empty()) ::unlink(ready_file.c_str());
+  text::log(*log, LogLevel::info, "{}", stop_reason(*wake, watched));
+  ready_file->remove();
   emulator->stop();
+  (*log)->close();
   return 0;
 }
 
 int run(int argc, const char* const* argv) {
+  const pid_t parent = ::getppid();  // before it can end unnoticed
   keep_standard_descriptors();
-  hold_ending_signals();
-  guard_against_crashes();
-  auto parsed = config::parse_command_line(argc, argv);
+  auto parsed = config::parse_command_line(argc, argv, environ);
   if (!parsed) return fail(parsed.error());
   if (const auto* printout = std::get_if<config::Printout>(&*parsed)) {
     std::fputs(printout->text.c_str(), stdout);
     return 0;
   }
   if (const auto* asked = std::get_if<config::Healthcheck>(&*parsed)) return check(*asked);
-  return serve(std::get<config::Configuration>(std::move(*parsed)));
+  return serve(std::get<config::Configuration>(std::move(*parsed)), parent);
 }
 
 }  // namespace

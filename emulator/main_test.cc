@@ -25,7 +25,10 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <thread>
 #include <utility>
+
+#include "hyperpod/base/unique_name.h"
 
 namespace {
 
@@ -85,7 +88,10 @@ enum class Stdout { read, without_reader, closed };
 // A hyperpod-emulator; killed if it still runs in the end.
 class Program {
  public:
-  explicit Program(std::vector<std::string> arguments, Stdout stdout_is = Stdout::read) {
+  // `before` is a program, with its arguments, that runs the emulator.
+  explicit Program(std::vector<std::string> arguments, Stdout stdout_is = Stdout::read,
+                   std::vector<std::string> before = {},
+                   const std::string& program = HYPERPOD_EMULATOR) {
     int out[2];
     int err[2];
     EXPECT_EQ(::pipe2(out, O_CLOEXEC), 0);
@@ -99,12 +105,13 @@ class Program {
     }
     if (stdout_is != Stdout::read) ::close(std::exchange(out[0], -1));
     posix_spawn_file_actions_adddup2(&actions, err[1], STDERR_FILENO);
-    arguments.insert(arguments.begin(), HYPERPOD_EMULATOR);
+    if (!program.empty()) before.push_back(program);
+    arguments.insert(arguments.begin(), before.begin(), before.end());
     std::vector<char*> argv;
     argv.reserve(arguments.size() + 1);
     for (std::string& argument : arguments) argv.push_back(argument.data());
     argv.push_back(nullptr);
-    EXPECT_EQ(::posix_spawn(&pid_, HYPERPOD_EMULATOR, &actions, nullptr, argv.data(), environ), 0);
+    EXPECT_EQ(::posix_spawnp(&pid_, argv.front(), &actions, nullptr, argv.data(), environ), 0);
     posix_spawn_file_actions_destroy(&actions);
     ::close(out[1]);
     ::close(err[1]);
@@ -123,6 +130,27 @@ class Program {
   Program& operator=(const Program&) = delete;
 
   pid_t pid() const { return pid_; }
+  // The one child of what was started, as the kernel lists it.
+  pid_t child() const {
+    pid_t child = 0;
+    std::ifstream(fmt::format("/proc/{0}/task/{0}/children", pid_)) >> child;
+    EXPECT_GT(child, 0);
+    return child;
+  }
+  // Waits until the process has a handler for `signal`.
+  bool comes_to_handle(int signal) const {
+    const auto deadline = std::chrono::steady_clock::now() + patience;
+    while (std::chrono::steady_clock::now() < deadline) {
+      std::ifstream status(fmt::format("/proc/{}/status", pid_));
+      std::string word;
+      while (status >> word && word != "SigCgt:") {
+      }
+      status >> word;
+      if ((std::stoull(word, nullptr, 16) & (1ull << (signal - 1))) != 0) return true;
+      std::this_thread::yield();
+    }
+    return false;
+  }
   void send(int signal) { ::kill(pid_, signal); }
   json ready() { return json::parse(out_->until("ready"), nullptr, false); }
   std::string log_until(std::string_view text) { return err_->until(text); }
@@ -137,6 +165,14 @@ class Program {
     ::waitpid(pid_, &status, 0);
     reaped_ = true;
     return status;
+  }
+
+  // As exit_code(), while what it logs is left in the pipe.
+  int exit_code_without_reading() {
+    int ended = 0;
+    ::waitpid(pid_, &ended, 0);
+    reaped_ = true;
+    return WIFEXITED(ended) ? WEXITSTATUS(ended) : -WTERMSIG(ended);
   }
 
   int exit_code() {
@@ -171,6 +207,16 @@ std::string ask(const json& ready, std::string_view request) {
     answer.append(piece.data(), size);
   }
   return answer;
+}
+
+// A connection whose body in flight holds up an orderly stop.
+asio::ip::tcp::socket with_a_body_in_flight(asio::io_context& io, const json& ready) {
+  auto socket = connect(io, ready);
+  asio::write(socket, asio::buffer(std::string_view("PUT /v1/kv/b/k HTTP/1.1\r\nHost: x\r\nExpect: "
+                                                    "100-continue\r\nContent-Length: 5\r\n\r\n")));
+  std::array<char, 64> interim{};
+  socket.read_some(asio::buffer(interim));
+  return socket;
 }
 
 class Main : public testing::Test {
@@ -218,8 +264,7 @@ class Main : public testing::Test {
     ::close(fd);
   }
 
-  std::string name_ = fmt::format("main_test_{}_{}", ::getpid(),
-                                  testing::UnitTest::GetInstance()->current_test_info()->name());
+  std::string name_ = hyperpod::base::unique_name("hyperpod_main_test_");
 
  private:
   std::string directory_ = testing::TempDir() + name_;
@@ -419,6 +464,121 @@ TEST_F(Main, EverySignalThatCanBeCaughtLeavesNoSegment) {
   }
 }
 
+TEST_F(Main, AsProcess1OfAContainerEverySignalEndsItWithoutATrace) {
+  for (const int signal : {SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGABRT, SIGSEGV}) {
+    Program program(arguments(), Stdout::read,
+                    {"unshare", "--fork", "--kill-child", "--pid", "--mount-proc"});
+    const json ready = program.ready();
+    if (!ready.is_object()) GTEST_SKIP() << "no PID namespace can be made: " << program.err();
+    EXPECT_EQ(ready.at("pid"), 1);
+    ::kill(program.child(), signal);
+    // unshare ends as its child has: by exit, since no signal can have ended process 1.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    EXPECT_NE(program.exit_code(), 0) << signal;
+#else
+    EXPECT_EQ(program.exit_code(), 128 + signal);
+#endif
+    EXPECT_TRUE(nothing_is_left()) << signal;
+  }
+}
+
+TEST_F(Main, AsProcess1OfAContainerASecondSignalEndsItAtOnce) {
+  Program program(arguments(), Stdout::read,
+                  {"unshare", "--fork", "--kill-child", "--pid", "--mount-proc"});
+  const json ready = program.ready();
+  if (!ready.is_object()) GTEST_SKIP() << "no PID namespace can be made: " << program.err();
+  asio::io_context io;
+  const auto held_up = with_a_body_in_flight(io, ready);
+  ::kill(program.child(), SIGTERM);
+  program.log_until("another one stops at once");
+  ::kill(program.child(), SIGTERM);
+  EXPECT_EQ(program.exit_code(), 128 + SIGTERM);
+  EXPECT_TRUE(nothing_is_left());
+}
+
+TEST_F(Main, ASignalWhileItStartsEndsItWithoutATrace) {
+  // The scenario comes from a pipe into which nobody writes.
+  const std::string pipe = path("scenario.yaml");
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  Program program(arguments({"--scenario", pipe}));
+  ASSERT_TRUE(program.comes_to_handle(SIGTERM));
+  program.send(SIGTERM);
+  EXPECT_EQ(program.exit_code(), 0);
+  EXPECT_TRUE(nothing_is_left());
+}
+
+TEST_F(Main, WithExitWithParentItEndsWhenItsParentDoes) {
+  // The shell in between is the parent.
+  Program program(arguments({"--exit-with-parent"}), Stdout::read,
+                  {"sh", "-c", "\"$@\" & wait", "sh"});
+  const json ready = program.ready();
+  ASSERT_TRUE(ready.is_object());
+  program.send(SIGKILL);
+  EXPECT_THAT(program.err(), HasSubstr("the parent has ended, stopping"));
+  EXPECT_TRUE(nothing_is_left());
+}
+
+TEST_F(Main, TruncatingTheSegmentIsSaidAsItEndsTheProcess) {
+  Program program(arguments());
+  const json ready = program.ready();
+  ASSERT_EQ(::truncate(segment().c_str(), 0), 0);
+  program.log_until("truncated");
+  // A chunked body is copied into the segment by the process itself, and not by the kernel.
+  asio::io_context io;
+  auto socket = connect(io, ready);
+  asio::write(socket, asio::buffer(std::string_view("PUT /v1/kv/b/k HTTP/1.1\r\nHost: x\r\n"
+                                                    "Transfer-Encoding: chunked\r\n\r\n"
+                                                    "5\r\nhello\r\n0\r\n\r\n")));
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+  EXPECT_EQ(program.exit_code(), -SIGBUS);
+  EXPECT_THAT(program.err(), HasSubstr(segment() + " is gone: another process has truncated it"));
+  EXPECT_TRUE(nothing_is_left());
+#endif
+}
+
+TEST_F(Main, TheSegmentLosesItsNameAndThatIsSaidOnce) {
+  Program program(arguments());
+  program.ready();
+  ::unlink(segment().c_str());
+  EXPECT_THAT(program.log_until("no longer leads"), HasSubstr(" error "));
+  program.send(SIGTERM);
+  EXPECT_EQ(program.exit_code(), 0);
+  const std::string log = program.err();
+  EXPECT_EQ(log.find("no longer leads"), log.rfind("no longer leads"));
+}
+
+TEST_F(Main, ALogThatNobodyReadsHoldsNobodyUp) {
+  Program program(arguments({"--log-level", "debug"}));
+  const json ready = program.ready();
+  asio::io_context io;
+  auto socket = connect(io, ready);
+  // Each refusal is logged with its target: far more than a pipe holds.
+  const std::string request = "GET /" + std::string(4000, 'x') + " HTTP/1.1\r\nHost: x\r\n\r\n";
+  std::array<char, 4096> response{};
+  for (int i = 0; i < 500; ++i) {
+    asio::write(socket, asio::buffer(request));
+    ASSERT_GT(socket.read_some(asio::buffer(response)), 0u);
+  }
+  program.send(SIGTERM);
+  EXPECT_EQ(program.exit_code_without_reading(), 0);
+  EXPECT_TRUE(nothing_is_left());
+}
+
+TEST_F(Main, TheEnvironmentSetsOptions) {
+  Program program(
+      {"HYPERPOD_EMULATOR_LISTEN=127.0.0.1:0", "HYPERPOD_EMULATOR_ADMIN=off",
+       "HYPERPOD_EMULATOR_SHM_NAME=" + name_, "HYPERPOD_EMULATOR_CAPACITY=4MiB", HYPERPOD_EMULATOR},
+      Stdout::read, {"env"}, "");
+  EXPECT_EQ(program.ready().value("capacity", 0), 4 << 20);
+}
+
+TEST_F(Main, ATokenThatCannotBeReadIsOneLineAndExit2) {
+  std::ofstream(path("token")) << "two words";
+  Program program(arguments({"--admin-token-file", path("token")}));
+  EXPECT_EQ(program.exit_code(), 2);
+  EXPECT_THAT(program.err(), HasSubstr("does not hold a token"));
+}
+
 TEST_F(Main, ACrashDoesNotTouchASegmentThatTookItsName) {
   Program program(arguments());
   program.ready();
@@ -432,13 +592,8 @@ TEST_F(Main, ACrashDoesNotTouchASegmentThatTookItsName) {
 TEST_F(Main, ASecondSignalEndsItAtOnceWithoutATrace) {
   Program program(arguments());
   const json ready = program.ready();
-  // A body in flight holds the first one up.
   asio::io_context io;
-  auto socket = connect(io, ready);
-  asio::write(socket, asio::buffer(std::string_view("PUT /v1/kv/b/k HTTP/1.1\r\nHost: x\r\nExpect: "
-                                                    "100-continue\r\nContent-Length: 5\r\n\r\n")));
-  std::array<char, 64> interim{};
-  socket.read_some(asio::buffer(interim));
+  const auto held_up = with_a_body_in_flight(io, ready);
   program.send(SIGTERM);
   program.log_until("another one stops at once");
   program.send(SIGTERM);

@@ -187,7 +187,8 @@ Json schemas() {
                            {"size", number("In bytes")},
                            {"inode", number("Of the one that is served")},
                            {"mode", text("As \"0600\"")},
-                           {"linked", flag("Whether the name leads to the one that is served")}});
+                           {"linked", flag("Whether the name leads to the one that is served")},
+                           {"intact", flag("Whether it has its full size")}});
   all["Incident"] = object({{"incident", ref("IncidentName")}},
                            {{"lasting", duration("How long empty_segment lasts")},
                             {"mode", text("Of change_mode, as \"0600\"")}});

@@ -15,7 +15,7 @@ using admin::view;  // beside the overloads that only this file needs
 using enum Counts;
 
 using S = Statistics;
-constexpr std::array<Figure<S>, 26> of_statistics{{
+constexpr std::array<Figure<S>, 27> of_statistics{{
     {"objects", &S::objects, what_is, "Objects stored"},
     {"buckets", &S::buckets, what_is, "Buckets that hold an object"},
     {"live_leases", &S::live_leases, what_is, "Leases granted and not ended"},
@@ -39,6 +39,8 @@ constexpr std::array<Figure<S>, 26> of_statistics{{
      "Held lease requests whose connection went away"},
     {"releases_unknown", &S::releases_unknown, what_was, "Releases of an id without a live lease"},
     {"evictions", &S::evictions, what_was, "Objects that made room for others"},
+    {"segment_losses", &S::segment_losses, what_was,
+     "Times the segment has lost its name or was truncated"},
     {"requests", &S::requests, what_was, "Requests answered by the data port"},
     {"requests_rejected", &S::requests_rejected, what_was, "Requests that were not understood"},
     {"open_connections", &S::open_connections, what_is, "Connections open on the data port"},

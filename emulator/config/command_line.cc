@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <functional>
+#include <map>
 #include <utility>
 #include <vector>
 
@@ -14,9 +16,15 @@
 namespace hyperpod::emulator::config {
 namespace {
 
+constexpr const char* config_option = "--config";
+
 constexpr const char* footer =
     "Sizes need a unit: B, KiB, MiB, GiB, TiB, PiB. Times need one too: ms, s, min, h.\n"
-    "The command line goes over the file, the file over the defaults.\n"
+    "Each option is also an environment variable: HYPERPOD_EMULATOR_CAPACITY is --capacity. One "
+    "that\n"
+    "is empty is not set. The command line goes over the environment, the environment over the "
+    "file,\n"
+    "the file over the defaults.\n"
     "\n"
     "When it can serve, it prints one line of JSON on stdout:\n"
     "  {\"event\":\"ready\",\"url\":…,\"admin\":…,\"shm_name\":…,\"capacity\":…,\"pid\":…}\n"
@@ -39,6 +47,9 @@ CLI::Option* add(CLI::App& app, const Setting& setting) {
   } else {
     option = app.add_option(name)->expected(1)->type_name(std::string(setting.value));
   }
+  if (setting.type == TomlType::strings) {
+    return option->take_all()->description(help_of(setting))->group(std::string(setting.group));
+  }
   return option->take_last()->description(help_of(setting))->group(std::string(setting.group));
 }
 
@@ -48,9 +59,49 @@ Error usage_error(std::string message) {
   return {ErrorCode::invalid_option, text::printable(message) + "; see --help"};
 }
 
+using Environment = std::map<std::string, std::string, std::less<>>;
+
+Environment variables(const char* const* environment) {
+  Environment found;
+  for (; environment != nullptr && *environment != nullptr; ++environment) {
+    const std::string_view entry = *environment;
+    const std::size_t equals = entry.find('=');
+    if (!entry.starts_with(variable_of("")) || equals == entry.npos) continue;
+    if (equals + 1 == entry.size()) continue;  // set by a template that had nothing to say
+    found.emplace(entry.substr(0, equals), entry.substr(equals + 1));
+  }
+  return found;
+}
+
+// What Kubernetes puts into the environment of every container where there is a Service named
+// hyperpod-emulator. No option is named so.
+bool is_of_a_service(std::string_view variable) {
+  return variable == variable_of("--port") || variable.starts_with(variable_of("--port-")) ||
+         variable.starts_with(variable_of("--service-"));
+}
+
+Result<void> apply(const Environment& environment, Draft& draft) {
+  Environment unknown = environment;
+  unknown.erase(variable_of(config_option));
+  for (const Setting& setting : settings()) {
+    if (setting.option.empty()) continue;
+    const std::string name = variable_of(setting.option);
+    const auto variable = environment.find(name);
+    if (variable == environment.end()) continue;
+    if (auto done = draft.set(setting, variable->second, name); !done) return done;
+    unknown.erase(name);
+  }
+  for (const auto& [name, value] : unknown) {
+    if (is_of_a_service(name)) continue;
+    draft.warn(fmt::format("{}: there is no such option; see --help", text::printable(name)));
+  }
+  return {};
+}
+
 }  // namespace
 
-Result<Command> parse_command_line(int argc, const char* const* argv) {
+Result<Command> parse_command_line(int argc, const char* const* argv,
+                                   const char* const* environment) {
   CLI::App app("A local stand-in for the SageMaker HyperPod ai-toolkit KV daemon.",
                "hyperpod-emulator");
   app.set_version_flag("--version", HYPERPOD_VERSION, "Print the version and exit");
@@ -61,7 +112,7 @@ Result<Command> parse_command_line(int argc, const char* const* argv) {
   std::string file;
   std::string listing;
   std::string checked;
-  app.add_option("--config", file, "Configuration, in the form of the real daemon's config.toml")
+  app.add_option(config_option, file, "Configuration, in the form of the real daemon's config.toml")
       ->type_name("FILE.toml");
   app.add_option("--healthcheck", checked,
                  "Ask the admin port of a running emulator for its health; exit with 0 or 1")
@@ -88,12 +139,19 @@ Result<Command> parse_command_line(int argc, const char* const* argv) {
   if (app.count("--healthcheck") > 0) return Healthcheck{std::move(checked)};
 
   Draft draft;
+  const Environment set = variables(environment);
+  const auto named = set.find(variable_of(config_option));
+  if (app.count(config_option) == 0 && named != set.end()) file = named->second;
   if (!file.empty()) {
     if (auto loaded = load_toml_file(file, draft); !loaded) return tl::unexpected(loaded.error());
   }
+  if (auto done = apply(set, draft); !done) return tl::unexpected(done.error());
   for (const auto& [setting, option] : options) {
     if (option->count() == 0) continue;
-    const std::string text = option->results().back();
+    const std::vector<std::string>& given = option->results();
+    const std::string text = setting->type == TomlType::strings
+                                 ? fmt::format("{}", fmt::join(given, ","))
+                                 : given.back();
     if (auto done = draft.set(*setting, text, std::string(setting->option)); !done) {
       return tl::unexpected(done.error());
     }

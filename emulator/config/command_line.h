@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The command line of hyperpod-emulator.
+// The command line and the environment of hyperpod-emulator.
 //
 // Not thread-safe; used before any thread starts.
 #pragma once
@@ -24,8 +24,12 @@ struct Healthcheck {
 
 using Command = std::variant<Configuration, Printout, Healthcheck>;
 
-/// Reads the arguments and the file that --config names: command line over file over default. An
-/// Error's message is one line that names the option, or the file, line and key, and the way out.
-Result<Command> parse_command_line(int argc, const char* const* argv);
+/// Reads the arguments, the environment and the file that --config names: command line over
+/// environment over file over default. Each option is also a variable (see variable_of); an empty
+/// one counts as not set. `environment` is as main() gets it: "NAME=value", a null pointer last.
+/// An Error's message is one line that names the option, the variable, or the file, line and key,
+/// and the way out.
+Result<Command> parse_command_line(int argc, const char* const* argv,
+                                   const char* const* environment);
 
 }  // namespace hyperpod::emulator::config

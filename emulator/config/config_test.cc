@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The file, the command line and the table that both are made from.
+// The file, the environment, the command line and the table that all are made from.
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <boost/pfr/tuple_size.hpp>
 #include <filesystem>
@@ -13,7 +12,9 @@
 
 #include "config/command_line.h"
 #include "config/settings.h"
+#include "config/token_file.h"
 #include "config/toml_file.h"
+#include "hyperpod/base/unique_name.h"
 
 namespace hyperpod::emulator::config {
 namespace {
@@ -41,13 +42,17 @@ std::string toml_refusal(std::string_view document) {
   return configuration.error().message;
 }
 
-Result<Command> parse(std::vector<const char*> arguments) {
+Result<Command> parse(std::vector<const char*> arguments,
+                      std::vector<const char*> environment = {}) {
   arguments.insert(arguments.begin(), "hyperpod-emulator");
-  return parse_command_line(static_cast<int>(arguments.size()), arguments.data());
+  environment.push_back(nullptr);
+  return parse_command_line(static_cast<int>(arguments.size()), arguments.data(),
+                            environment.data());
 }
 
-Configuration configured(std::vector<const char*> arguments) {
-  auto parsed = parse(std::move(arguments));
+Configuration configured(std::vector<const char*> arguments,
+                         std::vector<const char*> environment = {}) {
+  auto parsed = parse(std::move(arguments), std::move(environment));
   if (!parsed) {
     ADD_FAILURE() << parsed.error().message;
     return {};
@@ -64,8 +69,9 @@ std::string printed(std::vector<const char*> arguments) {
   return std::get<Printout>(*parsed).text;
 }
 
-std::string usage_refusal(std::vector<const char*> arguments) {
-  const auto parsed = parse(std::move(arguments));
+std::string usage_refusal(std::vector<const char*> arguments,
+                          std::vector<const char*> environment = {}) {
+  const auto parsed = parse(std::move(arguments), std::move(environment));
   if (parsed) return "accepted";
   EXPECT_EQ(parsed.error().code, ErrorCode::invalid_option);
   EXPECT_THAT(parsed.error().message, Not(HasSubstr("\n")));
@@ -77,7 +83,7 @@ std::string fixture(const std::string& name) { return HYPERPOD_FIXTURES "/config
 class TemporaryFile {
  public:
   explicit TemporaryFile(std::string_view content)
-      : path_(fmt::format("{}config_test.{}.toml", testing::TempDir(), getpid())) {
+      : path_(base::unique_name(testing::TempDir() + "config_test.")) {
     std::ofstream(path_) << content;
   }
   ~TemporaryFile() { std::filesystem::remove(path_); }
@@ -111,8 +117,9 @@ TEST(Settings, ReachEveryFieldOfOptions) {
   EXPECT_EQ(behaviour, boost::pfr::tuple_size_v<Behaviour>);
   EXPECT_EQ(limits, boost::pfr::tuple_size_v<Limits>);
   EXPECT_EQ(tls, boost::pfr::tuple_size_v<TlsOptions>);
-  // Not set by text: the three structs above, the faults, the clock and the logger.
-  EXPECT_EQ(direct, boost::pfr::tuple_size_v<Options> - 6);
+  // Not set by text: the three structs above, the faults, the clock, the log, the token, which a
+  // file holds, and remove_on_signals, which the program does in any case.
+  EXPECT_EQ(direct, boost::pfr::tuple_size_v<Options> - 8);
 }
 
 TEST(Settings, HaveNamesOfTheirOwn) {
@@ -170,6 +177,101 @@ TEST(Settings, MarkdownListsEachWithItsDefault) {
   EXPECT_THAT(table,
               HasSubstr("| `cache.capacity` | `--capacity SIZE` | `1GiB` | Size of the segment"));
   EXPECT_THAT(table, HasSubstr("`--placement contiguous\\|scattered\\|worst_case`"));
+}
+
+// --- The environment
+
+TEST(Environment, EachOptionIsAVariable) {
+  for (const Setting& setting : settings()) {
+    if (setting.option.empty()) continue;
+    const std::string variable =
+        fmt::format("{}={}", variable_of(setting.option), setting.show(Configuration{}));
+    const std::string wrong = variable_of(setting.option) + "=\x01 /";
+    EXPECT_EQ(configured({}, {variable.c_str()}).warnings.size(), 0u) << variable;
+    if (setting.type == TomlType::string) continue;  // some take any text
+    EXPECT_THAT(usage_refusal({}, {wrong.c_str()}), StartsWith(variable_of(setting.option) + ": "));
+  }
+  EXPECT_EQ(variable_of("--shm-name"), "HYPERPOD_EMULATOR_SHM_NAME");
+}
+
+TEST(Environment, GoesOverTheFileAndUnderTheCommandLine) {
+  const TemporaryFile file(
+      "[cache]\ncapacity = \"64MiB\"\nblock_size = \"4MiB\"\nshared_memory_name = \"file\"\n");
+  const auto configuration =
+      configured({"--config", file.path(), "--shm-name", "line"},
+                 {"HYPERPOD_EMULATOR_CAPACITY=128MiB", "HYPERPOD_EMULATOR_SHM_NAME=variable"});
+  EXPECT_EQ(configuration.options.block_size, 4u << 20);
+  EXPECT_EQ(configuration.options.capacity, 128u << 20);
+  EXPECT_EQ(configuration.options.shm_name, "line");
+}
+
+TEST(Environment, NamesTheFileToo) {
+  const TemporaryFile file("[cache]\nshared_memory_name = \"file\"\n");
+  const std::string variable = fmt::format("HYPERPOD_EMULATOR_CONFIG={}", file.path());
+  EXPECT_EQ(configured({}, {variable.c_str()}).options.shm_name, "file");
+  EXPECT_EQ(configured({"--config", fixture("every_key.toml").c_str()}, {variable.c_str()})
+                .options.shm_name,
+            "ai_toolkit_cache");
+}
+
+TEST(Environment, AnEmptyVariableIsNotSet) {
+  const auto configuration =
+      configured({}, {"HYPERPOD_EMULATOR_CAPACITY=", "HYPERPOD_EMULATOR_CONFIG=",
+                      "HYPERPOD_EMULATOR_ADMIN_HOST="});
+  EXPECT_EQ(configuration.options.capacity, Options{}.capacity);
+}
+
+TEST(Environment, AnErrorNamesTheVariable) {
+  EXPECT_THAT(usage_refusal({}, {"HYPERPOD_EMULATOR_CAPACITY=64"}),
+              StartsWith("HYPERPOD_EMULATOR_CAPACITY: '64' has no unit"));
+  EXPECT_THAT(usage_refusal({}, {"HYPERPOD_EMULATOR_CAPACITY=100KiB"}),
+              StartsWith("HYPERPOD_EMULATOR_CAPACITY: the capacity of 100KiB"));
+  EXPECT_THAT(usage_refusal({}, {"HYPERPOD_EMULATOR_PREFAULT=1"}),
+              StartsWith("HYPERPOD_EMULATOR_PREFAULT: '1' is neither true nor false"));
+}
+
+TEST(Environment, AnUnknownVariableIsWarnedAboutUnlessKubernetesMadeIt) {
+  EXPECT_THAT(configured({}, {"HYPERPOD_EMULATOR_CAPACTIY=1GiB", "PATH=/bin", "EMPTY"}).warnings,
+              ElementsAre(StartsWith("HYPERPOD_EMULATOR_CAPACTIY: there is no such option")));
+  EXPECT_THAT(configured({}, {"HYPERPOD_EMULATOR_SERVICE_HOST=10.0.0.1",
+                              "HYPERPOD_EMULATOR_SERVICE_PORT_DATA=9200",
+                              "HYPERPOD_EMULATOR_PORT=tcp://10.0.0.1:9200",
+                              "HYPERPOD_EMULATOR_PORT_9200_TCP_ADDR=10.0.0.1"})
+                  .warnings,
+              IsEmpty());
+}
+
+TEST(AdminHosts, AreAListInEachForm) {
+  const auto hosts = [](std::vector<const char*> arguments, std::vector<const char*> environment) {
+    return configured(std::move(arguments), std::move(environment)).options.admin_hosts;
+  };
+  EXPECT_THAT(hosts({}, {}), IsEmpty());
+  EXPECT_THAT(hosts({"--admin-host", "emulator", "--admin-host=kv.example"}, {}),
+              ElementsAre("emulator", "kv.example"));
+  EXPECT_THAT(hosts({}, {"HYPERPOD_EMULATOR_ADMIN_HOST=emulator,kv.example"}),
+              ElementsAre("emulator", "kv.example"));
+  EXPECT_THAT(hosts({"--admin-host", "emulator"}, {"HYPERPOD_EMULATOR_ADMIN_HOST=kv.example"}),
+              ElementsAre("emulator"));
+  const auto file = from_toml("[emulator]\nadmin_hosts = [\"emulator\", \"kv.example\"]\n");
+  ASSERT_TRUE(file);
+  EXPECT_THAT(file->options.admin_hosts, ElementsAre("emulator", "kv.example"));
+  EXPECT_THAT(toml_refusal("[emulator]\nadmin_hosts = \"emulator\"\n"),
+              HasSubstr("must be an array of strings"));
+  EXPECT_THAT(usage_refusal({"--admin-host", "http://emulator"}),
+              HasSubstr("'http://emulator' is not a host name"));
+}
+
+TEST(TokenFile, HoldsOneWord) {
+  const TemporaryFile good("s3cret-token_=\n");
+  EXPECT_EQ(read_token(good.path()).value(), "s3cret-token_=");
+  for (const char* wrong : {"", "\n", "two words", "two\nlines\n", "umlaut-\xc3\xa4", "nul-\x01"}) {
+    const TemporaryFile file(wrong);
+    const auto token = read_token(file.path());
+    ASSERT_FALSE(token) << wrong;
+    EXPECT_EQ(token.error().code, ErrorCode::invalid_option);
+    EXPECT_THAT(token.error().message, StartsWith(file.path()));
+  }
+  EXPECT_FALSE(read_token("/absent"));
 }
 
 // --- The file
@@ -240,7 +342,7 @@ format = "json"
   EXPECT_EQ(options.limits.head_bytes, 8192u);
   EXPECT_EQ(options.limits.connections, 10u);
   EXPECT_EQ(options.tls.self_signed_directory, "/tmp/tls");
-  EXPECT_EQ(configuration->log.level, spdlog::level::debug);
+  EXPECT_EQ(configuration->log.level, base::LogLevel::debug);
   EXPECT_EQ(configuration->log.format, LogFormat::json);
 }
 
@@ -408,7 +510,7 @@ TEST(CommandLine, TheContractsOptionsAreUnderstood) {
   EXPECT_EQ(configuration.ready_file, "/tmp/r");
   EXPECT_EQ(options.tls.certificate_file, "c");
   EXPECT_EQ(options.tls.key_file, "k");
-  EXPECT_EQ(configuration.log.level, spdlog::level::warn);
+  EXPECT_EQ(configuration.log.level, base::LogLevel::warn);
   EXPECT_EQ(configuration.log.format, LogFormat::json);
   EXPECT_TRUE(options.replace_segment);
   EXPECT_FALSE(options.behaviour.accept_chunked);

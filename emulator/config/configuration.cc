@@ -14,11 +14,13 @@ Result<void> Draft::set(const Setting& setting, std::string_view text, std::stri
         Error{done.error().code, fmt::format("{}: {}", origin, done.error().message)});
   }
   if (!setting.warning.empty()) {
-    configuration_.warnings.push_back(fmt::format("{}: {}", origin, setting.warning));
+    warn(fmt::format("{}: {}", origin, setting.warning));
   }
   origins_.insert_or_assign(&setting, std::move(origin));
   return {};
 }
+
+void Draft::warn(std::string warning) { configuration_.warnings.push_back(std::move(warning)); }
 
 Result<Configuration> Draft::finish() && {
   const auto violation = find_violation(configuration_.options);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/ready_file.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -8,8 +9,11 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <fstream>
+#include <utility>
 
+#include "config/bounded_write.h"
+#include "hyperpod/base/file_descriptor.h"
+#include "hyperpod/base/unique_name.h"
 #include "text/printable.h"
 
 namespace hyperpod::emulator::config {
@@ -23,27 +27,45 @@ tl::unexpected<Error> refuse(const std::string& path, std::string_view problem) 
 
 }  // namespace
 
-Result<void> clear_ready_file(const std::string& path) {
+Result<ReadyFile> ReadyFile::prepare(std::string path) {
   struct stat info {};
+  if (path.empty()) return ReadyFile(std::move(path));
   if (::lstat(path.c_str(), &info) != 0) {
-    if (errno == ENOENT) return {};
-    return refuse(path, std::strerror(errno));
+    if (errno != ENOENT) return refuse(path, std::strerror(errno));
+    return ReadyFile(std::move(path));
   }
   if (!S_ISREG(info.st_mode)) return refuse(path, "is there already and is not a regular file");
   if (::unlink(path.c_str()) != 0) return refuse(path, std::strerror(errno));
-  return {};
+  return ReadyFile(std::move(path));
 }
 
-Result<void> write_ready_file(const std::string& path, std::string_view content) {
-  const std::string temporary = fmt::format("{}.{}", path, ::getpid());
-  errno = 0;
-  std::ofstream file(temporary, std::ios::binary | std::ios::trunc);
-  file << content;
-  file.close();
-  if (file && std::rename(temporary.c_str(), path.c_str()) == 0) return {};
-  const std::string problem = std::strerror(errno);
+ReadyFile::~ReadyFile() { remove(); }
+
+void ReadyFile::remove() {
+  struct stat here {};
+  struct stat written {};
+  if (file_ && ::lstat(path_.c_str(), &here) == 0 && ::fstat(file_.get(), &written) == 0 &&
+      here.st_dev == written.st_dev && here.st_ino == written.st_ino) {
+    ::unlink(path_.c_str());
+  }
+  file_.reset();
+}
+
+Result<void> ReadyFile::write(std::string_view content) {
+  if (path_.empty()) return {};
+  // A name that nobody can have prepared, say with a link to another file.
+  const std::string temporary = base::unique_name(path_ + ".");
+  base::FileDescriptor file(
+      ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644));
+  if (!file) return refuse(path_, std::strerror(errno));
+  const auto written = bounded_write(file.get(), content, [] { return false; });
+  if (written && ::rename(temporary.c_str(), path_.c_str()) == 0) {
+    file_ = std::move(file);
+    return {};
+  }
+  const std::string problem = written ? std::strerror(errno) : written.error().message;
   ::unlink(temporary.c_str());
-  return refuse(path, problem);
+  return refuse(path_, problem);
 }
 
 }  // namespace hyperpod::emulator::config

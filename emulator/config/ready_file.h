@@ -6,16 +6,35 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 
+#include "hyperpod/base/file_descriptor.h"
 #include "hyperpod/emulator/error.h"
 
 namespace hyperpod::emulator::config {
 
-/// Removes what a former run left at `path`, so that whoever waits for the file never reads an old
-/// one. Refuses (invalid_option) a path that holds anything but a regular file or nothing.
-Result<void> clear_ready_file(const std::string& path);
+/// A ready file that is there as long as this is. Move-only.
+class ReadyFile {
+ public:
+  /// Removes what a former run left at `path`, so that whoever waits for the file never reads an
+  /// old one. An empty path stands for no file at all. Refuses (invalid_option) a path that holds
+  /// anything but a regular file or nothing; a symbolic link is not followed.
+  static Result<ReadyFile> prepare(std::string path);
 
-/// Writes `content`; a reader finds all of it or no file.
-Result<void> write_ready_file(const std::string& path, std::string_view content);
+  ReadyFile(ReadyFile&& other) noexcept = default;
+  ReadyFile& operator=(ReadyFile&& other) = delete;
+  ~ReadyFile();  ///< remove().
+
+  /// Writes `content`; a reader finds all of it or no file.
+  Result<void> write(std::string_view content);
+  /// Removes the file that was written, unless another has taken its place.
+  void remove();
+
+ private:
+  explicit ReadyFile(std::string path) : path_(std::move(path)) {}
+
+  std::string path_;
+  base::FileDescriptor file_;  // what was written; open, so that its inode is not used again
+};
 
 }  // namespace hyperpod::emulator::config

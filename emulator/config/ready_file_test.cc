@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/ready_file.h"
 
-#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <string>
+
+#include "hyperpod/base/unique_name.h"
 
 namespace hyperpod::emulator::config {
 namespace {
@@ -17,47 +18,86 @@ namespace {
 namespace fs = std::filesystem;
 using testing::HasSubstr;
 
-class ReadyFile : public testing::Test {
+class ReadyFileTest : public testing::Test {
  public:
-  ~ReadyFile() override { fs::remove_all(directory_); }
+  ~ReadyFileTest() override { fs::remove_all(directory_); }
 
  protected:
-  ReadyFile() { fs::create_directories(directory_); }
+  ReadyFileTest() { fs::create_directories(directory_); }
 
-  std::string directory_ = fmt::format("{}ready_file_test.{}", testing::TempDir(), getpid());
+  std::string content() const {
+    std::ifstream file(path_);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+
+  std::string directory_ = base::unique_name(testing::TempDir() + "ready_file_test.");
   std::string path_ = directory_ + "/ready";
 };
 
-TEST_F(ReadyFile, HoldsItsContentAndNothingElseIsLeft) {
-  ASSERT_TRUE(write_ready_file(path_, "{}\n"));
-  std::ifstream file(path_);
-  EXPECT_EQ(std::string(std::istreambuf_iterator<char>(file), {}), "{}\n");
-  EXPECT_EQ(std::distance(fs::directory_iterator(directory_), {}), 1);
+TEST_F(ReadyFileTest, HoldsItsContentAsLongAsItLivesAndNothingElseIsLeft) {
+  {
+    auto file = ReadyFile::prepare(path_);
+    ASSERT_TRUE(file);
+    EXPECT_FALSE(fs::exists(path_));
+    ASSERT_TRUE(file->write("{}\n"));
+    EXPECT_EQ(content(), "{}\n");
+    EXPECT_EQ(std::distance(fs::directory_iterator(directory_), {}), 1);
+  }
+  EXPECT_TRUE(fs::is_empty(directory_));
 }
 
-TEST_F(ReadyFile, OfAFormerRunIsRemoved) {
-  ASSERT_TRUE(write_ready_file(path_, "old"));
-  ASSERT_TRUE(clear_ready_file(path_));
+TEST_F(ReadyFileTest, OfAFormerRunIsRemoved) {
+  std::ofstream(path_) << "old";
+  const auto file = ReadyFile::prepare(path_);
+  ASSERT_TRUE(file);
   EXPECT_FALSE(fs::exists(path_));
-  EXPECT_TRUE(clear_ready_file(path_));
 }
 
-TEST_F(ReadyFile, TakesTheNameOfNothingButARegularFile) {
-  fs::create_symlink(directory_, path_);
-  const auto cleared = clear_ready_file(path_);
-  ASSERT_FALSE(cleared);
-  EXPECT_THAT(cleared.error().message, HasSubstr("not a regular file"));
+TEST_F(ReadyFileTest, OfASuccessorIsLeftToIt) {
+  auto file = ReadyFile::prepare(path_);
+  ASSERT_TRUE(file && file->write("first"));
+  auto successor = ReadyFile::prepare(path_);
+  ASSERT_TRUE(successor && successor->write("second"));
+  file->remove();
+  EXPECT_EQ(content(), "second");
+}
+
+TEST_F(ReadyFileTest, TakesTheNameOfNothingButARegularFile) {
+  std::ofstream(directory_ + "/victim") << "precious";
+  fs::create_symlink(directory_ + "/victim", path_);
+  const auto refused = ReadyFile::prepare(path_);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::invalid_option);
+  EXPECT_THAT(refused.error().message, HasSubstr("is not a regular file"));
   EXPECT_TRUE(fs::is_symlink(path_));
   const std::string pipe = directory_ + "/pipe";
   ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
-  EXPECT_FALSE(clear_ready_file(pipe));
+  EXPECT_FALSE(ReadyFile::prepare(pipe));
   EXPECT_TRUE(fs::is_fifo(pipe));
 }
 
-TEST_F(ReadyFile, ThatCannotBeWrittenIsNamed) {
-  const auto written = write_ready_file(directory_ + "/no/such", "x");
+TEST_F(ReadyFileTest, IsNotWrittenThroughALinkThatAppearsMeanwhile) {
+  auto file = ReadyFile::prepare(path_);
+  ASSERT_TRUE(file);
+  std::ofstream(directory_ + "/victim") << "precious";
+  fs::create_symlink(directory_ + "/victim", path_);
+  ASSERT_TRUE(file->write("{}"));
+  EXPECT_FALSE(fs::is_symlink(path_));
+  EXPECT_EQ(fs::file_size(directory_ + "/victim"), 8u);
+}
+
+TEST_F(ReadyFileTest, ThatCannotBeWrittenIsNamed) {
+  auto file = ReadyFile::prepare(directory_ + "/no/such");
+  ASSERT_TRUE(file);
+  const auto written = file->write("x");
   ASSERT_FALSE(written);
   EXPECT_THAT(written.error().message, HasSubstr(directory_ + "/no/such: No such file"));
+}
+
+TEST_F(ReadyFileTest, WithoutAPathIsNone) {
+  auto file = ReadyFile::prepare("");
+  ASSERT_TRUE(file);
+  EXPECT_TRUE(file->write("x"));
 }
 
 }  // namespace

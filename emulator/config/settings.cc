@@ -7,6 +7,7 @@
 #include <array>
 #include <charconv>
 #include <limits>
+#include <optional>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -50,6 +51,31 @@ struct Directory : Text {
 
 struct Name : Text {
   static constexpr std::string_view value = "NAME";
+};
+
+struct Names {
+  static constexpr TomlType type = TomlType::strings;
+  static constexpr std::string_view value = "NAME";
+  static constexpr std::string_view form = R"(an array of strings such as ["emulator"])";
+  static Result<std::vector<std::string>> parse(std::string_view text) {
+    std::vector<std::string> names;
+    while (!text.empty()) {
+      const std::size_t end = std::min(text.find(','), text.size());
+      const std::string_view name = text.substr(0, end);
+      if (name.empty() || name.find_first_of(" \t/:[]") != name.npos) {
+        return refuse(
+            fmt::format("{} is not a host name; write it without scheme and port, such "
+                        "as emulator",
+                        text::quoted(name)));
+      }
+      names.emplace_back(name);
+      text.remove_prefix(std::min(end + 1, text.size()));
+    }
+    return names;
+  }
+  static std::string show(const std::vector<std::string>& names) {
+    return fmt::format("{}", fmt::join(names, ","));
+  }
 };
 
 struct Address : Text {
@@ -175,19 +201,20 @@ struct PutRaceWords {
 struct LevelWords {
   static constexpr std::string_view value = "trace|debug|info|warn|error|off";
   static constexpr std::string_view form = R"(a string such as "info")";
-  static constexpr Words<spdlog::level::level_enum, 6> words{{{"trace", spdlog::level::trace},
-                                                              {"debug", spdlog::level::debug},
-                                                              {"info", spdlog::level::info},
-                                                              {"warn", spdlog::level::warn},
-                                                              {"error", spdlog::level::err},
-                                                              {"off", spdlog::level::off}}};
+  static constexpr Words<std::optional<base::LogLevel>, 6> words{{{"trace", base::LogLevel::trace},
+                                                                  {"debug", base::LogLevel::debug},
+                                                                  {"info", base::LogLevel::info},
+                                                                  {"warn", base::LogLevel::warn},
+                                                                  {"error", base::LogLevel::error},
+                                                                  {"off", std::nullopt}}};
 };
 
 struct ClockWords {
-  static constexpr std::string_view value = "real|manual";
+  static constexpr std::string_view value = "real|manual|adjustable";
   static constexpr std::string_view form = R"(a string such as "real")";
-  static constexpr Words<ClockKind, 2> words{
-      {{"real", ClockKind::real}, {"manual", ClockKind::manual}}};
+  static constexpr Words<ClockKind, 3> words{{{"real", ClockKind::real},
+                                              {"manual", ClockKind::manual},
+                                              {"adjustable", ClockKind::adjustable}}};
 };
 
 struct FormatWords {
@@ -335,6 +362,9 @@ std::vector<Setting> make_settings() {
                       &O::threads),
       own<File>(port("--ready-file", "emulator.ready_file"),
                 "File that holds the ready line while it serves", &Configuration::ready_file),
+      own<Boolean>(port("--exit-with-parent", "emulator.exit_with_parent"),
+                   "Stop, as at SIGTERM, when the process that started it ends",
+                   &Configuration::exit_with_parent),
       option<File>(port("--tls-cert", "emulator.tls.certificate_file"),
                    "PEM certificate chain; needs --tls-key", &O::tls, &T::certificate_file),
       option<File>(port("--tls-key", "emulator.tls.key_file"), "PEM private key, not encrypted",
@@ -345,11 +375,17 @@ std::vector<Setting> make_settings() {
 
       option<AddressOrOff>(control("--admin", "emulator.admin"),
                            "Address of the admin port, open to all who reach it", &O::admin),
+      option<Names>(control("--admin-host", "emulator.admin_hosts"),
+                    "Further name under which the admin port may be asked; repeatable",
+                    &O::admin_hosts),
+      own<File>(control("--admin-token-file", "emulator.admin_token_file"),
+                "File with the bearer token that the admin port demands",
+                &Configuration::admin_token_file),
       own<File>(control("--scenario", "emulator.scenario"),
                 "YAML or JSON file of faults, in force from the first connection on",
                 &Configuration::scenario),
       own<Choice<ClockWords>>(control("--clock", "emulator.clock"),
-                              "manual: time stands still until the admin port moves it",
+                              "manual stands still, adjustable runs, until the admin port moves it",
                               &Configuration::clock),
       option<Integer>(control("--journal-entries", "emulator.journal_entries"),
                       "Requests that the journal remembers; totals count them all",
@@ -491,6 +527,14 @@ std::string option_cell(const Setting& setting) {
 std::span<const Setting> settings() {
   static const std::vector<Setting> table = make_settings();
   return table;
+}
+
+std::string variable_of(std::string_view option) {
+  std::string name = "HYPERPOD_EMULATOR_";
+  for (const char c : option.substr(std::min(option.find_first_not_of('-'), option.size()))) {
+    name += c == '-' ? '_' : static_cast<char>(c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c);
+  }
+  return name;
 }
 
 const Setting* setting_of_key(std::string_view key) { return find_setting(&Setting::key, key); }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one table of settings: the configuration file, the command line, the help text and the
-// printed documentation are all made from it.
+// The one table of settings: the configuration file, the environment, the command line, the help
+// text and the printed documentation are all made from it.
 //
 // The table never changes; any thread may read it.
 #pragma once
@@ -14,8 +14,9 @@
 
 namespace hyperpod::emulator::config {
 
-/// What stands behind the key in the file. A quantity with a unit is a string.
-enum class TomlType { string, integer, boolean };
+/// What stands behind the key in the file. A quantity with a unit is a string. A list is given
+/// by an option that is repeated, or by a variable with commas.
+enum class TomlType { string, integer, boolean, strings };
 
 struct Setting {
   std::string_view option;  ///< On the command line, "--capacity"; empty: in the file only.
@@ -30,13 +31,17 @@ struct Setting {
   bool repeated = false;     ///< Lies in an array of tables, [[...]].
   std::string_view warning;  ///< If not empty: logged when the setting is used.
 
-  /// Puts `text` into the configuration. An error's message lacks the name of the setting.
+  /// Puts `text` into the configuration. Of a list, `text` has all elements, with commas between.
+  /// An error's message lacks the name of the setting.
   std::function<Result<void>(Configuration&, std::string_view text)> set;
   /// The text that `set` would read back.
   std::function<std::string(const Configuration&)> show;
 };
 
 std::span<const Setting> settings();
+
+/// The environment variable of an option: "HYPERPOD_EMULATOR_SHM_NAME" of "--shm-name".
+std::string variable_of(std::string_view option);
 
 /// Null if there is none.
 const Setting* setting_of_key(std::string_view key);

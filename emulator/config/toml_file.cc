@@ -110,6 +110,11 @@ class Loader {
     return {};
   }
 
+  static bool is_array_of_strings(const toml::node& node) {
+    const auto* const array = node.as_array();
+    return array != nullptr && (array->empty() || array->is_homogeneous<std::string>());
+  }
+
   Result<void> value(const Setting& setting, const toml::node& node, const std::string& path) {
     std::string text;
     if (setting.type == TomlType::string && node.is_string()) {
@@ -118,6 +123,11 @@ class Loader {
       text = std::to_string(**node.as_integer());
     } else if (setting.type == TomlType::boolean && node.is_boolean()) {
       text = **node.as_boolean() ? "true" : "false";
+    } else if (setting.type == TomlType::strings && is_array_of_strings(node)) {
+      for (const toml::node& element : *node.as_array()) {
+        if (!text.empty()) text += ',';
+        text += **element.as_string();
+      }
     } else {
       return refuse(fmt::format("{}must be {}, and is {}", place(node.source(), path), setting.form,
                                 name_of(node.type())));

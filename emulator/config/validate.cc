@@ -4,8 +4,8 @@
 #include <fmt/format.h>
 
 #include <array>
-#include <climits>
 
+#include "core/owner_file.h"
 #include "text/host_port.h"
 #include "text/printable.h"
 #include "text/units.h"
@@ -15,8 +15,6 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// The owner of NAME is recorded in .NAME.owner, which must be a file name too.
-constexpr std::size_t longest_name = NAME_MAX - 7;
 constexpr std::uint64_t least_block = 4096;  // a page: what the segment is mapped and pinned by
 constexpr std::uint64_t most_capacity = 1ull << 60;
 constexpr std::uint32_t least_head = 1024;  // a request of a real client takes half of it
@@ -58,8 +56,8 @@ Finding check_name(const Options& options) {
   if (name.front() == '.') return fault("begins with a dot");  // owner records do
   if (name.find('/') != std::string::npos) return fault("has a slash in it");
   if (name.find('\0') != std::string::npos) return fault("has a zero byte in it");
-  if (name.size() > longest_name)
-    return fault(fmt::format("is longer than {} bytes", longest_name));
+  if (name.size() > core::longest_segment_name)
+    return fault(fmt::format("is longer than {} bytes", core::longest_segment_name));
   return std::nullopt;
 }
 

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The POSIX shared-memory segment that clients map: created, reserved, owned and removed here.
+// The POSIX shared-memory segment that clients map: created, reserved, renewed and removed here.
 //
-// The segment holds cache bytes and nothing else, so who owns it is recorded beside it, in
-// /dev/shm/.NAME.owner: the owner's pid and the segment's inode, under a lock that the kernel drops
-// when the owner dies. Both vanish with the Segment.
+// The segment holds cache bytes and nothing else. Who owns it is recorded beside it
+// (owner_file.h), and a signal that ends the process removes it (signals.h). A segment is made
+// whole before it gets its name, so a process that is killed at any moment leaves nothing that the
+// next one cannot tell from a stranger's.
+//
+// Rooms used: text. Errors: segment_in_use, segment_unusable, out_of_resources.
 #pragma once
 
 #include <sys/types.h>
@@ -11,11 +14,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
 
 #include "core/memory.h"
+#include "core/owner_file.h"
+#include "core/signals.h"
 #include "hyperpod/emulator/error.h"
 
 namespace hyperpod::emulator::core {
@@ -37,8 +43,8 @@ struct SegmentOptions {
 class Segment {
  public:
   /// Creates the segment. A /dev/shm that is too small is an error here, and nobody who touches
-  /// what is reserved ever meets a SIGBUS. A stale segment, whose recorded owner is dead, is
-  /// replaced.
+  /// what is reserved meets a SIGBUS, unless somebody truncates the segment. A stale segment, whose
+  /// owner is dead, is replaced.
   static Result<Segment> create(const SegmentOptions& options);
 
   Segment(Segment&& other) noexcept;
@@ -48,19 +54,27 @@ class Segment {
   ~Segment();
 
   std::span<std::byte> memory() const;
-  /// The same, mapped as long as somebody holds this, though the segment be renewed or destroyed.
+  /// The same, mapped as long as somebody holds this, even when the segment is renewed or
+  /// destroyed.
   std::shared_ptr<Memory> mapping() const;
   const std::string& name() const { return options_.name; }
+  /// /dev/shm/NAME.
+  const std::string& path() const { return paths_.segment; }
 
   // What faults do to a segment. The name stays ours through all of it.
 
-  /// Makes a new segment under the name, as a restart of the daemon does; `whole`: all of it
-  /// reserved in any case. On error the old one stays in use.
+  /// Makes a new segment, always another inode, and puts it under the name in place of this one's,
+  /// or where there is nothing any more, as a restart of the daemon does. `whole`: all of it is
+  /// reserved in any case. For a moment nothing stands under the name. The memory is needed twice
+  /// until the former mapping goes. On error nothing has changed: there was no room for it, or
+  /// somebody else's file stands under the name.
   Result<void> renew(bool whole = false);
   /// Removes the name; the memory stays in use. What stands under the name later is not touched.
   void unlink_name();
   /// Puts an empty file in the segment's place, until show().
   Result<void> hide();
+  /// Where somebody else's file stands in its place by now, that stays, and the segment has lost
+  /// its name.
   void show();
   Result<void> set_mode(mode_t mode);
 
@@ -68,22 +82,23 @@ class Segment {
   mode_t mode() const;
   /// Whether the name leads to this segment.
   bool linked() const;
-
-  /// Unlinks every segment that this process, not one it was forked from, has created.
-  /// Async-signal-safe, for handlers of fatal signals.
-  static void unlink_all_on_crash() noexcept;
+  /// Whether the segment has its full size. If not, somebody has truncated it.
+  bool intact() const;
 
  private:
   struct Mapping;
 
-  explicit Segment(SegmentOptions options) : options_(std::move(options)) {}
-  void unlink_names();
+  Segment(SegmentOptions options, OwnerFile owner);
+  Result<std::shared_ptr<Mapping>> make(const SegmentOptions& options);
+  Result<void> put_under_name();
 
   SegmentOptions options_;
+  SegmentPaths paths_;
+  std::optional<OwnerFile> owner_;  // none once moved from
+  CrashListing listing_;
   std::shared_ptr<Mapping> mapping_;
-  int owner_fd_ = -1;  // holds the lock
   pid_t owner_pid_ = 0;
-  bool hidden_ = false;
+  std::optional<ino_t> placeholder_;  // what stands in its place while it is hidden
 };
 
 }  // namespace hyperpod::emulator::core

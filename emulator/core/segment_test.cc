@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -27,6 +28,7 @@
 #include <utility>
 #include <vector>
 
+#include "hyperpod/base/unique_name.h"
 #include "testing/small_shm.h"
 
 namespace hyperpod::emulator::core {
@@ -70,18 +72,22 @@ std::uint64_t mapped_pages(std::span<const std::byte> memory) {
 
 class SegmentTest : public testing::Test {
  protected:
-  SegmentTest() {
-    static int count = 0;
-    options.name = fmt::format("hyperpod_segment_test_{}_{}", ::getpid(), ++count);
+  SegmentTest() { take_name("hyperpod_segment_test_"); }
+
+  void take_name(std::string_view prefix) {
+    options.name = base::unique_name(prefix);
     options.size = mib;
     path = "/dev/shm/" + options.name;
     owner_path = "/dev/shm/." + options.name + ".owner";
+    aside_path = "/dev/shm/." + options.name + ".aside";
+    coming_path = "/dev/shm/." + options.name + ".new";
   }
   ~SegmentTest() override {
     EXPECT_FALSE(status_of(path)) << "a segment was left behind";
     EXPECT_FALSE(status_of(owner_path)) << "an owner file was left behind";
-    ::unlink(path.c_str());
-    ::unlink(owner_path.c_str());
+    EXPECT_FALSE(status_of(aside_path)) << "a segment that was set aside was left behind";
+    EXPECT_FALSE(status_of(coming_path)) << "a segment that was being made was left behind";
+    for (const auto& left : {path, owner_path, aside_path, coming_path}) ::unlink(left.c_str());
   }
 
   ino_t make_foreign_segment() const {
@@ -94,6 +100,8 @@ class SegmentTest : public testing::Test {
   SegmentOptions options;
   std::string path;
   std::string owner_path;
+  std::string aside_path;
+  std::string coming_path;
 };
 
 /// Runs `body` in a forked process. Its exit status is what body returns.
@@ -241,7 +249,7 @@ TEST_F(SegmentTest, ReservedOnUseTellsWhenTheRoomIsGone) {
     const auto segment = Segment::create(options);
     const auto memory = segment->mapping();
     const bool first = memory->back(0, options.size / 2);
-    std::ofstream("/dev/shm/other") << std::string(mib, 'x');
+    std::ofstream("/dev/shm/other") << std::string(mib + 4096, 'x');
     const bool second = memory->back(0, options.size);
     std::ranges::fill(memory->bytes().first(options.size / 2), std::byte{1});  // no SIGBUS
     std::filesystem::remove("/dev/shm/other");
@@ -390,11 +398,10 @@ TEST_F(SegmentTest, ThatWasHiddenWhenItsOwnerWasKilledIsTakenOver) {
   ASSERT_EQ(owner.verdict(), 'y');
   owner.kill();
   ASSERT_EQ(status_of(path)->st_size, 0);
-  const auto hidden_path = "/dev/shm/." + options.name + ".hidden";
-  ASSERT_TRUE(status_of(hidden_path));
+  ASSERT_TRUE(status_of(aside_path));
   const auto segment = Segment::create(options);
   ASSERT_TRUE(segment) << segment.error().message;
-  EXPECT_FALSE(status_of(hidden_path));
+  EXPECT_FALSE(status_of(aside_path));
 }
 
 TEST_F(SegmentTest, ThatIsHiddenLeavesAnEmptyFileInItsPlaceUntilItIsShown) {
@@ -492,6 +499,230 @@ TEST_F(SegmentTest, ManyComeAndGoOnSeveralThreads) {
   EXPECT_EQ(failed, 0);
 }
 
+TEST_F(SegmentTest, MayTakeAllOfTheRoomThereIs) {
+  const auto outcome = with_small_shm(options.size, [&] {
+    const auto segment = Segment::create(options);
+    if (!segment) return 1;
+    std::ranges::fill(segment->memory(), std::byte{1});
+    return 0;
+  });
+  if (!outcome) GTEST_SKIP() << "this process may not mount a /dev/shm of its own";
+  EXPECT_EQ(*outcome, 0);
+}
+
+// --- Renewal ------------------------------------------------------------------------------------
+
+TEST_F(SegmentTest, RenewedIsAnotherInodeUnderTheSameName) {
+  auto segment = Segment::create(options);
+  ASSERT_TRUE(segment);
+  segment->memory()[0] = std::byte{1};
+  const auto former = segment->mapping();
+  const ino_t before = segment->inode();
+  ASSERT_TRUE(segment->renew());
+  EXPECT_NE(segment->inode(), before);
+  EXPECT_EQ(status_of(path)->st_ino, segment->inode());
+  EXPECT_THAT(segment->memory(), Each(std::byte{0}));
+  EXPECT_EQ(former->bytes()[0], std::byte{1}) << "who has mapped the former one still reads it";
+}
+
+TEST_F(SegmentTest, RenewedGetsItsNameBackWhenSomebodyRemovedIt) {
+  auto segment = Segment::create(options);
+  ASSERT_TRUE(segment);
+  ::unlink(path.c_str());
+  ASSERT_FALSE(segment->linked());
+  ASSERT_TRUE(segment->renew());
+  EXPECT_TRUE(segment->linked());
+}
+
+TEST_F(SegmentTest, RenewedWhereThereIsNoRoomForASecondOneChangesNothing) {
+  const auto outcome = with_small_shm(options.size * 3 / 2, [&] {
+    auto segment = Segment::create(options);
+    if (!segment) return 1;
+    segment->memory()[0] = std::byte{42};
+    const ino_t before = segment->inode();
+    const auto renewed = segment->renew();
+    if (renewed || renewed.error().code != ErrorCode::segment_unusable) return 2;
+    if (renewed.error().message.find("lower the capacity") == std::string::npos) return 3;
+    const bool kept = segment->linked() && segment->inode() == before && segment->intact() &&
+                      segment->memory()[0] == std::byte{42};
+    return kept && !status_of(coming_path) && !status_of(aside_path) ? 0 : 4;
+  });
+  if (!outcome) GTEST_SKIP() << "this process may not mount a /dev/shm of its own";
+  EXPECT_EQ(*outcome, 0);
+}
+
+TEST_F(SegmentTest, RenewedLeavesASegmentThatSomebodyPutInItsPlace) {
+  auto segment = Segment::create(options);
+  ASSERT_TRUE(segment);
+  ::unlink(path.c_str());
+  const auto foreign = make_foreign_segment();
+  const auto renewed = segment->renew();
+  ASSERT_FALSE(renewed);
+  EXPECT_EQ(renewed.error().code, ErrorCode::segment_in_use);
+  EXPECT_EQ(status_of(path)->st_ino, foreign);
+  ::unlink(path.c_str());
+}
+
+TEST_F(SegmentTest, ShownLeavesASegmentThatSomebodyPutInItsPlace) {
+  auto segment = Segment::create(options);
+  ASSERT_TRUE(segment);
+  ASSERT_TRUE(segment->hide());
+  ::unlink(path.c_str());
+  const auto foreign = make_foreign_segment();
+  segment->show();
+  EXPECT_EQ(status_of(path)->st_ino, foreign);
+  EXPECT_FALSE(segment->linked());
+  ::unlink(path.c_str());
+}
+
+TEST_F(SegmentTest, TellsWhenSomebodyTruncatedIt) {
+  const auto segment = Segment::create(options);
+  ASSERT_TRUE(segment);
+  EXPECT_TRUE(segment->intact());
+  ASSERT_EQ(::truncate(path.c_str(), 0), 0);
+  EXPECT_FALSE(segment->intact());
+}
+
+// --- What a killed owner left -------------------------------------------------------------------
+
+TEST_F(SegmentTest, ThatWasBeingReplacedWhenItsOwnerWasKilledIsClearedAway) {
+  // As it is after renew() has set the former one aside, and before the new one has its name.
+  Child owner([this](const Child& self) {
+    const auto segment = Segment::create(options);
+    const bool ready = segment && ::rename(path.c_str(), aside_path.c_str()) == 0 &&
+                       std::ofstream(coming_path).good();
+    return self.stay(ready ? 'y' : 'n');
+  });
+  ASSERT_EQ(owner.verdict(), 'y');
+  owner.kill();
+  const auto segment = Segment::create(options);
+  ASSERT_TRUE(segment) << segment.error().message;
+  EXPECT_FALSE(status_of(aside_path));
+  EXPECT_FALSE(status_of(coming_path));
+}
+
+TEST_F(SegmentTest, AbandonedByAKilledProcessIsRemovedByWhoeverStartsNext) {
+  take_name(temporary_prefix);
+  Child owner([this](const Child& self) {
+    auto segment = Segment::create(options);
+    return self.stay(segment && segment->hide() ? 'y' : 'n');
+  });
+  ASSERT_EQ(owner.verdict(), 'y');
+  EXPECT_THAT(remove_abandoned_segments(), Not(testing::Contains(options.name)))
+      << "a live owner's is left alone";
+  EXPECT_TRUE(status_of(path));
+  owner.kill();
+  remove_abandoned_segments();  // the destructor looks for what is left
+}
+
+TEST_F(SegmentTest, OfANameThatIsNotTemporaryIsLeftForWhoeverAsksForItAgain) {
+  Child owner([this](const Child& self) {
+    const auto segment = Segment::create(options);
+    return self.stay(segment ? 'y' : 'n');
+  });
+  ASSERT_EQ(owner.verdict(), 'y');
+  owner.kill();
+  remove_abandoned_segments();
+  EXPECT_TRUE(status_of(path));
+  EXPECT_TRUE(Segment::create(options));
+}
+
+TEST_F(SegmentTest, BeingMadeIsNotTakenForAnAbandonedOne) {
+  constexpr int rounds = 50;
+  take_name(temporary_prefix);
+  options.size = 4096;
+  std::atomic<bool> done{false};
+  std::atomic<int> failed{0};
+  std::vector<std::thread> sweepers;
+  for (int i = 0; i < 2; ++i) {
+    sweepers.emplace_back([&] {
+      while (!done) remove_abandoned_segments();
+    });
+  }
+  for (int round = 0; round < rounds; ++round) {
+    const auto segment = Segment::create(options);
+    if (!segment || !segment->linked()) ++failed;
+  }
+  done = true;
+  for (auto& sweeper : sweepers) sweeper.join();
+  EXPECT_EQ(failed, 0);
+}
+
+// --- Files of others ----------------------------------------------------------------------------
+
+/// A user who is neither root nor the one who runs this test.
+constexpr uid_t stranger = 65534;
+
+TEST_F(SegmentTest, AnOwnerFileOfAnotherUserTellsNothingOfASegment) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can make another user's file";
+  for (const bool replace : {false, true}) {
+    const auto root_segment = make_foreign_segment();
+    // As if they had made the segment that is there, and had died.
+    std::ofstream(owner_path) << "";
+    ASSERT_EQ(::truncate(owner_path.c_str(), static_cast<off_t>(root_segment)), 0);
+    ASSERT_EQ(::chown(owner_path.c_str(), stranger, stranger), 0);
+    options.replace = replace;
+    const auto segment = Segment::create(options);
+    ASSERT_EQ(segment.has_value(), replace);
+    if (!replace) {
+      EXPECT_EQ(segment.error().code, ErrorCode::segment_in_use);
+      EXPECT_THAT(segment.error().message, AllOf(HasSubstr("uid 65534"), HasSubstr(owner_path),
+                                                 HasSubstr("--replace-segment")));
+      EXPECT_EQ(status_of(path)->st_ino, root_segment);
+      ::unlink(path.c_str());
+      ::unlink(owner_path.c_str());
+    }
+  }
+}
+
+TEST_F(SegmentTest, AnOwnerFileOfAnotherUserDoesNotBlockAStartWhereNoSegmentIs) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can make another user's file";
+  const int held = ::open(owner_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  ASSERT_GE(held, 0);
+  ASSERT_EQ(::fchown(held, stranger, stranger), 0);
+  ASSERT_EQ(::flock(held, LOCK_EX), 0);
+  const auto segment = Segment::create(options);
+  EXPECT_TRUE(segment) << segment.error().message;
+  ::close(held);
+}
+
+TEST_F(SegmentTest, AnOwnerFileThatIsALinkIsNotWrittenThrough) {
+  const std::string victim = testing::TempDir() + options.name + ".victim";
+  std::ofstream(victim) << "precious";
+  ASSERT_EQ(::symlink(victim.c_str(), owner_path.c_str()), 0);
+  {
+    const auto segment = Segment::create(options);
+    ASSERT_TRUE(segment) << segment.error().message;
+    EXPECT_TRUE(S_ISREG(status_of(owner_path)->st_mode));
+  }
+  EXPECT_EQ(std::filesystem::file_size(victim), 8u);
+  std::filesystem::remove(victim);
+
+  const std::string other_name = "/dev/shm/" + options.name + ".victim";
+  std::ofstream(other_name) << "precious";
+  ASSERT_EQ(::link(other_name.c_str(), owner_path.c_str()), 0);
+  {
+    const auto segment = Segment::create(options);
+    ASSERT_TRUE(segment) << segment.error().message;
+  }
+  EXPECT_EQ(std::filesystem::file_size(other_name), 8u);
+  std::filesystem::remove(other_name);
+}
+
+TEST_F(SegmentTest, ADirectoryInTheWayIsNamedAsOne) {
+  for (const bool replace : {false, true}) {
+    for (const std::string& in_the_way : {path, owner_path}) {
+      ASSERT_EQ(::mkdir(in_the_way.c_str(), 0700), 0);
+      options.replace = replace;
+      const auto segment = Segment::create(options);
+      ASSERT_FALSE(segment);
+      EXPECT_THAT(segment.error().message, HasSubstr(in_the_way));
+      EXPECT_THAT(segment.error().message, ContainsRegex("directory"));
+      ::rmdir(in_the_way.c_str());
+    }
+  }
+}
+
 // --- What must not be removed -------------------------------------------------------------------
 
 TEST_F(SegmentTest, IsNotRemovedWhenSomebodyElseReplacedIt) {
@@ -547,7 +778,7 @@ TEST_F(SegmentTest, AForkedProcessThatCrashesDoesNotRemoveItsParents) {
   const auto segment = Segment::create(options);
   ASSERT_TRUE(segment);
   Child child([](const Child&) {
-    Segment::unlink_all_on_crash();
+    remove_listed_segments();
     return 0;
   });
   EXPECT_EQ(child.wait(), 0);
@@ -586,7 +817,7 @@ TEST_F(SegmentTest, WhoseNameTheSystemRefusesIsAnError) {
 
 void die_of_abort_with(const SegmentOptions& options) {
   std::signal(SIGABRT, [](int) {
-    Segment::unlink_all_on_crash();
+    remove_listed_segments();
     std::signal(SIGABRT, SIG_DFL);
     std::raise(SIGABRT);
   });
@@ -606,7 +837,7 @@ TEST_F(SegmentDeathTest, ACrashThatCallsUnlinkAllLeavesNoSegment) {
   for (const std::string suffix : {"", "_other", "_ended"}) {
     EXPECT_FALSE(status_of(path + suffix)) << suffix;
     EXPECT_FALSE(status_of("/dev/shm/." + options.name + suffix + ".owner")) << suffix;
-    EXPECT_FALSE(status_of("/dev/shm/." + options.name + suffix + ".hidden")) << suffix;
+    EXPECT_FALSE(status_of("/dev/shm/." + options.name + suffix + ".aside")) << suffix;
   }
 }
 
@@ -616,12 +847,69 @@ TEST_F(SegmentDeathTest, ACrashSparesASegmentThatSomebodyElsePutInItsPlace) {
         const auto segment = Segment::create(options);
         ::unlink(path.c_str());
         make_foreign_segment();
-        Segment::unlink_all_on_crash();
+        remove_listed_segments();
         std::raise(SIGKILL);
       },
       testing::KilledBySignal(SIGKILL), "");
   EXPECT_TRUE(status_of(path));
   ::unlink(path.c_str());
+}
+
+// --- Signals ------------------------------------------------------------------------------------
+
+TEST_F(SegmentDeathTest, ASignalThatEndsTheProcessRemovesItsSegments) {
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGALRM, SIGABRT}) {
+    EXPECT_EXIT(
+        {
+          std::signal(signal, SIG_DFL);
+          remove_segments_on(std::array{signal}, Replace::defaults);
+          const auto segment = Segment::create(options);
+          std::raise(signal);
+        },
+        testing::KilledBySignal(signal), "");
+    EXPECT_FALSE(status_of(path)) << signal;
+  }
+}
+
+TEST_F(SegmentDeathTest, ASignalThatIsIgnoredOrHandledIsLeftAlone) {
+  EXPECT_EXIT(
+      {
+        std::signal(SIGHUP, SIG_IGN);
+        std::signal(SIGUSR1, [](int) {});
+        remove_segments_on(std::array{SIGHUP, SIGUSR1}, Replace::defaults);
+        const auto segment = Segment::create(options);
+        std::raise(SIGHUP);
+        std::raise(SIGUSR1);
+        std::_Exit(segment && segment->linked() ? 7 : 8);
+      },
+      testing::ExitedWithCode(7), "");
+  ::unlink(path.c_str());
+  ::unlink(owner_path.c_str());
+}
+
+TEST_F(SegmentDeathTest, AFormerHandlerEndsTheProcessWhereItIsToBeCalled) {
+  EXPECT_EXIT(
+      {
+        std::signal(SIGUSR1, [](int) { ::_exit(9); });
+        remove_segments_on(std::array{SIGUSR1}, Replace::defaults_handlers);
+        const auto segment = Segment::create(options);
+        std::raise(SIGUSR1);
+      },
+      testing::ExitedWithCode(9), "");
+  EXPECT_FALSE(status_of(path));
+}
+
+TEST_F(SegmentDeathTest, ATruncatedSegmentIsNamedAsItEndsTheProcess) {
+  EXPECT_EXIT(
+      {
+        std::signal(SIGBUS, SIG_DFL);
+        remove_segments_on(std::array{SIGBUS}, Replace::defaults);
+        const auto segment = Segment::create(options);
+        [[maybe_unused]] const int cut = ::truncate(path.c_str(), 0);
+        segment->memory()[4096] = std::byte{1};
+      },
+      testing::KilledBySignal(SIGBUS), "another process has truncated it");
+  EXPECT_FALSE(status_of(path));
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "http/tls.h"
+#include "hyperpod/base/assertions.h"
 #include "text/host_port.h"
 
 namespace hyperpod::emulator::http {
@@ -238,6 +239,23 @@ void Server::after(Duration time, std::function<void()> work) {
   });
 }
 
+void Server::when_readable(int descriptor, std::function<void()> work) {
+  workers_.front()->run_and_wait([&] {
+    HYPERPOD_REQUIRE(!watched_);
+    watched_.emplace(workers_.front()->io(), descriptor);
+    wait_for_watched(std::move(work));
+  });
+}
+
+void Server::wait_for_watched(std::function<void()> work) {
+  watched_->async_wait(asio::posix::stream_descriptor::wait_read,
+                       [this, work = std::move(work)](IoError ec) mutable {
+                         if (ec) return;
+                         work();
+                         wait_for_watched(std::move(work));
+                       });
+}
+
 void Server::stop() {
   std::lock_guard lock(stop_mutex_);
   if (!std::exchange(running_, false)) return;
@@ -248,6 +266,7 @@ void Server::stop() {
     acceptor_.close(ignored);
     accept_again_.cancel();
     engine_wake_.cancel();
+    if (watched_) watched_->release();
     delayed_.clear();
   });
 
@@ -284,7 +303,7 @@ void Server::engine_alarm() {
 void Server::schedule_engine() {
   const auto due = engine_.next_due();
   if (!due || stopping_) return;
-  engine_wake_.expires_at(*due);
+  engine_wake_.expires_after(*due - clock_.now());
   engine_wake_.async_wait([this](IoError ec) {
     if (!ec) engine_.run_due();  // rings the alarm for what is due next
   });
@@ -303,6 +322,7 @@ std::optional<TimePoint> Server::next_due() const {
 
 void Server::run_due(TimePoint) {
   engine_.run_due();
+  engine_alarm();  // a clock that has jumped makes the one that is set too late
   for (const auto& worker : workers_) {
     worker->run_and_wait([&] { worker->run_due(); });
   }

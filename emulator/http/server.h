@@ -55,6 +55,9 @@ class Server final : private Ticker {
   /// Does `work` on one of the server's threads once `time` has passed on the emulator's clock; not
   /// at all if the server stops before. Any thread, the server's own included.
   void after(Duration time, std::function<void()> work);
+  /// Does `work` on an I/O thread each time `descriptor` has become readable, until stop(). The
+  /// descriptor stays the caller's, and open until then. REQUIRES that this is called once.
+  void when_readable(int descriptor, std::function<void()> work);
 
   /// Fills in the data port's counters.
   void add_to(Statistics& statistics) const;
@@ -69,6 +72,7 @@ class Server final : private Ticker {
   Result<void> listen();
   void run();
 
+  void wait_for_watched(std::function<void()> work);
   Awaitable<void> accept_connections();
   /// Takes every connection that has been made. False if that failed for want of something.
   bool accept_all();
@@ -108,6 +112,7 @@ class Server final : private Ticker {
   Acceptor acceptor_;
   SystemTimer accept_again_;
   SystemTimer engine_wake_;
+  std::optional<asio::posix::stream_descriptor> watched_;  // somebody else's
   std::list<DelayedTask> delayed_;
   std::size_t next_worker_ = 0;
   bool stopping_ = false;

@@ -595,9 +595,11 @@ void Session::log(const Response& response) const {
   // Misses and duplicates are everyday responses; the rest of the refusals somebody wants to see.
   const bool everyday =
       response.status < 400 || response.status == 409 || response.status == behaviour_.miss_status;
+  constexpr std::size_t most = 200;  // so that what follows is not cut off
   text::log(service_.options.log, everyday ? base::LogLevel::debug : base::LogLevel::info,
-            "{} {}: {}{}", response.status, request_line_,
-            response.status < 400 ? "ok" : "refused ", response.status < 400 ? "" : response.body);
+            "{} {}{}: {}{}", response.status, std::string_view(request_line_).substr(0, most),
+            request_line_.size() > most ? "..." : "", response.status < 400 ? "ok" : "refused ",
+            response.status < 400 ? "" : response.body);
 }
 
 }  // namespace hyperpod::emulator::http

@@ -57,6 +57,7 @@ void Worker::arm(core::Timer& timer, Duration after) {
 }
 
 void Worker::run_due() {
+  wakes_at_.reset();  // a clock that has jumped makes it too late
   wheel_.run_due(clock_.now());
   schedule();
 }
@@ -66,11 +67,9 @@ void Worker::schedule() {
   const auto due = wheel_.next_due();
   if (!due || (wakes_at_ && *wakes_at_ <= *due)) return;
   wakes_at_ = due;
-  wake_.expires_at(*due);
+  wake_.expires_after(*due - clock_.now());
   wake_.async_wait([this](IoError ec) {
-    if (ec) return;
-    wakes_at_.reset();
-    run_due();
+    if (!ec) run_due();
   });
 }
 

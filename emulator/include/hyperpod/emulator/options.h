@@ -142,6 +142,11 @@ struct Options {
   mode_t shm_mode = 0600;
   /// Take the segment's name over even when it is not known to be stale.
   bool replace_segment = false;
+  /// Remove the segment also where a signal ends this process: at start, each signal that would end
+  /// the process, SIGINT and SIGTERM included, gets a handler that removes its segments and ends it
+  /// by that signal. Signals that are ignored or have a handler are left alone. The handlers stay
+  /// until the process ends. Without this a process that a signal ends leaves its segment behind.
+  bool remove_on_signals = false;
   /// Reserving takes some 0.4 ms a MiB, at start or in the PUTs.
   Reserve reserve = Reserve::whole;
   /// Touch every page at start: slower start, faster first PUTs. Not with Reserve::on_use.
@@ -153,19 +158,27 @@ struct Options {
   /// HOST:PORT of the admin port, with everything that is not the real daemon's: health, metrics,
   /// state, faults, journal, clock. Empty: none. It has no access control; keep it on loopback.
   std::string admin;
+  /// Names under which the admin port may be asked, besides IP addresses, localhost and the
+  /// machine's own name. A request for any other Host is refused, so that no web site can point a
+  /// name of its own at the port.
+  std::vector<std::string> admin_hosts;
+  /// What a request to the admin port must send as its bearer token, health, readiness and metrics
+  /// aside. Empty: nothing.
+  std::string admin_token;
   /// Faults in force before the first connection is accepted.
   std::vector<Fault> faults;
   /// Requests that the journal remembers, each at some 400 bytes.
   std::size_t journal_entries = 10'000;
   /// I/O threads, each with an event loop of its own; 0 takes one per core.
   unsigned threads = 0;
-  /// Null takes the machine's clock. See ManualClock.
+  /// Null takes the machine's clock. See ManualClock and AdjustableClock.
   std::shared_ptr<Clock> clock;
   /// Null logs nothing. hyperpod/base/spdlog.h makes one of a logger of spdlog.
   std::shared_ptr<base::LogSink> log;
 
-  /// Options for a test: a free port on 127.0.0.1, a segment name of its own, 64 MiB in blocks of
-  /// 64 KiB that are reserved on use, one I/O thread.
+  /// Options for a test: a free port on 127.0.0.1, a segment name of its own with random digits,
+  /// 64 MiB in blocks of 64 KiB that are reserved on use, removed on signals, one I/O thread. What a
+  /// killed test leaves is removed by the next emulator that this user starts.
   static Options for_test();
 };
 

@@ -91,6 +91,7 @@ struct SegmentState {
   std::uint64_t inode = 0;  ///< Of the one that is served.
   unsigned mode = 0;
   bool linked = false;  ///< The name leads to the one that is served.
+  bool intact = false;  ///< It has its full size: nobody has truncated it.
 };
 
 /// What reset is to clear.

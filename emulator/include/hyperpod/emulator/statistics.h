@@ -34,6 +34,8 @@ struct Statistics {
   std::uint64_t waiters_dropped = 0;  ///< Their connection went away while they were held.
   std::uint64_t releases_unknown = 0;
   std::uint64_t evictions = 0;
+  /// How often the segment has lost its name or was truncated, by a fault or by somebody else.
+  std::uint64_t segment_losses = 0;
 
   // The data port.
   std::uint64_t requests = 0;           ///< Every request answered, whatever the status.
