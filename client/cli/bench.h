@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // hyperpod-kv bench: workers, each a client with threads, that put and get objects for a while.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What each command of hyperpod-kv does. Each returns the program's exit code and tells problems on
 // stderr, one line each.
 #pragma once

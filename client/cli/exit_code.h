@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What hyperpod-kv's exit codes mean.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Any bytes as a chunk header: what is read is written back the same.
 #include <algorithm>
 #include <cstdlib>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Any bytes as LMCache's configuration file: what is accepted is within its ranges.
 #include <cstdlib>
 #include <string_view>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What may name a POSIX shared-memory segment.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A server on a raw socket that does to each connection what a test's script says, malformed,
 // truncated, late or lying.
 #pragma once

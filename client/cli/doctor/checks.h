@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The doctor's checks, a file each beside this one. Each adds what it finds to the report and
 // returns what the checks behind it build on; none waits longer than the machine's patience.
 #pragma once

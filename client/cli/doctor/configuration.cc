@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Variables, file and address: what a client started here would be told.
 #include <arpa/inet.h>
 #include <spdlog/fmt/fmt.h>

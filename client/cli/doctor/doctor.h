@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // hyperpod-kv doctor: looks at everything between an engine and its daemon, from where the engine
 // would run, and says what is wrong and what to do about it.
 //

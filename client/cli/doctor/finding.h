@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the doctor has to say, whoever reads it: findings in sections, in the order in which they
 // were made.
 #pragma once

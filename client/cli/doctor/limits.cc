@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the limits of one client become when every worker of a node has one.
 #include <spdlog/fmt/fmt.h>
 #include <sys/resource.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the doctor looks at, so that a test can put something else there.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Reads /proc/self/mountinfo: what is mounted where, as this process sees it.
 //
 // Everything here is a value or a pure function.

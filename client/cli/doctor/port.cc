@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The way to the daemon: its name, and whether its port accepts.
 #include <fcntl.h>
 #include <netdb.h>

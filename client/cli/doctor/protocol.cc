@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Whether what listens is such a daemon. It is asked two things that change nothing: for the path
 // `/`, which it does not have, and for the lease of a key that nobody stored.
 #include <spdlog/fmt/fmt.h>

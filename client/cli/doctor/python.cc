@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // LMCache's Python clients, as far as they can take the segment from the whole node.
 //
 // multiprocessing.shared_memory registers what a process merely attaches with CPython's resource

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Stores an object, leases it, reads it where the lease says, and releases it: as an engine would,
 // with the client that an engine would use.
 #include <spdlog/fmt/fmt.h>

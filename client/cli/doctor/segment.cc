@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The segment: its file, whose it is, how it comes into this container, and whether it has room.
 #include <fcntl.h>
 #include <spdlog/fmt/fmt.h>
