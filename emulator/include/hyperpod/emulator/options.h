@@ -77,7 +77,8 @@ struct Behaviour {
   int shard_address_status = 400;
   /// Status of a shard whose bytes do not fit its checksum (assumed).
   int shard_checksum_status = 400;
-  /// Check a shard against the checksum in its Shard-Meta where its algorithm is xxh3_128 (assumed).
+  /// Check a shard against the checksum in its Shard-Meta where its algorithm is xxh3_128
+  /// (assumed).
   bool check_shards = true;
   /// Accept shards of no bytes (assumed); false responds with empty_put_status.
   bool accept_empty_shards = true;
@@ -177,8 +178,8 @@ struct Options {
   std::shared_ptr<base::LogSink> log;
 
   /// Options for a test: a free port on 127.0.0.1, a segment name of its own with random digits,
-  /// 64 MiB in blocks of 64 KiB that are reserved on use, removed on signals, one I/O thread. What a
-  /// killed test leaves is removed by the next emulator that this user starts.
+  /// 64 MiB in blocks of 64 KiB that are reserved on use, removed on signals, one I/O thread. What
+  /// a killed test leaves is removed by the next emulator that this user starts.
   static Options for_test();
 };
 
