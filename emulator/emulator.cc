@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <exception>
 #include <mutex>
 #include <optional>
@@ -46,18 +47,28 @@ class Emulator::Impl final : public admin::Control {
   Result<void> start();
   void stop();
 
-  const std::string& url() const { return url_; }
+  const std::string& url() const override { return url_; }
+  std::chrono::system_clock::time_point started() const override { return started_; }
+  std::chrono::milliseconds uptime() const override {
+    return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() -
+                                                                 started_steadily_);
+  }
   const std::string& admin_url() const { return admin_url_; }
   std::uint16_t port() const { return server_->port(); }
 
   Statistics statistics() const override;
-  State state() const override { return engine_.state(); }
+  State state() const { return engine_.state(); }
   ObjectPage objects(std::uint64_t cursor, std::size_t most) const {
     return engine_.objects(cursor, most);
   }
   LeasePage leases(std::uint64_t cursor, std::size_t most) const {
     return engine_.leases(cursor, most);
   }
+  BlockPage blocks(std::uint64_t first, std::size_t most) const override {
+    return engine_.blocks(first, most);
+  }
+  MapState map() const override { return engine_.map(); }
+  LiveState live(std::size_t most) const override { return engine_.live(most); }
   SegmentState segment() const override;
   FaultPlan& faults() override { return faults_; }
   Journal& journal() override { return journal_; }
@@ -77,6 +88,8 @@ class Emulator::Impl final : public admin::Control {
 
   const pid_t owner_ = ::getpid();
   const Options options_;
+  const std::chrono::system_clock::time_point started_ = std::chrono::system_clock::now();
+  const std::chrono::steady_clock::time_point started_steadily_ = std::chrono::steady_clock::now();
   mutable std::mutex segment_mutex_;      // guards the three below
   std::optional<core::Segment> segment_;  // gone once stopped
   std::optional<core::SegmentWatch> watch_;

@@ -64,7 +64,9 @@ class FaultEffects : public testing::TestWithParam<Face> {
       const auto& url = daemon->emulator().admin_url();
       WireClient admin(static_cast<std::uint16_t>(std::stoi(url.substr(url.rfind(':') + 1))));
       const auto answer = admin.ask(fmt::format(
-          "PUT /v1/faults HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{}", text.size(), text));
+          "PUT /v1/faults HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+          "Content-Length: {}\r\n\r\n{}",
+          text.size(), text));
       ASSERT_EQ(answer.status, 200) << answer.body;
     }
   }

@@ -15,14 +15,13 @@ constexpr std::array outcomes{Outcome::error, Outcome::fail, Outcome::warn, Outc
                               Outcome::skip};
 
 constexpr std::string_view style = R"(
-:root { --paper: #fbfaf7; --card: #fff; --ink: #22252a; --soft: #6a6f78; --line: #e4e1da;
-  --pass: #2e7d4f; --warn: #b7791f; --fail: #c0392b; --error: #8e3fa8; --skip: #9aa0a8; }
-@media (prefers-color-scheme: dark) { :root { --paper: #16181c; --card: #1e2126; --ink: #e4e6ea;
-  --soft: #9aa1ac; --line: #31353c; --pass: #5fc08a; --warn: #e0ad52; --fail: #ef7a6d;
-  --error: #c98ae0; --skip: #7b828c; } }
+:root { color-scheme: light dark; --paper: light-dark(#f4f6f9, #0d131c); --card: light-dark(#fff, #151d29);
+  --ink: light-dark(#16202e, #e6ecf5); --soft: light-dark(#586577, #93a1b5); --line: light-dark(#dfe4ec, #263244);
+  --pass: light-dark(#0b7a45, #4cc38a); --warn: light-dark(#9a5b00, #f0b354); --fail: light-dark(#b3261e, #ff7b72);
+  --error: light-dark(#8a3fa8, #c98ae0); --skip: light-dark(#8b94a3, #8793a6); }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink);
-  font: 16px/1.5 system-ui, "Segoe UI", "Helvetica Neue", "DejaVu Sans", sans-serif; }
+  font: 15px/1.5 system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
 main { max-width: 62rem; margin: 0 auto; padding: 2.5rem 1.25rem 4rem; }
 h1 { font-size: 1.1rem; font-weight: 600; color: var(--soft); margin: 0; }
 .verdict { font-size: 1.9rem; line-height: 1.25; font-weight: 650; margin: .25rem 0 1.25rem; text-wrap: balance; }
@@ -39,7 +38,8 @@ h2 small { font-weight: 400; color: var(--soft); font-size: .9rem; margin-left: 
 .error { color: var(--error); } .skip { color: var(--skip); }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .3rem 1.2rem; margin: 0; }
 dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
-.card { background: var(--card); border: 1px solid var(--line); border-radius: .6rem; padding: 1rem 1.2rem; }
+.card { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 1rem 1.2rem;
+  box-shadow: 0 1px 2px rgb(16 32 60 / 8%), 0 4px 16px rgb(16 32 60 / 5%); }
 .finding { margin: 0 0 1rem; border-left: .3rem solid var(--skip); }
 .finding.of-fail { border-left-color: var(--fail); } .finding.of-warn { border-left-color: var(--warn); }
 .finding.of-error { border-left-color: var(--error); }

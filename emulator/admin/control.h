@@ -4,6 +4,9 @@
 // Thread-safe.
 #pragma once
 
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <string>
 
 #include "hyperpod/emulator/clock.h"
@@ -20,12 +23,21 @@ class Control {
  public:
   virtual ~Control() = default;
   virtual Statistics statistics() const = 0;
-  virtual State state() const = 0;
+  /// A page of the segment's blocks, from `first` on: about `most` runs and the objects that begin
+  /// among them.
+  virtual BlockPage blocks(std::uint64_t first, std::size_t most) const = 0;
+  virtual MapState map() const = 0;
+  /// At most `most` leases and `most` waiters, each the next to end first.
+  virtual LiveState live(std::size_t most) const = 0;
   virtual SegmentState segment() const = 0;
   virtual FaultPlan& faults() = 0;
   virtual Journal& journal() = 0;
   virtual Clock& clock() = 0;
   virtual const Options& options() const = 0;
+  /// Of the data port.
+  virtual const std::string& url() const = 0;
+  virtual std::chrono::system_clock::time_point started() const = 0;
+  virtual std::chrono::milliseconds uptime() const = 0;  ///< In real time.
   /// False from the beginning of stop() on.
   virtual bool ready() const = 0;
   virtual void reset(const ResetSelection& selection) = 0;

@@ -8,11 +8,15 @@
 #include <charconv>
 #include <limits>
 #include <set>
-#include <sstream>
 #include <utility>
 
+#include "admin/embedded.h"
+#include "admin/info.h"
+#include "admin/journal_bodies.h"
 #include "admin/metrics.h"
 #include "admin/openapi.h"
+#include "admin/scenarios.h"
+#include "admin/state_bodies.h"
 #include "admin/views.h"
 #include "faults/document.h"
 #include "faults/fault_json.h"
@@ -27,7 +31,7 @@ using Call = Route::Call;
 
 constexpr std::uint64_t entries_unless_asked = 1000;
 constexpr milliseconds longest_wait = std::chrono::minutes{1};
-constexpr milliseconds wait_slice{100};  // how soon a wait sees that the server stops
+constexpr std::uint64_t most_last = 10'000;
 constexpr std::size_t everything = std::numeric_limits<std::size_t>::max();
 constexpr std::uint64_t longest_step = 366ull * 24 * 3600 * 1000;
 
@@ -40,12 +44,12 @@ constexpr std::array<Resettable, 5> resettable{{{"objects", &ResetSelection::obj
 
 // --- Requests -----------------------------------------------------------------------------------
 
-tl::unexpected<AdminError> refuse(std::string field, std::string message) {
-  return tl::make_unexpected(AdminError{400, std::move(message), std::move(field)});
+tl::unexpected<Refusal> refuse(std::string field, std::string message) {
+  return tl::make_unexpected(Refusal{400, std::move(message), std::move(field)});
 }
 
 // Errors of faults begin with the path of the field, or with "fault 'NAME': " and the path.
-AdminError of_fault(const Error& error) {
+Refusal of_fault(const Error& error) {
   std::string_view path = error.message;
   if (const auto name = path.find("': "); path.starts_with("fault '") && name != path.npos) {
     path.remove_prefix(name + 3);
@@ -59,18 +63,18 @@ std::optional<std::string> parameter(const Call& call, const std::string& name) 
 }
 
 template <class Number>
-tl::expected<std::optional<Number>, AdminError> number(const Call& call, const std::string& name) {
+tl::expected<std::optional<Number>, Refusal> number(const Call& call, const std::string& name) {
   const auto text = parameter(call, name);
   if (!text) return std::nullopt;
   Number value{};
   const char* const end = text->data() + text->size();
   const auto [rest, failure] = std::from_chars(text->data(), end, value);
   if (failure == std::errc{} && rest == end && value >= 0) return value;
-  return refuse(name, fmt::format("{}={} is no whole number in range; write digits", name,
+  return refuse(name, fmt::format("{}={} is not a whole number in range; write digits", name,
                                   text::printable(*text)));
 }
 
-tl::expected<JournalFilter, AdminError> journal_filter(const Call& call) {
+tl::expected<JournalFilter, Refusal> journal_filter(const Call& call) {
   JournalFilter filter;
   if (const auto name = parameter(call, "operation")) {
     const auto known = std::ranges::find(all_journal_operations, *name,
@@ -99,7 +103,7 @@ tl::expected<JournalFilter, AdminError> journal_filter(const Call& call) {
   return filter;
 }
 
-tl::expected<bool, AdminError> wants_lines(const Call& call) {
+tl::expected<bool, Refusal> wants_lines(const Call& call) {
   const auto format = parameter(call, "format");
   if (!format) {
     const std::string& accept = call.request.accept;
@@ -112,10 +116,10 @@ tl::expected<bool, AdminError> wants_lines(const Call& call) {
 }
 
 // An object, with members of `known` only.
-tl::expected<nlohmann::json, AdminError> object_body(
-    const Call& call, std::initializer_list<std::string_view> known) {
+tl::expected<nlohmann::json, Refusal> object_body(const Call& call,
+                                                  std::initializer_list<std::string_view> known) {
   auto body = faults::parse_json(call.request.body);
-  if (!body) return refuse("", fmt::format("the body is no JSON: {}", body.error().message));
+  if (!body) return refuse("", fmt::format("the body is not JSON: {}", body.error().message));
   if (!body->is_object()) return refuse("", "the body must be a JSON object");
   for (const auto& [name, value] : body->items()) {
     if (std::ranges::find(known, name) == known.end()) {
@@ -127,22 +131,23 @@ tl::expected<nlohmann::json, AdminError> object_body(
 }
 
 // A fault, an array of them or a scenario.
-tl::expected<std::vector<Fault>, AdminError> faults_body(const Call& call) {
+tl::expected<std::vector<Fault>, Refusal> faults_body(const Call& call) {
   auto body = faults::parse_json(call.request.body);
-  if (!body) return refuse("", fmt::format("the body is no JSON: {}", body.error().message));
+  if (!body) return refuse("", fmt::format("the body is not JSON: {}", body.error().message));
   const bool single = body->is_object() && !body->contains("faults");
   auto faults = faults::read_scenario(single ? nlohmann::json::array({*body}) : *body);
   if (!faults) return tl::make_unexpected(of_fault(faults.error()));
   return *std::move(faults);
 }
 
-// --- Answers ------------------------------------------------------------------------------------
+// --- Responses
+// ------------------------------------------------------------------------------------
 
-AdminResponse json_answer(const Json& json, int status = 200) {
+Response json_response(const Json& json, int status = 200) {
   return {.status = status, .body = to_text(json) + "\n"};
 }
 
-AdminResponse answer_with_faults(const FaultPlan& faults, int status = 200) {
+Response faults_response(const FaultPlan& faults, int status = 200) {
   std::string body;
   for (const auto& [fault, counts] : faults.list()) {
     body += body.empty() ? "" : ",";
@@ -151,27 +156,18 @@ AdminResponse answer_with_faults(const FaultPlan& faults, int status = 200) {
   return {.status = status, .body = fmt::format("{{\"faults\":[{}]}}\n", body)};
 }
 
-// Those of the bucket and key that the query names.
-template <class Named>
-Json views_of_named(const std::vector<Named>& all, const Call& call) {
-  const auto bucket = parameter(call, "bucket");
-  const auto key = parameter(call, "key");
-  Json views = Json::array();
-  for (const Named& each : all) {
-    const bool wanted = (!bucket || each.bucket == *bucket) && (!key || each.key == *key);
-    if (wanted) views.push_back(view(each));
-  }
-  return views;
-}
-
-tl::unexpected<AdminError> no_such_fault(const std::string& name) {
-  return tl::make_unexpected(AdminError{
+tl::unexpected<Refusal> no_such_fault(const std::string& name) {
+  return tl::make_unexpected(Refusal{
       404, fmt::format("there is no fault {}; GET /v1/faults lists them", text::quoted(name)),
       "name"});
 }
 
 std::string_view error_name(int status) {
   switch (status) {
+    case 401:
+      return "unauthorized";
+    case 403:
+      return "forbidden";
     case 404:
       return "not_found";
     case 405:
@@ -182,6 +178,10 @@ std::string_view error_name(int status) {
       return "body_too_large";
     case 414:
       return "target_too_long";
+    case 415:
+      return "not_json";
+    case 431:
+      return "head_too_large";
     case 503:
       return "not_ready";
     default:
@@ -210,16 +210,16 @@ std::string names_of(const std::vector<QueryParameter>& parameters) {
   return names.empty() ? "none" : names;
 }
 
-std::optional<AdminError> check_query(const Route& route, const AdminRequest& request) {
+std::optional<Refusal> check_query(const Route& route, const Request& request) {
   for (const auto& [name, value] : request.query) {
     if (std::ranges::find(route.query, name, &QueryParameter::name) == route.query.end()) {
-      return AdminError{400,
-                        fmt::format("the parameter {} is unknown; {} takes {}", text::quoted(name),
-                                    route.path, names_of(route.query)),
-                        name};
+      return Refusal{400,
+                     fmt::format("the parameter {} is unknown; {} takes {}", text::quoted(name),
+                                 route.path, names_of(route.query)),
+                     name};
     }
     if (request.query.count(name) > 1) {
-      return AdminError{
+      return Refusal{
           400, fmt::format("the parameter {} is given twice; leave one out", text::quoted(name)),
           name};
     }
@@ -227,82 +227,138 @@ std::optional<AdminError> check_query(const Route& route, const AdminRequest& re
   return std::nullopt;
 }
 
-AdminResponse error_answer(const AdminError& error) {
-  return {.status = error.status, .body = error_to_json(error)};
-}
-
 }  // namespace
 
-std::string error_to_json(const AdminError& error) {
-  Json json{{"error", error_name(error.status)}, {"message", error.message}};
-  if (!error.field.empty()) json["field"] = error.field;
-  return to_text(json) + "\n";
+Response refused(const Refusal& refusal) {
+  Json json{{"error", error_name(refusal.status)}, {"message", refusal.message}};
+  if (!refusal.field.empty()) json["field"] = refusal.field;
+  Response response{.status = refusal.status, .body = to_text(json) + "\n"};
+  if (refusal.status == 401) response.headers = "WWW-Authenticate: Bearer\r\n";
+  if (refusal.status == 503) response.headers = "Retry-After: 1\r\n";
+  return response;
 }
 
-AdminResponse Endpoints::answer(const AdminRequest& request) {
+Endpoints::Endpoints(Control& control, std::shared_ptr<Feed> feed)
+    : control_(control), feed_(std::move(feed)) {}
+
+Endpoints::Match Endpoints::find(const Request& request) const {
   std::set<std::string_view> allowed;
   for (const Route& route : admin_routes()) {
     auto name = match(route.path, request.path);
     if (!name) continue;
     allowed.insert(route.method);
-    if (route.method != request.method) continue;
-    if (const auto wrong = check_query(route, request)) return error_answer(*wrong);
-    const AdminResult result = (this->*route.handler)({request, *std::move(name)});
-    return result ? *result : error_answer(result.error());
+    if (route.method == request.method) return {.route = &route, .name = *std::move(name)};
   }
   if (allowed.empty()) {
-    return error_answer({404,
-                         fmt::format("there is no {}; GET /openapi.json lists what there is",
-                                     text::quoted(request.path)),
-                         ""});
+    return {.refusal = {404, fmt::format("there is no {}; GET /openapi.json lists what there is",
+                                         text::quoted(request.path))}};
   }
-  const std::string methods = fmt::format("{}", fmt::join(allowed, ", "));
-  AdminResponse refused =
-      error_answer({405,
-                    fmt::format("{} is not for {}; take {}", text::quoted(request.path),
-                                request.method, methods),
-                    ""});
-  refused.allow = methods;
-  return refused;
+  std::string methods = fmt::format("{}", fmt::join(allowed, ", "));
+  return {.refusal = {405, fmt::format("{} is not for {}; take {}", text::quoted(request.path),
+                                       text::printable(request.method), methods)},
+          .allow = std::move(methods)};
+}
+
+Response Endpoints::respond(const Match& match, const Request& request) try {
+  if (match.route == nullptr) {
+    Response response = refused(match.refusal);
+    if (!match.allow.empty()) response.headers = fmt::format("Allow: {}\r\n", match.allow);
+    return response;
+  }
+  if (const auto wrong = check_query(*match.route, request)) return refused(*wrong);
+  Reply reply = (this->*match.route->handler)({request, match.name});
+  return reply ? std::move(*reply) : refused(reply.error());
+} catch (const std::exception&) {
+  return refused({500, "the request failed inside the emulator: it is out of memory"});
+}
+
+// --- The page -----------------------------------------------------------------------------------
+
+// What the page may load and where it may send: its own files, its own port.
+constexpr std::string_view page_policy =
+    "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; "
+    "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'\r\nReferrer-Policy: no-referrer\r\n";
+
+Reply Endpoints::page(const Call& /*call*/) {
+  return Response{.content_type = "text/html; charset=utf-8",
+                  .body = std::string(embedded::page),
+                  .headers = std::string(page_policy)};
+}
+
+Reply Endpoints::page_style(const Call& /*call*/) {
+  return Response{.content_type = "text/css; charset=utf-8",
+                  .body = std::string(embedded::page_style)};
+}
+
+Reply Endpoints::page_script(const Call& /*call*/) {
+  return Response{.content_type = "text/javascript; charset=utf-8",
+                  .body = std::string(embedded::page_script)};
+}
+
+Reply Endpoints::events(const Call& /*call*/) {
+  return Response{
+      .content_type = "text/event-stream", .source = follow(feed_), .signal = Signal::tick};
 }
 
 // --- Health and figures -------------------------------------------------------------------------
 
-AdminResult Endpoints::health(const Call& /*call*/) { return json_answer({{"status", "ok"}}); }
+Reply Endpoints::health(const Call& /*call*/) { return json_response({{"status", "ok"}}); }
 
-AdminResult Endpoints::readiness(const Call& /*call*/) {
-  if (control_.ready()) return json_answer({{"status", "ready"}});
-  return tl::make_unexpected(AdminError{503, "the emulator is stopping; it takes no requests", ""});
+Reply Endpoints::readiness(const Call& /*call*/) {
+  const Readiness readiness = readiness_of(control_);
+  if (readiness.ready) return json_response({{"status", "ready"}});
+  return tl::make_unexpected(Refusal{503, readiness.reason});
 }
 
-AdminResult Endpoints::metrics(const Call& /*call*/) {
-  return AdminResponse{.content_type = std::string(metrics_content_type),
-                       .body = metrics_text(control_)};
+Reply Endpoints::metrics(const Call& /*call*/) {
+  return Response{.content_type = std::string(metrics_content_type),
+                  .body = metrics_text(control_)};
 }
 
-AdminResult Endpoints::openapi(const Call& /*call*/) {
-  return AdminResponse{.body = openapi_document()};
-}
+Reply Endpoints::openapi(const Call& /*call*/) { return Response{.body = openapi_document()}; }
 
 // --- State --------------------------------------------------------------------------------------
 
-AdminResult Endpoints::state(const Call& /*call*/) { return json_answer(view(control_.state())); }
-
-AdminResult Endpoints::statistics(const Call& /*call*/) {
-  return json_answer(view(control_.statistics()));
+Reply Endpoints::info(const Call& /*call*/) {
+  Json json = info_view(control_);
+  json["uptime_ms"] = control_.uptime().count();
+  return json_response(json);
 }
 
-AdminResult Endpoints::objects(const Call& call) {
-  return json_answer({{"objects", views_of_named(control_.state().objects, call)}});
+Reply Endpoints::state(const Call& /*call*/) { return Response{.source = state_body(control_)}; }
+
+Reply Endpoints::statistics(const Call& /*call*/) {
+  return json_response(view(control_.statistics()));
 }
 
-AdminResult Endpoints::leases(const Call& call) {
-  return json_answer({{"leases", views_of_named(control_.state().leases, call)}});
+Reply Endpoints::objects(const Call& call) {
+  ObjectFilter filter{.bucket = parameter(call, "bucket"), .key = parameter(call, "key")};
+  const auto first = number<std::uint64_t>(call, "first_block");
+  if (!first) return tl::make_unexpected(first.error());
+  const auto end = number<std::uint64_t>(call, "end_block");
+  if (!end) return tl::make_unexpected(end.error());
+  const auto limit = number<std::uint64_t>(call, "limit");
+  if (!limit) return tl::make_unexpected(limit.error());
+  filter.first_block = first->value_or(filter.first_block);
+  filter.end_block = end->value_or(filter.end_block);
+  return Response{.source = objects_body(control_, std::move(filter), limit->value_or(no_limit))};
+}
+
+Reply Endpoints::leases(const Call& call) {
+  const auto bucket = parameter(call, "bucket");
+  const auto key = parameter(call, "key");
+  Json leases = Json::array();
+  for (const LeaseState& lease : control_.live(everything).leases) {
+    const bool wanted = (!bucket || lease.bucket == *bucket) && (!key || lease.key == *key);
+    if (wanted) leases.push_back(view(lease));
+  }
+  return json_response({{"leases", std::move(leases)}});
 }
 
 // --- Journal ------------------------------------------------------------------------------------
 
-AdminResult Endpoints::journal(const Call& call) {
+Reply Endpoints::journal(const Call& call) {
   const auto filter = journal_filter(call);
   if (!filter) return tl::make_unexpected(filter.error());
   const auto lines = wants_lines(call);
@@ -319,109 +375,79 @@ AdminResult Endpoints::journal(const Call& call) {
                                          **wait, longest_wait.count()));
   }
 
-  std::optional<bool> met;
-  if (*wait) met = wait_for_entries(*filter, count->value_or(1), milliseconds{**wait});
+  const auto last = number<std::uint64_t>(call, "last");
+  if (!last) return tl::make_unexpected(last.error());
+  if (*last && *limit) return refuse("last", "last and limit exclude each other; leave one out");
+  if (last->value_or(0) > most_last) {
+    return refuse("last", fmt::format("last={} is too many; take {} or less", **last, most_last));
+  }
 
   const Journal& journal = control_.journal();
-  if (*lines) {
-    std::ostringstream out;
-    for (const JournalEntry& entry : journal.entries(*filter, limit->value_or(everything))) {
-      out << entry_to_json(entry) << '\n';
-    }
-    return AdminResponse{.content_type = "application/x-ndjson", .body = std::move(out).str()};
-  }
-  Json answer{{"recorded", journal.recorded()},
-              {"dropped", journal.dropped()},
-              {"last_sequence", journal.last_sequence()}};
-  if (met) answer["met"] = *met;
-  std::string entries;
-  for (const JournalEntry& entry :
-       journal.entries(*filter, limit->value_or(entries_unless_asked))) {
-    entries += entries.empty() ? "" : ",";
-    entries += entry_to_json(entry);
-  }
-  std::string body = to_text(answer);
-  body.pop_back();
-  return AdminResponse{.body = fmt::format("{},\"entries\":[{}]}}\n", body, entries)};
+  const JournalSelection selection{
+      .filter = *filter,
+      .limit = limit->value_or(*lines ? no_limit : entries_unless_asked),
+      .last = *last,
+      .lines = *lines};
+  if (!*wait) return journal_response(journal, selection, std::nullopt);
+  return Response{.wait = std::make_unique<JournalWait>(journal, selection, count->value_or(1),
+                                                        milliseconds{**wait}),
+                  .signal = Signal::journal};
 }
 
-bool Endpoints::wait_for_entries(const JournalFilter& filter, std::uint64_t count,
-                                 milliseconds most) const {
-  JournalFilter unseen = filter;
-  std::uint64_t found = 0;
-  const auto enough = [&](const Journal& journal) {
-    const std::uint64_t last = journal.last_sequence();
-    const auto entries = journal.entries(unseen, count - found);
-    found += entries.size();
-    unseen.after_sequence = std::max(unseen.after_sequence, last);
-    if (!entries.empty()) {
-      unseen.after_sequence = std::max(unseen.after_sequence, entries.back().sequence);
-    }
-    return found >= count || stopping_;
-  };
-  const auto deadline = std::chrono::steady_clock::now() + most;
-  while (true) {
-    const auto now = std::chrono::steady_clock::now();
-    if (control_.journal().wait_until(enough, std::min(deadline, now + wait_slice)))
-      return found >= count;
-    if (now >= deadline) return false;
-  }
-}
-
-AdminResult Endpoints::totals(const Call& /*call*/) {
-  return json_answer(view_of_totals(control_.journal()));
+Reply Endpoints::totals(const Call& /*call*/) {
+  return json_response(view_of_totals(control_.journal()));
 }
 
 // --- Faults -------------------------------------------------------------------------------------
 
-AdminResult Endpoints::faults(const Call& /*call*/) {
-  return answer_with_faults(control_.faults());
-}
+Reply Endpoints::faults(const Call& /*call*/) { return faults_response(control_.faults()); }
 
-AdminResult Endpoints::fault(const Call& call) {
+Reply Endpoints::fault(const Call& call) {
   for (const auto& [fault, counts] : control_.faults().list()) {
-    if (fault.name == call.name) return AdminResponse{.body = fault_to_json(fault, counts) + "\n"};
+    if (fault.name == call.name) return Response{.body = fault_to_json(fault, counts) + "\n"};
   }
   return no_such_fault(call.name);
 }
 
-AdminResult Endpoints::add_faults(const Call& call) {
+Reply Endpoints::add_faults(const Call& call) {
   auto wanted = faults_body(call);
   if (!wanted) return tl::make_unexpected(wanted.error());
   FaultPlan& plan = control_.faults();
-  const auto added = plan.add_all(*std::move(wanted));
-  if (!added) return tl::make_unexpected(of_fault(added.error()));
-  return answer_with_faults(plan, 201);
+  if (const auto added = plan.add_all(*std::move(wanted)); !added) {
+    return tl::make_unexpected(of_fault(added.error()));
+  }
+  return faults_response(plan, 201);
 }
 
-AdminResult Endpoints::replace_faults(const Call& call) {
+Reply Endpoints::replace_faults(const Call& call) {
   auto wanted = faults_body(call);
   if (!wanted) return tl::make_unexpected(wanted.error());
   const auto replaced = control_.faults().replace(*std::move(wanted));
   if (!replaced) return tl::make_unexpected(of_fault(replaced.error()));
-  return answer_with_faults(control_.faults());
+  return faults_response(control_.faults());
 }
 
-AdminResult Endpoints::remove_faults(const Call& /*call*/) {
+Reply Endpoints::remove_faults(const Call& /*call*/) {
   control_.faults().clear();
-  return answer_with_faults(control_.faults());
+  return faults_response(control_.faults());
 }
 
-AdminResult Endpoints::remove_fault(const Call& call) {
+Reply Endpoints::remove_fault(const Call& call) {
   if (!control_.faults().remove(call.name)) return no_such_fault(call.name);
-  return answer_with_faults(control_.faults());
+  return faults_response(control_.faults());
 }
+
+Reply Endpoints::scenarios(const Call& /*call*/) { return Response{.body = scenarios_document()}; }
 
 // --- Clock --------------------------------------------------------------------------------------
 
-AdminResult Endpoints::clock(const Call& /*call*/) {
-  const Clock& clock = control_.clock();
-  const auto now = std::chrono::floor<std::chrono::microseconds>(clock.now().time_since_epoch());
-  return json_answer(
-      {{"kind", clock.runs_by_itself() ? "real" : "manual"}, {"now_us", now.count()}});
+Reply Endpoints::clock(const Call& /*call*/) {
+  Json json = clock_view(control_);
+  json["now_us"] = emulator_time(control_);
+  return json_response(json);
 }
 
-AdminResult Endpoints::advance_clock(const Call& call) {
+Reply Endpoints::advance_clock(const Call& call) {
   const auto body = object_body(call, {"advance_ms"});
   if (!body) return tl::make_unexpected(body.error());
   const auto step = body->value("advance_ms", nlohmann::json());
@@ -429,22 +455,21 @@ AdminResult Endpoints::advance_clock(const Call& call) {
     return refuse("advance_ms",
                   fmt::format("advance_ms must be a whole number from 0 to {}", longest_step));
   }
-  auto* const manual = dynamic_cast<ManualClock*>(&control_.clock());
-  if (manual == nullptr) {
-    return tl::make_unexpected(AdminError{
-        409, "the clock runs by itself; start the emulator with --clock manual to move it", ""});
+  if (!move_clock(control_.clock(), milliseconds{step.get<std::uint64_t>()})) {
+    return tl::make_unexpected(
+        Refusal{409,
+                "the clock runs by itself; start the emulator with --clock manual or adjustable to "
+                "move it",
+                ""});
   }
-  manual->advance(milliseconds{step.get<std::uint64_t>()});
   return this->clock(call);
 }
 
 // --- Segment and reset --------------------------------------------------------------------------
 
-AdminResult Endpoints::segment(const Call& /*call*/) {
-  return json_answer(view(control_.segment()));
-}
+Reply Endpoints::segment(const Call& /*call*/) { return json_response(view(control_.segment())); }
 
-AdminResult Endpoints::cause_incident(const Call& call) {
+Reply Endpoints::cause_incident(const Call& call) {
   const auto body = object_body(call, {"incident", "lasting", "mode"});
   if (!body) return tl::make_unexpected(body.error());
   if (!body->contains("incident")) {
@@ -453,19 +478,19 @@ AdminResult Endpoints::cause_incident(const Call& call) {
   // A fault of this effect knows what it needs.
   const auto faults = faults::read_scenario(nlohmann::json::array({{{"effects", *body}}}));
   if (!faults) {
-    AdminError error = of_fault(faults.error());
+    Refusal error = of_fault(faults.error());
     constexpr std::string_view path = "faults[0].effects.";
     if (error.message.starts_with(path)) error.message.erase(0, path.size());
     if (error.field.starts_with(path)) error.field.erase(0, path.size());
     return tl::make_unexpected(std::move(error));
   }
   if (const auto caused = control_.cause(faults->front().script.front()); !caused) {
-    return tl::make_unexpected(AdminError{500, caused.error().message, ""});
+    return tl::make_unexpected(Refusal{500, caused.error().message, ""});
   }
   return segment(call);
 }
 
-AdminResult Endpoints::reset(const Call& call) {
+Reply Endpoints::reset(const Call& call) {
   ResetSelection selection;
   if (!call.request.body.empty()) {
     const auto body = object_body(call, {"only"});
@@ -486,15 +511,23 @@ AdminResult Endpoints::reset(const Call& call) {
     }
   }
   control_.reset(selection);
-  return AdminResponse{.status = 204, .body = ""};
+  return Response{.status = 204};
 }
 
 // --- The table ----------------------------------------------------------------------------------
 
 std::span<const Route> admin_routes() {
   using enum QueryParameter::Type;
+  using enum Route::Where;
   using E = Endpoints;
-  static const std::vector<QueryParameter> by_name{
+  static const std::vector<QueryParameter> of_objects{
+      {"bucket", text, "Only of this bucket"},
+      {"key", text, "Only of this key"},
+      {"first_block", number, "Only those that begin at this block or behind it"},
+      {"end_block", number, "Only those that begin before this block"},
+      {"limit", number, "At most so many; all unless given"},
+  };
+  static const std::vector<QueryParameter> of_leases{
       {"bucket", text, "Only of this bucket"},
       {"key", text, "Only of this key"},
   };
@@ -507,105 +540,181 @@ std::span<const Route> admin_routes() {
       {"fault", text, "Only hit by the fault of this name; empty: by none"},
       {"after", number, "Only with a greater sequence"},
       {"limit", number, "At most so many, the oldest; 1000 unless given, for jsonl all"},
+      {"last", number, "The newest so many, at most 10000, instead of the oldest"},
       {"format", text, "json, or jsonl for one JSON object a line"},
       {"wait_ms", number, "Wait, at most so long and a minute, until there are count entries"},
       {"count", number, "How many entries to wait for; 1 unless given"},
   };
   static const std::vector<Route> routes{
-      {"GET", "/healthz", "Whether the process lives", &E::health, {{200, "Status"}}},
-      {"GET", "/readyz", "Whether requests are taken", &E::readiness, {{200, "Status"}}, {503}},
-      {"GET", "/metrics", "Metrics for Prometheus", &E::metrics, {{200, "", metrics_content_type}}},
-      {"GET", "/openapi.json", "This description", &E::openapi, {{200, "", "application/json"}}},
-      {"GET", "/v1/state", "All that the emulator holds", &E::state, {{200, "State"}}},
-      {"GET",
-       "/v1/statistics",
-       "What there is and what has happened, in figures",
-       &E::statistics,
-       {{200, "Statistics"}}},
-      {"GET",
-       "/v1/objects",
-       "Objects, the least recently used first",
-       &E::objects,
-       {{200, "Objects"}},
-       {},
-       by_name},
-      {"GET",
-       "/v1/leases",
-       "Live leases, the next to expire first",
-       &E::leases,
-       {{200, "Leases"}},
-       {},
-       by_name},
-      {"GET",
-       "/v1/journal",
-       "Every request and how it went, the oldest first; can wait for more",
-       &E::journal,
-       {{200, "Journal"}, {200, "", "application/x-ndjson"}},
-       {},
-       of_journal},
-      {"GET",
-       "/v1/journal/totals",
-       "Figures over all requests, by operation, connection and bucket",
-       &E::totals,
-       {{200, "JournalTotals"}}},
-      {"GET",
-       "/v1/faults",
-       "The faults in force and how often they fired",
-       &E::faults,
-       {{200, "Faults"}}},
-      {"POST",
-       "/v1/faults",
-       "Adds a fault or several",
-       &E::add_faults,
-       {{201, "Faults"}},
-       {},
-       {},
-       "FaultInput",
-       true},
-      {"PUT",
-       "/v1/faults",
-       "Replaces all faults",
-       &E::replace_faults,
-       {{200, "Faults"}},
-       {},
-       {},
-       "FaultInput",
-       true},
-      {"DELETE", "/v1/faults", "Removes all faults", &E::remove_faults, {{200, "Faults"}}},
-      {"GET", "/v1/faults/{name}", "One fault and how often it fired", &E::fault, {{200, "Fault"}}},
-      {"DELETE", "/v1/faults/{name}", "Removes a fault", &E::remove_fault, {{200, "Faults"}}},
-      {"GET", "/v1/clock", "The emulator's time", &E::clock, {{200, "Clock"}}},
-      {"POST",
-       "/v1/clock",
-       "Moves a manual clock, and answers when all that fell due has happened",
-       &E::advance_clock,
-       {{200, "Clock"}},
-       {409},
-       {},
-       "Advance",
-       true},
-      {"GET",
-       "/v1/segment",
-       "The shared-memory segment as it stands",
-       &E::segment,
-       {{200, "Segment"}}},
-      {"POST",
-       "/v1/segment",
-       "Makes something happen to the segment or the daemon, at once",
-       &E::cause_incident,
-       {{200, "Segment"}},
-       {500},
-       {},
-       "Incident",
-       true},
-      {"POST",
-       "/v1/reset",
-       "Back to empty, wholly or in part",
-       &E::reset,
-       {{204}},
-       {},
-       {},
-       "Reset"},
+      {.method = "GET",
+       .path = "/",
+       .summary = "The page: the emulator to look at, in a browser",
+       .handler = &E::page,
+       .successes = {{200, "", "text/html; charset=utf-8"}},
+       .where = at_once,
+       .guard = Guard::host},
+      {.method = "GET",
+       .path = "/page.css",
+       .summary = "How the page looks",
+       .handler = &E::page_style,
+       .successes = {{200, "", "text/css; charset=utf-8"}},
+       .where = at_once,
+       .guard = Guard::host},
+      {.method = "GET",
+       .path = "/page.js",
+       .summary = "What the page does",
+       .handler = &E::page_script,
+       .successes = {{200, "", "text/javascript; charset=utf-8"}},
+       .where = at_once,
+       .guard = Guard::host},
+      {.method = "GET",
+       .path = "/healthz",
+       .summary = "Whether the process lives",
+       .handler = &E::health,
+       .successes = {{200, "Status"}},
+       .where = at_once,
+       .guard = Guard::none},
+      {.method = "GET",
+       .path = "/readyz",
+       .summary = "Whether requests are taken, the segment is in place and an object can be stored",
+       .handler = &E::readiness,
+       .successes = {{200, "Status"}},
+       .failures = {503},
+       .guard = Guard::none},
+      {.method = "GET",
+       .path = "/metrics",
+       .summary = "Metrics for Prometheus",
+       .handler = &E::metrics,
+       .successes = {{200, "", metrics_content_type}},
+       .guard = Guard::none},
+      {.method = "GET",
+       .path = "/openapi.json",
+       .summary = "This description",
+       .handler = &E::openapi,
+       .successes = {{200, "", "application/json"}}},
+      {.method = "GET",
+       .path = "/v1/info",
+       .summary = "What runs: version, uptime and the options in force",
+       .handler = &E::info,
+       .successes = {{200, "Info"}}},
+      {.method = "GET",
+       .path = "/v1/events",
+       .summary = "The state once, then what changes, twice a second, as server-sent events",
+       .handler = &E::events,
+       .successes = {{200, "", "text/event-stream"}}},
+      {.method = "GET",
+       .path = "/v1/state",
+       .summary = "All that the emulator holds",
+       .handler = &E::state,
+       .successes = {{200, "State"}}},
+      {.method = "GET",
+       .path = "/v1/statistics",
+       .summary = "What there is and what has happened, in figures",
+       .handler = &E::statistics,
+       .successes = {{200, "Statistics"}}},
+      {.method = "GET",
+       .path = "/v1/objects",
+       .summary = "Objects, in the order of their first blocks",
+       .handler = &E::objects,
+       .successes = {{200, "Objects"}},
+       .query = of_objects},
+      {.method = "GET",
+       .path = "/v1/leases",
+       .summary = "Live leases, the next to expire first",
+       .handler = &E::leases,
+       .successes = {{200, "Leases"}},
+       .query = of_leases},
+      {.method = "GET",
+       .path = "/v1/journal",
+       .summary = "Every request and how it went, the oldest first; can wait for more",
+       .handler = &E::journal,
+       .successes = {{200, "Journal"}, {200, "", "application/x-ndjson"}},
+       .query = of_journal},
+      {.method = "GET",
+       .path = "/v1/journal/totals",
+       .summary = "Figures over all requests, by operation, connection and bucket",
+       .handler = &E::totals,
+       .successes = {{200, "JournalTotals"}}},
+      {.method = "GET",
+       .path = "/v1/faults",
+       .summary = "The faults in force and how often they fired",
+       .handler = &E::faults,
+       .successes = {{200, "Faults"}}},
+      {.method = "POST",
+       .path = "/v1/faults",
+       .summary = "Adds a fault or several: all of them or, on an error, none",
+       .handler = &E::add_faults,
+       .successes = {{201, "Faults"}},
+       .body = "FaultInput",
+       .body_required = true,
+       .where = changes},
+      {.method = "PUT",
+       .path = "/v1/faults",
+       .summary = "Replaces all faults",
+       .handler = &E::replace_faults,
+       .successes = {{200, "Faults"}},
+       .body = "FaultInput",
+       .body_required = true,
+       .where = changes},
+      {.method = "DELETE",
+       .path = "/v1/faults",
+       .summary = "Removes all faults",
+       .handler = &E::remove_faults,
+       .successes = {{200, "Faults"}},
+       .where = changes},
+      {.method = "GET",
+       .path = "/v1/faults/{name}",
+       .summary = "One fault and how often it fired",
+       .handler = &E::fault,
+       .successes = {{200, "Fault"}}},
+      {.method = "DELETE",
+       .path = "/v1/faults/{name}",
+       .summary = "Removes a fault",
+       .handler = &E::remove_fault,
+       .successes = {{200, "Faults"}},
+       .where = changes},
+      {.method = "GET",
+       .path = "/v1/scenarios",
+       .summary = "Faults that were met on real nodes, to be added by name",
+       .handler = &E::scenarios,
+       .successes = {{200, "Scenarios"}},
+       .where = at_once},
+      {.method = "GET",
+       .path = "/v1/clock",
+       .summary = "The emulator's time",
+       .handler = &E::clock,
+       .successes = {{200, "Clock"}}},
+      {.method = "POST",
+       .path = "/v1/clock",
+       .summary =
+           "Moves a manual or adjustable clock; responds when all that fell due has happened",
+       .handler = &E::advance_clock,
+       .successes = {{200, "Clock"}},
+       .failures = {409},
+       .body = "Advance",
+       .body_required = true,
+       .where = changes},
+      {.method = "GET",
+       .path = "/v1/segment",
+       .summary = "The shared-memory segment as it stands",
+       .handler = &E::segment,
+       .successes = {{200, "Segment"}}},
+      {.method = "POST",
+       .path = "/v1/segment",
+       .summary = "Makes something happen to the segment or the daemon, at once",
+       .handler = &E::cause_incident,
+       .successes = {{200, "Segment"}},
+       .failures = {500},
+       .body = "Incident",
+       .body_required = true,
+       .where = changes},
+      {.method = "POST",
+       .path = "/v1/reset",
+       .summary = "Back to empty, wholly or in part",
+       .handler = &E::reset,
+       .successes = {{204}},
+       .body = "Reset",
+       .where = changes},
   };
   return routes;
 }

@@ -5,26 +5,18 @@
 // Thread-safe.
 #pragma once
 
-#include <atomic>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
-#include <tl/expected.hpp>
 #include <vector>
 
+#include "admin/access.h"
 #include "admin/control.h"
-#include "admin/http_front.h"
+#include "admin/feed.h"
+#include "admin/message.h"
 
 namespace hyperpod::emulator::admin {
-
-/// Sent as {"error":…,"message":…,"field":…}.
-struct AdminError {
-  int status = 400;
-  std::string message;  ///< One sentence with the way out.
-  std::string field{};  ///< Of the body, or parameter, that is to blame; empty: none.
-};
-
-using AdminResult = tl::expected<AdminResponse, AdminError>;
 
 struct QueryParameter {
   enum class Type { text, number };
@@ -36,11 +28,17 @@ struct QueryParameter {
 class Endpoints;
 
 struct Route {
+  /// Where the handler runs; see Session.
+  enum class Where {
+    at_once,  ///< Touches nothing of the emulator.
+    reads,
+    changes,
+  };
   struct Call {
-    const AdminRequest& request;
+    const Request& request;
     std::string name;  ///< What stands for {name} in the path, decoded.
   };
-  /// An answer that is no error: its schema, or a content type that has none.
+  /// A response that is not an error: its schema, or a content type that has none.
   struct Success {
     int status = 200;
     std::string_view schema{};
@@ -49,57 +47,68 @@ struct Route {
   std::string_view method;
   std::string_view path;  ///< "/v1/faults/{name}"
   std::string_view summary;
-  AdminResult (Endpoints::*handler)(const Call&);
+  Reply (Endpoints::*handler)(const Call&);
   std::vector<Success> successes;
-  /// Besides those that any request can meet: 400, 404, 405, 413, 414.
+  /// Besides those that any request can meet: 400, 401, 403, 404, 405, 413, 414, 415, 431, 503.
   std::vector<int> failures{};
   std::vector<QueryParameter> query{};
   std::string_view body{};  ///< Its schema; empty: none is looked at.
   bool body_required = false;
+  Where where = Where::reads;
+  Guard guard = Guard::token;
 };
 
 std::span<const Route> admin_routes();
 
 class Endpoints {
  public:
-  explicit Endpoints(Control& control) : control_(control) {}
+  /// `control` must outlive this.
+  Endpoints(Control& control, std::shared_ptr<Feed> feed);
 
-  AdminResponse answer(const AdminRequest& request);
+  /// What a method and a path lead to; without a route, respond() says why not.
+  struct Match {
+    const Route* route = nullptr;
+    std::string name{};  ///< What stands for {name} in the path, decoded.
+    Refusal refusal{};
+    std::string allow{};  ///< With 405.
+  };
+  Match find(const Request& request) const;
 
-  /// Ends every wait.
-  void stop() { stopping_ = true; }
+  /// To be called where the route says. `match` is that of `request`.
+  Response respond(const Match& match, const Request& request);
 
-  AdminResult health(const Route::Call& call);
-  AdminResult readiness(const Route::Call& call);
-  AdminResult metrics(const Route::Call& call);
-  AdminResult openapi(const Route::Call& call);
-  AdminResult state(const Route::Call& call);
-  AdminResult statistics(const Route::Call& call);
-  AdminResult objects(const Route::Call& call);
-  AdminResult leases(const Route::Call& call);
-  AdminResult journal(const Route::Call& call);
-  AdminResult totals(const Route::Call& call);
-  AdminResult faults(const Route::Call& call);
-  AdminResult fault(const Route::Call& call);
-  AdminResult add_faults(const Route::Call& call);
-  AdminResult replace_faults(const Route::Call& call);
-  AdminResult remove_faults(const Route::Call& call);
-  AdminResult remove_fault(const Route::Call& call);
-  AdminResult clock(const Route::Call& call);
-  AdminResult advance_clock(const Route::Call& call);
-  AdminResult segment(const Route::Call& call);
-  AdminResult cause_incident(const Route::Call& call);
-  AdminResult reset(const Route::Call& call);
+  // The handlers.
+  Reply page(const Route::Call& call);
+  Reply page_style(const Route::Call& call);
+  Reply page_script(const Route::Call& call);
+  Reply events(const Route::Call& call);
+  Reply health(const Route::Call& call);
+  Reply readiness(const Route::Call& call);
+  Reply metrics(const Route::Call& call);
+  Reply openapi(const Route::Call& call);
+  Reply info(const Route::Call& call);
+  Reply state(const Route::Call& call);
+  Reply statistics(const Route::Call& call);
+  Reply objects(const Route::Call& call);
+  Reply leases(const Route::Call& call);
+  Reply journal(const Route::Call& call);
+  Reply totals(const Route::Call& call);
+  Reply faults(const Route::Call& call);
+  Reply fault(const Route::Call& call);
+  Reply add_faults(const Route::Call& call);
+  Reply replace_faults(const Route::Call& call);
+  Reply remove_faults(const Route::Call& call);
+  Reply remove_fault(const Route::Call& call);
+  Reply scenarios(const Route::Call& call);
+  Reply clock(const Route::Call& call);
+  Reply advance_clock(const Route::Call& call);
+  Reply segment(const Route::Call& call);
+  Reply cause_incident(const Route::Call& call);
+  Reply reset(const Route::Call& call);
 
  private:
-  bool wait_for_entries(const JournalFilter& filter, std::uint64_t count,
-                        std::chrono::milliseconds most) const;
-
   Control& control_;
-  std::atomic<bool> stopping_{false};
+  const std::shared_ptr<Feed> feed_;
 };
-
-/// The body of an answer with an error status.
-std::string error_to_json(const AdminError& error);
 
 }  // namespace hyperpod::emulator::admin

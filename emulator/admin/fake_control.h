@@ -13,14 +13,27 @@
 
 namespace hyperpod::emulator::admin {
 
-class FakeControl final : public Control {
+class FakeControl : public Control {
  public:
   explicit FakeControl(std::shared_ptr<Clock> clock = std::make_shared<ManualClock>()) {
     options_.clock = std::move(clock);
+    segment_.linked = true;
+    segment_.intact = true;
+    statistics_.capacity_bytes = options_.capacity;
   }
 
   Statistics statistics() const override { return statistics_; }
-  State state() const override { return state_; }
+  BlockPage blocks(std::uint64_t first, std::size_t /*most*/) const override {
+    BlockPage page = blocks_;
+    page.next_block = page.blocks;
+    if (first > 0) page.runs.clear(), page.objects.clear();
+    return page;
+  }
+  MapState map() const override { return map_; }
+  LiveState live(std::size_t /*most*/) const override { return live_; }
+  const std::string& url() const override { return url_; }
+  std::chrono::system_clock::time_point started() const override { return {}; }
+  std::chrono::milliseconds uptime() const override { return std::chrono::seconds{5}; }
   SegmentState segment() const override { return segment_; }
   FaultPlan& faults() override { return faults_; }
   Journal& journal() override { return journal_; }
@@ -36,7 +49,10 @@ class FakeControl final : public Control {
 
   // What it shows, and what it was asked to do; set and read while no request is under way.
   Statistics statistics_;
-  State state_;
+  BlockPage blocks_;
+  MapState map_;
+  LiveState live_;
+  std::string url_ = "http://127.0.0.1:9200";
   SegmentState segment_;
   FaultPlan faults_;
   Journal journal_{100};

@@ -3,8 +3,10 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
 #include <iterator>
 
+#include "admin/info.h"
 #include "admin/views.h"
 
 namespace hyperpod::emulator::admin {
@@ -53,9 +55,21 @@ class MetricsWriter {
 };
 
 std::string label(std::string_view name, std::string_view value) {
-  // The form of JSON's strings is that of labels, but for control characters, which no name has
-  // that we show; what is not UTF-8 is replaced.
+  // The form of JSON's strings is that of labels except for control characters, which no name has
+  // that is shown; what is not UTF-8 is replaced.
   return fmt::format("{}={}", name, to_text(value));
+}
+
+void write_process(MetricsWriter& out, Control& control) {
+  out.begin("build_info", "gauge", "1, with the version of the emulator");
+  out.sample(label("version", version()), 1);
+  out.begin("start_time_seconds", "gauge", "When the emulator started, in seconds since 1970");
+  out.sample("", std::chrono::duration<double>(control.started().time_since_epoch()).count());
+  out.begin("ready", "gauge", "1 if /readyz says so: requests are taken and can be served");
+  out.sample("", readiness_of(control).ready ? 1 : 0);
+  out.begin("segment_linked", "gauge",
+            "1 if the name in /dev/shm leads to the segment that is served");
+  out.sample("", control.segment().linked ? 1 : 0);
 }
 
 void write_statistics(MetricsWriter& out, const Statistics& statistics) {
@@ -71,7 +85,7 @@ void write_journal(MetricsWriter& out, const Journal& journal) {
   const JournalTotals totals = journal.totals();
   out.begin("request_body_bytes_total", "counter", "Bytes of bodies received");
   out.sample("", totals.bytes_in);
-  out.begin("response_bytes_total", "counter", "Bytes of answers sent, heads included");
+  out.begin("response_bytes_total", "counter", "Bytes of responses sent, heads included");
   out.sample("", totals.bytes_out);
   out.begin("requests_failed_total", "counter",
             "Requests answered with 500 or above, misses aside, or not at all");
@@ -89,14 +103,14 @@ void write_operations(MetricsWriter& out, const Journal& journal) {
   auto operations = journal.totals_by_operation();
   for (const JournalOperation operation : all_journal_operations) operations[operation];
 
-  out.begin("responses_total", "counter", "Requests by operation and status; 0 is no answer");
+  out.begin("responses_total", "counter", "Requests by operation and status; 0 is no response");
   for (const auto& [operation, totals] : operations) {
     for (const auto& [status, count] : totals.by_status) {
       out.sample(fmt::format("{},status=\"{}\"", label("operation", name_of(operation)), status),
                  count);
     }
   }
-  out.begin("request_duration_seconds", "histogram", "From head to answer, holds included");
+  out.begin("request_duration_seconds", "histogram", "From head to response, holds included");
   for (const auto& [operation, totals] : operations) {
     out.sample(label("operation", name_of(operation)), totals.served);
   }
@@ -117,6 +131,7 @@ void write_faults(MetricsWriter& out, const FaultPlan& faults) {
 
 std::string metrics_text(Control& control) {
   MetricsWriter out;
+  write_process(out, control);
   write_statistics(out, control.statistics());
   write_journal(out, control.journal());
   write_operations(out, control.journal());

@@ -140,7 +140,7 @@ TEST(Metrics, AreWellFormedBeforeAnythingHappened) {
   FakeControl control;
   const Exposition shown(metrics_text(control));
   EXPECT_THAT(shown.complaints(), IsEmpty());
-  EXPECT_EQ(shown.metrics().size(), 26u + 6u + 3u + 2u);
+  EXPECT_EQ(shown.metrics().size(), 4u + 28u + 6u + 3u + 2u);
   EXPECT_EQ(shown.value("hyperpod_emulator_request_duration_seconds_count{operation=\"put\"}"), 0);
 }
 
@@ -153,6 +153,7 @@ TEST(Metrics, ShowTheStatistics) {
   const Exposition shown(text);
   EXPECT_THAT(shown.complaints(), IsEmpty());
   EXPECT_EQ(shown.value("hyperpod_emulator_live_leases"), 3);
+  EXPECT_EQ(shown.value("hyperpod_emulator_segment_linked"), 1);
   EXPECT_EQ(shown.value("hyperpod_emulator_capacity_bytes"), 4096);
   EXPECT_THAT(text,
               testing::HasSubstr("hyperpod_emulator_leases_granted_total 18446744073709551615\n"));

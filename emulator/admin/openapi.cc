@@ -114,23 +114,25 @@ Json state_schema() {
 }
 
 Json entry_schema() {
-  return object({{"sequence", number("From 1, in the order in which requests ended")},
-                 {"at_us", number("By the emulator's clock, when the head was complete")},
-                 {"connection", number("From 1, in the order of acceptance")},
-                 {"peer", text()},
-                 {"operation", ref("Operation")},
-                 {"bucket", text()},
-                 {"key", text()},
-                 {"lease_id", text("Granted, or to be released")},
-                 {"status", number("0: no answer was sent")},
-                 {"bytes_in", number("Of the body")},
-                 {"bytes_out", number("Of the answer, its head included")},
-                 {"held_us", number("Waiting for the key")},
-                 {"served_us", number("From head to answer, the hold included")},
-                 {"in_flight", number("Requests under way when it began, itself included")},
-                 {"fault", text("That hit it, or empty")},
-                 {"end", one_of({"kept", "closed_by_us", "closed_by_peer", "reset_by_fault"},
-                                "Of its connection")}});
+  return object(
+      {{"sequence", number("From 1, in the order in which requests ended")},
+       {"time", text("When the head was complete, UTC, as \"2026-11-28T23:05:16.123456Z\"")},
+       {"at_us", number("The same, by the emulator's clock")},
+       {"connection", number("From 1, in the order of acceptance")},
+       {"peer", text()},
+       {"operation", ref("Operation")},
+       {"bucket", text()},
+       {"key", text()},
+       {"lease_id", text("Granted, or to be released")},
+       {"status", number("0: no answer was sent")},
+       {"bytes_in", number("Of the body")},
+       {"bytes_out", number("Of the answer, its head included")},
+       {"held_us", number("Waiting for the key")},
+       {"served_us", number("From head to answer, the hold included")},
+       {"in_flight", number("Requests under way when it began, itself included")},
+       {"fault", text("That hit it, or empty")},
+       {"end", one_of({"kept", "closed_by_us", "closed_by_peer", "reset_by_fault"},
+                      "Of its connection")}});
 }
 
 Json totals_schema() {
@@ -157,6 +159,21 @@ Json schemas() {
                         {{"field", text("Of the body, or parameter, that is to blame")}});
   all["Status"] = object({{"status", text()}});
   all["State"] = state_schema();
+  all["Info"] = object({{"version", text()},
+                        {"pid", number()},
+                        {"url", text("Of the data port")},
+                        {"started", text("UTC")},
+                        {"block_size", number("Bytes of a block")},
+                        {"options",
+                         {{"type", "object"},
+                          {"description", "In force, by their keys in the configuration"},
+                          {"properties", Json::object()},
+                          {"additionalProperties", text()}}},
+                        {"uptime_ms", number("In real time")}});
+  all["Scenarios"] = object(
+      {{"scenarios",
+        list_of(object(
+            {{"name", text()}, {"description", text()}, {"faults", list_of(ref("NewFault"))}}))}});
   all["Statistics"] = figures(statistics_figures());
   all["Object"] = object_schema();
   all["Objects"] = object({{"objects", list_of(ref("Object"))}});
@@ -181,7 +198,9 @@ Json schemas() {
       {"oneOf",
        {ref("NewFault"), list_of(ref("NewFault")),
         object({{"faults", list_of(ref("NewFault"))}}, {{"description", text()}})}}};
-  all["Clock"] = object({{"kind", one_of({"real", "manual"})}, {"now_us", number()}});
+  all["Clock"] = object({{"kind", one_of({"real", "manual", "adjustable"})},
+                         {"movable", flag("Whether POST moves it")},
+                         {"now_us", number()}});
   all["Advance"] = object({{"advance_ms", number("How far")}});
   all["Segment"] = object({{"name", text("It appears as /dev/shm/NAME")},
                            {"size", number("In bytes")},
@@ -203,22 +222,22 @@ Json content(std::string_view type, Json schema) {
   return {{std::string(type), {{"schema", std::move(schema)}}}};
 }
 
-Json answers(const Route& route) {
+Json responses(const Route& route) {
   Json all = Json::object();
   for (const auto& success : route.successes) {
-    Json& answer = all[std::to_string(success.status)];
-    answer["description"] = route.summary;
+    Json& response = all[std::to_string(success.status)];
+    response["description"] = route.summary;
     if (!success.schema.empty()) {
-      answer["content"].update(content("application/json", ref(success.schema)));
+      response["content"].update(content("application/json", ref(success.schema)));
     } else if (!success.other_content_type.empty()) {
-      answer["content"].update(content(success.other_content_type, Json::object()));
+      response["content"].update(content(success.other_content_type, Json::object()));
     }
   }
   for (const int status : route.failures) {
     all[std::to_string(status)] = {{"description", "Cannot be done now"},
                                    {"content", content("application/json", ref("Error"))}};
   }
-  all["default"] = {{"description", "The request cannot be answered"},
+  all["default"] = {{"description", "The request is refused"},
                     {"content", content("application/json", ref("Error"))}};
   return all;
 }
@@ -245,7 +264,7 @@ Json operation(const Route& route) {
     described["requestBody"] = {{"required", route.body_required},
                                 {"content", content("application/json", ref(route.body))}};
   }
-  described["responses"] = answers(route);
+  described["responses"] = responses(route);
   return described;
 }
 

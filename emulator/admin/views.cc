@@ -15,7 +15,7 @@ using admin::view;  // beside the overloads that only this file needs
 using enum Counts;
 
 using S = Statistics;
-constexpr std::array<Figure<S>, 27> of_statistics{{
+constexpr std::array<Figure<S>, 28> of_statistics{{
     {"objects", &S::objects, what_is, "Objects stored"},
     {"buckets", &S::buckets, what_is, "Buckets that hold an object"},
     {"live_leases", &S::live_leases, what_is, "Leases granted and not ended"},
@@ -24,6 +24,7 @@ constexpr std::array<Figure<S>, 27> of_statistics{{
     {"capacity_bytes", &S::capacity_bytes, what_is, "Size of the segment"},
     {"used_bytes", &S::used_bytes, what_is, "Blocks held by objects and by PUTs in flight"},
     {"pinned_bytes", &S::pinned_bytes, what_is, "Blocks of objects under a live lease"},
+    {"evictable_bytes", &S::evictable_bytes, what_is, "Blocks of objects that no lease pins"},
     {"puts_stored", &S::puts_stored, what_was, "PUTs that stored their body"},
     {"puts_existing", &S::puts_existing, what_was, "PUTs of a key that was there already"},
     {"puts_refused", &S::puts_refused, what_was, "PUTs without room, too large or empty"},
@@ -79,12 +80,6 @@ std::int64_t milliseconds(Duration duration) {
   return std::chrono::ceil<std::chrono::milliseconds>(duration).count();
 }
 
-Json view(const WaiterState& waiter) {
-  return {{"bucket", waiter.bucket},
-          {"key", waiter.key},
-          {"time_left_ms", milliseconds(waiter.time_left)}};
-}
-
 std::string_view name_of(BlockRun::Owner owner) {
   switch (owner) {
     case BlockRun::Owner::free:
@@ -99,25 +94,10 @@ std::string_view name_of(BlockRun::Owner owner) {
   return "checkpoint";
 }
 
-Json view(const BlockRun& run) {
-  return {{"first_block", run.first_block},
-          {"blocks", run.blocks},
-          {"owner", name_of(run.owner)},
-          {"bucket", run.bucket},
-          {"key", run.key}};
-}
-
 Json view(const JournalTotals& totals) { return view_of(totals_figures(), totals); }
 
 Json with_totals(Json json, const JournalTotals& totals) {
   json.update(view(totals));
-  return json;
-}
-
-template <class Range>
-Json views_of(const Range& range) {
-  Json json = Json::array();
-  for (const auto& element : range) json.push_back(view(element));
   return json;
 }
 
@@ -144,11 +124,18 @@ Json view(const LeaseState& lease) {
           {"time_left_ms", milliseconds(lease.time_left)}};
 }
 
-Json view(const State& state) {
-  return {{"capacity", state.capacity},       {"block_size", state.block_size},
-          {"buckets", state.buckets},         {"objects", views_of(state.objects)},
-          {"leases", views_of(state.leases)}, {"waiters", views_of(state.waiters)},
-          {"blocks", views_of(state.blocks)}};
+Json view(const WaiterState& waiter) {
+  return {{"bucket", waiter.bucket},
+          {"key", waiter.key},
+          {"time_left_ms", milliseconds(waiter.time_left)}};
+}
+
+Json view(const BlockRun& run) {
+  return {{"first_block", run.first_block},
+          {"blocks", run.blocks},
+          {"owner", name_of(run.owner)},
+          {"bucket", run.bucket},
+          {"key", run.key}};
 }
 
 Json view(const SegmentState& segment) {
@@ -156,7 +143,8 @@ Json view(const SegmentState& segment) {
           {"size", segment.size},
           {"inode", segment.inode},
           {"mode", fmt::format("{:04o}", segment.mode)},
-          {"linked", segment.linked}};
+          {"linked", segment.linked},
+          {"intact", segment.intact}};
 }
 
 Json view_of_totals(const Journal& journal) {

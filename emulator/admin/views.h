@@ -35,7 +35,8 @@ std::span<const Figure<JournalTotals>> totals_figures();
 Json view(const Statistics& statistics);
 Json view(const ObjectState& object);
 Json view(const LeaseState& lease);
-Json view(const State& state);
+Json view(const WaiterState& waiter);
+Json view(const BlockRun& run);
 Json view(const SegmentState& segment);
 Json view_of_totals(const Journal& journal);
 

@@ -22,6 +22,11 @@ void BlockAllocator::erase(Extent extent) {
   free_by_count_.erase({extent.count, extent.first});
 }
 
+std::uint64_t BlockAllocator::end_of_free(std::uint64_t block) const {
+  const auto run = std::prev(free_by_first_.upper_bound(block));
+  return run->first + run->second;
+}
+
 Extents BlockAllocator::free_extents() const {
   Extents extents;
   for (const auto& [first, count] : free_by_first_) extents.push_back({first, count});

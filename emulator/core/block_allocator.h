@@ -29,6 +29,9 @@ class BlockAllocator {
 
   std::uint64_t free_blocks() const { return free_blocks_; }
 
+  /// The first block behind the free run that `block` lies in. REQUIRES that it is free.
+  std::uint64_t end_of_free(std::uint64_t block) const;
+
   /// Every free run, in order.
   Extents free_extents() const;
 

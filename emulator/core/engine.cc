@@ -249,7 +249,9 @@ bool Engine::back(const Extents& extents, Memory& memory) const {
 }
 
 void Engine::add_room(Reservation& room, const Extents& extents) {
+  const auto kind = room.of_put_ ? BlockRun::Owner::put : BlockRun::Owner::checkpoint;
   for (const Extent& extent : extents) {
+    map_.reserve(extent, {kind, &room});
     const Fragment added{extent.first * block_size_, extent.count * block_size_};
     if (placement_ == Placement::contiguous && !room.fragments_.empty()) {
       Fragment& last = room.fragments_.back();
@@ -314,8 +316,10 @@ PutOutcome Engine::commit(Put& put) {
   ++bucket.objects;
   object->epoch = object_epoch_;
   object->fragments = std::exchange(put.fragments_, {});
+  if (bucket.colour == 0) bucket.colour = map_.claim_colour(bucket.name);
   for (const Fragment& fragment : object->fragments) {
     object->blocks += whole_blocks(fragment.length);
+    map_.store(extent_of(fragment), object, bucket.colour);
   }
   object->last_use = ++uses_;
   evictable_.insert(evictable_.end(), *object);
@@ -368,10 +372,16 @@ bool Engine::put_in_flight(std::string_view bucket, std::string_view key) const 
                      [&](const Put& put) { return put.bucket_ == bucket && put.key_ == key; });
 }
 
+// Of a reservation.
 void Engine::free_blocks(const Fragments& fragments) {
   for (const Fragment& fragment : fragments) {
-    allocator_.release({fragment.offset / block_size_, whole_blocks(fragment.length)});
+    map_.give_back(extent_of(fragment));
+    allocator_.release(extent_of(fragment));
   }
+}
+
+Extent Engine::extent_of(const Fragment& fragment) const {
+  return {fragment.offset / block_size_, whole_blocks(fragment.length)};
 }
 
 // --- Objects ------------------------------------------------------------------------------------
@@ -385,6 +395,7 @@ Engine::Engine(const Options& options, std::shared_ptr<Memory> memory, const Clo
       clock_(clock),
       memory_(std::move(memory)),
       allocator_(options.capacity / options.block_size),
+      map_(options.capacity / options.block_size),
       wheel_(clock.now()),
       object_slots_(object_slots(options.capacity / options.block_size)),
       objects_(Objects::bucket_traits(object_slots_.data(), object_slots_.size())),
@@ -433,7 +444,9 @@ Engine::Bucket& Engine::bucket_named(std::string_view name) {
 }
 
 void Engine::drop_if_unused(Bucket& bucket) {
-  if (bucket.objects > 0 || bucket.gone > 0 || !bucket.waiting.empty()) return;
+  if (bucket.objects > 0 || bucket.gone > 0) return;
+  map_.return_colour(std::exchange(bucket.colour, 0));
+  if (!bucket.waiting.empty()) return;
   if (last_bucket_ == &bucket) last_bucket_ = nullptr;
   buckets_.erase(buckets_.find(bucket.name));
 }
@@ -443,6 +456,7 @@ void Engine::pin(Object& object) {
     evictable_.erase(evictable_.iterator_to(object));
     evictable_blocks_ -= object.blocks;
     pinned_blocks_ += object.blocks;
+    for (const Fragment& fragment : object.fragments) map_.pin(extent_of(fragment));
   }
   object.last_use = ++uses_;  // orders the set, so it changes outside of it only
 }
@@ -450,6 +464,7 @@ void Engine::pin(Object& object) {
 void Engine::unpin(Object& object) {
   if (--object.pins > 0) return;
   pinned_blocks_ -= object.blocks;
+  for (const Fragment& fragment : object.fragments) map_.unpin(extent_of(fragment));
   if (object.gone) {
     Bucket& bucket = *object.bucket;
     give_back(object);
@@ -462,7 +477,10 @@ void Engine::unpin(Object& object) {
 }
 
 void Engine::evict(Object& object) {
-  if (object.epoch == object_epoch_) ++totals_.evictions;
+  if (object.epoch == object_epoch_) {
+    ++totals_.evictions;
+    for (const Fragment& fragment : object.fragments) map_.count_eviction(extent_of(fragment));
+  }
   drop(object);
 }
 
@@ -489,7 +507,10 @@ void Engine::give_back(Object& object) {
       stamp(memory_->bytes().subspan(fragment.offset, fragment.length), *object.poison);
     }
   }
-  free_blocks(object.fragments);
+  for (const Fragment& fragment : object.fragments) {
+    map_.discard(extent_of(fragment), object.bucket->colour);
+    allocator_.release(extent_of(fragment));
+  }
   delete &object;
 }
 
@@ -623,7 +644,7 @@ void Engine::clear_old(bool keep_pins) {
   }
 }
 
-bool Engine::release(const LeaseId& id) {
+bool Engine::release(const LeaseId& id, std::string* bucket, std::string* key) {
   Critical critical(*this);
   const auto found = lease_by_id_.find(id, IdHash{}, IdEqual{});
   if (found == lease_by_id_.end() || found->epoch != lease_epoch_) {
@@ -636,6 +657,8 @@ bool Engine::release(const LeaseId& id) {
     ++totals_.releases_unknown;
     return false;
   }
+  if (bucket != nullptr) *bucket = found->object->bucket->name;
+  if (key != nullptr) *key = found->object->key;
   end(*found, LeaseChange::What::released);
   return true;
 }
@@ -800,6 +823,7 @@ Statistics Engine::statistics() const {
   now.capacity_bytes = capacity_;
   now.used_bytes = capacity_ - allocator_.free_blocks() * block_size_;
   now.pinned_bytes = pinned_blocks_ * block_size_;
+  now.evictable_bytes = evictable_blocks_ * block_size_;
   return now;
 }
 
@@ -849,6 +873,75 @@ LeasePage Engine::leases(std::uint64_t cursor, std::size_t most) const {
   }
   if (end < leases_.size()) page.next = end;
   return page;
+}
+
+BlockPage Engine::blocks(std::uint64_t first, std::size_t most) const {
+  std::lock_guard lock(mutex_);
+  BlockPage page;
+  page.blocks = map_.blocks();
+  page.next_block = std::min(first, page.blocks);
+  while (page.next_block < page.blocks && page.runs.size() < most) {
+    const std::uint64_t begin = page.next_block;
+    const BlockHolder holder = map_.holder(begin);
+    BlockRun run;
+    run.first_block = begin;
+    run.owner = holder.kind;
+    std::uint64_t end = begin + 1;
+    if (holder.kind == BlockRun::Owner::free) {
+      end = allocator_.end_of_free(begin);
+    } else {
+      while (end < page.blocks && map_.holder(end) == holder) ++end;
+    }
+    if (holder.kind == BlockRun::Owner::object) {
+      const auto& object = *static_cast<const Object*>(holder.who);
+      run.bucket = object.bucket->name;
+      run.key = object.key;
+      // One that was dropped has its blocks until nothing pins them, and is not an object any more.
+      const bool there = !object.gone && object.epoch == object_epoch_;
+      if (there && begin == object.fragments.front().offset / block_size_) {
+        page.objects.push_back(shown(object));
+      }
+    } else if (holder.kind == BlockRun::Owner::put) {
+      const auto& put = static_cast<const Put&>(*static_cast<const Reservation*>(holder.who));
+      run.bucket = put.bucket_;
+      run.key = put.key_;
+    }
+    run.blocks = end - begin;
+    page.next_block = end;
+    page.runs.push_back(std::move(run));
+  }
+  return page;
+}
+
+MapState Engine::map() const {
+  std::lock_guard lock(mutex_);
+  return map_.state();
+}
+
+LiveState Engine::live(std::size_t most) const {
+  std::vector<std::pair<TimePoint, const Lease*>> leases;
+  std::vector<std::pair<TimePoint, const Waiter*>> waiters;
+  const auto keep_first = [most](auto& all) {
+    const auto end = all.begin() + static_cast<std::ptrdiff_t>(std::min(most, all.size()));
+    std::partial_sort(all.begin(), end, all.end());
+    all.erase(end, all.end());
+  };
+  LiveState live;
+  std::lock_guard lock(mutex_);
+  for (const Lease& lease : leases_) {
+    const bool lives = lease.object != nullptr && !lease.dropped && lease.epoch == lease_epoch_;
+    if (lives) leases.emplace_back(lease.due(), &lease);
+  }
+  for (const auto& [id, waiter] : waiters_) waiters.emplace_back(waiter.due(), &waiter);
+  keep_first(leases);
+  keep_first(waiters);
+  const auto now = clock_.now();
+  for (const auto& [due, lease] : leases) live.leases.push_back(shown(*lease, now));
+  for (const auto& [due, waiter] : waiters) {
+    live.waiters.push_back(
+        {std::string(waiter->bucket->name), waiter->key, std::max(due - now, Duration::zero())});
+  }
+  return live;
 }
 
 State Engine::state() const {

@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "core/block_allocator.h"
+#include "core/block_map.h"
 #include "core/lease_id.h"
 #include "core/memory.h"
 #include "core/timer_wheel.h"
@@ -186,8 +187,9 @@ class Engine {
   /// is about to be.
   bool drop_waiter(WaiterId id);
 
-  /// Ends a lease. False if the id is unknown, already released or expired.
-  bool release(const LeaseId& id);
+  /// Ends a lease. False if the id is unknown, already released or expired. Of one that is ended,
+  /// bucket and key are put where the two point, if they do.
+  bool release(const LeaseId& id, std::string* bucket = nullptr, std::string* key = nullptr);
 
   /// Bucket and key that a live lease is on.
   std::optional<std::pair<std::string, std::string>> leased_by(const LeaseId& id) const;
@@ -224,6 +226,11 @@ class Engine {
   /// As Emulator::objects and Emulator::leases.
   ObjectPage objects(std::uint64_t cursor, std::size_t most) const;
   LeasePage leases(std::uint64_t cursor, std::size_t most) const;
+  /// A page of the blocks from `first` on, with about `most` runs; see BlockPage.
+  BlockPage blocks(std::uint64_t first, std::size_t most) const;
+  MapState map() const;
+  /// At most `most` leases and `most` waiters, each the next to end first.
+  LiveState live(std::size_t most) const;
 
  private:
   friend class Put;
@@ -294,6 +301,7 @@ class Engine {
   /// Lives as long as it has objects, gone ones too, or waiters.
   struct Bucket {
     std::string_view name;
+    std::uint8_t colour = 0;  // on the map; 0 without objects
     std::uint64_t objects = 0;
     std::uint64_t gone = 0;
     ByName<WaiterQueue> waiting;
@@ -388,6 +396,7 @@ class Engine {
   void give_back(Object& object);
   bool back(const Extents& extents, Memory& memory) const;
   void free_blocks(const Fragments& fragments);
+  Extent extent_of(const Fragment& fragment) const;
 
   void add_room(Reservation& room, const Extents& extents);
   tl::expected<void, PutRefusal> extend(Reservation& room);
@@ -409,6 +418,7 @@ class Engine {
   mutable std::mutex mutex_;  // guards everything below
   std::shared_ptr<Memory> memory_;
   BlockAllocator allocator_;
+  BlockMap map_;
   TimerWheel wheel_;
   std::deque<Lease> leases_;  // those that are free stand in free_leases_
   std::vector<Lease*> free_leases_;

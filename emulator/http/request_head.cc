@@ -16,7 +16,8 @@ namespace http = beast::http;
 /// Keeps what the daemon needs of a head, without copying or storing any field.
 class HeadParser final : public http::basic_parser<true> {
  public:
-  explicit HeadParser(std::uint32_t max_headers) : max_headers_(max_headers) {}
+  HeadParser(std::uint32_t max_headers, const FieldVisitor& visit)
+      : max_headers_(max_headers), visit_(visit) {}
 
   RequestHead head;
   std::optional<HeadError> error;
@@ -34,6 +35,7 @@ class HeadParser final : public http::basic_parser<true> {
 
   void on_field_impl(http::field name, View text, View value, Ec& ec) override {
     if (++fields_ > max_headers_) return refuse(HeadError::too_many_headers, ec);
+    if (visit_) visit_({text.data(), text.size()}, {value.data(), value.size()});
     switch (name) {
       case http::field::host:
         ++hosts;
@@ -71,6 +73,7 @@ class HeadParser final : public http::basic_parser<true> {
   std::size_t on_chunk_body_impl(std::uint64_t, View, Ec&) override { return 0; }
 
   const std::uint32_t max_headers_;
+  const FieldVisitor& visit_;
   std::uint32_t fields_ = 0;
   bool has_coding_ = false;
 };
@@ -96,8 +99,9 @@ HeadScanner::Status HeadScanner::scan(std::string_view buffer) {
   return Status::incomplete;
 }
 
-tl::expected<RequestHead, HeadError> parse_head(std::string_view head, const Limits& limits) {
-  HeadParser parser(limits.headers);
+tl::expected<RequestHead, HeadError> parse_head(std::string_view head, const Limits& limits,
+                                                const FieldVisitor& visit) {
+  HeadParser parser(limits.headers, visit);
   parser.header_limit(limits.head_bytes);
   parser.skip(true);
   boost::system::error_code ec;

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string_view>
 #include <tl/expected.hpp>
@@ -55,7 +56,11 @@ enum class HeadError {
   unknown_version,   ///< 505
 };
 
+/// Called with each field of a head in order; views as in RequestHead.
+using FieldVisitor = std::function<void(std::string_view name, std::string_view value)>;
+
 /// `head` is a whole head, as found by HeadScanner.
-tl::expected<RequestHead, HeadError> parse_head(std::string_view head, const Limits& limits);
+tl::expected<RequestHead, HeadError> parse_head(std::string_view head, const Limits& limits,
+                                                const FieldVisitor& visit = nullptr);
 
 }  // namespace hyperpod::emulator::http

@@ -11,12 +11,6 @@
 namespace hyperpod::emulator::http {
 namespace {
 
-std::string_view reason(int status) {
-  const auto text = boost::beast::http::obsolete_reason(
-      boost::beast::http::int_to_status(static_cast<unsigned>(status)));
-  return {text.data(), text.size()};
-}
-
 // By hand, not with a formatting library: this is done for every request.
 
 template <class Number>
@@ -65,6 +59,12 @@ std::string grant_body(const core::LeaseId& id, const SomeFragments& fragments) 
 }
 
 }  // namespace
+
+std::string_view reason(int status) {
+  const auto text = boost::beast::http::obsolete_reason(
+      boost::beast::http::int_to_status(static_cast<unsigned>(status)));
+  return {text.data(), text.size()};
+}
 
 Response stored() { return {}; }
 

@@ -32,6 +32,9 @@ Response defective_grant(const core::LeaseGrant& grant, GrantDefect defect, std:
 /// `{"error": code, "message": message}`. Neither may need JSON escapes.
 Response refusal(int status, std::string_view code, std::string_view message);
 
+/// "Not Found"; empty for a status without a name.
+std::string_view reason(int status);
+
 struct WireForm {
   bool keep_alive = true;
   bool http_1_0 = false;  ///< The request's version, which wants keep-alive said.

@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "http/server.h"
 
-#include <fcntl.h>
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/dispatch.hpp>
-#include <boost/asio/ip/v6_only.hpp>
 #include <boost/asio/post.hpp>
 #include <thread>
 
@@ -30,9 +26,6 @@ std::vector<std::unique_ptr<Worker>> make_workers(const Options& options, const 
   for (unsigned i = 0; i < count; ++i) workers.push_back(std::make_unique<Worker>(clock));
   return workers;
 }
-
-/// A program that this process starts would otherwise keep a connection open that we have closed.
-void close_on_exec(int socket) { ::fcntl(socket, F_SETFD, FD_CLOEXEC); }
 
 }  // namespace
 
@@ -83,30 +76,12 @@ Server::Server(Parts parts)
 Server::~Server() { stop(); }
 
 Result<void> Server::listen() {
-  const auto wanted = text::parse_host_port(options_.listen);
-  if (!wanted) return tl::make_unexpected(wanted.error());
-  const auto fail = [&](const IoError& ec) {
-    return tl::make_unexpected(
-        Error{ErrorCode::address_unusable,
-              fmt::format("cannot listen on {}: {}; choose another address or port",
-                          options_.listen, ec.message())});
-  };
-  IoError ec;
-  asio::ip::tcp::resolver resolver(workers_.front()->io());
-  const auto found = resolver.resolve(wanted->host, std::to_string(wanted->port),
-                                      asio::ip::tcp::resolver::passive, ec);
-  if (ec) return fail(ec);
-  const asio::ip::tcp::endpoint address = found.begin()->endpoint();
-  acceptor_.open(address.protocol(), ec);
-  if (!ec) close_on_exec(acceptor_.native_handle());
-  if (!ec) acceptor_.set_option(Acceptor::reuse_address(true), ec);
-  // The real daemon's [::] takes IPv4 as well.
-  if (!ec && address.address().is_v6()) acceptor_.set_option(asio::ip::v6_only(false), ec);
-  if (!ec) acceptor_.bind(address, ec);
-  if (!ec) acceptor_.listen(backlog, ec);
-  if (!ec) acceptor_.non_blocking(true, ec);
-  if (!ec) endpoint_ = acceptor_.local_endpoint(ec);
-  if (ec) return fail(ec);
+  const auto bound =
+      http::listen(acceptor_, options_.listen, backlog, "", "choose another address or port");
+  if (!bound) return tl::make_unexpected(bound.error());
+  endpoint_ = *bound;
+  IoError ignored;  // the socket was just opened
+  acceptor_.non_blocking(true, ignored);
   return {};
 }
 
@@ -118,15 +93,7 @@ void Server::run() {
   running_ = true;
 }
 
-std::string Server::url() const {
-  auto address = endpoint_.address();
-  if (address.is_unspecified()) {
-    address = address.is_v6() ? asio::ip::address(asio::ip::address_v6::loopback())
-                              : asio::ip::address(asio::ip::address_v4::loopback());
-  }
-  return fmt::format("{}://{}{}{}:{}", tls_ ? "https" : "http", address.is_v6() ? "[" : "",
-                     address.to_string(), address.is_v6() ? "]" : "", port());
-}
+std::string Server::url() const { return url_of(tls_ ? "https" : "http", endpoint_); }
 
 Awaitable<void> Server::accept_connections() {
   while (true) {

@@ -4,7 +4,6 @@
 // Every public member may be called from any thread but the server's own.
 #pragma once
 
-#include <boost/asio/basic_socket_acceptor.hpp>
 #include <boost/asio/ssl/context.hpp>
 #include <deque>
 #include <functional>
@@ -16,6 +15,7 @@
 #include <vector>
 
 #include "core/engine.h"
+#include "http/listener.h"
 #include "http/session.h"
 #include "http/worker.h"
 #include "hyperpod/emulator/error.h"
@@ -64,8 +64,6 @@ class Server final : private Ticker {
   void reset_counters();
 
  private:
-  using Acceptor = asio::basic_socket_acceptor<asio::ip::tcp, Executor>;
-
   struct DelayedTask;
 
   explicit Server(Parts parts);

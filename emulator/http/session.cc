@@ -149,6 +149,7 @@ void Session::begin(const RequestHead& head) {
     if (!head.method.empty()) request_line_.assign(head.method).append(" ").append(head.target);
   }
   entry_.at = worker().clock().now();
+  entry_.time = std::chrono::system_clock::now();
   entry_.operation = head.method.empty() ? JournalOperation::unreadable : JournalOperation::other;
   entry_.bucket.clear();
   entry_.key.clear();
@@ -430,7 +431,7 @@ Response Session::leased(const std::optional<core::LeaseGrant>& lease) {
 
 Response Session::release(const Route& route) {
   const auto id = core::LeaseId::parse(route.lease_id);
-  if (id && service_.engine.release(*id)) return released();
+  if (id && service_.engine.release(*id, &entry_.bucket, &entry_.key)) return released();
   return refusal(behaviour_.unknown_release_status, "unknown_lease",
                  "No live lease has this id; it was released or has expired.");
 }

@@ -44,6 +44,7 @@ void EntryRing::append(const JournalEntry& entry) {
   for (const std::string_view text : all) to = std::ranges::copy(text, to).out;
 
   const Record record{.at = entry.at,
+                      .time = entry.time,
                       .connection = entry.connection,
                       .bytes_in = entry.bytes_in,
                       .bytes_out = entry.bytes_out,
@@ -82,6 +83,7 @@ void EntryRing::load(std::uint64_t sequence, JournalEntry& entry) const {
   const Record& record = records_[place_of(sequence)];
   entry.sequence = sequence;
   entry.at = record.at;
+  entry.time = record.time;
   entry.connection = record.connection;
   entry.operation = record.operation;
   entry.status = record.status;

@@ -40,6 +40,7 @@ class EntryRing {
   // An entry's texts lie side by side in text_, from `text_begin` on.
   struct Record {
     TimePoint at;
+    std::chrono::system_clock::time_point time;
     std::uint64_t connection;
     std::uint64_t bytes_in;
     std::uint64_t bytes_out;

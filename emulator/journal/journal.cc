@@ -2,14 +2,17 @@
 #include "hyperpod/emulator/journal.h"
 
 #include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <ostream>
+#include <shared_mutex>
 #include <unordered_map>
 #include <utility>
 
 #include "journal/entry_ring.h"
+#include "text/time.h"
 
 namespace hyperpod::emulator {
 namespace {
@@ -125,6 +128,7 @@ std::string_view name_of(ConnectionEnd end) {
 std::string entry_to_json(const JournalEntry& entry) {
   const nlohmann::ordered_json json{
       {"sequence", entry.sequence},
+      {"time", text::utc_time(entry.time)},
       {"at_us", microseconds(entry.at.time_since_epoch())},
       {"connection", entry.connection},
       {"peer", entry.peer},
@@ -173,6 +177,8 @@ struct Journal::Impl {
   JournalTotals& totals_of_bucket(const std::string& bucket);
   std::uint64_t scan(const JournalFilter& filter, std::uint64_t from, std::size_t most,
                      std::vector<JournalEntry>& found) const;
+  std::uint64_t scan_back(const JournalFilter& filter, std::uint64_t end, std::size_t most,
+                          std::vector<JournalEntry>& found) const;
   void clear();
 
   /// Makes a change under the lock and tells those who wait for one.
@@ -184,9 +190,18 @@ struct Journal::Impl {
       ++changes;
     }
     changed.notify_all();
+    if (!observed.load(std::memory_order_relaxed)) return;
+    std::shared_lock lock(observer_mutex);
+    if (observer) observer();
   }
 
   const int miss_status;
+
+  // For observers: not a lock of the entries, so that one may look at the journal.
+  std::atomic<bool> observed{false};
+  std::shared_mutex observer_mutex;  // guards observer
+  std::function<void()> observer;
+
   mutable std::mutex mutex;  // guards all below
   mutable std::condition_variable changed;
   std::uint64_t changes = 0;
@@ -295,6 +310,29 @@ std::vector<JournalEntry> Journal::entries(const JournalFilter& filter, std::siz
   return found;
 }
 
+// As scan, backwards from in front of sequence `end`; `found` comes newest first.
+std::uint64_t Journal::Impl::scan_back(const JournalFilter& filter, std::uint64_t end,
+                                       std::size_t most, std::vector<JournalEntry>& found) const {
+  JournalEntry entry;
+  std::lock_guard lock(mutex);
+  std::uint64_t sequence = std::min(end, entries.next());
+  const std::uint64_t oldest = std::max(entries.oldest(), filter.after_sequence + 1);
+  const std::uint64_t stop = std::max(oldest, sequence - std::min(sequence, entries_per_scan));
+  while (sequence > stop && found.size() < most) {
+    entries.load(--sequence, entry);
+    if (filter.accepts(entry)) found.push_back(entry);
+  }
+  return sequence > oldest && found.size() < most ? sequence : 0;
+}
+
+std::vector<JournalEntry> Journal::newest(const JournalFilter& filter, std::size_t most) const {
+  std::vector<JournalEntry> found;
+  std::uint64_t end = std::numeric_limits<std::uint64_t>::max();
+  while (end != 0) end = impl_->scan_back(filter, end, most, found);
+  std::ranges::reverse(found);
+  return found;
+}
+
 std::uint64_t Journal::last_sequence() const {
   std::lock_guard lock(impl_->mutex);
   return impl_->entries.next() - 1;
@@ -364,6 +402,12 @@ bool Journal::wait_until(const std::function<bool(const Journal&)>& condition,
     if (!impl_->changed.wait_until(lock, deadline, [&] { return impl_->changes != seen; }))
       return false;
   }
+}
+
+void Journal::observe(std::function<void()> changed) {
+  std::unique_lock lock(impl_->observer_mutex);
+  impl_->observer = std::move(changed);
+  impl_->observed = impl_->observer != nullptr;
 }
 
 void Journal::write_json_lines(std::ostream& out, const JournalFilter& filter) const {

@@ -434,7 +434,7 @@ TEST(Journal, WritesOneJsonObjectALine) {
   journal.write_json_lines(out, {.status = 200});
   EXPECT_EQ(
       out.str(),
-      R"({"sequence":1,"at_us":1000000,"connection":1,"peer":"127.0.0.1:43210",)"
+      R"({"sequence":1,"time":"1970-01-01T00:00:00.000000Z","at_us":1000000,"connection":1,"peer":"127.0.0.1:43210",)"
       R"("operation":"lease","bucket":"b","key":"line\nbreak \"quoted\"","lease_id":"id",)"
       R"("status":200,"bytes_in":0,"bytes_out":12,"held_us":1500,"served_us":1600,"in_flight":1,)"
       R"("fault":"","end":"kept"})"

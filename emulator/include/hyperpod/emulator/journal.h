@@ -64,8 +64,9 @@ std::string_view name_of(ConnectionEnd end);
 struct JournalEntry {
   std::uint64_t sequence = 0;  ///< From 1, in the order in which requests ended; never used twice.
   TimePoint at;                ///< When the head was complete, by the emulator's clock.
-  std::uint64_t connection = 0;  ///< From 1, in the order of acceptance.
-  std::string peer;              ///< "127.0.0.1:43210"
+  std::chrono::system_clock::time_point time;  ///< The same, by the machine's.
+  std::uint64_t connection = 0;                ///< From 1, in the order of acceptance.
+  std::string peer;                            ///< "127.0.0.1:43210"
   JournalOperation operation = JournalOperation::other;
   std::string bucket;
   std::string key;
@@ -185,6 +186,9 @@ class Journal {
       const JournalFilter& filter = {},
       std::size_t most = std::numeric_limits<std::size_t>::max()) const;
 
+  /// The last `most` entries that are kept and that the filter accepts, oldest first. As entries().
+  std::vector<JournalEntry> newest(const JournalFilter& filter, std::size_t most) const;
+
   /// 0 before the first entry.
   std::uint64_t last_sequence() const;
 
@@ -207,6 +211,11 @@ class Journal {
   /// any member.
   bool wait_until(const std::function<bool(const Journal&)>& condition,
                   std::chrono::steady_clock::time_point deadline) const;
+
+  /// Calls `changed` after each change of the journal, on the thread that made it and with no lock
+  /// of the journal held; it must be quick. Replaces the one before, which is not called any more
+  /// when this returns. Null: nobody. Must not be called by `changed`.
+  void observe(std::function<void()> changed);
 
   /// Each entry that the filter accepts, as entry_to_json, on a line of its own.
   void write_json_lines(std::ostream& out, const JournalFilter& filter = {}) const;

@@ -157,7 +157,8 @@ struct Options {
   Limits limits;
   TlsOptions tls;
   /// HOST:PORT of the admin port, with everything that is not the real daemon's: health, metrics,
-  /// state, faults, journal, clock. Empty: none. It has no access control; keep it on loopback.
+  /// state, faults, journal, clock, and a page that shows them. Empty: none. Without a token
+  /// whoever reaches it can do everything; keep it on loopback then.
   std::string admin;
   /// Names under which the admin port may be asked, besides IP addresses, localhost and the
   /// machine's own name. A request for any other Host is refused, so that no web site can point a

@@ -72,8 +72,8 @@ struct BlockRun {
 };
 
 /// All at once, for tests and for emulators that hold little: nobody is served while it is made,
-/// about a microsecond for each object. Consistent within itself. Ordered: objects by last use, leases and waiters by time left, runs by
-/// block.
+/// about a microsecond for each object. Consistent within itself. Ordered: objects by last use,
+/// leases and waiters by time left, runs by block.
 struct State {
   std::uint64_t capacity = 0;
   std::uint64_t block_size = 0;
@@ -82,6 +82,45 @@ struct State {
   std::vector<LeaseState> leases;
   std::vector<WaiterState> waiters;
   std::vector<BlockRun> blocks;
+};
+
+/// The segment as a map of cells, each of which stands for as many neighbouring blocks: cell c of n
+/// has the blocks b with b * n / blocks == c, rounded down. There are at most 1,024 cells.
+struct MapState {
+  static constexpr std::uint8_t colours = 8;
+  struct Cell {
+    // Blocks.
+    std::uint64_t objects = 0;
+    std::uint64_t pinned = 0;      ///< Part of objects: under a live lease.
+    std::uint64_t put = 0;         ///< Reserved by PUTs in flight.
+    std::uint64_t checkpoint = 0;  ///< Of shards of checkpoints.
+    std::uint64_t evicted = 0;     ///< Freed so far to make room for others.
+    std::uint8_t colour = 0;       ///< Of the bucket with most blocks here; 0: no object.
+
+    bool operator==(const Cell&) const = default;
+  };
+  struct Bucket {
+    std::string name{};       ///< Empty for the last colour, which the rest of the buckets share.
+    std::uint8_t colour = 0;  ///< From 1.
+
+    bool operator==(const Bucket&) const = default;
+  };
+  std::uint64_t blocks = 0;
+  std::vector<Cell> cells{};
+  std::vector<Bucket> buckets{};
+};
+
+/// Part of the segment's blocks, consistent within itself.
+struct BlockPage {
+  std::uint64_t blocks = 0;      ///< Of the whole segment.
+  std::uint64_t next_block = 0;  ///< Where the next page begins; `blocks` behind the last.
+  std::vector<BlockRun> runs;
+  std::vector<ObjectState> objects;  ///< That begin among these blocks, in that order.
+};
+
+struct LiveState {
+  std::vector<LeaseState> leases;
+  std::vector<WaiterState> waiters;
 };
 
 /// The segment as it stands in /dev/shm now.

@@ -17,8 +17,9 @@ struct Statistics {
   std::uint64_t waiters = 0;         ///< Lease requests held because their key is absent.
   std::uint64_t puts_in_flight = 0;  ///< Reservations neither committed nor aborted yet.
   std::uint64_t capacity_bytes = 0;
-  std::uint64_t used_bytes = 0;    ///< Whole blocks, held by objects and by PUTs in flight.
-  std::uint64_t pinned_bytes = 0;  ///< Part of used_bytes: blocks of objects under a live lease.
+  std::uint64_t used_bytes = 0;       ///< Whole blocks, held by objects and by PUTs in flight.
+  std::uint64_t pinned_bytes = 0;     ///< Part of used_bytes: blocks of objects under a live lease.
+  std::uint64_t evictable_bytes = 0;  ///< Part of used_bytes: blocks of objects that no lease pins.
 
   // What has happened.
   std::uint64_t puts_stored = 0;
