@@ -1,10 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
 // hyperpod-conformance: tells how far a daemon, or a client, keeps the protocol of
-// docs/protocol.md.
+// docs/protocol.md. This is the only file that knows CLI11.
 #include <signal.h>
 #include <sys/resource.h>
 
-#include "cli/command.h"
+#include <CLI/CLI.hpp>
 
+#include "cli/commands.h"
+
+namespace hyperpod::conformance::cli {
 namespace {
 
 /// Thousands of connections need thousands of descriptors, and the usual soft limit is 1,024.
@@ -15,26 +19,136 @@ void raise_descriptor_limit() {
   ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-}  // namespace
+void add_time_scale(CLI::App& app, double& time_scale) {
+  app.add_option("--time-scale", time_scale, "Makes all time limits longer, for slow machines")
+      ->check(CLI::Range(0.1, 100.0))
+      ->capture_default_str();
+}
 
-int main(int argc, char** argv) {
-  using namespace hyperpod::conformance;
-  ::signal(SIGPIPE, SIG_IGN);
-  raise_descriptor_limit();
+void add_suite_options(CLI::App& app, SuiteArguments& suite) {
+  const std::map<std::string, Profile> profiles{
+      {"core", Profile::core}, {"full", Profile::full}, {"stress", Profile::stress}};
+  app.add_option("--profile", suite.profile, "core, full or stress (default full)")
+      ->transform(CLI::CheckedTransformer(profiles));
+  app.add_option("--only", suite.only, "Ids, as TTL-03, or whole sections, as TTL")->delimiter(',');
+  app.add_option("--seed", suite.seed, "Repeats the order and the bytes of another run");
+  add_time_scale(app, suite.time_scale);
+  app.add_flag("--list{text}", suite.list, "Print the catalogue and end; --list=json as JSON")
+      ->check(CLI::IsMember({"text", "json", "markdown"}));
+  app.add_flag("--strict", suite.strict, "Warnings count as failures");
+  app.add_option("--junit", suite.junit, "Write a report as JUnit XML");
+  app.add_option("--json", suite.json, "Write a report as JSON");
+  app.add_option("--html", suite.html, "Write a report as one HTML page");
+}
+
+/// Options that say which daemon; `arguments` are those of the suite or of one of its workers.
+template <class Arguments>
+void add_target_options(CLI::App& app, Arguments& arguments) {
+  app.add_option("--url", arguments.url,
+                 "Data port of the daemon, as http://127.0.0.1:9200 or https://…");
+  app.add_option("--shm-name", arguments.shm_name,
+                 "Name of the daemon's segment, as ai_toolkit_cache");
+  app.add_option("--bucket", arguments.bucket, "Bucket to store in")->capture_default_str();
+  app.add_option("--tls-ca", arguments.ca_file,
+                 "PEM file of the CA to trust; without it any certificate will do")
+      ->check(CLI::ExistingFile);
+}
+
+void add_daemon_options(CLI::App& app, DaemonArguments& arguments) {
+  add_target_options(app, arguments);
+  app.add_option("--capacity", arguments.capacity,
+                 "The cache's capacity, as 1GiB. Allows checks that evict what others have stored")
+      ->transform(CLI::AsSizeValue(false));
+  app.add_option("--restart-command", arguments.restart_command,
+                 "Shell command that restarts the daemon. Allows the chapter about restarts");
+  add_suite_options(app, arguments.suite);
+}
+
+void add_client_options(CLI::App& app, ClientArguments& arguments) {
+  app.add_option("--driver", arguments.driver,
+                 "Shell command that starts the driver of the client");
+  app.add_flag("--check-driver", arguments.check_driver,
+               "Tell what the driver gets wrong, instead of judging the client");
+  app.add_option("--workers", arguments.workers,
+                 "Workers at once where many are (default 1, 2, 8 and, beyond core, 16)")
+      ->check(CLI::Range(1, 64));
+  app.add_option("--at-once", arguments.at_once, "Checks at a time")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 64));
+  add_suite_options(app, arguments.suite);
+}
+
+void add_self_check_options(CLI::App& app, SelfCheckArguments& arguments) {
+  app.add_option("--suite", arguments.suite, "daemon, client or all")
+      ->check(CLI::IsMember({"daemon", "client", "all"}))
+      ->capture_default_str();
+  app.add_option("--only", arguments.only, "Names of defects")->delimiter(',');
+  app.add_option("--drivers", arguments.driver_directories,
+                 "Directory of hyperpod-driver and hyperpod-defective-driver");
+  app.add_option("--reference", arguments.reference_daemon,
+                 "conformance/reference/daemon.py, to try its defects and variations as well")
+      ->check(CLI::ExistingFile);
+  app.add_flag("--whole", arguments.whole,
+               "Run the whole suite against each defect, and each variation by itself");
+  app.add_option("--seeds", arguments.seeds, "Repeat everything with as many seeds")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 100));
+  app.add_flag("--whole-core", arguments.whole_core,
+               "Run all of profile core against each defect, not only the checks aimed at it");
+  app.add_flag("--reasons", arguments.reasons, "Tell what each check saw");
+  app.add_option("--at-once", arguments.at_once, "Trials at a time")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 64));
+  app.add_option("--seed", arguments.seed, "Repeats the order and the bytes of another run");
+  add_time_scale(app, arguments.time_scale);
+}
+
+void add_worker_options(CLI::App& app, WorkerArguments& arguments) {
+  app.group("");
+  add_target_options(app, arguments);
+  add_time_scale(app, arguments.time_scale);
+  app.add_option("--run-id", arguments.run_id);
+  app.add_option("--connections", arguments.connections);
+  app.add_option("--duration-ms", arguments.duration_ms);
+  app.add_option("--seed", arguments.seed);
+}
+
+int run(int argc, char** argv) {
   CLI::App app(
       "Tells how far a daemon or a client keeps the HyperPod KV protocol. Exit codes: 0 conforms, "
       "1 does not, 2 usage, 3 could not be judged.");
   app.set_version_flag("--version", HYPERPOD_VERSION);
   app.require_subcommand(1);
-  const std::array commands{add_daemon_command(app), add_client_command(app),
-                            add_self_check_command(app), add_worker_command(app)};
+  DaemonArguments daemon;
+  CLI::App* const daemon_app = app.add_subcommand("daemon", "Check a daemon");
+  add_daemon_options(*daemon_app, daemon);
+  ClientArguments client;
+  CLI::App* const client_app =
+      app.add_subcommand("client", "Check a client, through a driver (docs/drivers.md)");
+  add_client_options(*client_app, client);
+  SelfCheckArguments self_check;
+  CLI::App* const self_check_app = app.add_subcommand(
+      "self-check", "See the suites fail what is defective and pass what is not");
+  add_self_check_options(*self_check_app, self_check);
+  WorkerArguments worker;
+  add_worker_options(*app.add_subcommand("worker", "One process of the many-workers check"),
+                     worker);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? conforms : usage;
   }
-  for (const Command& command : commands) {
-    if (command.app->parsed()) return command.run();
-  }
-  return usage;
+  if (daemon_app->parsed()) return check_daemon(daemon);
+  if (client_app->parsed()) return check_client(client);
+  if (self_check_app->parsed()) return check_self(self_check);
+  return run_worker(worker);
+}
+
+}  // namespace
+}  // namespace hyperpod::conformance::cli
+
+int main(int argc, char** argv) {
+  ::signal(SIGPIPE, SIG_IGN);
+  hyperpod::conformance::cli::raise_descriptor_limit();
+  return hyperpod::conformance::cli::run(argc, argv);
 }

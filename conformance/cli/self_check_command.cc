@@ -1,19 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
 #include <cstdio>
 #include <filesystem>
-#include <memory>
-#include <random>
 
-#include "cli/command.h"
+#include "cli/output.h"
 #include "defects/self_check.h"
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::cli {
 namespace {
-
-struct Arguments {
-  SelfCheckOptions options;
-  std::string suite = "all";
-  bool reasons = false;
-};
 
 /// Where a build and an installation put the drivers.
 std::vector<std::string> beside_this_program() {
@@ -22,48 +15,42 @@ std::vector<std::string> beside_this_program() {
   return {here, here / "../libexec/hyperpod-kv"};
 }
 
-int check_self(Arguments& arguments) {
-  SelfCheckOptions& options = arguments.options;
+}  // namespace
+
+int check_self(const SelfCheckArguments& arguments) {
+  defects::SelfCheckOptions options;
+  options.only = arguments.only;
   for (const std::string& wanted : options.only) {
-    if (!is_defect(wanted)) return complain(usage, "there is no defect " + wanted);
+    if (!defects::is_defect(wanted)) return print_error(usage, "there is no defect " + wanted);
   }
   options.daemons = arguments.suite != "client";
   options.clients = arguments.suite != "daemon";
-  if (options.driver_directories.empty()) options.driver_directories = beside_this_program();
+  options.whole = arguments.whole;
+  options.whole_core = arguments.whole_core;
+  options.reference_daemon = arguments.reference_daemon;
+  options.at_once = arguments.at_once;
+  options.seed = arguments.seed;
+  options.time_scale = arguments.time_scale;
+  options.driver_directories =
+      arguments.driver_directories.empty() ? beside_this_program() : arguments.driver_directories;
   options.worker_program = "/proc/self/exe";
   options.run_id = fresh_run_id();
-  options.progress = [](const Trial& trial, std::size_t done, std::size_t total) {
-    std::printf("%3zu/%zu  %s", done, total, trial_line(trial).c_str());
+  options.progress = [](const defects::Trial& trial, std::size_t done, std::size_t total) {
+    std::printf("%3zu/%zu  %s", done, total, defects::trial_line(trial).c_str());
     std::fflush(stdout);
   };
-  const SelfCheckReport report = run_self_check(options);
-  std::fputs(matrix_text(report, arguments.reasons).c_str(), stdout);
-  return report.passed() ? conforms : could_not_judge;
+  bool passed = true;
+  std::vector<defects::SelfCheckReport> reports;
+  for (unsigned i = 0; i < arguments.seeds; ++i) {
+    options.seed = arguments.seed + i;
+    std::printf("seed %llu\n", static_cast<unsigned long long>(options.seed));
+    reports.push_back(defects::run_self_check(options));
+    std::fputs(defects::matrix_text(reports.back(), arguments.reasons).c_str(), stdout);
+    passed = passed && reports.back().passed();
+  }
+  const auto fickle = defects::differing_verdicts(reports);
+  for (const std::string& line : fickle) std::printf("differs with the seed: %s\n", line.c_str());
+  return passed && fickle.empty() ? conforms : could_not_judge;
 }
 
-}  // namespace
-
-Command add_self_check_command(CLI::App& app) {
-  CLI::App* command = app.add_subcommand(
-      "self-check", "See the suites fail what is defective and pass what is not");
-  const auto arguments = std::make_shared<Arguments>();
-  SelfCheckOptions& options = arguments->options;
-  options.seed = std::random_device{}();
-  command->add_option("--suite", arguments->suite, "daemon, client or all")
-      ->check(CLI::IsMember({"daemon", "client", "all"}))
-      ->capture_default_str();
-  command->add_option("--only", options.only, "Names of defects")->delimiter(',');
-  command->add_option("--drivers", options.driver_directories,
-                      "Directory of hyperpod-driver and hyperpod-defective-driver");
-  command->add_flag("--whole-core", options.whole_core,
-                    "Run all of profile core against each defect, not only the checks aimed at it");
-  command->add_flag("--reasons", arguments->reasons, "Tell what each check saw");
-  command->add_option("--at-once", options.at_once, "Trials at a time")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 64));
-  command->add_option("--seed", options.seed, "Repeats the order and the bytes of another run");
-  add_time_scale(*command, options.time_scale);
-  return {command, [arguments] { return check_self(*arguments); }};
-}
-
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::cli

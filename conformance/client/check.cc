@@ -1,22 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "client/check.h"
+
+#include <algorithm>
 
 #include "client/payload.h"
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::client {
 namespace {
 
 using namespace std::chrono_literals;
 
 constexpr std::size_t requests_told = 12;
 
-/// A member of an answer, of the type that docs/drivers.md gives it.
+/// A member of a response, of the type that docs/drivers.md gives it.
 template <class T>
-T member(const Json& answer, const char* name) {
+T member(const Json& response, const char* name) {
   try {
-    return answer.at(name).get<T>();
+    return response.at(name).get<T>();
   } catch (const Json::exception&) {
-    throw SuiteFailure{std::string("the driver's answer lacks a proper \"") + name +
-                       "\": " + answer.dump()};
+    throw SuiteFailure{std::string("the driver's response lacks a proper \"") + name +
+                       "\": " + response.dump()};
   }
 }
 
@@ -45,80 +48,80 @@ Json get_command(const std::string& key, std::uint64_t size) {
 
 Json exists_command(const std::string& key) { return {{"op", "exists"}, {"key", key}}; }
 
-ClientOutcome outcome_in(const Json& answer) {
+ClientOutcome outcome_in(const Json& response) {
   ClientOutcome outcome;
-  outcome.outcome = member<std::string>(answer, "outcome");
-  outcome.detail = answer.value("detail", "");
-  if (answer.contains("sha256")) {
-    outcome.sha256 = member<std::string>(answer, "sha256");
-    outcome.size = member<std::uint64_t>(answer, "size");
+  outcome.outcome = member<std::string>(response, "outcome");
+  outcome.detail = response.value("detail", "");
+  if (response.contains("sha256")) {
+    outcome.sha256 = member<std::string>(response, "sha256");
+    outcome.size = member<std::uint64_t>(response, "size");
   }
   return outcome;
 }
 
-// --- TestedClient
+// --- ClientProcess
 
-TestedClient::TestedClient(ClientCheck& check, Driver driver, Duration patience)
+ClientProcess::ClientProcess(Check& check, Driver driver, Duration patience)
     : check_(check), driver_(std::move(driver)), patience_(patience) {}
 
-void TestedClient::send(const Json& command) {
+void ClientProcess::send(const Json& command) {
   last_op_ = command.value("op", "");
   check_.transcript().add(Event::Kind::sent, 0, command.dump(), {});
   if (auto sent = driver_.send(command, patience_); !sent) throw SuiteFailure{sent.error().message};
 }
 
-Json TestedClient::receive(Duration patience) {
-  const Moment begun = now();
-  auto answer = driver_.receive(patience);
-  if (answer) {
-    check_.transcript().add(Event::Kind::received, 0, answer->dump(), {});
-    if (answer->value("unsupported", false)) check_.skip("the client offers no " + last_op_);
-    if (answer->at("ok") == false) {
+Json ClientProcess::receive(Duration patience) {
+  const TimePoint begun = now();
+  auto response = driver_.receive(patience);
+  if (response) {
+    check_.transcript().add(Event::Kind::received, 0, response->dump(), {});
+    if (response->value("unsupported", false)) check_.skip("the client offers no " + last_op_);
+    if (response->at("ok") == false) {
       throw SuiteFailure{"the driver could not carry out " + last_op_ + ": " +
-                         answer->value("error", "it does not say why")};
+                         response->value("error", "it does not say why")};
     }
-    return *std::move(answer);
+    return *std::move(response);
   }
-  check_.transcript().add(Event::Kind::trouble, 0, answer.error().message, {});
-  switch (answer.error().code) {
+  check_.transcript().add(Event::Kind::trouble, 0, response.error().message, {});
+  switch (response.error().code) {
     case ErrorCode::timed_out:
       throw Violation{last_op_ + " to return within " + in_ms(patience),
                       "nothing after " + in_ms(now() - begun)};
     case ErrorCode::closed:
-      throw Violation{"the client to survive " + last_op_, answer.error().message};
+      throw Violation{"the client to survive " + last_op_, response.error().message};
     default:
-      throw SuiteFailure{answer.error().message};
+      throw SuiteFailure{response.error().message};
   }
 }
 
-Json TestedClient::ask(const Json& command) {
+Json ClientProcess::ask(const Json& command) {
   send(command);
   return receive();
 }
 
-ClientOutcome TestedClient::receive_outcome() { return outcome_in(receive()); }
+ClientOutcome ClientProcess::receive_outcome() { return outcome_in(receive()); }
 
-std::vector<ClientOutcome> TestedClient::receive_outcomes() {
-  const Json answer = receive();
+std::vector<ClientOutcome> ClientProcess::receive_outcomes() {
+  const Json response = receive();
   std::vector<ClientOutcome> outcomes;
-  for (const Json& result : member<std::vector<Json>>(answer, "results"))
+  for (const Json& result : member<std::vector<Json>>(response, "results"))
     outcomes.push_back(outcome_in(result));
   return outcomes;
 }
 
-ClientOutcome TestedClient::put(const std::string& key, std::uint64_t size, std::uint64_t seed) {
+ClientOutcome ClientProcess::put(const std::string& key, std::uint64_t size, std::uint64_t seed) {
   return outcome_in(ask(put_command(key, size, seed)));
 }
 
-ClientOutcome TestedClient::get(const std::string& key, std::uint64_t size) {
+ClientOutcome ClientProcess::get(const std::string& key, std::uint64_t size) {
   return outcome_in(ask(get_command(key, size)));
 }
 
-ClientOutcome TestedClient::exists(const std::string& key) {
+ClientOutcome ClientProcess::exists(const std::string& key) {
   return outcome_in(ask(exists_command(key)));
 }
 
-std::vector<ClientOutcome> TestedClient::concurrent(const std::vector<Json>& operations) {
+std::vector<ClientOutcome> ClientProcess::concurrent(const std::vector<Json>& operations) {
   send({{"op", "concurrent"}, {"operations", operations}});
   auto outcomes = receive_outcomes();
   if (outcomes.size() != operations.size()) {
@@ -129,48 +132,35 @@ std::vector<ClientOutcome> TestedClient::concurrent(const std::vector<Json>& ope
   return outcomes;
 }
 
-void TestedClient::close() { (void)ask({{"op", "close"}}); }
+void ClientProcess::close() { (void)ask({{"op", "close"}}); }
 
-// --- ClientCheck
+// --- Check
 
-ClientCheck::ClientCheck(const ClientTarget& target, const Requirement& requirement)
-    : target_(target), requirement_(requirement) {}
+Check::Check(const Target& target, const Requirement& requirement)
+    : check::Check(requirement, target.profile, target.time_scale), target_(target) {}
 
-std::chrono::milliseconds ClientCheck::span(std::chrono::milliseconds time) const {
-  const auto scaled = static_cast<double>(time.count()) * target_.time_scale;
-  return std::chrono::milliseconds(static_cast<long long>(scaled));
-}
-
-void ClientCheck::expect(bool holds, std::string expected, std::string seen) const {
-  if (!holds) throw Violation{std::move(expected), std::move(seen)};
-}
-
-void ClientCheck::needs_parameter(const std::string& name) const {
+void Check::needs_parameter(const std::string& name) const {
   if (!target_.facts.parameters.contains(name)) skip("the client cannot be told " + name);
 }
 
-void ClientCheck::needs_operation(const std::string& name) const {
+void Check::needs_operation(const std::string& name) const {
   if (!target_.facts.operations.contains(name)) skip("the client offers no " + name);
 }
 
-void ClientCheck::figure(std::string name, std::string value) {
-  figures_.emplace_back(std::move(name), std::move(value));
+TestDaemon& Check::daemon(const TestDaemon::Configure& configure) {
+  return *daemons_.emplace_back(std::make_unique<TestDaemon>(configure, transcript()));
 }
 
-PlayedDaemon& ClientCheck::daemon(const PlayedDaemon::Shape& shape) {
-  return *daemons_.emplace_back(std::make_unique<PlayedDaemon>(shape, transcript_));
-}
-
-TestedClient ClientCheck::client(PlayedDaemon& daemon, Json parameters, const std::string& bucket,
-                                 bool obey_modes) {
+ClientProcess Check::client(TestDaemon& daemon, Json parameters, const std::string& bucket,
+                            bool obey_modes) {
   return client_at(daemon.url(), daemon.shm_name(), std::move(parameters), bucket, obey_modes);
 }
 
-TestedClient ClientCheck::client_at(const std::string& url, const std::string& segment,
-                                    Json parameters, const std::string& bucket, bool obey_modes) {
+ClientProcess Check::client_at(const std::string& url, const std::string& segment, Json parameters,
+                               const std::string& bucket, bool obey_modes) {
   auto driver = Driver::start({.command = target_.driver, .obey_modes = obey_modes});
   if (!driver) throw SuiteFailure{driver.error().message};
-  TestedClient client(*this, *std::move(driver), span(60s));
+  ClientProcess client(*this, *std::move(driver), span(60s));
   client.bucket_ = bucket;
   Json command{{"op", "configure"}, {"url", url}, {"bucket", bucket}, {"segment", segment}};
   if (!parameters.contains("save_chunk_meta")) parameters["save_chunk_meta"] = false;
@@ -182,19 +172,19 @@ TestedClient ClientCheck::client_at(const std::string& url, const std::string& s
   return client;
 }
 
-std::string ClientCheck::fresh_key(std::string_view suffix) {
-  return std::string(requirement_.id) + "-" + std::to_string(++keys_) + std::string(suffix);
+std::string Check::fresh_key(std::string_view suffix) {
+  return std::string(requirement().id) + "-" + std::to_string(++keys_) + std::string(suffix);
 }
 
-std::string ClientCheck::object(std::string_view payload) const {
+std::string Check::object(std::string_view payload) const {
   std::string bytes;
   if (target_.facts.header == DriverFacts::Header::always) bytes = chunk_header(payload.size());
   return bytes.append(payload);
 }
 
-std::vector<std::string> ClientCheck::store_many(PlayedDaemon& daemon, const std::string& bucket,
-                                                 std::size_t count, std::uint64_t size,
-                                                 std::uint64_t first_seed) {
+std::vector<std::string> Check::store_many(TestDaemon& daemon, const std::string& bucket,
+                                           std::size_t count, std::uint64_t size,
+                                           std::uint64_t first_seed) {
   std::vector<std::string> keys;
   while (keys.size() < count) {
     const std::string key = fresh_key();
@@ -204,15 +194,24 @@ std::vector<std::string> ClientCheck::store_many(PlayedDaemon& daemon, const std
   return keys;
 }
 
-void ClientCheck::expect_hit(const ClientOutcome& outcome, std::uint64_t seed, std::uint64_t size,
-                             std::string_view what) const {
+void Check::expect_hit(const ClientOutcome& outcome, std::uint64_t seed, std::uint64_t size,
+                       std::string_view what) const {
   expect(outcome.is_hit(), "a hit: " + std::string(what), outcome.described());
   expect(outcome.size == size && outcome.sha256 == sha256_hex(payload(seed, size)),
          "the " + std::to_string(size) + " bytes that were stored: " + std::string(what),
          std::to_string(outcome.size) + " other bytes");
 }
 
-void ClientCheck::expect_all_released(PlayedDaemon& daemon) {
+bool Check::put_arrives(ClientProcess& client, TestDaemon& daemon, std::uint64_t size) {
+  const std::string key = fresh_key();
+  const ClientOutcome outcome = client.put(key, size, 1);
+  if (outcome.outcome != "not_told") return outcome.is_stored();
+  return std::ranges::any_of(
+      daemon.requests(emulator::JournalOperation::put),
+      [&](const auto& entry) { return entry.key == key && entry.status == 200; });
+}
+
+void Check::expect_all_released(TestDaemon& daemon) {
   (void)daemon.reaches([&] { return daemon.statistics().live_leases == 0; }, span(2s));
   const auto now = daemon.statistics();
   figure("leases granted", std::to_string(now.leases_granted));
@@ -222,15 +221,15 @@ void ClientCheck::expect_all_released(PlayedDaemon& daemon) {
              " live, " + std::to_string(now.leases_expired) + " expired");
 }
 
-void ClientCheck::tell_requests() {
+void Check::tell_requests() {
   for (const auto& daemon : daemons_) {
     const auto requests = daemon->requests();
     const std::size_t first = requests.size() - std::min(requests.size(), requests_told);
     for (std::size_t i = first; i < requests.size(); ++i) {
-      transcript_.add(Event::Kind::received, static_cast<int>(requests[i].connection),
-                      line_of(requests[i]), {});
+      transcript().add(Event::Kind::received, static_cast<int>(requests[i].connection),
+                       line_of(requests[i]), {});
     }
   }
 }
 
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::client

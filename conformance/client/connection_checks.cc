@@ -1,7 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
 // Connections: how many a client has open, and for how long.
 #include "client/suite.h"
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::client {
 namespace {
 
 using namespace std::chrono_literals;
@@ -19,13 +20,23 @@ emulator::Effects delayed(std::chrono::milliseconds delay) {
   return effects;
 }
 
+/// Gets, and puts between them: both open connections.
+std::vector<Json> gets_and_puts(Check& check, const std::vector<std::string>& keys) {
+  std::vector<Json> operations;
+  for (const std::string& key : keys) {
+    operations.push_back(get_command(key, size));
+    if (operations.size() % 3 == 1) operations.push_back(put_command(check.fresh_key(), size, 1));
+  }
+  return operations;
+}
+
 std::vector<Json> gets_of(const std::vector<std::string>& keys) {
   std::vector<Json> operations;
   for (const std::string& key : keys) operations.push_back(get_command(key, size));
   return operations;
 }
 
-void expect_at_most(ClientCheck& check, PlayedDaemon& daemon, int limit, const std::string& when) {
+void expect_at_most(Check& check, TestDaemon& daemon, int limit, const std::string& when) {
   Changes all;
   for (const auto& [bucket, usage] : daemon.usage())
     all.insert(all.end(), usage.connections.begin(), usage.connections.end());
@@ -36,33 +47,34 @@ void expect_at_most(ClientCheck& check, PlayedDaemon& daemon, int limit, const s
                std::to_string(peak));
 }
 
-/// 40 gets at once on a daemon that takes 60 ms for each answer, or does what `troubles` says.
-void keep_to(ClientCheck& check, Json parameters, int limit,
-             const std::vector<emulator::Fault>& troubles, const std::string& when) {
-  PlayedDaemon& daemon = check.daemon();
+/// 40 gets and 20 puts at once on a daemon that takes 60 ms for each response, or does what
+/// `troubles` says.
+void keep_to(Check& check, Json parameters, int limit, const std::vector<emulator::Fault>& troubles,
+             const std::string& when) {
+  TestDaemon& daemon = check.daemon();
   parameters["max_concurrent_requests"] = 50;
   parameters["timeout_ms"] = no_hurry;
-  TestedClient client = check.client(daemon, parameters);
+  ClientProcess client = check.client(daemon, parameters);
   const auto keys = check.store_many(daemon, client.bucket(), 40, size);
   daemon.begin();
   for (const auto& trouble : troubles) daemon.add_fault(trouble);
   daemon.add_fault(fault({}, delayed(60ms)));
-  (void)client.concurrent(gets_of(keys));
+  (void)client.concurrent(gets_and_puts(check, keys));
   expect_at_most(check, daemon, limit, when);
 }
 
-void total_limit_is_kept(ClientCheck& check) {
+void total_limit_is_kept(Check& check) {
   check.needs_parameter("max_connections");
   keep_to(check, {{"max_connections", 5}}, 5, {}, "while the daemon answers slowly");
 }
 
-void limit_per_host_is_kept(ClientCheck& check) {
+void limit_per_host_is_kept(Check& check) {
   check.needs_parameter("max_connections_per_host");
   keep_to(check, {{"max_connections", 50}, {"max_connections_per_host", 3}}, 3, {},
           "while the daemon answers slowly");
 }
 
-void limit_is_kept_after_resets(ClientCheck& check) {
+void limit_is_kept_after_resets(Check& check) {
   check.needs_parameter("max_connections");
   emulator::Effects reset;
   reset.ending = emulator::ResetConnection{};
@@ -70,13 +82,13 @@ void limit_is_kept_after_resets(ClientCheck& check) {
           "while connections are reset");
 }
 
-void limit_is_kept_across_restart(ClientCheck& check) {
+void limit_is_kept_across_restart(Check& check) {
   check.needs_parameter("max_connections");
-  PlayedDaemon& daemon = check.daemon();
-  TestedClient client = check.client(daemon, {{"max_connections", 4},
-                                              {"max_concurrent_requests", 50},
-                                              {"timeout_ms", 5000},
-                                              {"lease_wait_timeout_ms", 100}});
+  TestDaemon& daemon = check.daemon();
+  ClientProcess client = check.client(daemon, {{"max_connections", 4},
+                                               {"max_concurrent_requests", 50},
+                                               {"timeout_ms", 5000},
+                                               {"lease_wait_timeout_ms", 100}});
   const auto keys = check.store_many(daemon, client.bucket(), 60, size);
   daemon.begin();
   daemon.add_fault(fault({}, delayed(30ms)));
@@ -87,7 +99,7 @@ void limit_is_kept_across_restart(ClientCheck& check) {
   daemon.cause(restart);
   (void)client.receive_outcomes();
   // A breaker may have opened, and lets a probe pass every 5 s.
-  const auto stored = [&] { return client.put(check.fresh_key(), size, 1).is_stored(); };
+  const auto stored = [&] { return check.put_arrives(client, daemon, size); };
   check.expect(daemon.reaches(stored, 5s + check.span(2s)), "a put after the restart",
                "none within 7 s");
   const auto anew = check.store_many(daemon, client.bucket(), 60, size);
@@ -95,9 +107,9 @@ void limit_is_kept_across_restart(ClientCheck& check) {
   expect_at_most(check, daemon, 4, "while the daemon restarts and afterwards");
 }
 
-void connections_are_reused(ClientCheck& check) {
-  PlayedDaemon& daemon = check.daemon();
-  TestedClient client = check.client(daemon);
+void connections_are_reused(Check& check) {
+  TestDaemon& daemon = check.daemon();
+  ClientProcess client = check.client(daemon);
   const auto keys = check.store_many(daemon, client.bucket(), 20, size);
   daemon.begin();
   for (std::size_t i = 0; i < keys.size(); ++i)
@@ -109,9 +121,9 @@ void connections_are_reused(ClientCheck& check) {
                std::to_string(opened));
 }
 
-void idle_connections_are_closed(ClientCheck& check) {
-  PlayedDaemon& daemon = check.daemon();
-  TestedClient client = check.client(daemon);
+void idle_connections_are_closed(Check& check) {
+  TestDaemon& daemon = check.daemon();
+  ClientProcess client = check.client(daemon);
   const auto keys = check.store_many(daemon, client.bucket(), 4, size);
   daemon.begin();
   (void)client.concurrent(gets_of(keys));
@@ -126,17 +138,18 @@ void idle_connections_are_closed(ClientCheck& check) {
 
 }  // namespace
 
-std::span<const ClientCheckEntry> connection_checks() {
+std::span<const CheckEntry> connection_checks() {
   using enum Profile;
-  static constexpr ClientCheckEntry entries[]{
-      {"C-CONN-01", core, false, total_limit_is_kept},
-      {"C-CONN-02", core, false, limit_per_host_is_kept},
-      {"C-CONN-03", core, false, limit_is_kept_after_resets},
-      {"C-CONN-04", core, false, limit_is_kept_across_restart},
-      {"C-CONN-05", core, false, connections_are_reused},
-      {"C-CONN-06", full, false, idle_connections_are_closed},
+  using enum Isolation;
+  static constexpr CheckEntry entries[]{
+      {"C-CONN-01", core, parallel, total_limit_is_kept},
+      {"C-CONN-02", core, parallel, limit_per_host_is_kept},
+      {"C-CONN-03", core, parallel, limit_is_kept_after_resets},
+      {"C-CONN-04", core, parallel, limit_is_kept_across_restart},
+      {"C-CONN-05", core, parallel, connections_are_reused},
+      {"C-CONN-06", full, parallel, idle_connections_are_closed},
   };
   return entries;
 }
 
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::client

@@ -1,88 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "client/driver.h"
 
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <cerrno>
-#include <cstring>
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <thread>
 #include <utility>
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::client {
 namespace {
 
 using namespace std::chrono_literals;
 
 constexpr std::size_t longest_answer = 64 << 20;
-constexpr off_t complaints_kept = 4096;
-// From linux/capability.h, whose header the C library's own would clash with.
-constexpr int cap_dac_override = 1;
-constexpr int cap_dac_read_search = 2;
-
-Error system_error(const std::string& doing) {
-  return {ErrorCode::system,
-          "the driver could not be started: " + doing + ": " + std::string(std::strerror(errno))};
+constexpr std::size_t error_output_kept = 4096;
+Error ended(const std::string& error_output) {
+  return {
+      ErrorCode::closed,
+      "the driver ended" + (error_output.empty() ? std::string() : ", saying: " + error_output)};
 }
 
-Error ended(const std::string& complaints) {
-  return {ErrorCode::closed,
-          "the driver ended" + (complaints.empty() ? std::string() : ", saying: " + complaints)};
-}
-
-int milliseconds_until(Moment deadline) {
+int milliseconds_until(TimePoint deadline) {
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - now());
   return static_cast<int>(std::clamp<long long>(left.count(), 0, 60'000));
 }
 
 /// Waits until `fd` is ready for `events`. False if the deadline has come first.
-bool await(int fd, short events, Moment deadline) {
+bool await(int fd, short events, TimePoint deadline) {
   while (true) {
     pollfd descriptor{fd, events, 0};
     const int ready = ::poll(&descriptor, 1, milliseconds_until(deadline));
     if (ready > 0) return true;
     if (ready == 0 && now() >= deadline) return false;
   }
-}
-
-struct Pipe {
-  int read_end = -1;
-  int write_end = -1;
-
-  bool open() {
-    std::array<int, 2> ends{};
-    if (::pipe2(ends.data(), O_CLOEXEC) != 0) return false;
-    read_end = ends[0];
-    write_end = ends[1];
-    return true;
-  }
-};
-
-/// What the child does between fork and exec: nothing that may take a lock.
-[[noreturn]] void become(const char* command, bool obey_modes, int in, int out, int errors) {
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  ::dup2(in, STDIN_FILENO);
-  ::dup2(out, STDOUT_FILENO);
-  ::dup2(errors, STDERR_FILENO);
-  ::signal(SIGPIPE, SIG_DFL);
-  sigset_t none;
-  ::sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
-  if (obey_modes) {
-    // Fails without the right to do so, and then there is no right to be given up either.
-    ::prctl(PR_CAPBSET_DROP, cap_dac_override);
-    ::prctl(PR_CAPBSET_DROP, cap_dac_read_search);
-  }
-  ::execl("/bin/sh", "sh", "-c", command, nullptr);
-  ::_exit(127);
 }
 
 /// The third field of /proc/PID/stat; 0 if there is no such process.
@@ -94,71 +51,69 @@ char state_of(pid_t pid) {
   return name_end == std::string::npos || name_end + 2 >= line.size() ? '\0' : line[name_end + 2];
 }
 
+bool has_unquoted_operator(std::string_view command) {
+  char quote = '\0';
+  for (std::size_t i = 0; i < command.size(); ++i) {
+    const char c = command[i];
+    if (c == '\\' && quote != '\'') {
+      ++i;
+    } else if (quote != '\0') {
+      if (c == quote) quote = '\0';
+    } else if (c == '\'' || c == '"') {
+      quote = c;
+    } else if (std::string_view(";&|<>(){}\n`").find(c) != std::string_view::npos) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/// The command such that the shell becomes its program, where it is a simple command: the suite
+/// stops, traces and looks into the process that it has started. `exec` itself takes no variables
+/// before the program, but `env` does.
+std::string as_one_process(const std::string& command) {
+  const auto begin = command.find_first_not_of(" \t");
+  if (begin == std::string::npos || has_unquoted_operator(command)) return command;
+  const std::string first = command.substr(begin, command.find_first_of(" \t", begin) - begin);
+  for (const char* builtin : {"cd", "export", "ulimit", "umask", "set", ".", "eval", "exec"}) {
+    if (first == builtin) return command;
+  }
+  const auto equals = first.find('=');
+  const bool assigns = equals != std::string::npos && equals > 0 &&
+                       std::ranges::all_of(first.substr(0, equals), [](char c) {
+                         return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_';
+                       });
+  return (assigns ? "exec env " : "exec ") + command;
+}
+
 }  // namespace
 
 Result<Driver> Driver::start(const Settings& settings) {
-  Driver driver;
-  Pipe in;
-  Pipe out;
-  driver.errors_ = ::memfd_create("driver-stderr", MFD_CLOEXEC);
-  const bool opened = driver.errors_ >= 0 && in.open() && out.open();
-  driver.to_ = in.write_end;
-  driver.from_ = out.read_end;
-  const std::string command = "exec " + settings.command;
-  driver.pid_ = opened ? ::fork() : -1;
-  if (driver.pid_ == 0) {
-    become(command.c_str(), settings.obey_modes, in.read_end, out.write_end, driver.errors_);
+  auto process = base::ChildProcess::start({.command = as_one_process(settings.command),
+                                            .input = std::nullopt,
+                                            .pipe_output = true,
+                                            .own_group = true,
+                                            .obey_modes = settings.obey_modes});
+  if (!process) {
+    return tl::unexpected(
+        Error{process.error().code, "the driver could not be started: " + process.error().message});
   }
-  const auto failure = system_error("pipes and a process");
-  ::close(in.read_end);
-  ::close(out.write_end);
-  if (driver.pid_ < 0) return tl::unexpected(failure);
-  ::fcntl(driver.to_, F_SETFL, O_NONBLOCK);
-  ::fcntl(driver.from_, F_SETFL, O_NONBLOCK);
-  return driver;
-}
-
-Driver::Driver(Driver&& other) noexcept
-    : pid_(std::exchange(other.pid_, -1)),
-      to_(std::exchange(other.to_, -1)),
-      from_(std::exchange(other.from_, -1)),
-      errors_(std::exchange(other.errors_, -1)),
-      status_(std::exchange(other.status_, std::nullopt)),
-      received_(std::move(other.received_)),
-      last_id_(other.last_id_) {}
-
-Driver& Driver::operator=(Driver&& other) noexcept {
-  std::swap(pid_, other.pid_);
-  std::swap(to_, other.to_);
-  std::swap(from_, other.from_);
-  std::swap(errors_, other.errors_);
-  std::swap(status_, other.status_);
-  std::swap(received_, other.received_);
-  std::swap(last_id_, other.last_id_);
-  return *this;
-}
-
-Driver::~Driver() {
-  if (pid_ > 0 && !status_) {
-    ::kill(pid_, SIGKILL);
-    ::waitpid(pid_, nullptr, 0);
-  }
-  for (const int fd : {to_, from_, errors_}) {
-    if (fd >= 0) ::close(fd);
-  }
+  ::fcntl(process->input().get(), F_SETFL, O_NONBLOCK);
+  ::fcntl(process->output_pipe().get(), F_SETFL, O_NONBLOCK);
+  return Driver(*std::move(process));
 }
 
 Result<void> Driver::send_line(const std::string& line, Duration patience) {
-  const Moment deadline = now() + patience;
+  const TimePoint deadline = now() + patience;
   const std::string bytes = line + "\n";
   std::string_view left = bytes;
   while (!left.empty()) {
-    const ssize_t written = ::write(to_, left.data(), left.size());
+    const ssize_t written = ::write(process_.input().get(), left.data(), left.size());
     if (written > 0) {
       left.remove_prefix(static_cast<std::size_t>(written));
     } else if (errno == EPIPE || errno == EBADF) {
-      return tl::unexpected(ended(complaints()));
-    } else if (!await(to_, POLLOUT, deadline)) {
+      return tl::unexpected(ended(error_output()));
+    } else if (!await(process_.input().get(), POLLOUT, deadline)) {
       return tl::unexpected(Error{ErrorCode::timed_out, "the driver does not read its input"});
     }
   }
@@ -166,7 +121,7 @@ Result<void> Driver::send_line(const std::string& line, Duration patience) {
 }
 
 Result<std::string> Driver::receive_line(Duration patience) {
-  const Moment deadline = now() + patience;
+  const TimePoint deadline = now() + patience;
   std::array<char, 65536> buffer;
   std::size_t searched = 0;
   while (true) {
@@ -178,16 +133,17 @@ Result<std::string> Driver::receive_line(Duration patience) {
     }
     searched = received_.size();
     if (received_.size() > longest_answer) {
-      return tl::unexpected(Error{ErrorCode::malformed, "the driver's answer has no end"});
+      return tl::unexpected(
+          Error{ErrorCode::malformed_response, "the driver's response has no end"});
     }
-    const ssize_t got = ::read(from_, buffer.data(), buffer.size());
+    const ssize_t got = ::read(process_.output_pipe().get(), buffer.data(), buffer.size());
     if (got > 0) {
       received_.append(buffer.data(), static_cast<std::size_t>(got));
     } else if (got == 0) {
-      return tl::unexpected(ended(complaints()));
-    } else if (!await(from_, POLLIN, deadline)) {
+      return tl::unexpected(ended(error_output()));
+    } else if (!await(process_.output_pipe().get(), POLLIN, deadline)) {
       return tl::unexpected(
-          Error{ErrorCode::timed_out, "the driver gave no answer within " + in_ms(patience)});
+          Error{ErrorCode::timed_out, "the driver gave no response within " + in_ms(patience)});
     }
   }
 }
@@ -201,35 +157,31 @@ Result<void> Driver::send(Json command, Duration patience) {
 Result<Json> Driver::receive(Duration patience) {
   auto line = receive_line(patience);
   if (!line) return tl::unexpected(std::move(line).error());
-  Json answer = Json::parse(*line, nullptr, false);
-  if (!answer.is_object() || answer.value("id", Json()) != last_id_ ||
-      !answer.value("ok", Json()).is_boolean()) {
-    return tl::unexpected(
-        Error{ErrorCode::malformed, "the driver answered command " + std::to_string(last_id_) +
-                                        " with a line that is no answer to it: " + *line});
+  Json response = Json::parse(*line, nullptr, false);
+  if (!response.is_object() || response.value("id", Json()) != last_id_ ||
+      !response.value("ok", Json()).is_boolean()) {
+    return tl::unexpected(Error{ErrorCode::malformed_response,
+                                "the driver answered command " + std::to_string(last_id_) +
+                                    " with a line that is not a response to it: " + *line});
   }
-  return answer;
+  return response;
 }
 
 Result<Json> Driver::ask(Json command, Duration patience) {
-  const Moment begun = now();
+  const TimePoint begun = now();
   if (auto sent = send(std::move(command), patience); !sent) return tl::unexpected(sent.error());
   return receive(patience - (now() - begun));
 }
 
-void Driver::finish_input() {
-  if (to_ >= 0) ::close(std::exchange(to_, -1));
-}
+void Driver::finish_input() { process_.input().reset(); }
 
-void Driver::signal(int number) const {
-  if (pid_ > 0 && !status_) ::kill(pid_, number);
-}
+void Driver::signal(int number) { process_.signal(number); }
 
-bool Driver::stop() const {
+bool Driver::stop() {
   signal(SIGSTOP);
-  const Moment deadline = now() + 10s;
+  const TimePoint deadline = now() + 10s;
   while (now() < deadline) {
-    const char state = state_of(pid_);
+    const char state = state_of(pid());
     if (state == 'T') return true;
     if (state == '\0' || state == 'Z') return false;
     std::this_thread::yield();
@@ -238,30 +190,14 @@ bool Driver::stop() const {
 }
 
 std::optional<int> Driver::wait(Duration patience) {
-  const Moment deadline = now() + patience;
-  while (!status_) {
-    int status = 0;
-    if (::waitpid(pid_, &status, WNOHANG) == pid_) {
-      status_ = status;
-    } else if (now() >= deadline) {
-      return std::nullopt;
-    } else {
-      std::this_thread::sleep_for(1ms);
-    }
-  }
-  return status_;
+  return process_.wait_for(std::chrono::ceil<std::chrono::milliseconds>(patience));
 }
 
-std::string Driver::complaints() const {
-  struct stat facts {};
-  ::fstat(errors_, &facts);
-  const off_t size = facts.st_size;
-  std::string text(static_cast<std::size_t>(std::clamp<off_t>(size, 0, complaints_kept)), '\0');
-  const ssize_t got = ::pread(errors_, text.data(), text.size(),
-                              std::max<off_t>(0, size - static_cast<off_t>(text.size())));
-  text.resize(static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+std::string Driver::error_output() const {
+  std::string text = process_.errors();
   while (!text.empty() && text.back() == '\n') text.pop_back();
+  if (text.size() > error_output_kept) text.erase(0, text.size() - error_output_kept);
   return text;
 }
 
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::client

@@ -1,39 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
 // The process that wraps a client under test: started, spoken to, stopped, continued and ended.
 //
 // docs/drivers.md has the protocol: a JSON object a line each way. One thread uses a Driver at a
 // time, with SIGPIPE blocked or ignored. What the process does wrong comes back as an Error: closed
-// (it ended), timed_out (it said nothing in time), malformed (what it said is no answer).
+// (it ended), timed_out (it said nothing in time), malformed (what it said is not a response).
 #pragma once
 
-#include <signal.h>
 #include <sys/types.h>
 
+#include <csignal>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 
-#include "probe/error.h"
+#include "hyperpod/base/child_process.h"
+#include "probe/time.h"
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::client {
 
 using Json = nlohmann::ordered_json;
 
 class Driver {
  public:
   struct Settings {
-    /// A simple shell command. It is started with exec, so that signals reach the client itself.
+    /// A shell command. It runs as if typed into a shell; signals reach all of its processes.
     std::string command;
     /// Without the right of root to open what its mode forbids.
     bool obey_modes = false;
   };
 
+  /// Errors: out_of_resources, failed.
   static Result<Driver> start(const Settings& settings);
 
-  Driver(Driver&& other) noexcept;
-  Driver& operator=(Driver&& other) noexcept;
-  ~Driver();  ///< Kills the process, if it still runs, and waits for its end.
-
-  /// Sends `command` and waits for its answer. Its "id" is set here.
+  /// Sends `command` and waits for its response. Its "id" is set here.
   Result<Json> ask(Json command, Duration patience);
 
   // The halves of ask(), for commands during which something is to happen.
@@ -47,28 +46,25 @@ class Driver {
 
   void finish_input();  ///< The process finds the end of its standard input.
 
-  void signal(int number) const;
+  void signal(int number);
   /// Sends SIGSTOP and waits until the kernel says that the process has stopped. False if it ended.
-  bool stop() const;
-  void resume() const { signal(SIGCONT); }
+  bool stop();
+  void resume() { signal(SIGCONT); }
 
-  /// Waits for the process's end. What waitpid() says of it; nullopt if it is not over in time.
+  /// Waits for the process's end. Its exit code, or minus the number of the signal that ended it;
+  /// nullopt if it is not over in time.
   std::optional<int> wait(Duration patience);
 
-  pid_t pid() const { return pid_; }
+  pid_t pid() const { return process_.pid(); }
   /// The end of what the process printed on standard error.
-  std::string complaints() const;
+  std::string error_output() const;
 
  private:
-  Driver() = default;
+  explicit Driver(base::ChildProcess process) : process_(std::move(process)) {}
 
-  pid_t pid_ = -1;
-  int to_ = -1;
-  int from_ = -1;
-  int errors_ = -1;
-  std::optional<int> status_;
+  base::ChildProcess process_;
   std::string received_;
   std::uint64_t last_id_ = 0;
 };
 
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::client

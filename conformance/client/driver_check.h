@@ -1,18 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
 // Tells the author of a driver what it gets wrong, before it is trusted to speak for a client:
 // every command of docs/drivers.md, with a daemon that the suite plays, and what a driver meets
 // beside them.
 //
 // One thread calls check_driver() at a time, with SIGPIPE blocked or ignored. However a driver
-// behaves, it returns: each answer has a deadline, and what still runs in the end is killed.
+// behaves, it returns: each response has a deadline, and what still runs in the end is killed.
 #pragma once
 
 #include <chrono>
 #include <string>
 #include <vector>
 
-#include "probe/error.h"
+#include "probe/time.h"
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::client {
 
 /// One thing that is not as docs/drivers.md says.
 struct DriverFinding {
@@ -34,7 +35,7 @@ struct DriverCheck {
   std::vector<DriverFinding> findings;
   std::vector<std::string> not_offered;  ///< Operations; nothing of them was examined.
   bool complete = false;                 ///< The driver bore with the examination to its end.
-  std::string complaints;                ///< The end of its standard error.
+  std::string error_output;              ///< The end of its standard error.
 
   bool passed() const;
   /// For people: a line for each finding, and a last one that sums up.
@@ -43,7 +44,7 @@ struct DriverCheck {
 
 struct DriverCheckOptions {
   std::string command;  ///< A simple shell command.
-  /// For the answer to the first command: a client may take long to load.
+  /// For the response to the first command: a client may take long to load.
   std::chrono::milliseconds start_patience{60'000};
   std::chrono::milliseconds patience{10'000};  ///< For all others.
 };
@@ -51,4 +52,4 @@ struct DriverCheckOptions {
 /// Errors: system, if the suite itself could not go about it.
 Result<DriverCheck> check_driver(const DriverCheckOptions& options);
 
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::client

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Drivers that are right, and drivers that are wrong in one way each: mostly hyperpod-driver with
 // what it says or hears changed on the way.
 #include "client/driver_check.h"
@@ -8,7 +9,7 @@
 
 #include <algorithm>
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::client {
 namespace {
 
 using namespace std::chrono_literals;
@@ -32,16 +33,19 @@ class DriverCheckTest : public ::testing::Test {
     return word + "'";
   }
 
-  /// hyperpod-driver with its commands and its answers edited by sed. It offers no `raise`, of
+  /// hyperpod-driver with its commands and its responses edited by sed. It offers no `raise`, of
   /// which the seds around it would not notice.
-  static DriverCheck check_edited(const std::string& commands, const std::string& answers,
+  static DriverCheck check_edited(const std::string& commands, const std::string& responses,
                                   std::chrono::milliseconds patience = 10s) {
     const std::string no_raise = R"(s/"raise",//;)";
-    return check("sh -c " + quoted("sed -u " + quoted(commands) +
-                                   " | " HYPERPOD_DRIVER " | sed -u " + quoted(no_raise + answers)),
-                 patience);
+    return check(
+        "sh -c " + quoted("sed -u " + quoted(commands) + " | " HYPERPOD_DRIVER " | sed -u " +
+                          quoted(no_raise + responses)),
+        patience);
   }
-  static DriverCheck check_saying(const std::string& answers) { return check_edited("", answers); }
+  static DriverCheck check_saying(const std::string& responses) {
+    return check_edited("", responses);
+  }
   static DriverCheck check_hearing(const std::string& commands) {
     return check_edited(commands, "");
   }
@@ -72,24 +76,24 @@ TEST_F(DriverCheckTest, FindsNothingInOurs) {
 TEST_F(DriverCheckTest, FindsNothingWrongInTheDriverOfTheCarelessClient) {
   const DriverCheck found = check("/usr/bin/python3 -B " HYPERPOD_DRIVERS "/careless_client.py");
   EXPECT_TRUE(found.passed()) << found.text();
-  EXPECT_THAT(found.not_offered, ElementsAre("stats"));
+  EXPECT_THAT(found.not_offered, ElementsAre("fork", "stats"));
 }
 
 TEST_F(DriverCheckTest, TellsThatAClientIsNotInstalled) {
   const DriverCheck found = check("sh -c 'echo no client here >&2; exit 77'");
   EXPECT_TRUE(found.not_installed);
   EXPECT_THAT(found.findings, IsEmpty()) << found.text();
-  EXPECT_EQ(found.complaints, "no client here");
+  EXPECT_EQ(found.error_output, "no client here");
   EXPECT_THAT(check("sh -c 'exit 77'").findings.at(0).expected, HasSubstr("one line"));
 }
 
 TEST_F(DriverCheckTest, EndsWithADriverThatNeverAnswers) {
-  expect_finding(check("sleep 60", 200ms), "an answer within 200.0 ms", "nothing");
+  expect_finding(check("sleep 60", 200ms), "a response within 200.0 ms", "nothing");
 }
 
 TEST_F(DriverCheckTest, TellsHowADriverEnded) {
-  expect_finding(check("/no/such/driver"), "an answer", "exit code 127");
-  expect_finding(check("sh -c 'kill -SEGV $$'"), "an answer", "signal 11");
+  expect_finding(check("/no/such/driver"), "a response", "exit code 127");
+  expect_finding(check("sh -c 'kill -SEGV $$'"), "a response", "signal 11");
 }
 
 TEST_F(DriverCheckTest, FindsWhatIsNoAnswer) {
@@ -101,7 +105,7 @@ TEST_F(DriverCheckTest, FindsWhatIsNoAnswer) {
 }
 
 TEST_F(DriverCheckTest, FindsLinesThatNobodyAskedFor) {
-  expect_finding(check_saying(R"(/"outcome":"hit"/p)"), "one line in answer", R"("hit")");
+  expect_finding(check_saying(R"(/"outcome":"hit"/p)"), "one line in response", R"("hit")");
   const DriverCheck logging = check_saying("1i connected");
   expect_finding(logging, "nothing else on standard output", "connected");
   EXPECT_TRUE(logging.complete);
@@ -116,7 +120,8 @@ TEST_F(DriverCheckTest, FindsWhatHelloLacks) {
 }
 
 TEST_F(DriverCheckTest, FindsWrongOutcomes) {
-  expect_finding(check_saying(R"(s/"stored"/"saved"/)"), "one of error, exists, stored", "saved");
+  expect_finding(check_saying(R"(s/"stored"/"saved"/)"), "one of error, exists, not_told, stored",
+                 "saved");
   expect_finding(check_saying(R"(s/"miss"/"hit"/)"), "a miss", "\"hit\"");
   expect_finding(check_saying(R"(s/"outcome":"hit"/"outcome":"miss"/)"), "a hit", "\"miss\"");
   expect_finding(check_saying(R"(s/"outcome":"exists"/"outcome":"error"/)"), "stored or exists",
@@ -174,7 +179,7 @@ TEST_F(DriverCheckTest, FindsWhatNonsenseIsAnsweredWith) {
   expect_finding(check_saying(R"(s/"unsupported":true/"error":"what?"/)"), "\"unsupported\": true",
                  "what?");
   expect_finding(check_hearing(R"(s/^this is no JSON$/{"id":1,"op":"close"}/)"),
-                 "the line is no JSON", "\"ok\":true");
+                 "the line is not JSON", "\"ok\":true");
 }
 
 TEST_F(DriverCheckTest, FindsAClientThatIsNotInTheProcessItself) {
@@ -192,4 +197,4 @@ TEST_F(DriverCheckTest, FindsAnEndThatIsNone) {
 }
 
 }  // namespace
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::client

@@ -1,18 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "client/driver_dialogue.h"
-
-#include <sys/wait.h>
 
 #include <algorithm>
 
-#include "report/result.h"
+#include "check/result.h"
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::client {
 namespace {
 
 constexpr int not_installed = 77;
 constexpr int most_passed_over = 100;
 constexpr std::size_t longest_quote = 300;
-const std::string one_line = "one line in answer, and no other";
+const std::string one_line = "one line in response, and no other";
 
 /// On one line, and of a length that can be read.
 std::string shortened(std::string text) {
@@ -21,16 +20,16 @@ std::string shortened(std::string text) {
   return text;
 }
 
-bool explains(const Json& answer) {
-  const Json error = answer.value("error", Json());
+bool explains(const Json& response) {
+  const Json error = response.value("error", Json());
   return error.is_string() && !error.get_ref<const std::string&>().empty();
 }
 
 }  // namespace
 
 std::string end_told(int status) {
-  if (WIFSIGNALED(status)) return "its end by signal " + std::to_string(WTERMSIG(status));
-  return "exit code " + std::to_string(WEXITSTATUS(status));
+  if (status < 0) return "its end by signal " + std::to_string(-status);
+  return "exit code " + std::to_string(status);
 }
 
 void DriverDialogue::start() {
@@ -56,30 +55,31 @@ Json DriverDialogue::exchange(const std::string& line, const Json& id) {
   expect_silence();
   subject_ = line;
   if (auto sent = driver_->send_line(line, patience_); !sent) give_up(sent.error());
-  Json answer = next_answer(id);
+  Json response = next_answer(id);
   patience_ = options_.patience;
-  if (answer.value("id", Json("none")) != id) wrong("\"id\": " + id.dump(), answer.dump());
-  if (!answer.value("ok", Json()).is_boolean()) {
-    wrong("\"ok\", true or false", answer.dump());
+  if (response.value("id", Json("none")) != id) wrong("\"id\": " + id.dump(), response.dump());
+  if (!response.value("ok", Json()).is_boolean()) {
+    wrong("\"ok\", true or false", response.dump());
     return Json::object();
   }
-  if (answer["ok"] == false && answer.value("unsupported", Json()) != true && !explains(answer))
-    wrong("with \"ok\" false an \"error\", a sentence", answer.dump());
-  return answer;
+  if (response["ok"] == false && response.value("unsupported", Json()) != true &&
+      !explains(response))
+    wrong("with \"ok\" false an \"error\", a sentence", response.dump());
+  return response;
 }
 
-// The next line that may be meant for an answer. Lines of a log, and second answers to what was
+// The next line that may be meant for a response. Lines of a log, and second responses to what was
 // sent before, are noted and passed over.
 Json DriverDialogue::next_answer(const Json& id) {
   for (int passed_over = 0; passed_over < most_passed_over; ++passed_over) {
     const auto line = driver_->receive_line(patience_);
     if (!line) give_up(line.error());
-    Json answer = Json::parse(*line, nullptr, false);
-    const Json its_id = answer.is_object() ? answer.value("id", Json()) : Json();
+    Json response = Json::parse(*line, nullptr, false);
+    const Json its_id = response.is_object() ? response.value("id", Json()) : Json();
     const bool is_late = its_id != id && answered_.contains(its_id);
-    if (answer.is_object() && !is_late) {
+    if (response.is_object() && !is_late) {
       answered_.insert(its_id);
-      return answer;
+      return response;
     }
     wrong(is_late ? one_line : "a JSON object, and nothing else on standard output", *line);
   }
@@ -90,9 +90,8 @@ void DriverDialogue::give_up(const Error& error) {
   std::string came = "nothing";
   if (error.code == ErrorCode::closed) {
     const auto status = driver_->wait(patience_);
-    const std::string said = driver_->complaints();
-    if (answered_.empty() && status && WIFEXITED(*status) &&
-        WEXITSTATUS(*status) == not_installed) {
+    const std::string said = driver_->error_output();
+    if (answered_.empty() && status == not_installed) {
       check_.not_installed = true;
       if (said.empty() || said.find('\n') != std::string::npos)
         wrong("with exit code 77 one line on standard error", said.empty() ? "none" : said);
@@ -101,7 +100,7 @@ void DriverDialogue::give_up(const Error& error) {
     came = status ? end_told(*status) : "the end of its output";
     if (!said.empty()) came += ", and on standard error: " + said;
   }
-  wrong("an answer within " + in_ms(patience_), came);
+  wrong("a response within " + in_ms(patience_), came);
   throw GivenUp{};
 }
 
@@ -113,22 +112,23 @@ Json DriverDialogue::exchange(const Json& command) {
 }
 
 Json DriverDialogue::carry_out(const Json& command) {
-  Json answer = exchange(command);
-  if (answer.empty() || answer["ok"] == true) return answer;
-  const bool unsupported = answer.value("unsupported", Json()) == true;
-  wrong(unsupported ? "an answer, for hello lists the operation" : "\"ok\": true", answer.dump());
+  Json response = exchange(command);
+  if (response.empty() || response["ok"] == true) return response;
+  const bool unsupported = response.value("unsupported", Json()) == true;
+  wrong(unsupported ? "a response, for hello lists the operation" : "\"ok\": true",
+        response.dump());
   return Json::object();
 }
 
 void DriverDialogue::expect_refusal(const std::string& line, const Json& id,
                                     const std::string& because) {
-  const Json answer = exchange(line, id);
-  if (!answer.empty() && answer["ok"] != false)
-    wrong("\"ok\": false, for " + because, answer.dump());
+  const Json response = exchange(line, id);
+  if (!response.empty() && response["ok"] != false)
+    wrong("\"ok\": false, for " + because, response.dump());
 }
 
 void DriverDialogue::keep_complaints() {
-  if (driver_) check_.complaints = driver_->complaints();
+  if (driver_) check_.error_output = driver_->error_output();
 }
 
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::client

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One side of a conversation with a driver that may do anything wrong: commands go out, what comes
 // back is held against docs/drivers.md, and what is not as it should be is noted.
 //
@@ -11,7 +12,7 @@
 #include "client/driver.h"
 #include "client/driver_check.h"
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::client {
 
 class DriverDialogue {
  public:
@@ -27,7 +28,7 @@ class DriverDialogue {
   void start();
   Driver& process() { return *driver_; }
 
-  /// Sends a line; the answer, or an empty object if it has no proper form. Throws GivenUp.
+  /// Sends a line; the response, or an empty object if it has no proper form. Throws GivenUp.
   Json exchange(const std::string& line, const Json& id);
   /// The same with a command, whose id is set here.
   Json exchange(const Json& command);
@@ -35,7 +36,7 @@ class DriverDialogue {
   Json carry_out(const Json& command);
   /// The same with a line that no driver can do anything with.
   void expect_refusal(const std::string& line, const Json& id, const std::string& because);
-  /// Nothing has been said that answers nothing.
+  /// Nothing has been said that responses nothing.
   void expect_silence();
   /// A number that no command had yet.
   std::uint64_t fresh_id() { return id_ += 7; }
@@ -61,7 +62,7 @@ class DriverDialogue {
   std::string subject_;
 };
 
-/// How a process ended, as waitpid() says.
+/// How a process ended, as Driver::wait() says.
 std::string end_told(int status);
 
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::client

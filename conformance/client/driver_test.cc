@@ -1,10 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "client/driver.h"
 
 #include <gtest/gtest.h>
 #include <signal.h>
-#include <sys/wait.h>
 
-namespace hyperpod::conformance {
+#include <fstream>
+
+namespace hyperpod::conformance::client {
 namespace {
 
 using namespace std::chrono_literals;
@@ -29,43 +31,67 @@ const std::string echo_ok =
 TEST_F(DriverTest, TakesAnswersToItsCommandsOneByOne) {
   Driver driver = of(echo_ok);
   for (int i = 1; i <= 3; ++i) {
-    const auto answer = driver.ask({{"op", "hello"}}, patience);
-    ASSERT_TRUE(answer) << answer.error().message;
-    EXPECT_EQ(answer->at("id"), i);
+    const auto response = driver.ask({{"op", "hello"}}, patience);
+    ASSERT_TRUE(response) << response.error().message;
+    EXPECT_EQ(response->at("id"), i);
   }
   driver.finish_input();
   const auto status = driver.wait(patience);
   ASSERT_TRUE(status);
-  EXPECT_TRUE(WIFEXITED(*status) && WEXITSTATUS(*status) == 0);
+  EXPECT_EQ(*status, 0);
+}
+
+TEST_F(DriverTest, RunsItsCommandAsIfTypedIntoAShell) {
+  auto driver =
+      Driver::start({.command = R"(OK=true sh -c 'read line; echo "{\"id\":1,\"ok\":$OK}"')"});
+  ASSERT_TRUE(driver) << driver.error().message;
+  EXPECT_TRUE(driver->ask({{"op", "hello"}}, patience)) << "a variable before the program";
+
+  auto list = Driver::start({.command = R"(cd / && read line && echo "{\"id\":1,\"ok\":true}")"});
+  ASSERT_TRUE(list) << list.error().message;
+  EXPECT_TRUE(list->ask({{"op", "hello"}}, patience)) << "more than one command";
+}
+
+TEST_F(DriverTest, IsTheProcessOfASimpleCommandItself) {
+  for (const char* command : {"sleep 60", "NAME=value sleep 60", "env NAME=value sleep 60"}) {
+    auto driver = Driver::start({.command = command});
+    ASSERT_TRUE(driver) << driver.error().message;
+    const std::string file = "/proc/" + std::to_string(driver->pid()) + "/comm";
+    const auto deadline = std::chrono::steady_clock::now() + patience;
+    std::string name;
+    while (name != "sleep" && std::chrono::steady_clock::now() < deadline)
+      std::ifstream(file) >> name;
+    EXPECT_EQ(name, "sleep") << command;
+  }
 }
 
 TEST_F(DriverTest, TellsWhatIsNoAnswerFromOne) {
   for (const char* line : {R"({\"id\":2,\"ok\":true})", R"({\"ok\":true})", R"({\"id\":1})", "[1]",
                            "nonsense", R"({\"id\":1,\"ok\":\"yes\"})"}) {
     Driver driver = of(std::string("read line; echo \"") + line + "\"; read line");
-    const auto answer = driver.ask({{"op", "hello"}}, patience);
-    ASSERT_FALSE(answer) << line;
-    EXPECT_EQ(answer.error().code, ErrorCode::malformed) << line;
+    const auto response = driver.ask({{"op", "hello"}}, patience);
+    ASSERT_FALSE(response) << line;
+    EXPECT_EQ(response.error().code, ErrorCode::malformed_response) << line;
   }
 }
 
 TEST_F(DriverTest, TellsWhatAProcessSaidThatEnded) {
   Driver driver = of("read line; echo it is broken >&2; exit 3");
-  const auto answer = driver.ask({{"op", "hello"}}, patience);
-  ASSERT_FALSE(answer);
-  EXPECT_EQ(answer.error().code, ErrorCode::closed);
-  EXPECT_NE(answer.error().message.find("it is broken"), std::string::npos);
+  const auto response = driver.ask({{"op", "hello"}}, patience);
+  ASSERT_FALSE(response);
+  EXPECT_EQ(response.error().code, ErrorCode::closed);
+  EXPECT_NE(response.error().message.find("it is broken"), std::string::npos);
   const auto status = driver.wait(patience);
   ASSERT_TRUE(status);
-  EXPECT_EQ(WEXITSTATUS(*status), 3);
+  EXPECT_EQ(*status, 3);
   EXPECT_EQ(driver.ask({{"op", "hello"}}, patience).error().code, ErrorCode::closed);
 }
 
 TEST_F(DriverTest, DoesNotWaitForEver) {
   Driver silent = of("sleep 60");
-  const auto answer = silent.ask({{"op", "hello"}}, 50ms);
-  ASSERT_FALSE(answer);
-  EXPECT_EQ(answer.error().code, ErrorCode::timed_out);
+  const auto response = silent.ask({{"op", "hello"}}, 50ms);
+  ASSERT_FALSE(response);
+  EXPECT_EQ(response.error().code, ErrorCode::timed_out);
 
   Driver deaf = of("sleep 60");
   const auto sent = deaf.send({{"op", std::string(1 << 20, 'x')}}, 50ms);
@@ -97,4 +123,4 @@ TEST_F(DriverTest, LeavesNoProcessBehind) {
 }
 
 }  // namespace
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::client

@@ -1,10 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
 // Leases: that each is released, once, by its own id, and that none is used that cannot be.
+#include <functional>
 #include <map>
 
 #include "client/suite.h"
-#include "defects/lying_proxy.h"
+#include "proxy/mutating_proxy.h"
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::client {
 namespace {
 
 using namespace std::chrono_literals;
@@ -14,7 +16,7 @@ using emulator::JournalOperation;
 
 constexpr std::uint64_t size = 4096;
 
-Json parameters(const ClientCheck& check) {
+Json parameters(const Check& check) {
   return {{"timeout_ms", check.span(400ms).count()},
           {"lease_wait_timeout_ms", check.span(200ms).count()}};
 }
@@ -29,9 +31,9 @@ emulator::Effects granting(GrantDefect defect) {
   return effects;
 }
 
-void all_are_released(ClientCheck& check) {
-  PlayedDaemon& daemon = check.daemon();
-  TestedClient client = check.client(daemon, parameters(check));
+void all_are_released(Check& check) {
+  TestDaemon& daemon = check.daemon();
+  ClientProcess client = check.client(daemon, parameters(check));
   const auto keys = check.store_many(daemon, client.bucket(), 12, size);
   const auto bad = check.store_many(daemon, client.bucket(), 4, size);
   daemon.begin();
@@ -59,9 +61,9 @@ void all_are_released(ClientCheck& check) {
   check.expect_all_released(daemon);
 }
 
-void each_once_by_its_id(ClientCheck& check) {
-  PlayedDaemon& daemon = check.daemon();
-  TestedClient client = check.client(daemon, parameters(check));
+void each_once_by_its_id(Check& check) {
+  TestDaemon& daemon = check.daemon();
+  ClientProcess client = check.client(daemon, parameters(check));
   const auto keys = check.store_many(daemon, client.bucket(), 10, size);
   daemon.begin();
   std::vector<Json> operations;
@@ -87,9 +89,9 @@ void each_once_by_its_id(ClientCheck& check) {
     check.expect(left == 0, "a release of each lease", "none of " + id);
 }
 
-void only_the_protocols_requests(ClientCheck& check) {
-  PlayedDaemon& daemon = check.daemon();
-  TestedClient client = check.client(daemon, parameters(check));
+void only_the_protocols_requests(Check& check) {
+  TestDaemon& daemon = check.daemon();
+  ClientProcess client = check.client(daemon, parameters(check));
   const auto keys = check.store_many(daemon, client.bucket(), 2, size);
   daemon.begin();
   check.expect_hit(client.get(keys[0], size), 0, size, "a get");
@@ -105,11 +107,11 @@ void only_the_protocols_requests(ClientCheck& check) {
   check.expect(!daemon.requests(JournalOperation::release).empty(), "a release", "none");
 }
 
-void unusable_is_released(ClientCheck& check) {
+void unusable_is_released(Check& check) {
   constexpr std::array defects{GrantDefect::negative_offset, GrantDefect::out_of_range_offset,
                                GrantDefect::zero_length_fragment};
-  PlayedDaemon& daemon = check.daemon();
-  TestedClient client = check.client(daemon, parameters(check));
+  TestDaemon& daemon = check.daemon();
+  ClientProcess client = check.client(daemon, parameters(check));
   const auto keys = check.store_many(daemon, client.bucket(), defects.size(), size);
   daemon.begin();
   for (std::size_t i = 0; i < defects.size(); ++i) {
@@ -120,12 +122,12 @@ void unusable_is_released(ClientCheck& check) {
   check.expect_all_released(daemon);
 }
 
-void oversized_is_released(ClientCheck& check) {
+void oversized_is_released(Check& check) {
   check.needs_parameter("max_lease_size_mb");
-  PlayedDaemon& daemon = check.daemon();
+  TestDaemon& daemon = check.daemon();
   Json limited = parameters(check);
   limited["max_lease_size_mb"] = 1;
-  TestedClient client = check.client(daemon, limited);
+  ClientProcess client = check.client(daemon, limited);
   constexpr std::uint64_t large = 2 << 20;
   const auto small = check.store_many(daemon, client.bucket(), 1, size);
   const auto keys = check.store_many(daemon, client.bucket(), 1, large);
@@ -137,11 +139,11 @@ void oversized_is_released(ClientCheck& check) {
   check.expect_all_released(daemon);
 }
 
-void no_hit_from_nonsense(ClientCheck& check) {
+void no_hit_from_nonsense(Check& check) {
   constexpr std::array defects{GrantDefect::truncated_json, GrantDefect::wrong_content_type,
                                GrantDefect::missing_id, GrantDefect::missing_offsets};
-  PlayedDaemon& daemon = check.daemon();
-  TestedClient client = check.client(daemon, parameters(check));
+  TestDaemon& daemon = check.daemon();
+  ClientProcess client = check.client(daemon, parameters(check));
   const auto keys = check.store_many(daemon, client.bucket(), defects.size() + 1, size);
   daemon.begin();
   for (std::size_t i = 0; i < defects.size(); ++i) {
@@ -154,24 +156,24 @@ void no_hit_from_nonsense(ClientCheck& check) {
 
 /// A daemon whose ids are of other characters than those of the real one: the proxy gives ids such
 /// as "a/b 7%", and knows which lease each stands for.
-void ids_are_encoded(ClientCheck& check) {
+void ids_are_encoded(Check& check) {
   struct Seen {
     std::mutex mutex;
     std::vector<std::string> releases;
   };
   const auto seen = std::make_shared<Seen>();
-  PlayedDaemon& daemon = check.daemon();
+  TestDaemon& daemon = check.daemon();
   const auto keys = check.store_many(daemon, "conformance", 1, size);
   daemon.begin();
-  Lie odd_ids;
-  odd_ids.answer = [](const Asked& asked, AnswerMessage& answer) {
-    if (!asked.head.is_acquire() || answer.status != 200) return;
-    auto grant = Json::parse(answer.body);
+  Mutation odd_ids;
+  odd_ids.response = [](const ReceivedRequest& asked, ResponseMessage& response) {
+    if (!asked.head.is_acquire() || response.status != 200) return;
+    auto grant = Json::parse(response.body);
     grant["id"] = "a/b 7%?#" + grant["id"].get<std::string>();
-    answer.body = grant.dump();
-    answer.set_header("Content-Length", std::to_string(answer.body.size()));
+    response.body = grant.dump();
   };
-  odd_ids.request = [seen](RequestHead& head, const Asked&) -> std::optional<AnswerMessage> {
+  odd_ids.request = [seen](RequestHead& head,
+                           const ReceivedRequest&) -> std::optional<ResponseMessage> {
     constexpr std::string_view begin = "/v1/leases/";
     if (head.method != "POST" || !head.target.starts_with(begin)) return std::nullopt;
     const std::lock_guard lock(seen->mutex);
@@ -181,9 +183,9 @@ void ids_are_encoded(ClientCheck& check) {
       head.target = std::string(begin) + head.target.substr(encoded.size());
     return std::nullopt;
   };
-  LyingProxy proxy(daemon.emulator().port(), odd_ids);
-  TestedClient client = check.client_at("http://127.0.0.1:" + std::to_string(proxy.port()),
-                                        daemon.shm_name(), parameters(check));
+  MutatingProxy proxy(daemon.emulator().port(), odd_ids);
+  ClientProcess client = check.client_at("http://127.0.0.1:" + std::to_string(proxy.port()),
+                                         daemon.shm_name(), parameters(check));
   check.expect_hit(client.get(keys[0], size), 0, size, "a get");
   (void)daemon.reaches([&] { return daemon.statistics().live_leases == 0; }, check.span(2s));
   const std::lock_guard lock(seen->mutex);
@@ -192,9 +194,70 @@ void ids_are_encoded(ClientCheck& check) {
                seen->releases.empty() ? "no release" : seen->releases.front());
 }
 
-void misses_are_no_errors(ClientCheck& check) {
-  PlayedDaemon& daemon = check.daemon();
-  TestedClient client = check.client(daemon, parameters(check));
+/// What a proxy makes of every grant on the way to the client.
+void expect_refused_and_released(Check& check, const std::string& what,
+                                 const std::function<void(Json&)>& change) {
+  TestDaemon& daemon = check.daemon();
+  const auto keys = check.store_many(daemon, "conformance", 2, size);
+  daemon.begin();
+  Mutation mutation;
+  mutation.response = [change, key = keys[0]](const ReceivedRequest& request,
+                                              ResponseMessage& response) {
+    if (!request.head.is_acquire() || response.status != 200) return;
+    if (request.head.object().find(key) == std::string::npos) return;
+    Json grant = Json::parse(response.body);
+    change(grant);
+    response.body = grant.dump();
+  };
+  MutatingProxy proxy(daemon.emulator().port(), mutation);
+  ClientProcess client = check.client_at("http://127.0.0.1:" + std::to_string(proxy.port()),
+                                         daemon.shm_name(), parameters(check));
+  const ClientOutcome outcome = client.get(keys[0], size);
+  check.expect(!outcome.is_hit(), "a miss or an error of a lease with " + what,
+               outcome.described());
+  check.expect_hit(client.get(keys[1], size), 1, size, "a get after a lease with " + what);
+  (void)daemon.reaches([&] { return daemon.statistics().live_leases == 0; }, check.span(2s));
+  check.expect(daemon.statistics().live_leases == 0, "the release of a lease with " + what,
+               "the lease is live");
+}
+
+void absurd_grants_are_released(Check& check) {
+  expect_refused_and_released(check, "fragments that overlap", [](Json& grant) {
+    Json& offsets = grant["offsets"];
+    offsets.push_back(offsets[0]);
+  });
+  const std::uint64_t segment = emulator::Options::for_test().capacity;
+  expect_refused_and_released(check, "fragments longer than the segment together",
+                              [&](Json& grant) {
+                                grant["offsets"] = Json::array();
+                                for (int i = 0; i < 5; ++i)
+                                  grant["offsets"].push_back({{"offset", 0}, {"len", segment / 4}});
+                              });
+  expect_refused_and_released(check, "a fragment of an exabyte", [](Json& grant) {
+    grant["offsets"][0]["len"] = std::uint64_t{1} << 60;
+  });
+  expect_refused_and_released(check, "lengths whose sum wraps around", [](Json& grant) {
+    const std::uint64_t half = std::uint64_t{1} << 63;
+    grant["offsets"] = Json::array({{{"offset", 0}, {"len", half}},
+                                    {{"offset", 0}, {"len", half}},
+                                    {{"offset", 0}, {"len", size}}});
+  });
+}
+
+void grants_without_offsets_are_released(Check& check) {
+  expect_refused_and_released(check, "no offsets", [](Json& grant) { grant.erase("offsets"); });
+  expect_refused_and_released(check, "offsets of null",
+                              [](Json& grant) { grant["offsets"] = nullptr; });
+  expect_refused_and_released(check, "an empty array of offsets",
+                              [](Json& grant) { grant["offsets"] = Json::array(); });
+  expect_refused_and_released(check, "offsets that are strings", [](Json& grant) {
+    grant["offsets"] = Json::array({{{"offset", "0"}, {"len", "4096"}}});
+  });
+}
+
+void misses_are_no_errors(Check& check) {
+  TestDaemon& daemon = check.daemon();
+  ClientProcess client = check.client(daemon, parameters(check));
   daemon.begin();
   for (const int status : {404, 504}) {
     emulator::Effects miss;
@@ -211,19 +274,22 @@ void misses_are_no_errors(ClientCheck& check) {
 
 }  // namespace
 
-std::span<const ClientCheckEntry> client_lease_checks() {
+std::span<const CheckEntry> client_lease_checks() {
   using enum Profile;
-  static constexpr ClientCheckEntry entries[]{
-      {"C-LEASE-01", core, false, all_are_released},
-      {"C-LEASE-02", core, false, each_once_by_its_id},
-      {"C-LEASE-03", core, false, only_the_protocols_requests},
-      {"C-LEASE-04", core, false, unusable_is_released},
-      {"C-LEASE-05", core, false, oversized_is_released},
-      {"C-LEASE-06", core, false, no_hit_from_nonsense},
-      {"C-LEASE-07", core, false, ids_are_encoded},
-      {"C-LEASE-08", core, false, misses_are_no_errors},
+  using enum Isolation;
+  static constexpr CheckEntry entries[]{
+      {"C-LEASE-01", core, parallel, all_are_released},
+      {"C-LEASE-02", core, parallel, each_once_by_its_id},
+      {"C-LEASE-03", core, parallel, only_the_protocols_requests},
+      {"C-LEASE-04", core, parallel, unusable_is_released},
+      {"C-LEASE-05", core, parallel, oversized_is_released},
+      {"C-LEASE-06", core, parallel, no_hit_from_nonsense},
+      {"C-LEASE-07", core, parallel, ids_are_encoded},
+      {"C-LEASE-08", core, parallel, misses_are_no_errors},
+      {"C-LEASE-09", core, parallel, absurd_grants_are_released},
+      {"C-LEASE-10", core, parallel, grants_without_offsets_are_released},
   };
   return entries;
 }
 
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::client

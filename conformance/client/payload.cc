@@ -1,10 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "client/payload.h"
 
 #include <openssl/sha.h>
 
 #include <array>
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::client {
 namespace {
 
 using Digest = std::array<unsigned char, SHA256_DIGEST_LENGTH>;
@@ -50,4 +51,4 @@ std::string sha256_hex(std::string_view bytes) {
   return text;
 }
 
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::client

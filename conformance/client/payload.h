@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The bytes that docs/drivers.md says a client stores and reads, made by the suite itself.
 //
 // Pure functions.
@@ -7,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::client {
 
 /// The payload of `size` bytes from `seed`.
 std::string payload(std::uint64_t seed, std::uint64_t size);
@@ -18,4 +19,4 @@ std::string chunk_header(std::uint64_t size);
 /// In lower-case hexadecimal.
 std::string sha256_hex(std::string_view bytes);
 
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::client

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "client/process_sockets.h"
 
 #include <algorithm>
@@ -8,7 +9,7 @@
 #include <string>
 #include <system_error>
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::client {
 namespace {
 
 using Inodes = std::set<std::string>;
@@ -51,4 +52,4 @@ bool owns_all_connections(pid_t pid, std::uint16_t port) {
   return std::ranges::includes(sockets_of(pid), sockets_to(port));
 }
 
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::client

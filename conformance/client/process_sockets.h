@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Which process the connections to a daemon belong to, as /proc tells.
 //
 // Pure functions of what the kernel says at the moment.
@@ -7,9 +8,9 @@
 
 #include <cstdint>
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::client {
 
 /// Whether all connections to this port of the loopback address are this process's own.
 bool owns_all_connections(pid_t pid, std::uint16_t port);
 
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::client

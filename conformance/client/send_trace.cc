@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "client/send_trace.h"
 
 #include <signal.h>
@@ -12,7 +13,7 @@
 #include <map>
 #include <thread>
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::client {
 namespace {
 
 using namespace std::chrono_literals;
@@ -77,7 +78,7 @@ std::vector<std::uint64_t> SendTrace::run(std::uint64_t bytes, Duration patience
   std::vector<std::uint64_t> sends;
   std::uint64_t total = 0;
   std::map<pid_t, bool> sending;  // threads within a send to a socket
-  const Moment deadline = now() + patience;
+  const TimePoint deadline = now() + patience;
   while (total < bytes && now() < deadline && !threads_.empty()) {
     int status = 0;
     const pid_t thread = ::waitpid(-1, &status, __WALL | WNOHANG | __WNOTHREAD);
@@ -112,4 +113,4 @@ std::vector<std::uint64_t> SendTrace::run(std::uint64_t bytes, Duration patience
   return sends;
 }
 
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::client

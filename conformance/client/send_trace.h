@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The sizes of what another process sends, as its system calls show them.
 //
 // The process must be a child of this one. A SendTrace is used by the thread that made it.
@@ -10,9 +11,9 @@
 #include <string>
 #include <vector>
 
-#include "probe/error.h"
+#include "probe/time.h"
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::client {
 
 class SendTrace {
  public:
@@ -40,4 +41,4 @@ class SendTrace {
   std::string obstacle_;
 };
 
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::client

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "client/suite.h"
 
 #include <gtest/gtest.h>
@@ -8,12 +9,12 @@
 
 #include "client/payload.h"
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::client {
 namespace {
 
 using namespace std::chrono_literals;
 
-/// A driver that answers `hello` with `hello`, and every other command with `other`.
+/// A driver that responses `hello` with `hello`, and every other command with `other`.
 class ScriptedDriver {
  public:
   ScriptedDriver(const std::string& hello, const std::string& other) {
@@ -43,7 +44,7 @@ class ClientSuite : public testing::Test {
   ClientSuite() { ::signal(SIGPIPE, SIG_IGN); }
 
   static Report run(const ScriptedDriver& driver, std::vector<std::string> only) {
-    ClientRunOptions options;
+    RunOptions options;
     options.target.driver = driver.command();
     options.only = std::move(only);
     auto report = run_client_suite(options);
@@ -54,7 +55,7 @@ class ClientSuite : public testing::Test {
 
 TEST_F(ClientSuite, HasACheckForEachRequirement) {
   std::vector<std::string_view> checked;
-  for (const ClientCheckEntry& entry : client_checks()) checked.push_back(entry.id);
+  for (const CheckEntry& entry : client_checks()) checked.push_back(entry.id);
   std::vector<std::string_view> required;
   for (const Requirement& requirement : client_catalogue()) required.push_back(requirement.id);
   EXPECT_EQ(checked, required);
@@ -73,12 +74,12 @@ TEST_F(ClientSuite, LearnsWhatADriverOffers) {
 TEST_F(ClientSuite, TellsAClientThatIsNotInstalledFromADriverThatIsBroken) {
   const auto absent = ask_driver("sh -c 'echo no such client >&2; exit 77'");
   ASSERT_FALSE(absent);
-  EXPECT_EQ(absent.error().kind, ClientObstacle::Kind::not_installed);
+  EXPECT_EQ(absent.error().kind, Obstacle::Kind::not_installed);
   EXPECT_EQ(absent.error().explanation, "no such client");
   for (const char* command : {"/nonexistent/driver", "true", "sh -c 'exit 78'", "echo hello"}) {
     const auto broken = ask_driver(command);
     ASSERT_FALSE(broken) << command;
-    EXPECT_EQ(broken.error().kind, ClientObstacle::Kind::driver) << command;
+    EXPECT_EQ(broken.error().kind, Obstacle::Kind::driver) << command;
   }
   const ScriptedDriver incomplete(R"("ok":true,"client":"x")", "");
   ASSERT_FALSE(ask_driver(incomplete.command()));
@@ -114,7 +115,7 @@ TEST_F(ClientSuite, TakesADriversOwnFaultForNoneOfTheClient) {
 }
 
 TEST(PeakOf, CountsEndsBeforeBeginningsOfTheSameMoment) {
-  const Moment t{};
+  const TimePoint t{};
   EXPECT_EQ(peak_of({}), 0);
   EXPECT_EQ(peak_of({{t, 1}, {t + 1s, -1}, {t + 1s, 1}, {t + 2s, -1}}), 1);
   EXPECT_EQ(peak_of({{t + 1s, 1}, {t, 1}, {t + 2s, -1}, {t + 3s, -1}}), 2);
@@ -134,7 +135,7 @@ TEST(Payload, HasTheHeaderThatTheDriversPageSays) {
   EXPECT_EQ(chunk_header(128), std::string(reinterpret_cast<const char*>(expected), 28));
 }
 
-class PlayedDaemonTest : public testing::Test {
+class TestDaemonTest : public testing::Test {
  protected:
   void ask(const Request& request) {
     const Endpoint endpoint{false, "127.0.0.1", daemon.emulator().port()};
@@ -144,10 +145,10 @@ class PlayedDaemonTest : public testing::Test {
   }
 
   Transcript transcript;
-  PlayedDaemon daemon{{}, transcript};
+  TestDaemon daemon{{}, transcript};
 };
 
-TEST_F(PlayedDaemonTest, TellsTheClientsRequestsFromTheSuitesOwn) {
+TEST_F(TestDaemonTest, TellsTheClientsRequestsFromTheSuitesOwn) {
   daemon.store("b", "mine", "x");
   ask(put_request({"b", "its"}, "y"));
   const auto requests = daemon.requests();
@@ -156,7 +157,7 @@ TEST_F(PlayedDaemonTest, TellsTheClientsRequestsFromTheSuitesOwn) {
   EXPECT_EQ(daemon.connections().size(), 1u);
 }
 
-TEST_F(PlayedDaemonTest, TellsWorkersApartByTheirBuckets) {
+TEST_F(TestDaemonTest, TellsWorkersApartByTheirBuckets) {
   ask(put_request({"w1", "a"}, "x"));
   ask(put_request({"w2", "b"}, "x"));
   ask(release_request("unknown"));
@@ -167,7 +168,7 @@ TEST_F(PlayedDaemonTest, TellsWorkersApartByTheirBuckets) {
   EXPECT_EQ(usage[""].peak_connections(), 1) << "nobody's, and counted all the same";
 }
 
-TEST_F(PlayedDaemonTest, StartsAgainAtTheSamePlace) {
+TEST_F(TestDaemonTest, StartsAgainAtTheSamePlace) {
   const std::string url = daemon.url();
   daemon.store("b", "k", "x");
   daemon.stop();
@@ -181,4 +182,4 @@ TEST_F(PlayedDaemonTest, StartsAgainAtTheSamePlace) {
 }
 
 }  // namespace
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::client

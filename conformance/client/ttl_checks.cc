@@ -1,12 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
 // TTL: what a client does whose time has run out without its noticing. Its process is stopped with
 // SIGSTOP at the point in question and continued when the bytes under its lease are others.
 #include <fstream>
 
 #include "client/payload.h"
 #include "client/suite.h"
-#include "client/wire_tap.h"
+#include "proxy/recording_proxy.h"
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::client {
 namespace {
 
 using namespace std::chrono_literals;
@@ -16,26 +17,25 @@ using emulator::JournalOperation;
 constexpr std::uint64_t size = 64 * 1024;
 
 /// What a stopped client must not give out.
-void expect_no_stale_hit(ClientCheck& check, const ClientOutcome& outcome,
-                         std::string_view original) {
+void expect_no_stale_hit(Check& check, const ClientOutcome& outcome, std::string_view original) {
   const bool right = outcome.is_hit() && outcome.sha256 == sha256_hex(original);
   check.figure("outcome after the stop", outcome.outcome);
   check.expect(!outcome.is_hit() || right, "a miss, an error, or the right bytes",
                "a hit of bytes that are not the object's");
 }
 
-/// A get that is stopped when its lease has been granted and before its answer arrives.
+/// A get that is stopped when its lease has been granted and before its response arrives.
 struct StoppedGet {
-  PlayedDaemon& daemon;
-  TestedClient client;
+  TestDaemon& daemon;
+  ClientProcess client;
   std::string key;
 
-  StoppedGet(ClientCheck& check, PlayedDaemon& played, std::chrono::milliseconds ttl,
+  StoppedGet(Check& check, TestDaemon& test_daemon, std::chrono::milliseconds ttl,
              const std::optional<std::string>& poison)
-      : daemon(played),
+      : daemon(test_daemon),
         client(check.client(daemon, {{"timeout_ms", check.span(20s).count()},
                                      {"lease_wait_timeout_ms", check.span(20s).count()},
-                                     {"lease_ttl_s", ClientCheck::seconds(ttl)}})) {
+                                     {"lease_ttl_s", Check::seconds(ttl)}})) {
     // The first get maps the segment, as a client at work has.
     const auto keys = check.store_many(daemon, client.bucket(), 2, size);
     check.expect_hit(client.get(keys[0], size), 0, size, "a get in time");
@@ -51,7 +51,7 @@ struct StoppedGet {
                  "the grant");
     if (!client.process().stop()) throw SuiteFailure{"the client could not be stopped"};
     daemon.await([&] { return !daemon.requests(JournalOperation::lease).empty(); }, check.span(10s),
-                 "the answer to the stopped client");
+                 "the response to the stopped client");
   }
 
   ClientOutcome go_on() {
@@ -62,7 +62,7 @@ struct StoppedGet {
 
 constexpr std::uint64_t seed_of_stopped = 1;
 
-void poisoned_bytes_stay_in(ClientCheck& check) {
+void poisoned_bytes_stay_in(Check& check) {
   const auto ttl = check.span(1000ms);
   StoppedGet get(check, check.daemon(), ttl, "poisoned");
   get.daemon.await([&] { return get.daemon.statistics().leases_expired == 1; },
@@ -70,10 +70,10 @@ void poisoned_bytes_stay_in(ClientCheck& check) {
   expect_no_stale_hit(check, get.go_on(), payload(seed_of_stopped, size));
 }
 
-void bytes_of_another_stay_in(ClientCheck& check) {
+void bytes_of_another_stay_in(Check& check) {
   const auto ttl = check.span(1000ms);
   // Eight blocks, so that eight other objects take all the room.
-  PlayedDaemon& daemon = check.daemon([](emulator::Options& options) {
+  TestDaemon& daemon = check.daemon([](emulator::Options& options) {
     options.block_size = size;
     options.capacity = 8 * size;
   });
@@ -99,10 +99,10 @@ std::uint64_t resident(pid_t pid, const std::string& path) {
 }
 
 /// Stops the client while it copies: some pages of the object have been touched, others not yet.
-bool stop_within_copy(ClientCheck& check, TestedClient& client, const std::string& path,
+bool stop_within_copy(Check& check, ClientProcess& client, const std::string& path,
                       std::uint64_t before, std::uint64_t bytes) {
   const pid_t pid = client.process().pid();
-  const Moment deadline = now() + check.span(5s);
+  const TimePoint deadline = now() + check.span(5s);
   while (now() < deadline) {
     if (resident(pid, path) <= before) continue;
     if (!client.process().stop()) throw SuiteFailure{"the client could not be stopped"};
@@ -112,20 +112,20 @@ bool stop_within_copy(ClientCheck& check, TestedClient& client, const std::strin
   return false;
 }
 
-void copy_that_ends_late_is_a_miss(ClientCheck& check) {
+void copy_that_ends_late_is_a_miss(Check& check) {
   constexpr std::uint64_t large = 64 << 20;
   constexpr int attempts = 6;
   const auto ttl = check.span(1500ms);
   const std::string original = payload(7, 1 << 20);
   std::string object_payload;
   while (object_payload.size() < large) object_payload += original;
-  PlayedDaemon& daemon = check.daemon([](emulator::Options& options) {
+  TestDaemon& daemon = check.daemon([](emulator::Options& options) {
     options.block_size = 1 << 20;
     options.capacity = large + (8 << 20);
   });
   for (int attempt = 1; attempt <= attempts; ++attempt) {
-    TestedClient client = check.client(daemon, {{"lease_ttl_s", ClientCheck::seconds(ttl)},
-                                                {"timeout_ms", check.span(20s).count()}});
+    ClientProcess client = check.client(
+        daemon, {{"lease_ttl_s", Check::seconds(ttl)}, {"timeout_ms", check.span(20s).count()}});
     const auto warm = check.store_many(daemon, client.bucket(), 1, 4096);
     check.expect_hit(client.get(warm[0], 4096), 0, 4096, "a get in time");
     const std::string key = check.fresh_key();
@@ -153,7 +153,7 @@ void copy_that_ends_late_is_a_miss(ClientCheck& check) {
              std::to_string(attempts) + " times");
 }
 
-void restart_in_between_is_noticed(ClientCheck& check) {
+void restart_in_between_is_noticed(Check& check) {
   StoppedGet get(check, check.daemon(), check.span(60s), std::nullopt);
   emulator::Effects restart;
   restart.incident = emulator::Incident::restart;
@@ -163,14 +163,14 @@ void restart_in_between_is_noticed(ClientCheck& check) {
   expect_no_stale_hit(check, get.go_on(), payload(seed_of_stopped, size));
 }
 
-void asked_ttl_is_the_configured_one(ClientCheck& check) {
+void asked_ttl_is_the_configured_one(Check& check) {
   const auto asked = [&](const Json& parameters) {
-    PlayedDaemon& daemon = check.daemon();
+    TestDaemon& daemon = check.daemon();
     const auto keys = check.store_many(daemon, "conformance", 1, size);
-    WireTap tap(daemon.emulator().port());
-    TestedClient client = check.client_at(tap.url(), daemon.shm_name(), parameters);
+    RecordingProxy recorder(daemon.emulator().port());
+    ClientProcess client = check.client_at(recorder.url(), daemon.shm_name(), parameters);
     check.expect_hit(client.get(keys[0], size), 0, size, "a get");
-    const auto leases = tap.acquires();
+    const auto leases = recorder.acquires();
     return leases.empty() ? "" : leases[0].head.parameter("ttl_s").value_or("");
   };
   const std::string by_default = asked(Json::object());
@@ -182,16 +182,17 @@ void asked_ttl_is_the_configured_one(ClientCheck& check) {
 
 }  // namespace
 
-std::span<const ClientCheckEntry> client_ttl_checks() {
+std::span<const CheckEntry> client_ttl_checks() {
   using enum Profile;
-  static constexpr ClientCheckEntry entries[]{
-      {"C-TTL-01", core, false, poisoned_bytes_stay_in},
-      {"C-TTL-02", core, false, bytes_of_another_stay_in},
-      {"C-TTL-03", core, true, copy_that_ends_late_is_a_miss},
-      {"C-TTL-04", core, false, restart_in_between_is_noticed},
-      {"C-TTL-05", core, false, asked_ttl_is_the_configured_one},
+  using enum Isolation;
+  static constexpr CheckEntry entries[]{
+      {"C-TTL-01", core, parallel, poisoned_bytes_stay_in},
+      {"C-TTL-02", core, parallel, bytes_of_another_stay_in},
+      {"C-TTL-03", core, exclusive, copy_that_ends_late_is_a_miss},
+      {"C-TTL-04", core, parallel, restart_in_between_is_noticed},
+      {"C-TTL-05", core, parallel, asked_ttl_is_the_configured_one},
   };
   return entries;
 }
 
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::client

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Wire: what a client's requests look like.
 #include <algorithm>
 #include <regex>
@@ -5,9 +6,9 @@
 #include "client/payload.h"
 #include "client/send_trace.h"
 #include "client/suite.h"
-#include "client/wire_tap.h"
+#include "proxy/recording_proxy.h"
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::client {
 namespace {
 
 using namespace std::chrono_literals;
@@ -15,9 +16,9 @@ using emulator::JournalOperation;
 
 constexpr std::uint64_t size = 4096;
 
-void keys_arrive_as_they_are(ClientCheck& check) {
-  PlayedDaemon& daemon = check.daemon();
-  TestedClient client = check.client(daemon);
+void keys_arrive_as_they_are(Check& check) {
+  TestDaemon& daemon = check.daemon();
+  ClientProcess client = check.client(daemon);
   daemon.begin();
   const std::vector<std::string> keys{"meta-llama/Llama-3.1-8B@8@0@ab12cd@bfloat16",
                                       "a%2Fb",
@@ -33,7 +34,7 @@ void keys_arrive_as_they_are(ClientCheck& check) {
   std::uint64_t seed = 0;
   for (const std::string& key : keys) {
     const ClientOutcome put = client.put(key, size, ++seed);
-    check.expect(put.is_stored(), "a put of " + key, put.described());
+    check.expect(put.may_be_stored(), "a put of " + key, put.described());
     const auto puts = daemon.requests(JournalOperation::put);
     check.expect(!puts.empty() && puts.back().key == key, "the key " + key + " at the daemon",
                  puts.empty() ? "no PUT" : puts.back().key);
@@ -41,24 +42,24 @@ void keys_arrive_as_they_are(ClientCheck& check) {
   }
 }
 
-void targets_are_encoded_as_lmcache_does(ClientCheck& check) {
-  PlayedDaemon& daemon = check.daemon();
-  WireTap tap(daemon.emulator().port());
-  TestedClient client = check.client_at(tap.url(), daemon.shm_name(), Json::object());
+void targets_are_encoded_as_lmcache_does(Check& check) {
+  TestDaemon& daemon = check.daemon();
+  RecordingProxy recorder(daemon.emulator().port());
+  ClientProcess client = check.client_at(recorder.url(), daemon.shm_name(), Json::object());
   (void)client.put("a/b%c+d e\xC3\xA9", size, 1);
-  const auto puts = tap.puts();
+  const auto puts = recorder.puts();
   check.expect(puts.size() == 1, "a PUT", std::to_string(puts.size()));
   const std::string expected = "/v1/kv/conformance/a%2Fb%25c%2Bd%20e%C3%A9";
   check.expect(puts[0].head.target == expected, expected, puts[0].head.target);
 }
 
-void leases_are_asked_for_properly(ClientCheck& check) {
-  PlayedDaemon& daemon = check.daemon();
+void leases_are_asked_for_properly(Check& check) {
+  TestDaemon& daemon = check.daemon();
   const auto keys = check.store_many(daemon, "conformance", 1, size);
-  WireTap tap(daemon.emulator().port());
-  TestedClient client = check.client_at(tap.url(), daemon.shm_name(), Json::object());
+  RecordingProxy recorder(daemon.emulator().port());
+  ClientProcess client = check.client_at(recorder.url(), daemon.shm_name(), Json::object());
   check.expect_hit(client.get(keys[0], size), 0, size, "a get");
-  const auto leases = tap.acquires();
+  const auto leases = recorder.acquires();
   check.expect(leases.size() == 1, "a lease request", std::to_string(leases.size()));
   const RequestHead& head = leases[0].head;
   check.expect(std::regex_search(head.parameter("timeout_ms").value_or(""), std::regex("^[0-9]+$")),
@@ -70,12 +71,12 @@ void leases_are_asked_for_properly(ClientCheck& check) {
                head.header("Content-Length").value_or("none"));
 }
 
-void puts_are_plain(ClientCheck& check) {
-  PlayedDaemon& daemon = check.daemon();
-  WireTap tap(daemon.emulator().port());
-  TestedClient client = check.client_at(tap.url(), daemon.shm_name(), Json::object());
+void puts_are_plain(Check& check) {
+  TestDaemon& daemon = check.daemon();
+  RecordingProxy recorder(daemon.emulator().port());
+  ClientProcess client = check.client_at(recorder.url(), daemon.shm_name(), Json::object());
   (void)client.put(check.fresh_key(), 300'000, 1);
-  const auto puts = tap.puts();
+  const auto puts = recorder.puts();
   check.expect(puts.size() == 1, "a PUT", std::to_string(puts.size()));
   const RequestHead& head = puts[0].head;
   const std::size_t bytes = check.object(std::string(300'000, 'x')).size();
@@ -89,14 +90,14 @@ void puts_are_plain(ClientCheck& check) {
     check.expect(!head.header(unwanted), std::string("no ") + unwanted, head.text());
 }
 
-void user_agent_is_lmcaches(ClientCheck& check) {
-  PlayedDaemon& daemon = check.daemon();
-  WireTap tap(daemon.emulator().port());
-  TestedClient client = check.client_at(tap.url(), daemon.shm_name(),
-                                        {{"timeout_ms", 200}, {"lease_wait_timeout_ms", 100}});
+void user_agent_is_lmcaches(Check& check) {
+  TestDaemon& daemon = check.daemon();
+  RecordingProxy recorder(daemon.emulator().port());
+  ClientProcess client = check.client_at(recorder.url(), daemon.shm_name(),
+                                         {{"timeout_ms", 200}, {"lease_wait_timeout_ms", 100}});
   (void)client.put(check.fresh_key(), size, 1);
   (void)client.get(check.fresh_key(), size);
-  for (const auto& request : tap.requests()) {
+  for (const auto& request : recorder.requests()) {
     const auto agent = request.head.header("User-Agent");
     check.expect(agent == "LMCache-SageMaker-HyperPod/1.0",
                  "User-Agent: LMCache-SageMaker-HyperPod/1.0", agent.value_or("none"));
@@ -104,14 +105,14 @@ void user_agent_is_lmcaches(ClientCheck& check) {
 }
 
 /// What is sent for a payload, and that it is read back, with this value of save_chunk_meta.
-void expect_object(ClientCheck& check, bool save_chunk_meta, const std::string& header) {
-  PlayedDaemon& daemon = check.daemon();
-  WireTap tap(daemon.emulator().port());
-  TestedClient client =
-      check.client_at(tap.url(), daemon.shm_name(), {{"save_chunk_meta", save_chunk_meta}});
+void expect_object(Check& check, bool save_chunk_meta, const std::string& header) {
+  TestDaemon& daemon = check.daemon();
+  RecordingProxy recorder(daemon.emulator().port());
+  ClientProcess client =
+      check.client_at(recorder.url(), daemon.shm_name(), {{"save_chunk_meta", save_chunk_meta}});
   const std::string key = check.fresh_key();
   (void)client.put(key, size, 5);
-  const auto puts = tap.puts();
+  const auto puts = recorder.puts();
   check.expect(puts.size() == 1, "a PUT", std::to_string(puts.size()));
   const std::string expected = header + payload(5, size);
   check.expect(puts[0].body.size() == expected.size(),
@@ -125,25 +126,25 @@ void expect_object(ClientCheck& check, bool save_chunk_meta, const std::string& 
   check.expect_hit(client.get(key, size), 5, size, "the chunk read back");
 }
 
-void chunks_have_their_header(ClientCheck& check) {
+void chunks_have_their_header(Check& check) {
   if (check.target().facts.header == DriverFacts::Header::never)
     check.skip("the client writes no headers");
   expect_object(check, true, chunk_header(size));
 }
 
-void chunks_without_meta_have_none(ClientCheck& check) {
+void chunks_without_meta_have_none(Check& check) {
   if (check.target().facts.header == DriverFacts::Header::always)
     check.skip("the client always writes headers");
   expect_object(check, false, "");
 }
 
-void pieces_are_small_enough(ClientCheck& check) {
+void pieces_are_small_enough(Check& check) {
   check.needs_parameter("put_stream_chunk_bytes");
   constexpr std::uint64_t piece = 4096;
   // Less than what socket buffers hold, so that no piece waits for room and is sent with the next.
   constexpr std::uint64_t body = 96 * 1024;
-  PlayedDaemon& daemon = check.daemon();
-  TestedClient client = check.client(daemon, {{"put_stream_chunk_bytes", piece}});
+  TestDaemon& daemon = check.daemon();
+  ClientProcess client = check.client(daemon, {{"put_stream_chunk_bytes", piece}});
   (void)client.put(check.fresh_key(), 64, 1);  // the connection is there
   SendTrace trace(client.process().pid());
   if (!trace.begun())
@@ -151,7 +152,7 @@ void pieces_are_small_enough(ClientCheck& check) {
   client.send(put_command(check.fresh_key(), body, 2));
   const auto sends = trace.run(body, check.span(10s));
   const ClientOutcome outcome = client.receive_outcome();
-  check.expect(outcome.is_stored(), "the put to succeed", outcome.described());
+  check.expect(outcome.may_be_stored(), "the put to succeed", outcome.described());
   std::uint64_t largest = 0;
   std::uint64_t total = 0;
   for (const std::uint64_t sent : sends) {
@@ -166,10 +167,10 @@ void pieces_are_small_enough(ClientCheck& check) {
                "one of " + std::to_string(largest));
 }
 
-void bucket_is_the_configured_one(ClientCheck& check) {
-  PlayedDaemon& daemon = check.daemon();
-  TestedClient named = check.client(daemon, Json::object(), "a bucket/of its own");
-  TestedClient unnamed = check.client(daemon, {{"bucket", nullptr}});
+void bucket_is_the_configured_one(Check& check) {
+  TestDaemon& daemon = check.daemon();
+  ClientProcess named = check.client(daemon, Json::object(), "a bucket/of its own");
+  ClientProcess unnamed = check.client(daemon, {{"bucket", nullptr}});
   daemon.begin();
   (void)named.put(check.fresh_key(), size, 1);
   (void)unnamed.put(check.fresh_key(), size, 1);
@@ -180,13 +181,13 @@ void bucket_is_the_configured_one(ClientCheck& check) {
   check.expect(puts[1].bucket == "lmcache", "the bucket lmcache by default", puts[1].bucket);
 }
 
-void short_timeouts_are_raised(ClientCheck& check) {
+void short_timeouts_are_raised(Check& check) {
   check.needs_parameter("timeout_ms");
-  PlayedDaemon& daemon = check.daemon();
-  WireTap tap(daemon.emulator().port());
-  TestedClient client = check.client_at(tap.url(), daemon.shm_name(), {{"timeout_ms", 10}});
+  TestDaemon& daemon = check.daemon();
+  RecordingProxy recorder(daemon.emulator().port());
+  ClientProcess client = check.client_at(recorder.url(), daemon.shm_name(), {{"timeout_ms", 10}});
   (void)client.get(check.fresh_key(), size);
-  const auto leases = tap.acquires();
+  const auto leases = recorder.acquires();
   check.expect(!leases.empty(), "a lease request", "none");
   const std::string asked = leases[0].head.parameter("timeout_ms").value_or("");
   // A client whose wait is a parameter of its own may ask for longer.
@@ -196,21 +197,22 @@ void short_timeouts_are_raised(ClientCheck& check) {
 
 }  // namespace
 
-std::span<const ClientCheckEntry> wire_checks() {
+std::span<const CheckEntry> wire_checks() {
   using enum Profile;
-  static constexpr ClientCheckEntry entries[]{
-      {"C-WIRE-01", core, false, keys_arrive_as_they_are},
-      {"C-WIRE-02", core, false, targets_are_encoded_as_lmcache_does},
-      {"C-WIRE-03", core, false, leases_are_asked_for_properly},
-      {"C-WIRE-04", core, false, puts_are_plain},
-      {"C-WIRE-05", core, false, user_agent_is_lmcaches},
-      {"C-WIRE-06", core, false, chunks_have_their_header},
-      {"C-WIRE-07", core, false, chunks_without_meta_have_none},
-      {"C-WIRE-08", core, false, pieces_are_small_enough},
-      {"C-WIRE-09", core, false, bucket_is_the_configured_one},
-      {"C-WIRE-10", core, false, short_timeouts_are_raised},
+  using enum Isolation;
+  static constexpr CheckEntry entries[]{
+      {"C-WIRE-01", core, parallel, keys_arrive_as_they_are},
+      {"C-WIRE-02", core, parallel, targets_are_encoded_as_lmcache_does},
+      {"C-WIRE-03", core, parallel, leases_are_asked_for_properly},
+      {"C-WIRE-04", core, parallel, puts_are_plain},
+      {"C-WIRE-05", core, parallel, user_agent_is_lmcaches},
+      {"C-WIRE-06", core, parallel, chunks_have_their_header},
+      {"C-WIRE-07", core, parallel, chunks_without_meta_have_none},
+      {"C-WIRE-08", core, parallel, pieces_are_small_enough},
+      {"C-WIRE-09", core, parallel, bucket_is_the_configured_one},
+      {"C-WIRE-10", core, parallel, short_timeouts_are_raised},
   };
   return entries;
 }
 
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::client

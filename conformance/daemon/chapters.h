@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The checks by chapter. Each table follows the catalogue's order; daemon_checks() joins them.
 #pragma once
 
@@ -5,7 +6,10 @@
 
 #include "daemon/suite.h"
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::daemon {
+
+/// Which findings follow from others.
+std::span<const check::Dependency> daemon_dependencies();
 
 std::span<const CheckEntry> store_checks();
 std::span<const CheckEntry> key_checks();
@@ -22,4 +26,4 @@ std::span<const CheckEntry> limit_checks();
 std::span<const CheckEntry> tls_checks();
 std::span<const CheckEntry> restart_checks();
 
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::daemon

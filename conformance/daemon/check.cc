@@ -1,41 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "daemon/check.h"
 
 #include <algorithm>
 #include <cstring>
 #include <nlohmann/json.hpp>
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::daemon {
 namespace {
 
 constexpr std::uint64_t largest_filled = 16ull << 30;
 
-[[noreturn]] void no_grant(const Answer& answer, const std::string& why) {
+[[noreturn]] void no_grant(const Response& response, const std::string& why) {
   throw Violation{R"(a grant {"id": STRING, "offsets": [{"offset": N, "len": N}, …]})",
-                  why + ", in " + described(answer) + ": " + answer.body.substr(0, 200)};
+                  why + ", in " + described(response) + ": " + response.body.substr(0, 200)};
 }
 
-std::uint64_t number_in(const Answer& answer, const nlohmann::json& fragment, const char* name) {
+std::uint64_t number_in(const Response& response, const nlohmann::json& fragment,
+                        const char* name) {
   const auto member = fragment.is_object() ? fragment.find(name) : fragment.end();
   if (!fragment.is_object() || member == fragment.end()) {
-    no_grant(answer, std::string("a fragment has no ") + name);
+    no_grant(response, std::string("a fragment has no ") + name);
   }
   if (!member->is_number_unsigned()) {
-    no_grant(answer, std::string(name) + " is no integer from 0 up");
+    no_grant(response, std::string(name) + " is not an integer of 0 or more");
   }
   return member->get<std::uint64_t>();
 }
 
-Grant parse_grant(const Answer& answer) {
-  const auto json = nlohmann::json::parse(answer.body, nullptr, false);
-  if (!json.is_object()) no_grant(answer, "the body is no JSON object");
+Grant parse_grant(const Response& response) {
+  const auto json = nlohmann::json::parse(response.body, nullptr, false);
+  if (!json.is_object()) no_grant(response, "the body is not a JSON object");
   const auto id = json.find("id");
-  if (id == json.end() || !id->is_string()) no_grant(answer, "there is no string id");
+  if (id == json.end() || !(id->is_string() || id->is_number_integer()))
+    no_grant(response, "there is no id");
   const auto offsets = json.find("offsets");
-  if (offsets == json.end() || !offsets->is_array()) no_grant(answer, "there is no array offsets");
-  Grant grant{id->get<std::string>(), {}, answer.asked};
+  if (offsets == json.end() || !offsets->is_array())
+    no_grant(response, "there is no array of offsets");
+  Grant grant{.id = id->is_string() ? id->get<std::string>() : id->dump(),
+              .fragments = {},
+              .id_is_string = id->is_string(),
+              .asked = response.sent};
+  if (grant.id.empty()) no_grant(response, "the id is empty");
   for (const auto& fragment : *offsets) {
     grant.fragments.push_back(
-        {number_in(answer, fragment, "offset"), number_in(answer, fragment, "len")});
+        {number_in(response, fragment, "offset"), number_in(response, fragment, "len")});
   }
   return grant;
 }
@@ -58,19 +66,20 @@ std::uint64_t Grant::size() const {
   return sum;
 }
 
-std::string described(const Answer& answer) {
-  const std::string type = answer.media_type();
-  return std::to_string(answer.status) + " (" + (type.empty() ? "no content type" : type) + ", " +
-         std::to_string(answer.body.size()) + " bytes)";
+bool is_json(std::string_view text) { return nlohmann::json::accept(text); }
+
+std::string described(const Response& response) {
+  const std::string type = response.media_type();
+  return std::to_string(response.status) + " (" + (type.empty() ? "no content type" : type) + ", " +
+         std::to_string(response.body.size()) + " bytes)";
 }
 
 Check::Check(const Target& target, const Requirement& requirement,
              std::shared_ptr<const Segment> segment, std::uint64_t seed)
-    : target_(target), requirement_(requirement), segment_(std::move(segment)), random_(seed) {}
-
-std::chrono::milliseconds Check::span(std::chrono::milliseconds time) const {
-  return std::chrono::ceil<std::chrono::milliseconds>(time * target_.time_scale);
-}
+    : check::Check(requirement, target.profile, target.time_scale),
+      target_(target),
+      segment_(std::move(segment)),
+      random_(seed) {}
 
 std::uint64_t Check::capacity() const {
   if (target_.capacity == 0)
@@ -79,31 +88,23 @@ std::uint64_t Check::capacity() const {
   return target_.capacity;
 }
 
-void Check::expect(bool holds, std::string expected, std::string seen) const {
-  if (!holds) throw Violation{std::move(expected), std::move(seen)};
+void Check::expect_status(const Response& response, int status, std::string_view to_what) const {
+  expect_one_of(response, {status}, to_what);
 }
 
-void Check::expect_status(const Answer& answer, int status, std::string_view to_what) const {
-  expect_one_of(answer, {status}, to_what);
-}
-
-void Check::expect_one_of(const Answer& answer, std::initializer_list<int> statuses,
+void Check::expect_one_of(const Response& response, std::initializer_list<int> statuses,
                           std::string_view to_what) const {
   std::string list;
   for (const int status : statuses) list += (list.empty() ? "" : " or ") + std::to_string(status);
-  expect(std::ranges::find(statuses, answer.status) != statuses.end(),
-         list + " to " + std::string(to_what), described(answer));
-}
-
-void Check::figure(std::string name, std::string value) {
-  const std::lock_guard lock(mutex_);
-  figures_.emplace_back(std::move(name), std::move(value));
+  expect(std::ranges::find(statuses, response.status) != statuses.end(),
+         list + " to " + std::string(to_what), described(response));
 }
 
 Name Check::fresh_name(std::string_view suffix) {
   const std::lock_guard lock(mutex_);
-  return {target_.bucket, target_.run_id + "-" + std::string(requirement_.id) + "-" +
-                              std::to_string(++names_) + std::string(suffix)};
+  // The number does not stand at the end, where a suffix could make another name's of it.
+  return {target_.bucket, target_.run_id + "-" + std::to_string(++names_) + "-" +
+                              std::string(requirement().id) + std::string(suffix)};
 }
 
 std::string Check::bytes(std::size_t size) {
@@ -127,7 +128,11 @@ Result<Session> Check::try_connect(const Endpoint& endpoint, const TlsSettings& 
   const Duration patience = span(std::chrono::seconds(5));
   auto connection = Connection::open(endpoint, now() + patience, tls, family);
   if (!connection) return tl::unexpected(connection.error());
-  return Session(*std::move(connection), endpoint.authority(), patience, transcript_);
+  // What replaces it when the daemon closes it; all in copies, for the session may outlive them.
+  const auto again = [endpoint, tls, family, patience] {
+    return Connection::open(endpoint, now() + patience, tls, family);
+  };
+  return Session(*std::move(connection), endpoint.authority(), patience, transcript(), again);
 }
 
 std::vector<Session> Check::connect_many(std::size_t count) {
@@ -138,18 +143,18 @@ std::vector<Session> Check::connect_many(std::size_t count) {
 }
 
 void Check::store(Session& session, const Name& name, std::string_view body) {
-  const Answer answer = session.put(name, body);
-  expect(answer.status / 100 == 2, "200 to the PUT of a new key", described(answer));
+  const Response response = session.put(name, body);
+  expect(response.status / 100 == 2, "200 to the PUT of a new key", described(response));
 }
 
 Grant Check::lease(Session& session, const Name& name, const LeaseTerms& terms) {
-  const Answer answer = session.acquire(name, terms);
-  expect(answer.status / 100 == 2, "a lease on a key that was stored", described(answer));
-  return grant_in(answer);
+  const Response response = session.acquire(name, terms);
+  expect(response.status / 100 == 2, "a lease on a key that was stored", described(response));
+  return grant_in(response);
 }
 
-Grant Check::grant_in(const Answer& answer) {
-  Grant grant = parse_grant(answer);
+Grant Check::grant_in(const Response& response) {
+  Grant grant = parse_grant(response);
   const std::lock_guard lock(mutex_);
   open_leases_.push_back(grant.id);
   return grant;
@@ -172,6 +177,11 @@ std::string Check::read(const Grant& grant) const {
 }
 
 void Check::expect_bytes(const Grant& grant, std::string_view bytes, std::string_view whose) const {
+  if (const std::uint64_t size = grant.size(); size != bytes.size()) {
+    throw Violation{
+        "fragments of the " + std::to_string(bytes.size()) + " bytes of " + std::string(whose),
+        "fragments of " + std::to_string(size) + " bytes at " + listed(grant.fragments)};
+  }
   const std::string found = read(grant);
   if (found == bytes) return;
   const auto differ = std::ranges::mismatch(found, bytes);
@@ -188,8 +198,8 @@ void Check::expect_stored(Session& session, const Name& name, std::string_view b
 }
 
 void Check::expect_absent(Session& session, const Name& name, std::string_view why) {
-  const Answer answer = session.acquire(name);
-  expect(is_miss(answer), "a miss (504 or 404): " + std::string(why), described(answer));
+  const Response response = session.acquire(name);
+  expect(is_miss(response), "a miss (504 or 404): " + std::string(why), described(response));
 }
 
 void Check::expect_alive() {
@@ -206,7 +216,7 @@ void Check::remap() {
   segment_ = std::make_shared<const Segment>(*std::move(segment));
 }
 
-void Check::tidy() {
+void Check::release_open_leases() {
   if (open_leases_.empty()) return;
   auto session = try_connect(target_.endpoint, target_.tls, AF_UNSPEC);
   if (!session) return;
@@ -217,4 +227,4 @@ void Check::tidy() {
   }
 }
 
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::daemon

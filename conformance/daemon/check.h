@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a check has in hand: connections to the daemon, the segment, names and bytes of its own, and
 // ways to end.
 #pragma once
@@ -12,23 +13,24 @@
 #include <utility>
 #include <vector>
 
-#include "daemon/session.h"
+#include "check/check.h"
+#include "check/session.h"
 #include "probe/segment.h"
-#include "report/report.h"
 #include "requirements/catalogue.h"
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::daemon {
 
 /// A lease as the daemon granted it.
 struct Grant {
   std::string id;
   std::vector<Fragment> fragments;
-  Moment asked;
+  bool id_is_string = true;  ///< False for a number, which the clients put into a path as well.
+  TimePoint asked;           ///< When the request had been handed to the kernel.
 
   std::uint64_t size() const;
 };
 
-/// Which daemon, and how to treat it. See RunOptions in suite.h for what concerns a whole run.
+/// Which daemon, and how to treat it.
 struct Target {
   Endpoint endpoint;
   TlsSettings tls;
@@ -45,26 +47,19 @@ struct Target {
   std::string run_id;
 };
 
-class Check {
+class Check : public check::Check {
  public:
   /// `segment` may be replaced by remap().
   Check(const Target& target, const Requirement& requirement,
         std::shared_ptr<const Segment> segment, std::uint64_t seed);
 
   const Target& target() const { return target_; }
-  /// A time limit or a TTL, made longer on slow machines.
-  std::chrono::milliseconds span(std::chrono::milliseconds time) const;
   /// In bytes. Skips the check when it is unknown or too large to be filled in a test.
   std::uint64_t capacity() const;
 
-  // Ways to end.
-  [[noreturn]] void skip(std::string reason) const { throw Skipped{std::move(reason)}; }
-  void expect(bool holds, std::string expected, std::string seen) const;
-  void expect_status(const Answer& answer, int status, std::string_view to_what) const;
-  void expect_one_of(const Answer& answer, std::initializer_list<int> statuses,
+  void expect_status(const Response& response, int status, std::string_view to_what) const;
+  void expect_one_of(const Response& response, std::initializer_list<int> statuses,
                      std::string_view to_what) const;
-  /// A figure for the report, whatever the outcome.
-  void figure(std::string name, std::string value);
 
   // Material. Bodies are random, so that no two are alike.
   Name fresh_name(std::string_view suffix = "");
@@ -80,8 +75,8 @@ class Check {
   // content type), so that a defect fails the checks that are about it.
   void store(Session& session, const Name& name, std::string_view body);
   Grant lease(Session& session, const Name& name, const LeaseTerms& terms = {});
-  /// The grant in an answer; it is released when the check ends.
-  Grant grant_in(const Answer& answer);
+  /// The grant in a response; it is released when the check ends.
+  Grant grant_in(const Response& response);
   /// Whatever the daemon answers.
   void release(Session& session, const Grant& grant);
   /// Tells that this lease need not be released any more.
@@ -99,27 +94,27 @@ class Check {
   void remap();
 
   /// Releases what the check has leased and not released, as far as the daemon lets it.
-  void tidy();
-  const Transcript& transcript() const { return transcript_; }
-  const std::vector<std::pair<std::string, std::string>>& figures() const { return figures_; }
+  void release_open_leases();
   std::shared_ptr<const Segment> shared_segment() const { return segment_; }
 
  private:
   const Target& target_;
-  const Requirement& requirement_;
   std::shared_ptr<const Segment> segment_;
-  Transcript transcript_;
   std::mutex mutex_;  // guards what follows
   std::mt19937_64 random_;
   int names_ = 0;
   std::vector<std::string> open_leases_;
-  std::vector<std::pair<std::string, std::string>> figures_;
 };
 
 /// Whether a lease was refused as a miss is.
-inline bool is_miss(const Answer& answer) { return answer.status == 404 || answer.status == 504; }
+inline bool is_miss(const Response& response) {
+  return response.status == 404 || response.status == 504;
+}
+
+/// Whether this is one JSON value, of any kind.
+bool is_json(std::string_view text);
 
 /// "200 (application/json, 59 bytes)", for messages.
-std::string described(const Answer& answer);
+std::string described(const Response& response);
 
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::daemon

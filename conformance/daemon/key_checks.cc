@@ -1,10 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
 // Keys: what is decoded, how often, and what tells two keys apart.
 #include <array>
 #include <cstdio>
+#include <utility>
+#include <vector>
 
 #include "daemon/chapters.h"
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::daemon {
 namespace {
 
 /// Stores under one spelling of a key and expects the object under the other.
@@ -13,10 +16,10 @@ void expect_same(Check& check, Session& session, std::string_view one, std::stri
   const std::string body = check.bytes(100);
   check.store(session, {name.bucket, name.key + std::string(one)}, body);
   const Name again{name.bucket, name.key + std::string(other)};
-  const Answer answer = session.acquire(again);
-  check.expect(answer.status / 100 == 2,
-               "a lease on " + again.key + ", stored as " + std::string(one), described(answer));
-  const Grant grant = check.grant_in(answer);
+  const Response response = session.acquire(again);
+  check.expect(response.status / 100 == 2,
+               "a lease on " + again.key + ", stored as " + std::string(one), described(response));
+  const Grant grant = check.grant_in(response);
   check.expect_bytes(grant, body, "the object stored as " + std::string(one));
   check.release(session, grant);
 }
@@ -29,11 +32,28 @@ void expect_different(Check& check, Session& session, std::string_view one,
                          Name{name.bucket, name.key + std::string(other)}};
   const std::array bodies{check.bytes(100), check.bytes(100)};
   for (std::size_t i = 0; i < 2; ++i) {
-    const Answer answer = session.put(names[i], bodies[i]);
-    check.expect(answer.status / 100 == 2,
-                 names[0].key + " and " + names[1].key + " to be two keys", described(answer));
+    const Response response = session.put(names[i], bodies[i]);
+    check.expect(response.status / 100 == 2,
+                 names[0].key + " and " + names[1].key + " to be two keys", described(response));
   }
   for (std::size_t i = 0; i < 2; ++i) check.expect_stored(session, names[i], bodies[i]);
+}
+
+/// The same for keys that a daemon may refuse, for their length or for control characters in them:
+/// only taking one for the other is wrong.
+void expect_not_confused(Check& check, Session& session, const std::string& one,
+                         const std::string& other) {
+  const Name name = check.fresh_name();
+  const std::array names{Name{name.bucket, name.key + one}, Name{name.bucket, name.key + other}};
+  const std::string body = check.bytes(100);
+  const Response first = session.put(names[0], body);
+  if (first.status / 100 != 2) return;
+  const Response second = session.put(names[1], check.bytes(100));
+  check.expect(second.status != 409,
+               "keys of " + std::to_string(names[0].key.size()) + " and " +
+                   std::to_string(names[1].key.size()) + " characters to be two keys",
+               described(second));
+  check.expect_stored(session, names[0], body);
 }
 
 std::string encoded(unsigned char c) {
@@ -55,6 +75,10 @@ void encoded_slash_is_no_separator(Check& check) {
   expect_different(check, session, "", "%2F");
   expect_different(check, session, "", "%2Fleases");
   expect_different(check, session, "%2Fleases", "%2Fleases%2Fx%2Frelease");
+  expect_different(check, session, "%2F%2Fa", "%2Fa");
+  expect_different(check, session, "a%2F", "a");
+  expect_different(check, session, "%2Fa%2F..%2Fb", "%2Fb");
+  expect_different(check, session, "a%2F.%2Fb", "a%2Fb");
 }
 
 void keys_are_decoded_once(Check& check) {
@@ -62,6 +86,7 @@ void keys_are_decoded_once(Check& check) {
   expect_different(check, session, "a%2540b", "a%40b");
   expect_different(check, session, "a%252Fb", "a%2Fb");
   expect_different(check, session, "a%25b", "a%2525b");
+  expect_same(check, session, "100%25", "100%25");
 }
 
 void plus_is_a_plus(Check& check) {
@@ -77,6 +102,7 @@ void punctuation_may_be_bare(Check& check) {
     std::string other = "a";
     other.append(encoded(static_cast<unsigned char>(c))).append("b");
     expect_same(check, session, bare, other);
+    expect_different(check, session, bare, "a");
   }
 }
 
@@ -88,17 +114,88 @@ void keys_may_hold_utf8(Check& check) {
     expect_same(check, session, key, key);
   }
   expect_different(check, session, "%C3%A9", "e%CC%81");  // one letter, composed in two ways
+  expect_different(check, session, "%F0%9F%94%91", "%F0%9F%94%92");
+  expect_different(check, session, "%F0%9F%94%91", "%EF%BF%BD");  // the replacement character
+}
+
+/// Keys with this byte in front, in the middle and behind, and what they must not be taken for.
+void expect_byte_counts(Check& check, Session& session, unsigned char byte) {
+  const std::string text = encoded(byte);
+  const Name name = check.fresh_name();
+  const std::string body = check.bytes(16);
+  // The key ends in the byte, begins with it or has it inside; each object is asked for at once.
+  for (const std::string& key :
+       {name.key + "x" + text + "y", name.key + "z" + text, text + name.key}) {
+    const Response stored = session.put({name.bucket, key}, body);
+    // No client puts control characters into keys: a daemon may refuse them, and only not drop
+    // them.
+    const bool control = byte < 0x20 || byte == 0x7F;
+    if (control && stored.status >= 400 && stored.status != 409) return;
+    check.expect(stored.status / 100 == 2, "200 to the PUT of the new key " + key,
+                 described(stored));
+    check.expect_stored(session, {name.bucket, key}, body);
+  }
+  for (const std::string& key :
+       {name.key + "xy", name.key + "x", name.key + "z", name.key, name.key + "x%20y"}) {
+    if (byte == ' ' && key.ends_with("x%20y")) continue;
+    check.expect_absent(session, {name.bucket, key},
+                        "only keys with the byte " + text + " in them were stored");
+  }
 }
 
 void keys_differ_by_a_byte(Check& check) {
   Session session = check.connect();
-  expect_different(check, session, "key", "Key");
-  expect_different(check, session, "key", "kez");
-  expect_different(check, session, "key", "keyy");
-  expect_different(check, session, "key", "key%20");
-  expect_different(check, session, "key.", "key");
-  const std::string long_key(200, 'k');
-  expect_different(check, session, long_key + "1", long_key + "2");
+  for (const auto& [one, other] :
+       std::vector<std::pair<std::string, std::string>>{{"key", "Key"},
+                                                        {"key", "kez"},
+                                                        {"key", "keyy"},
+                                                        {"key", "key%20"},
+                                                        {"key", "%20key"},
+                                                        {"key.", "key"},
+                                                        {"a%5Cb", "a%2Fb"},
+                                                        {"a%23b", "a"},
+                                                        {"a%3Fb", "a"},
+                                                        {"a%3Bb", "a"},
+                                                        {"k%C4%B1", "ki"},
+                                                        {"k%CE%91", "kA"},
+                                                        {"k%E2%80%8B", "k"},
+                                                        {"k%C2%AD", "k"},
+                                                        {"0", "00"},
+                                                        {"1", "01"},
+                                                        {"1", "1.0"}})
+    expect_different(check, session, one, other);
+  for (const auto& [one, other] :
+       std::vector<std::pair<std::string, std::string>>{{"a%00b", "a"},
+                                                        {"a%00b", "a%00c"},
+                                                        {"a%07b", "ab"},
+                                                        {"a%09b", "a%20b"},
+                                                        {"a%7Fb", "ab"}})
+    expect_not_confused(check, session, one, other);
+  for (const std::size_t size : {200u, 255u, 256u, 512u, 1024u, 2048u}) {
+    const std::string long_key(size, 'k');
+    expect_not_confused(check, session, long_key + "1", long_key + "2");
+  }
+  if (check.profile() == Profile::core) return;
+  for (int byte = 0; byte < 128; ++byte)
+    expect_byte_counts(check, session, static_cast<unsigned char>(byte));
+}
+
+/// So many keys that a short hash of them would repeat.
+void many_keys_are_different(Check& check) {
+  constexpr std::size_t count = 1200;
+  std::vector<Session> sessions = check.connect_many(16);
+  for (std::size_t done = 0; done < count; done += sessions.size()) {
+    std::vector<Name> names;
+    for (Session& session : sessions) {
+      names.push_back(check.fresh_name());
+      session.send(put_request(names.back(), "x"));
+    }
+    for (std::size_t i = 0; i < sessions.size(); ++i) {
+      const Response response = sessions[i].response();
+      check.expect(response.status != 409, "the key " + names[i].key + " to be free, as it is new",
+                   described(response));
+    }
+  }
 }
 
 void keys_of_lmcache_work(Check& check) {
@@ -114,6 +211,12 @@ void keys_of_lmcache_work(Check& check) {
        }) {
     expect_same(check, session, key, key);
   }
+  const std::string tagged = model + "@8@3@" + hash + "@bfloat16@user%25a@tier%25";
+  expect_different(check, session, tagged + "gold", tagged + "silver");
+  expect_different(check, session, tagged + "gold", tagged + "gold@more%251");
+  const std::string path(120, 'm');
+  expect_same(check, session, "%2Fmodels%2F" + path + model + "@8@3@" + hash + "@half",
+              "%2Fmodels%2F" + path + model + "@8@3@" + hash + "@half");
 }
 
 void hexadecimal_digits_in_both_cases(Check& check) {
@@ -125,19 +228,20 @@ void hexadecimal_digits_in_both_cases(Check& check) {
 
 std::span<const CheckEntry> key_checks() {
   using enum Profile;
-  using enum Company;
+  using enum Isolation;
   static constexpr CheckEntry entries[]{
-      {"KEY-01", core, quick, at_sign_may_be_bare_or_encoded},
-      {"KEY-02", core, quick, encoded_slash_is_no_separator},
-      {"KEY-03", core, quick, keys_are_decoded_once},
-      {"KEY-04", core, quick, plus_is_a_plus},
-      {"KEY-05", core, quick, punctuation_may_be_bare},
-      {"KEY-06", core, quick, keys_may_hold_utf8},
-      {"KEY-07", core, quick, keys_differ_by_a_byte},
-      {"KEY-08", core, quick, keys_of_lmcache_work},
-      {"KEY-09", full, quick, hexadecimal_digits_in_both_cases},
+      {"KEY-01", core, serial, at_sign_may_be_bare_or_encoded},
+      {"KEY-02", core, serial, encoded_slash_is_no_separator},
+      {"KEY-03", core, serial, keys_are_decoded_once},
+      {"KEY-04", core, serial, plus_is_a_plus},
+      {"KEY-05", core, serial, punctuation_may_be_bare},
+      {"KEY-06", core, serial, keys_may_hold_utf8},
+      {"KEY-07", core, serial, keys_differ_by_a_byte},
+      {"KEY-08", core, serial, keys_of_lmcache_work},
+      {"KEY-09", full, serial, hexadecimal_digits_in_both_cases},
+      {"KEY-10", full, exclusive, many_keys_are_different},
   };
   return entries;
 }
 
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::daemon

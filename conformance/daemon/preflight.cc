@@ -1,6 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "daemon/preflight.h"
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::daemon {
 namespace {
 
 constexpr Requirement preparation{"START", Chapter::store, Mark::client, "", ""};
@@ -13,10 +14,10 @@ tl::unexpected<Obstacle> obstacle(Obstacle::Kind kind, std::string explanation) 
   return tl::unexpected(Obstacle{kind, std::move(explanation)});
 }
 
-/// Whether the answer is a grant that can be understood.
-std::optional<Grant> grant_of(Check& check, const Answer& answer) {
+/// Whether the response is a grant that can be understood.
+std::optional<Grant> grant_of(Check& check, const Response& response) {
   try {
-    if (answer.status == 200) return check.grant_in(answer);
+    if (response.status == 200) return check.grant_in(response);
   } catch (const Violation&) {
     // A malformed grant is for the checks to tell.
   }
@@ -35,7 +36,7 @@ bool found_in(const Segment& segment, const std::optional<Grant>& grant, std::st
 
 tl::unexpected<Obstacle> no_such_daemon(const Target& target, const std::string& why) {
   return obstacle(Obstacle::Kind::no_such_daemon,
-                  "what listens on " + target.endpoint.url() + " is no such daemon: " + why +
+                  "what listens on " + target.endpoint.url() + " is not such a daemon: " + why +
                       "; check the URL, its port, and whether it is http or https");
 }
 
@@ -47,8 +48,8 @@ tl::expected<std::shared_ptr<const Segment>, Obstacle> preflight(const Target& t
   if (!session) return obstacle(Obstacle::Kind::unreachable, session.error().message);
   const Name name = check.fresh_name();
   const std::string body = check.bytes(object_size);
-  std::optional<Answer> stored;
-  std::optional<Answer> granted;
+  std::optional<Response> stored;
+  std::optional<Response> granted;
   try {
     stored = session->put(name, body);
     Session second = check.connect();
@@ -57,17 +58,17 @@ tl::expected<std::shared_ptr<const Segment>, Obstacle> preflight(const Target& t
     return no_such_daemon(target,
                           "it was asked for " + violation.expected + ", but " + violation.seen);
   }
-  const std::string answers = "it answers a PUT under /v1/kv/ with " + described(*stored) +
-                              " and a lease request with " + described(*granted);
+  const std::string responses = "it answers a PUT under /v1/kv/ with " + described(*stored) +
+                                " and a lease request with " + described(*granted);
   const bool served = stored->status < 400 || granted->status == 200;
-  if (!served) return no_such_daemon(target, answers);
+  if (!served) return no_such_daemon(target, responses);
   const auto grant = grant_of(check, *granted);
   auto segment = Segment::open(target.shm_name);
   if (segment && (granted->status != 200 || found_in(*segment, grant, body))) {
-    check.tidy();
+    check.release_open_leases();
     return std::make_shared<const Segment>(*std::move(segment));
   }
-  if (granted->status == 200 && !grant) return no_such_daemon(target, answers);
+  if (granted->status == 200 && !grant) return no_such_daemon(target, responses);
   if (!segment) return obstacle(Obstacle::Kind::segment, segment.error().message);
   return obstacle(Obstacle::Kind::segment,
                   "the daemon granted a lease, but what was stored is nowhere in /dev/shm/" +
@@ -76,4 +77,4 @@ tl::expected<std::shared_ptr<const Segment>, Obstacle> preflight(const Target& t
                       "/dev/shm; give its shared_memory_name as --shm-name");
 }
 
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::daemon

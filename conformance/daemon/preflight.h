@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Is there such a daemon at all, and is this its segment? Asked once before a run, so that a wrong
 // address or name gives one sentence instead of a hundred failures.
 #pragma once
@@ -6,10 +7,10 @@
 
 #include "daemon/suite.h"
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::daemon {
 
 /// The mapped segment of the daemon, or what stands in the way. Lenient: a daemon that gets much
 /// wrong passes, for telling that is the checks' business.
 tl::expected<std::shared_ptr<const Segment>, Obstacle> preflight(const Target& target);
 
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::daemon

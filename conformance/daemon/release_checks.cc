@@ -1,8 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
 // Releasing: what it answers, what it ends, and what is none.
+#include <array>
+#include <cstdio>
+
 #include "daemon/chapters.h"
 #include "daemon/pressure.h"
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::daemon {
 namespace {
 
 Name stored(Check& check, Session& session) {
@@ -40,8 +44,8 @@ void delete_is_no_release(Check& check) {
   Session session = check.connect();
   const Name name = stored(check, session);
   const Grant grant = check.lease(session, name);
-  const Answer answer = session.ask({"DELETE", name.target() + "/leases/" + grant.id, {}, {}});
-  check.expect_one_of(answer, {404, 405}, "DELETE of a lease under its key");
+  const Response response = session.ask({"DELETE", name.target() + "/leases/" + grant.id, {}, {}});
+  check.expect_one_of(response, {404, 405}, "DELETE of a lease under its key");
   check.expect_status(session.release(grant.id), 200,
                       "the release of a lease that DELETE must not end");
   check.forget(grant);
@@ -70,20 +74,36 @@ void any_connection_may_release(Check& check) {
   check.forget(grant);
 }
 
+/// A client that percent-encodes more of an id than needs it.
+void encoded_ids_are_decoded(Check& check) {
+  Session session = check.connect();
+  const Grant grant = check.lease(session, stored(check, session));
+  std::string encoded;
+  for (const char c : grant.id) {
+    std::array<char, 8> text;
+    std::snprintf(text.data(), text.size(), "%%%02X", static_cast<unsigned char>(c));
+    encoded += text.data();
+  }
+  check.expect_status(session.release(encoded), 200,
+                      "the release of " + grant.id + " as " + encoded);
+  check.forget(grant);
+}
+
 }  // namespace
 
 std::span<const CheckEntry> release_checks() {
   using enum Profile;
-  using enum Company;
+  using enum Isolation;
   static constexpr CheckEntry entries[]{
-      {"REL-01", core, quick, live_lease_is_released_with_200},
-      {"REL-02", core, quick, unknown_id_is_answered_404},
-      {"REL-03", core, alone, release_ends_the_pin_at_once},
-      {"REL-04", core, quick, delete_is_no_release},
-      {"REL-05", core, quick, release_ends_one_lease},
-      {"REL-06", core, quick, any_connection_may_release},
+      {"REL-01", core, serial, live_lease_is_released_with_200},
+      {"REL-02", core, serial, unknown_id_is_answered_404},
+      {"REL-03", core, exclusive, release_ends_the_pin_at_once},
+      {"REL-04", core, serial, delete_is_no_release},
+      {"REL-05", core, serial, release_ends_one_lease},
+      {"REL-06", core, serial, any_connection_may_release},
+      {"REL-07", core, serial, encoded_ids_are_decoded},
   };
   return entries;
 }
 
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::daemon

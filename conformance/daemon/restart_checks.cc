@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Restarts, and the loss of the segment's name. Only with leave to restart the daemon.
 #include <sys/mman.h>
 
@@ -5,7 +6,7 @@
 
 #include "daemon/chapters.h"
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::daemon {
 namespace {
 
 using namespace std::chrono_literals;
@@ -18,11 +19,14 @@ void need_restart(const Check& check) {
 /// Restarts the daemon and maps its segment as soon as the daemon answers.
 void restart(Check& check) {
   if (const auto done = check.target().restart(); !done) throw SuiteFailure{done.error().message};
-  const Moment deadline = now() + check.span(60s);
+  const TimePoint deadline = now() + check.span(60s);
   while (!check.try_connect(check.target().endpoint, check.target().tls, AF_UNSPEC)) {
     check.expect(now() < deadline, "the daemon back within " + in_ms(check.span(60s)), "it is not");
     std::this_thread::sleep_for(50ms);
   }
+  // For a moment the new segment is not there yet, or has no length.
+  while (!Segment::open(check.target().shm_name) && now() < deadline)
+    std::this_thread::sleep_for(20ms);
   check.remap();
 }
 
@@ -58,6 +62,20 @@ void leases_do_not_outlive_a_restart(Check& check) {
   check.expect_status(after.release(grant.id), 404,
                       "the release of a lease from before the restart");
   check.forget(grant);
+}
+
+/// Nothing of before a restart is there: neither granted nor in the way of a new PUT.
+void objects_do_not_outlive_a_restart(Check& check) {
+  need_restart(check);
+  Session before = check.connect();
+  const Name name = check.fresh_name();
+  check.store(before, name, check.bytes(10'000));
+  restart(check);
+  Session after = check.connect();
+  check.expect_absent(after, name, "it was stored before the restart");
+  const std::string body = check.bytes(10'000);
+  check.expect_status(after.put(name, body), 200, "the PUT of a key of before the restart");
+  check.expect_stored(after, name, body);
 }
 
 /// Takes the segment's name away and gives the daemon back whole, whatever the check finds.
@@ -106,15 +124,16 @@ void daemon_serves_from_the_orphan(Check& check) {
 
 std::span<const CheckEntry> restart_checks() {
   using enum Profile;
-  using enum Company;
+  using enum Isolation;
   static constexpr CheckEntry entries[]{
-      {"RESTART-01", core, alone, segment_is_new_after_a_restart},
-      {"RESTART-02", core, alone, daemon_serves_after_a_restart},
-      {"RESTART-03", full, alone, leases_do_not_outlive_a_restart},
-      {"RESTART-04", full, alone, unlinked_segment_does_not_come_back},
-      {"RESTART-05", full, alone, daemon_serves_from_the_orphan},
+      {"RESTART-01", core, exclusive, segment_is_new_after_a_restart},
+      {"RESTART-02", core, exclusive, daemon_serves_after_a_restart},
+      {"RESTART-03", full, exclusive, leases_do_not_outlive_a_restart},
+      {"RESTART-04", full, exclusive, unlinked_segment_does_not_come_back},
+      {"RESTART-05", full, exclusive, daemon_serves_from_the_orphan},
+      {"RESTART-06", core, exclusive, objects_do_not_outlive_a_restart},
   };
   return entries;
 }
 
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::daemon

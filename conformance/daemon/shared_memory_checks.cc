@@ -1,10 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
 // The segment as the machine shows it, and what a lease says of it.
+#include <algorithm>
 #include <array>
 #include <cstdio>
+#include <optional>
 
 #include "daemon/chapters.h"
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::daemon {
 namespace {
 
 SegmentFacts look(const Check& check) {
@@ -52,15 +55,22 @@ void offsets_lead_to_the_bytes(Check& check) {
 void bytes_are_there_when_the_grant_is(Check& check) {
   Session storing = check.connect();
   Session leasing = check.connect();
-  for (int i = 0; i < 50; ++i) {
+  for (int i = 0; i < 24; ++i) {
     const Name name = check.fresh_name();
-    const std::string body = check.bytes(70'000);
-    leasing.send(acquire_request(name, {.hold = check.span(std::chrono::seconds(2))}));
+    // Some beyond a megabyte, whose end a daemon may still be writing.
+    const std::string body = check.bytes(i % 8 == 7 ? 1'300'000 : 70'000);
+    const bool wait = i % 2 == 0;
+    if (wait)
+      leasing.send(acquire_request(name, {.hold = check.span(std::chrono::milliseconds(300))}));
     check.store(storing, name, body);
-    const Answer answer = leasing.answer();
-    check.expect(answer.status / 100 == 2, "a lease on a key that was stored", described(answer));
-    const Grant grant = check.grant_in(answer);
-    check.expect_bytes(grant, body, "an object leased while it was stored");
+    std::optional<Response> response;
+    if (wait) response = leasing.response();
+    // Whether a request that waits is woken is HOLD-04's to judge.
+    if (!response || is_miss(*response)) response = leasing.acquire(name);
+    check.expect(response->status / 100 == 2, "a lease on a key that was stored",
+                 described(*response));
+    const Grant grant = check.grant_in(*response);
+    check.expect_bytes(grant, body, "an object leased as it was stored");
     check.release(leasing, grant);
   }
 }
@@ -82,15 +92,15 @@ void mapping_leaves_the_segment_alone(Check& check) {
 
 std::span<const CheckEntry> shared_memory_checks() {
   using enum Profile;
-  using enum Company;
+  using enum Isolation;
   static constexpr CheckEntry entries[]{
-      {"SHM-01", core, quick, segment_is_as_large_as_the_cache},
-      {"SHM-02", core, quick, segment_is_its_owners_alone},
-      {"SHM-03", core, quick, offsets_lead_to_the_bytes},
-      {"SHM-04", core, quick, bytes_are_there_when_the_grant_is},
-      {"SHM-05", core, alone, mapping_leaves_the_segment_alone},
+      {"SHM-01", core, serial, segment_is_as_large_as_the_cache},
+      {"SHM-02", core, serial, segment_is_its_owners_alone},
+      {"SHM-03", core, serial, offsets_lead_to_the_bytes},
+      {"SHM-04", core, serial, bytes_are_there_when_the_grant_is},
+      {"SHM-05", core, exclusive, mapping_leaves_the_segment_alone},
   };
   return entries;
 }
 
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::daemon

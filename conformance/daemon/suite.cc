@@ -1,17 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "daemon/suite.h"
 
-#include <signal.h>
-
 #include <algorithm>
-#include <map>
 #include <mutex>
 #include <random>
-#include <thread>
 
 #include "daemon/chapters.h"
 #include "daemon/preflight.h"
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::daemon {
 namespace {
 
 bool wanted(const RunOptions& options, const CheckEntry& entry) {
@@ -19,71 +16,49 @@ bool wanted(const RunOptions& options, const CheckEntry& entry) {
   return is_named(options.only, entry.id);
 }
 
-/// Runs the checks of one run: first those that bear company, then the others.
-class Runner {
+/// The segment as the latest check has mapped it: after a restart it is another one.
+class SharedSegment {
  public:
-  Runner(const RunOptions& options, std::shared_ptr<const Segment> segment)
-      : options_(options), segment_(std::move(segment)), random_(options.seed) {}
+  explicit SharedSegment(std::shared_ptr<const Segment> segment) : segment_(std::move(segment)) {}
 
-  std::vector<CheckResult> run() {
-    std::map<Company, std::vector<const CheckEntry*>> entries;
-    for (const CheckEntry& entry : daemon_checks()) {
-      if (wanted(options_, entry)) entries[entry.company].push_back(&entry);
-    }
-    for (auto& [company, some] : entries) {
-      std::ranges::shuffle(some, random_);
-      total_ += some.size();
-    }
-    {
-      std::vector<std::jthread> threads;
-      for (const CheckEntry* entry : entries[Company::patient]) {
-        threads.emplace_back([this, entry] { run_in_turn({entry}); });
-      }
-      threads.emplace_back([&] { run_in_turn(entries[Company::quick]); });
-    }
-    std::jthread([&] { run_in_turn(entries[Company::alone]); }).join();
-    std::ranges::sort(results_, {}, [](const CheckResult& result) { return result.requirement; });
-    return std::move(results_);
-  }
-
- private:
-  /// The body of each thread.
-  void run_in_turn(const std::vector<const CheckEntry*>& entries) {
-    // OpenSSL writes with write(2), which raises SIGPIPE when a daemon has closed.
-    sigset_t pipe;
-    ::sigemptyset(&pipe);
-    ::sigaddset(&pipe, SIGPIPE);
-    ::pthread_sigmask(SIG_BLOCK, &pipe, nullptr);
-    for (const CheckEntry* entry : entries) run_one(*entry);
-  }
-
-  void run_one(const CheckEntry& entry) {
-    const Requirement& requirement = *find_requirement(entry.id);
-    // The seed depends on the id alone, so that --only repeats what a whole run did.
-    std::seed_seq mixed{static_cast<std::uint32_t>(options_.seed),
-                        static_cast<std::uint32_t>(options_.seed >> 32),
-                        static_cast<std::uint32_t>(&requirement - daemon_catalogue().data())};
-    std::uint64_t seed = std::mt19937_64(mixed)();
-    Check check(options_.target, requirement, segment(), seed);
-    CheckResult result = run_check(entry, check);
-    const std::lock_guard lock(mutex_);
-    segment_ = check.shared_segment();
-    results_.push_back(std::move(result));
-    if (options_.progress) options_.progress(results_.back(), results_.size(), total_);
-  }
-
-  std::shared_ptr<const Segment> segment() {
+  std::shared_ptr<const Segment> get() {
     const std::lock_guard lock(mutex_);
     return segment_;
   }
+  void set(std::shared_ptr<const Segment> segment) {
+    const std::lock_guard lock(mutex_);
+    segment_ = std::move(segment);
+  }
 
-  const RunOptions& options_;
-  std::mutex mutex_;  // guards segment_ and results_
+ private:
+  std::mutex mutex_;
   std::shared_ptr<const Segment> segment_;
-  std::vector<CheckResult> results_;
-  std::size_t total_ = 0;
-  std::mt19937_64 random_;
 };
+
+/// The seed depends on the id alone, so that --only repeats what a whole run did.
+std::uint64_t seed_of(const RunOptions& options, std::string_view id) {
+  std::vector<std::uint32_t> words{static_cast<std::uint32_t>(options.seed),
+                                   static_cast<std::uint32_t>(options.seed >> 32)};
+  words.insert(words.end(), id.begin(), id.end());
+  std::seed_seq mixed(words.begin(), words.end());
+  return std::mt19937_64(mixed)();
+}
+
+std::vector<check::Task> tasks_of(const RunOptions& options, SharedSegment& segment) {
+  std::vector<check::Task> tasks;
+  for (const CheckEntry& entry : daemon_checks()) {
+    if (!wanted(options, entry)) continue;
+    const Requirement& requirement = *find_requirement(entry.id);
+    tasks.push_back({&requirement, entry.isolation, [&] {
+                       Check check(options.target, requirement, segment.get(),
+                                   seed_of(options, entry.id));
+                       CheckResult result = run_check(entry, check);
+                       segment.set(check.shared_segment());
+                       return result;
+                     }});
+  }
+  return tasks;
+}
 
 }  // namespace
 
@@ -102,13 +77,12 @@ std::span<const CheckEntry> daemon_checks() {
 }
 
 CheckResult run_check(const CheckEntry& entry, Check& check) {
-  CheckResult result = judge(*find_requirement(entry.id), [&] { entry.run(check); });
-  result.figures = check.figures();
+  CheckResult result = check.judge([&] { entry.run(check); });
   if (result.outcome > Outcome::pass) {
     result.events = check.transcript().events();
     result.events_dropped = check.transcript().dropped();
   }
-  check.tidy();
+  check.release_open_leases();
   return result;
 }
 
@@ -121,26 +95,39 @@ static std::vector<Fact> facts_of(const Target& target) {
           {"capacity", target.capacity, "Capacity", capacity}};
 }
 
+/// The command line up to what chooses the checks.
+static std::string command_of(const RunOptions& options) {
+  const Target& target = options.target;
+  std::string command = "hyperpod-conformance daemon --url " + target.endpoint.url() +
+                        " --shm-name " + shell_word(target.shm_name);
+  if (target.bucket != Target().bucket) command += " --bucket " + shell_word(target.bucket);
+  if (target.capacity != 0) command += " --capacity " + std::to_string(target.capacity);
+  if (!target.tls.ca_file.empty()) command += " --tls-ca " + shell_word(target.tls.ca_file);
+  if (!options.restart_command.empty())
+    command += " --restart-command " + shell_word(options.restart_command);
+  return command;
+}
+
 tl::expected<Report, Obstacle> run_daemon_suite(const RunOptions& options) {
   const Target& target = options.target;
   Report report;
   report.subject = "daemon";
   report.name = target.endpoint.url();
   report.facts = facts_of(target);
-  report.command = "hyperpod-conformance daemon --url " + target.endpoint.url() + " --shm-name " +
-                   target.shm_name;
-  if (target.capacity != 0) report.command += " --capacity " + std::to_string(target.capacity);
+  report.command = command_of(options);
   report.profile = name(target.profile);
   report.only = options.only;
   report.seed = options.seed;
   report.time_scale = target.time_scale;
   report.started = utc_now();
-  const Moment begun = now();
+  const TimePoint begun = now();
   auto segment = preflight(target);
   if (!segment) return tl::unexpected(segment.error());
-  report.results = Runner(options, *std::move(segment)).run();
+  SharedSegment shared(*std::move(segment));
+  report.results = check::run_tasks(tasks_of(options, shared), {options.seed, 0, options.progress});
+  check::attribute_causes(report.results, daemon_dependencies());
   report.took = now() - begun;
-  return report;
+  return report::finished(std::move(report));
 }
 
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::daemon

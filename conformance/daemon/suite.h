@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The daemon suite: which checks there are, and a run of them.
 #pragma once
 
@@ -6,23 +7,13 @@
 #include <string>
 #include <vector>
 
+#include "check/runner.h"
 #include "daemon/check.h"
+#include "report/report.h"
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::daemon {
 
-/// How a check may share the daemon with others.
-enum class Company {
-  quick,    ///< Takes milliseconds: one after the other, so that a small cache keeps their objects.
-  patient,  ///< Mostly waits: beside all others but those that want to be alone.
-  alone,    ///< Loads the daemon or evicts objects, so nothing else runs meanwhile.
-};
-
-struct CheckEntry {
-  std::string_view id;
-  Profile profile;  ///< The smallest that includes it.
-  Company company;
-  void (*run)(Check&);
-};
+using CheckEntry = check::Entry<Check>;
 
 /// One check for each requirement, in the catalogue's order.
 std::span<const CheckEntry> daemon_checks();
@@ -31,6 +22,7 @@ struct RunOptions {
   Target target;
   std::vector<std::string> only;  ///< Ids, or their beginnings ("TTL"); empty: all of the profile.
   std::uint64_t seed = 0;         ///< Of the order and of all bytes.
+  std::string restart_command;    ///< What Target::restart runs; for the line that repeats a run.
   /// Called after each check, by one thread at a time.
   std::function<void(const CheckResult&, std::size_t done, std::size_t total)> progress;
 };
@@ -47,4 +39,4 @@ tl::expected<Report, Obstacle> run_daemon_suite(const RunOptions& options);
 /// Runs one check; never throws.
 CheckResult run_check(const CheckEntry& entry, Check& check);
 
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::daemon

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "daemon/suite.h"
 
 #include <gtest/gtest.h>
@@ -8,11 +9,15 @@
 #include "daemon/worker.h"
 #include "defects/defective_daemon.h"
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::daemon {
 namespace {
 
-std::unique_ptr<DefectiveDaemon> start(const std::function<void(Making&)>& shape = [](Making&) {}) {
-  auto daemon = DefectiveDaemon::start(shape);
+using namespace defects;
+using namespace proxy;
+
+std::unique_ptr<DefectiveDaemon> start(const std::function<void(DaemonSetup&)>& configure =
+                                           [](DaemonSetup&) {}) {
+  auto daemon = DefectiveDaemon::start(configure);
   EXPECT_TRUE(daemon) << daemon.error().message;
   return daemon ? *std::move(daemon) : nullptr;
 }
@@ -51,15 +56,15 @@ TEST(DaemonSuite, RunsTheChecksAskedForAndReportsThemInOrder) {
     EXPECT_EQ(result.outcome, Outcome::pass) << result.requirement->id << ": " << result.seen;
   }
   EXPECT_EQ(ids, (std::vector<std::string_view>{"PUT-05", "REL-01", "REL-02", "REL-03", "REL-04",
-                                                "REL-05", "REL-06"}));
+                                                "REL-05", "REL-06", "REL-07"}));
   EXPECT_TRUE(report->partial());
   EXPECT_EQ(report->worst(), Outcome::pass);
 }
 
 TEST(DaemonSuite, FailsAMustAndWarnsOfTheRest) {
-  const auto daemon = start([](Making& making) {
-    making.options.behaviour.miss_status = 503;
-    making.options.behaviour.empty_put_status = 411;
+  const auto daemon = start([](DaemonSetup& setup) {
+    setup.options.behaviour.miss_status = 503;
+    setup.options.behaviour.empty_put_status = 411;
   });
   const auto report = run_daemon_suite(options_for(*daemon, {"HOLD-02", "PUT-11"}));
   ASSERT_TRUE(report) << report.error().explanation;
@@ -123,10 +128,10 @@ TEST(Preflight, ExplainsAClosedPort) {
 }
 
 TEST(Preflight, ExplainsAnAnswerThatNoDaemonGives) {
-  const auto daemon = start([](Making& making) {
-    making.lie.emplace();
-    making.lie->request = [](RequestHead&, const Asked&) {
-      return std::optional(AnswerMessage::of(405));
+  const auto daemon = start([](DaemonSetup& setup) {
+    setup.mutation.emplace();
+    setup.mutation->request = [](RequestHead&, const ReceivedRequest&) {
+      return std::optional(ResponseMessage::of(405));
     };
   });
   const auto report = run_daemon_suite(options_for(*daemon, {}));
@@ -137,10 +142,10 @@ TEST(Preflight, ExplainsAnAnswerThatNoDaemonGives) {
 }
 
 TEST(Preflight, ExplainsAWebServerThatAnswers200ToEverything) {
-  const auto daemon = start([](Making& making) {
-    making.lie.emplace();
-    making.lie->request = [](RequestHead&, const Asked&) {
-      return std::optional(AnswerMessage::of(200, "hello"));
+  const auto daemon = start([](DaemonSetup& setup) {
+    setup.mutation.emplace();
+    setup.mutation->request = [](RequestHead&, const ReceivedRequest&) {
+      return std::optional(ResponseMessage::of(200, "hello"));
     };
   });
   const auto report = run_daemon_suite(options_for(*daemon, {}));
@@ -161,10 +166,10 @@ TEST(Preflight, ExplainsTheSegmentOfAnotherDaemon) {
 }
 
 TEST(Preflight, LeavesAMalformedGrantToTheChecks) {
-  const auto daemon = start([](Making& making) {
-    making.lie.emplace();
-    making.lie->answer = [](const Asked& asked, AnswerMessage& answer) {
-      if (asked.head.is_acquire()) answer.body = "[]";
+  const auto daemon = start([](DaemonSetup& setup) {
+    setup.mutation.emplace();
+    setup.mutation->response = [](const ReceivedRequest& request, ResponseMessage& response) {
+      if (request.head.is_acquire()) response.body = "[]";
     };
   });
   const auto report = run_daemon_suite(options_for(*daemon, {"LEASE-02"}));
@@ -185,7 +190,7 @@ TEST(Worker, CountsWhatItDid) {
 }
 
 TEST(Worker, CountsConnectionsThatItWasRefused) {
-  const auto daemon = start([](Making& making) { making.options.limits.connections = 4; });
+  const auto daemon = start([](DaemonSetup& setup) { setup.options.limits.connections = 4; });
   Target target = daemon->target();
   target.run_id = "worker-test";
   EXPECT_GT(
@@ -193,4 +198,4 @@ TEST(Worker, CountsConnectionsThatItWasRefused) {
 }
 
 }  // namespace
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::daemon

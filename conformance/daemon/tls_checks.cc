@@ -1,9 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
 // TLS. The whole suite runs over it when the URL says https; these checks are about TLS itself.
 #include <openssl/ssl.h>
 
 #include "daemon/chapters.h"
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::daemon {
 namespace {
 
 void need_tls(const Check& check) {
@@ -40,15 +41,15 @@ void plain_http_gets_nowhere(Check& check) {
   if (!session) throw Violation{"a TCP connection", session.error().message};
   const Name name = check.fresh_name();
   (void)session->try_send_raw(session->head_of(put_request(name, "body")) + "body");
-  std::optional<Answer> answer;
+  std::optional<Response> response;
   try {
-    answer = session->answer_or_close();
+    response = session->response_or_close();
   } catch (const Violation& violation) {
-    // A TLS alert is no HTTP, and just right here; silence is not.
+    // A TLS alert is not HTTP, and is right here; silence is not.
     if (violation.seen.find("time ran out") != std::string::npos) throw;
   }
-  check.expect(!answer || answer->status >= 400, "an error or a closed connection",
-               answer ? described(*answer) : "");
+  check.expect(!response || response->status >= 400, "an error or a closed connection",
+               response ? described(*response) : "");
   check.expect_alive();
 }
 
@@ -56,13 +57,13 @@ void plain_http_gets_nowhere(Check& check) {
 
 std::span<const CheckEntry> tls_checks() {
   using enum Profile;
-  using enum Company;
+  using enum Isolation;
   static constexpr CheckEntry entries[]{
-      {"TLS-01", core, quick, protocol_works_over_tls},
-      {"TLS-02", full, quick, old_versions_are_refused},
-      {"TLS-03", full, quick, plain_http_gets_nowhere},
+      {"TLS-01", core, serial, protocol_works_over_tls},
+      {"TLS-02", full, serial, old_versions_are_refused},
+      {"TLS-03", full, serial, plain_http_gets_nowhere},
   };
   return entries;
 }
 
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::daemon

@@ -1,16 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "daemon/worker.h"
-
-#include <fcntl.h>
-#include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
 #include <thread>
 
-namespace hyperpod::conformance {
+#include "hyperpod/base/child_process.h"
+
+namespace hyperpod::conformance::daemon {
 namespace {
 
 using namespace std::chrono_literals;
@@ -19,30 +17,30 @@ constexpr Requirement work{"WORKER", Chapter::concurrency, Mark::inferred, "", "
 constexpr auto hold = 500ms;
 
 /// Asks again and again over all sessions for keys that nobody stores.
-void hold_requests(Check& check, std::vector<Session>& sessions, Moment end,
+void hold_requests(Check& check, std::vector<Session>& sessions, TimePoint end,
                    WorkerFigures& figures) {
   while (now() < end) {
     for (Session& session : sessions)
       session.send(acquire_request(check.fresh_name(), {.hold = hold}));
     for (Session& session : sessions) {
-      ++(is_miss(session.answer(check.span(5s) + hold)) ? figures.held : figures.wrong);
+      ++(is_miss(session.response(check.span(5s) + hold)) ? figures.held : figures.wrong);
     }
   }
 }
 
 /// Stores, leases and releases objects; the duration of each request in milliseconds.
-std::vector<double> do_operations(Check& check, Session& session, Moment end,
+std::vector<double> do_operations(Check& check, Session& session, TimePoint end,
                                   WorkerFigures& figures) {
   std::vector<double> times;
   const std::string body = check.bytes(16 * 1024);
-  const auto count = [&](const Answer& answer) {
-    times.push_back(std::chrono::duration<double, std::milli>(answer.took()).count());
-    return answer.status == 200;
+  const auto count = [&](const Response& response) {
+    times.push_back(std::chrono::duration<double, std::milli>(response.took()).count());
+    return response.status == 200;
   };
   while (now() < end) {
     const Name name = check.fresh_name();
     if (!count(session.put(name, body))) ++figures.wrong;
-    const Answer granted = session.acquire(name);
+    const Response granted = session.acquire(name);
     if (count(granted)) {
       const Grant grant = check.grant_in(granted);
       if (check.read(grant) != body) ++figures.wrong;
@@ -56,54 +54,6 @@ std::vector<double> do_operations(Check& check, Session& session, Moment end,
   }
   return times;
 }
-
-class Child {
- public:
-  explicit Child(const std::vector<std::string>& command) {
-    std::array<int, 2> ends{};
-    if (::pipe2(ends.data(), O_CLOEXEC) != 0) throw SuiteFailure{"no pipe could be had"};
-    posix_spawn_file_actions_t actions;
-    ::posix_spawn_file_actions_init(&actions);
-    ::posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
-    std::vector<char*> arguments;
-    for (const std::string& word : command) arguments.push_back(const_cast<char*>(word.c_str()));
-    arguments.push_back(nullptr);
-    const int error =
-        ::posix_spawn(&pid_, arguments[0], &actions, nullptr, arguments.data(), environ);
-    ::posix_spawn_file_actions_destroy(&actions);
-    ::close(ends[1]);
-    output_ = ends[0];
-    if (error != 0) {
-      ::close(output_);
-      throw SuiteFailure{"the worker program \"" + command[0] + "\" cannot be started"};
-    }
-  }
-  ~Child() {
-    if (pid_ > 0) {
-      ::kill(pid_, SIGKILL);
-      ::waitpid(pid_, nullptr, 0);
-    }
-    if (output_ >= 0) ::close(output_);
-  }
-  Child(Child&& other) noexcept
-      : pid_(std::exchange(other.pid_, -1)), output_(std::exchange(other.output_, -1)) {}
-  Child& operator=(Child&&) = delete;
-
-  /// All that the child prints until it ends.
-  std::string output() const {
-    std::string text;
-    std::array<char, 4096> buffer;
-    for (ssize_t got = 1; got > 0;) {
-      got = ::read(output_, buffer.data(), buffer.size());
-      if (got > 0) text.append(buffer.data(), static_cast<std::size_t>(got));
-    }
-    return text;
-  }
-
- private:
-  pid_t pid_ = -1;
-  int output_ = -1;
-};
 
 WorkerFigures from_json(const std::string& line) {
   const auto json = nlohmann::json::parse(line, nullptr, false);
@@ -135,7 +85,7 @@ WorkerFigures run_worker(const Target& target, const WorkerOrder& order) {
     return figures;
   }
   figures.connected = order.connections;
-  const Moment end = now() + order.duration;
+  const TimePoint end = now() + order.duration;
   std::vector<WorkerFigures> parts(busy_count + 1);
   std::vector<std::vector<double>> times(busy_count);
   {
@@ -154,7 +104,7 @@ WorkerFigures run_worker(const Target& target, const WorkerOrder& order) {
     }
     guarded(parts.back(), [&] { hold_requests(check, held, end, parts.back()); });
   }
-  check.tidy();
+  check.release_open_leases();
   std::vector<double> all;
   for (const WorkerFigures& part : parts) {
     figures.operations += part.operations;
@@ -180,7 +130,7 @@ std::string to_json(const WorkerFigures& figures) {
 
 std::vector<WorkerFigures> run_worker_processes(const Target& target, const WorkerOrder& order,
                                                 unsigned count) {
-  std::vector<Child> children;
+  std::vector<base::ChildProcess> children;
   for (unsigned i = 0; i < count; ++i) {
     std::vector<std::string> command{target.worker_program,
                                      "worker",
@@ -202,11 +152,16 @@ std::vector<WorkerFigures> run_worker_processes(const Target& target, const Work
                                      std::to_string(target.time_scale)};
     if (!target.tls.ca_file.empty())
       command.insert(command.end(), {"--tls-ca", target.tls.ca_file});
-    children.emplace_back(command);
+    auto child = base::ChildProcess::start({.arguments = std::move(command)});
+    if (!child) throw SuiteFailure{child.error().message};
+    children.push_back(*std::move(child));
   }
   std::vector<WorkerFigures> figures;
-  for (const Child& child : children) figures.push_back(from_json(child.output()));
+  for (base::ChildProcess& child : children) {
+    (void)child.wait();
+    figures.push_back(from_json(child.output()));
+  }
   return figures;
 }
 
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::daemon

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A worker process of the many-workers check: it does to the daemon what one engine of a node with
 // tensor parallelism does, holding most of its connections in lease requests for keys that do not
 // come while it stores, leases and releases over the others.
@@ -11,7 +12,7 @@
 
 #include "daemon/check.h"
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::daemon {
 
 struct WorkerOrder {
   unsigned connections = 16;  ///< All; a quarter of them, 4 at most, is not held.
@@ -40,4 +41,4 @@ std::string to_json(const WorkerFigures& figures);
 std::vector<WorkerFigures> run_worker_processes(const Target& target, const WorkerOrder& order,
                                                 unsigned count);
 
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::daemon

@@ -1,6 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "defects/client_defects.h"
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::defects {
 
 std::span<const ClientDefect> client_defects() {
   static const std::vector<ClientDefect> defects{
@@ -23,10 +24,11 @@ std::span<const ClientDefect> client_defects() {
       {"keeps_idle_connections", "Never closes an idle connection.", {"C-CONN-06"}},
 
       {"no_deadline",
-       "Waits for an answer as long as it takes.",
+       "Waits for a response as long as it takes.",
        {"C-TIME-01", "C-TIME-02", "C-TIME-03", "C-TIME-04", "C-TIME-05", "C-TIME-09"}},
       {"reads_late_answers",
-       "Uses a connection again whose answer it has given up, and takes that answer for the next.",
+       "Uses a connection again whose answer it has given up, and takes that response for the "
+       "next.",
        {"C-TIME-02"}},
       {"deadline_of_each_read", "Counts its deadline anew with each byte.", {"C-TIME-03"}},
       {"no_deadline_of_writes", "Has no deadline while it sends.", {"C-TIME-04"}},
@@ -104,4 +106,4 @@ std::span<const ClientDefect> client_defects() {
   return defects;
 }
 
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::defects

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Clients with one known defect each: our own, built from sources into which the defects were put.
 //
 // client/mutations.cmake says how each is made. They exist so that the suite can be seen to fail.
@@ -7,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::defects {
 
 struct ClientDefect {
   std::string_view name;               ///< As HYPERPOD_DEFECT takes it.
@@ -18,4 +19,4 @@ struct ClientDefect {
 /// All defects, by chapter.
 std::span<const ClientDefect> client_defects();
 
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::defects

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <filesystem>
 #include <optional>
@@ -5,7 +6,7 @@
 #include "client/suite.h"
 #include "defects/trials.h"
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::defects {
 namespace {
 
 using Results = tl::expected<std::vector<CheckResult>, std::string>;
@@ -27,14 +28,14 @@ Results run(const std::string& program, const std::string& defect, std::vector<s
                           " is in none of the directories where it was looked for; name "
                           "its directory with --drivers, or leave clients out");
   }
-  ClientRunOptions run;
+  client::RunOptions run;
   run.target.driver = "env HYPERPOD_DEFECT=" + defect + " '" + *path + "'";
   run.target.profile = profile;
   run.target.time_scale = options.time_scale;
   run.only = std::move(only);
   run.seed = options.seed;
   run.at_once = at_once;
-  auto report = run_client_suite(run);
+  auto report = client::run_client_suite(run);
   if (!report) return tl::unexpected(report.error().explanation);
   return std::move(report->results);
 }
@@ -44,21 +45,23 @@ Results run(const std::string& program, const std::string& defect, std::vector<s
 std::vector<Plan> client_plans(const SelfCheckOptions& options) {
   std::vector<Plan> plans;
   if (options.only.empty()) {
-    const auto faultless = [&](const char* name, const char* what, const char* program) {
-      plans.push_back({name, what, {}, [program, &options] {
+    const auto correct = [&](const char* name, const char* what, const char* program) {
+      plans.push_back({.name = name, .what = what, .run = [program, &options] {
                          return run(program, "", {}, Profile::full, 2, options);
                        }});
     };
-    faultless("faultless client", "our own, as it comes", "hyperpod-driver");
-    faultless("mutated client, no defect", "the one with the switches, all off",
-              "hyperpod-defective-driver");
+    correct("correct client", "our own, as it comes", "hyperpod-driver");
+    correct("mutated client, no defect", "the one with the switches, all off",
+            "hyperpod-defective-driver");
   }
   for (const ClientDefect& defect : client_defects()) {
     if (!is_wanted(options, defect.name)) continue;
     const std::vector<std::string> aims(defect.aims.begin(), defect.aims.end());
-    const auto only = options.whole_core ? std::vector<std::string>{} : aims;
-    plans.push_back({std::string(defect.name), std::string(defect.what), aims,
-                     [name = std::string(defect.name), only, &options] {
+    const auto only = options.whole || options.whole_core ? std::vector<std::string>{} : aims;
+    plans.push_back({.name = std::string(defect.name),
+                     .what = std::string(defect.what),
+                     .aims = aims,
+                     .run = [name = std::string(defect.name), only, &options] {
                        return run("hyperpod-defective-driver", name, only, Profile::core, 1,
                                   options);
                      }});
@@ -66,4 +69,4 @@ std::vector<Plan> client_plans(const SelfCheckOptions& options) {
   return plans;
 }
 
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::defects

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "defects/defective_daemon.h"
 
 #include <fcntl.h>
@@ -7,13 +8,13 @@
 
 #include <filesystem>
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::defects {
 namespace {
 
 using namespace std::chrono_literals;
 
 tl::unexpected<Error> failed(std::string message) {
-  return tl::unexpected(Error{ErrorCode::system, std::move(message)});
+  return tl::unexpected(Error{ErrorCode::failed, std::move(message)});
 }
 
 /// The id in a grant, without more parsing than that takes.
@@ -27,8 +28,8 @@ std::string id_in(const std::string& body) {
 
 }  // namespace
 
-std::optional<Answer> Backstage::ask(const std::string& method, const std::string& target) {
-  const Moment deadline = now() + 5s;
+std::optional<Response> DirectAccess::ask(const std::string& method, const std::string& target) {
+  const TimePoint deadline = now() + 5s;
   auto connection = Connection::open({false, "127.0.0.1", port_}, deadline);
   if (!connection) return std::nullopt;
   const std::string request =
@@ -41,22 +42,22 @@ std::optional<Answer> Backstage::ask(const std::string& method, const std::strin
     const auto got = connection->receive(buffer, deadline);
     if (!got) return std::nullopt;
     received.append(buffer.data(), *got);
-    auto parsed = parse_answer(received, *got == 0);
+    auto parsed = parse_response(received, *got == 0);
     if (!parsed) return std::nullopt;
-    if (*parsed) return (*parsed)->answer;
+    if (*parsed) return (*parsed)->response;
   }
 }
 
-std::string Backstage::pin(const std::string& object) {
+std::string DirectAccess::pin(const std::string& object) {
   const auto granted = ask("POST", object + "/leases?timeout_ms=0&ttl_s=600.0");
   return granted ? id_in(granted->body) : "";
 }
 
-void Backstage::release(const std::string& lease_id) {
+void DirectAccess::release(const std::string& lease_id) {
   (void)ask("POST", "/v1/leases/" + lease_id + "/release");
 }
 
-std::span<char> Backstage::segment() {
+std::span<char> DirectAccess::segment() {
   if (!segment_.empty()) return segment_;
   const int fd = ::shm_open(("/" + shm_name_).c_str(), O_RDWR, 0);
   if (fd < 0) return {};
@@ -70,33 +71,33 @@ std::span<char> Backstage::segment() {
   return segment_;
 }
 
-void Backstage::later(std::chrono::milliseconds delay, std::function<void()> action) {
+void DirectAccess::later(std::chrono::milliseconds delay, std::function<void()> action) {
   proxy_->later(delay, std::move(action));
 }
 
-Backstage::~Backstage() {
+DirectAccess::~DirectAccess() {
   if (!segment_.empty()) ::munmap(segment_.data(), segment_.size());
 }
 
 Result<std::unique_ptr<DefectiveDaemon>> DefectiveDaemon::start(
-    const std::function<void(Making&)>& shape) {
-  Making making;
-  making.options = emulator::Options::for_test();
-  making.backstage = std::make_shared<Backstage>();
-  making.backstage->shm_name_ = making.options.shm_name;
-  shape(making);
-  std::unique_ptr<DefectiveDaemon> daemon(new DefectiveDaemon(std::move(making)));
-  Making& made = daemon->making_;
-  if (made.options.tls.self_signed_directory == "temporary") {
+    const std::function<void(DaemonSetup&)>& configure) {
+  DaemonSetup setup;
+  setup.options = emulator::Options::for_test();
+  setup.direct = std::make_shared<DirectAccess>();
+  setup.direct->shm_name_ = setup.options.shm_name;
+  configure(setup);
+  std::unique_ptr<DefectiveDaemon> daemon(new DefectiveDaemon(std::move(setup)));
+  DaemonSetup& kept = daemon->setup_;
+  if (kept.options.tls.self_signed_directory == "temporary") {
     daemon->tls_directory_ =
-        std::filesystem::temp_directory_path() / ("tls-" + made.options.shm_name);
+        std::filesystem::temp_directory_path() / ("tls-" + kept.options.shm_name);
     std::filesystem::create_directory(daemon->tls_directory_);
-    made.options.tls.self_signed_directory = daemon->tls_directory_;
+    kept.options.tls.self_signed_directory = daemon->tls_directory_;
   }
   if (auto started = daemon->start_emulator(); !started) return tl::unexpected(started.error());
-  if (made.lie) {
-    daemon->proxy_ = std::make_unique<LyingProxy>(daemon->emulator_->port(), *made.lie);
-    made.backstage->proxy_ = daemon->proxy_.get();
+  if (kept.mutation) {
+    daemon->proxy_ = std::make_unique<MutatingProxy>(daemon->emulator_->port(), *kept.mutation);
+    kept.direct->proxy_ = daemon->proxy_.get();
   }
   return daemon;
 }
@@ -106,24 +107,24 @@ DefectiveDaemon::~DefectiveDaemon() {
   emulator_.reset();
   std::error_code ignored;
   if (!tls_directory_.empty()) std::filesystem::remove_all(tls_directory_, ignored);
-  ::shm_unlink(("/" + making_.options.shm_name).c_str());  // where a defect made it again
+  ::shm_unlink(("/" + setup_.options.shm_name).c_str());  // where a defect made it again
 }
 
 Result<void> DefectiveDaemon::start_emulator() {
-  auto emulator = emulator::Emulator::start(making_.options);
+  auto emulator = emulator::Emulator::start(setup_.options);
   if (!emulator) return failed(emulator.error().message);
   emulator_.emplace(*std::move(emulator));
-  making_.backstage->port_ = emulator_->port();
+  setup_.direct->port_ = emulator_->port();
   return {};
 }
 
 Result<void> DefectiveDaemon::restart() {
-  if (!making_.restarts) return {};
+  if (!setup_.restarts) return {};
   const std::uint16_t port = emulator_->port();
   emulator_.reset();
   if (!proxy_) {
     // Clients know the port.
-    std::string& listen = making_.options.listen;
+    std::string& listen = setup_.options.listen;
     listen.replace(listen.rfind(':') + 1, std::string::npos, std::to_string(port));
   }
   if (auto started = start_emulator(); !started) return started;
@@ -131,13 +132,13 @@ Result<void> DefectiveDaemon::restart() {
   return {};
 }
 
-Target DefectiveDaemon::target() {
-  Target target;
-  target.endpoint.tls = making_.options.tls.enabled();
-  target.endpoint.host = making_.host;
+daemon::Target DefectiveDaemon::target() {
+  daemon::Target target;
+  target.endpoint.tls = setup_.options.tls.enabled();
+  target.endpoint.host = setup_.host;
   target.endpoint.port = proxy_ ? proxy_->port() : emulator_->port();
-  target.shm_name = making_.options.shm_name;
-  target.capacity = making_.told_capacity != 0 ? making_.told_capacity : making_.options.capacity;
+  target.shm_name = setup_.options.shm_name;
+  target.capacity = setup_.told_capacity != 0 ? setup_.told_capacity : setup_.options.capacity;
   if (!tls_directory_.empty()) target.tls.ca_file = tls_directory_ + "/ca.pem";
   target.restart = [this] { return restart(); };
   return target;
@@ -155,4 +156,4 @@ std::span<const Defect> all_defects() {
   return all;
 }
 
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::defects

@@ -1,7 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
 // Daemons with one known defect each, made from the emulator in this process, its switches and a
-// lying proxy. They exist so that the suite can be seen to fail.
+// mutating proxy. They exist so that the suite can be seen to fail.
 //
-// A DefectiveDaemon is used by one run at a time; its backstage is used by the proxy's thread.
+// A DefectiveDaemon is used by one run at a time; its direct access is used by the proxy's thread.
 #pragma once
 
 #include <functional>
@@ -13,17 +14,17 @@
 #include <vector>
 
 #include "daemon/suite.h"
-#include "defects/lying_proxy.h"
 #include "hyperpod/emulator/emulator.h"
+#include "proxy/mutating_proxy.h"
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::defects {
 
-/// What a lie may use besides the messages that it sees: the daemon behind the proxy and its
+/// What a mutation may use besides the messages that it sees: the daemon behind the proxy and its
 /// segment, both without the daemon's knowledge.
-class Backstage {
+class DirectAccess {
  public:
   /// Asks the daemon over a connection of its own and waits; nullopt if it does not answer.
-  std::optional<Answer> ask(const std::string& method, const std::string& target);
+  std::optional<Response> ask(const std::string& method, const std::string& target);
   /// Acquires a lease on the object and keeps it; its id, "" if there is none.
   std::string pin(const std::string& object);
   void release(const std::string& lease_id);
@@ -32,7 +33,7 @@ class Backstage {
   const std::string& shm_name() const { return shm_name_; }
   void later(std::chrono::milliseconds delay, std::function<void()> action);
 
-  ~Backstage();
+  ~DirectAccess();
 
  private:
   friend class DefectiveDaemon;
@@ -40,47 +41,48 @@ class Backstage {
   std::uint16_t port_ = 0;
   std::string shm_name_;
   std::span<char> segment_;
-  LyingProxy* proxy_ = nullptr;
+  MutatingProxy* proxy_ = nullptr;
 };
 
-/// How a defective daemon is built. As it comes, it is faultless.
-struct Making {
+/// How a defective daemon is built. As it comes, it is correct.
+struct DaemonSetup {
   emulator::Options options;
-  std::optional<Lie> lie;  ///< With one, a proxy stands in front.
-  std::shared_ptr<Backstage> backstage;
-  std::string host = "127.0.0.1";    ///< In the URL that the suite is given.
-  std::uint64_t told_capacity = 0;   ///< What the suite is told, if not the truth.
-  bool restarts = true;              ///< False: a restart does nothing at all.
-  std::optional<Lie> after_restart;  ///< Told instead from the first restart on.
+  std::optional<Mutation> mutation;  ///< With one, a proxy stands in front.
+  std::shared_ptr<DirectAccess> direct;
+  std::string host = "127.0.0.1";         ///< In the URL that the suite is given.
+  std::uint64_t told_capacity = 0;        ///< What the suite is told, if not the truth.
+  bool restarts = true;                   ///< False: a restart does nothing at all.
+  std::optional<Mutation> after_restart;  ///< Told instead from the first restart on.
 };
 
 struct Defect {
   std::string_view name;               ///< As "answers_201".
   std::string_view what;               ///< What the daemon does wrong, one sentence.
   std::vector<std::string_view> aims;  ///< The requirements that must catch it.
-  std::function<void(Making&)> shape;
+  std::function<void(DaemonSetup&)> configure;
 };
 
 class DefectiveDaemon {
  public:
   /// Starts on free ports with a segment of its own, which it removes.
-  static Result<std::unique_ptr<DefectiveDaemon>> start(const std::function<void(Making&)>& shape);
+  static Result<std::unique_ptr<DefectiveDaemon>> start(
+      const std::function<void(DaemonSetup&)>& configure);
 
   DefectiveDaemon(const DefectiveDaemon&) = delete;
   DefectiveDaemon& operator=(const DefectiveDaemon&) = delete;
   ~DefectiveDaemon();
 
   /// How the suite is to reach it, its restart included.
-  Target target();
+  daemon::Target target();
 
  private:
-  explicit DefectiveDaemon(Making making) : making_(std::move(making)) {}
+  explicit DefectiveDaemon(DaemonSetup setup) : setup_(std::move(setup)) {}
   Result<void> start_emulator();
   Result<void> restart();
 
-  Making making_;
+  DaemonSetup setup_;
   std::optional<emulator::Emulator> emulator_;
-  std::unique_ptr<LyingProxy> proxy_;
+  std::unique_ptr<MutatingProxy> proxy_;
   std::string tls_directory_;
 };
 
@@ -94,4 +96,4 @@ std::vector<Defect> lease_defects();
 std::vector<Defect> memory_defects();
 std::vector<Defect> http_defects();
 
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::defects

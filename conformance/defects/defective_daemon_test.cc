@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "defects/defective_daemon.h"
 
 #include <gtest/gtest.h>
@@ -7,7 +8,7 @@
 #include "defects/client_defects.h"
 #include "defects/self_check.h"
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::defects {
 namespace {
 
 TEST(Defects, HaveNamesOfTheirOwnAndAimAtRequirements) {
@@ -59,8 +60,8 @@ TEST(SelfCheck, TellsADefectThatIsCaughtFromOneThatSurvives) {
   EXPECT_TRUE(trial.missed().empty());
 }
 
-TEST(SelfCheck, AccusesTheSuiteWhenAFaultlessDaemonDoesNotPass) {
-  Trial trial{"faultless", "", {}, {}, {}};
+TEST(SelfCheck, IsNotPassedWhenACorrectDaemonDoesNotPass) {
+  Trial trial{"correct", "", {}, {}, {}};
   trial.results["PUT-01"].outcome = Outcome::pass;
   EXPECT_TRUE(trial.missed().empty());
   trial.results["PUT-02"].outcome = Outcome::skip;
@@ -81,4 +82,4 @@ TEST(SelfCheck, IsNotPassedWhileAMustWasNeverFailed) {
 }
 
 }  // namespace
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::defects

@@ -1,63 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
 // Defects of HTTP, of TLS, of limits and of concurrency.
 #include <algorithm>
 #include <set>
 
 #include "defects/defective_daemon.h"
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::defects {
 namespace {
 
 using namespace std::chrono_literals;
 
-/// A lie that changes requests, or answers them.
-auto changing(std::function<std::optional<AnswerMessage>(RequestHead&)> change) {
-  return [change = std::move(change)](Making& making) {
-    making.lie.emplace();
-    making.lie->request = [change](RequestHead& head, const Asked&) { return change(head); };
+/// A mutation that changes requests, or answers them.
+auto changing(std::function<std::optional<ResponseMessage>(RequestHead&)> change) {
+  return [change = std::move(change)](DaemonSetup& setup) {
+    setup.mutation.emplace();
+    setup.mutation->request = [change](RequestHead& head, const ReceivedRequest&) {
+      return change(head);
+    };
   };
 }
 
-/// A lie that is a switch of the proxy.
+/// A mutation that is a switch of the proxy.
 template <class Value>
-auto switching(Value Lie::*member, Value value) {
-  return [member, value](Making& making) {
-    making.lie.emplace();
-    (*making.lie).*member = value;
+auto switching(Value Mutation::*member, Value value) {
+  return [member, value](DaemonSetup& setup) {
+    setup.mutation.emplace();
+    (*setup.mutation).*member = value;
   };
 }
 
 template <class Value>
 auto limiting(Value emulator::Limits::*member, Value value) {
-  return [member, value](Making& making) { making.options.limits.*member = value; };
+  return [member, value](DaemonSetup& setup) { setup.options.limits.*member = value; };
 }
 
-std::optional<AnswerMessage> answer_health(RequestHead& head) {
-  if (head.method == "GET" && head.target == "/health") return AnswerMessage::of(200);
+std::optional<ResponseMessage> answer_health(RequestHead& head) {
+  if (head.method == "GET" && head.target == "/health") return ResponseMessage::of(200);
   return std::nullopt;
 }
 
-std::optional<AnswerMessage> answer_get_of_objects(RequestHead& head) {
-  if (head.method == "GET" && head.target.starts_with("/v1/kv/")) return AnswerMessage::of(200);
+std::optional<ResponseMessage> answer_get_of_objects(RequestHead& head) {
+  if (head.method == "GET" && head.target.starts_with("/v1/kv/")) return ResponseMessage::of(200);
   return std::nullopt;
 }
 
-std::optional<AnswerMessage> want_proper_case(RequestHead& head) {
+std::optional<ResponseMessage> want_proper_case(RequestHead& head) {
   const bool proper =
       std::ranges::any_of(head.headers, [](const auto& header) { return header.first == "Host"; });
-  return proper ? std::nullopt : std::optional(AnswerMessage::of(400));
+  return proper ? std::nullopt : std::optional(ResponseMessage::of(400));
 }
 
-std::optional<AnswerMessage> refuse_absolute_targets(RequestHead& head) {
+std::optional<ResponseMessage> refuse_absolute_targets(RequestHead& head) {
   if (!head.target.starts_with("http")) return std::nullopt;
-  return AnswerMessage::of(404);
+  return ResponseMessage::of(404);
 }
 
-std::optional<AnswerMessage> ignore_close(RequestHead& head) {
+std::optional<ResponseMessage> ignore_close(RequestHead& head) {
   head.remove("Connection");
   return std::nullopt;
 }
 
-std::optional<AnswerMessage> take_1_0_for_1_1(RequestHead& head) {
+std::optional<ResponseMessage> take_1_0_for_1_1(RequestHead& head) {
   if (head.version != "HTTP/1.0") return std::nullopt;
   head.version = "HTTP/1.1";
   head.headers.emplace_back("Host", "x");
@@ -65,12 +68,12 @@ std::optional<AnswerMessage> take_1_0_for_1_1(RequestHead& head) {
 }
 
 /// The length is forgotten, so what follows the last chunk is the next request.
-std::optional<AnswerMessage> trust_chunks(RequestHead& head) {
+std::optional<ResponseMessage> trust_chunks(RequestHead& head) {
   if (head.header("Transfer-Encoding")) head.remove("Content-Length");
   return std::nullopt;
 }
 
-std::optional<AnswerMessage> take_the_first_length(RequestHead& head) {
+std::optional<ResponseMessage> take_the_first_length(RequestHead& head) {
   const auto first = head.header("Content-Length");
   const bool repeated = std::ranges::count(head.headers, std::string("Content-Length"),
                                            [](const auto& h) { return h.first; }) > 1;
@@ -81,15 +84,14 @@ std::optional<AnswerMessage> take_the_first_length(RequestHead& head) {
 }
 
 /// A chunked body is taken for one of two bytes, whatever its chunks say.
-std::optional<AnswerMessage> take_any_chunk(RequestHead& head) {
+std::optional<ResponseMessage> take_any_chunk(RequestHead& head) {
   if (!head.header("Transfer-Encoding")) return std::nullopt;
-  return AnswerMessage::of(200);
+  return ResponseMessage::of(200);
 }
 
-std::optional<AnswerMessage> replace_nul(RequestHead& head) {
+std::optional<ResponseMessage> replace_nul(RequestHead& head) {
   for (auto& [name, value] : head.headers) {
     std::ranges::replace(name, '\0', '-');
-    std::ranges::replace(value, '\0', ' ');
   }
   return std::nullopt;
 }
@@ -98,7 +100,7 @@ bool is_hex(char c) {
   return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
 }
 
-std::optional<AnswerMessage> take_bad_escapes_for_text(RequestHead& head) {
+std::optional<ResponseMessage> take_bad_escapes_for_text(RequestHead& head) {
   for (auto at = head.target.find('%'); at != std::string::npos;
        at = head.target.find('%', at + 1)) {
     const bool proper =
@@ -108,49 +110,55 @@ std::optional<AnswerMessage> take_bad_escapes_for_text(RequestHead& head) {
   return std::nullopt;
 }
 
-std::optional<AnswerMessage> supply_missing_keys(RequestHead& head) {
+std::optional<ResponseMessage> supply_missing_keys(RequestHead& head) {
   if (head.is_put() && head.target.starts_with("/v1/kv/") && head.target.ends_with('/'))
     head.target += "index";
   return std::nullopt;
 }
 
-std::optional<AnswerMessage> supply_a_host(RequestHead& head) {
+std::optional<ResponseMessage> supply_a_host(RequestHead& head) {
   if (!head.header("Host")) head.headers.emplace_back("Host", "x");
   return std::nullopt;
 }
 
 /// Bodies that arrive at the same time get into each other.
-void mixes_concurrent_bodies(Making& making) {
-  making.lie.emplace();
+void mixes_concurrent_bodies(DaemonSetup& setup) {
+  setup.mutation.emplace();
   auto arriving = std::make_shared<std::set<std::string>>();
-  making.lie->body = [arriving](const Asked& asked, std::uint64_t, std::span<char> part) {
-    arriving->insert(asked.head.object());
+  setup.mutation->body = [arriving](const ReceivedRequest& request, std::uint64_t,
+                                    std::span<char> part) {
+    arriving->insert(request.head.object());
     if (arriving->size() > 1 && !part.empty()) part[0] = static_cast<char>(~part[0]);
   };
-  making.lie->answer = [arriving](const Asked& asked, AnswerMessage&) {
-    arriving->erase(asked.head.object());
+  setup.mutation->response = [arriving](const ReceivedRequest& request, ResponseMessage&) {
+    arriving->erase(request.head.object());
   };
-  making.lie->abandoned = [arriving](const Asked& asked) { arriving->erase(asked.head.object()); };
+  setup.mutation->abandoned = [arriving](const ReceivedRequest& request) {
+    arriving->erase(request.head.object());
+  };
 }
 
-void answers_503_under_load(Making& making) {
-  making.lie.emplace();
+void answers_503_under_load(DaemonSetup& setup) {
+  setup.mutation.emplace();
   constexpr int most = 40;
   auto under_way = std::make_shared<int>(0);
-  making.lie->request = [under_way](RequestHead&, const Asked&) -> std::optional<AnswerMessage> {
+  setup.mutation->request = [under_way](RequestHead&,
+                                        const ReceivedRequest&) -> std::optional<ResponseMessage> {
     // What is answered here is counted off below as well.
-    if (++*under_way > most) return AnswerMessage::of(503);
+    if (++*under_way > most) return ResponseMessage::of(503);
     return std::nullopt;
   };
-  making.lie->answered = [under_way](const Asked&, const AnswerMessage&) { --*under_way; };
+  setup.mutation->answered = [under_way](const ReceivedRequest&, const ResponseMessage&) {
+    --*under_way;
+  };
 }
 
-void listens_on_ipv4_only(Making& making) { making.host = "localhost"; }
+void listens_on_ipv4_only(DaemonSetup& setup) { setup.host = "localhost"; }
 
-auto over_tls(std::function<void(Making&)> shape) {
-  return [shape = std::move(shape)](Making& making) {
-    making.options.tls.self_signed_directory = "temporary";
-    shape(making);
+auto over_tls(std::function<void(DaemonSetup&)> configure) {
+  return [configure = std::move(configure)](DaemonSetup& setup) {
+    setup.options.tls.self_signed_directory = "temporary";
+    configure(setup);
   };
 }
 
@@ -167,7 +175,7 @@ std::vector<Defect> http_defects() {
       {"has_a_thread_a_request",
        "has 32 threads, each held by a held request",
        {"CONC-02"},
-       switching(&Lie::requests_at_once, few_threads)},
+       switching(&Mutation::requests_at_once, few_threads)},
       {"answers_503_under_load",
        "answers 503 when more than 40 requests are under way",
        {"CONC-05"},
@@ -183,7 +191,7 @@ std::vector<Defect> http_defects() {
       {"speaks_http_1_0",
        "answers with HTTP/1.0",
        {"HTTP-01"},
-       switching(&Lie::version, std::string("HTTP/1.0"))},
+       switching(&Mutation::version, std::string("HTTP/1.0"))},
       {"listens_on_ipv4_only", "listens on IPv4 only", {"HTTP-02"}, listens_on_ipv4_only},
       {"answers_on_health", "answers 200 on /health", {"HTTP-03"}, changing(answer_health)},
       {"serves_objects_over_http",
@@ -193,15 +201,15 @@ std::vector<Defect> http_defects() {
       {"closes_after_five_requests",
        "closes a connection after five requests",
        {"HTTP-05"},
-       switching<std::size_t>(&Lie::requests_per_connection, 5)},
+       switching<std::size_t>(&Mutation::requests_per_connection, 5)},
       {"drops_pipelined_requests",
        "loses what arrives behind a request",
        {"HTTP-06"},
-       switching(&Lie::drop_pipelined, true)},
+       switching(&Mutation::drop_pipelined, true)},
       {"wants_heads_in_one_piece",
        "answers 400 to a head that arrives in pieces",
        {"HTTP-07"},
-       switching(&Lie::whole_heads_only, true)},
+       switching(&Mutation::whole_heads_only, true)},
       {"minds_the_case_of_headers",
        "does not know host from Host",
        {"HTTP-08"},
@@ -237,11 +245,14 @@ std::vector<Defect> http_defects() {
       {"takes_endless_heads",
        "takes heads of any size",
        {"LIMIT-04", "LIMIT-05"},
-       [](Making& making) {
-         making.options.limits.head_bytes = 16u << 20;
-         making.options.limits.headers = 1'000'000;
+       [](DaemonSetup& setup) {
+         setup.options.limits.head_bytes = 16u << 20;
+         setup.options.limits.headers = 1'000'000;
        }},
-      {"replaces_nul", "takes a NUL in a header for a space", {"LIMIT-06"}, changing(replace_nul)},
+      {"replaces_nul",
+       "takes a NUL in the name of a header for a dash",
+       {"LIMIT-06"},
+       changing(replace_nul)},
       {"takes_bad_escapes_for_text",
        "takes a malformed percent-encoding for text",
        {"LIMIT-07"},
@@ -251,9 +262,9 @@ std::vector<Defect> http_defects() {
        {"LIMIT-08"},
        changing(supply_missing_keys)},
       {"hangs_at_nonsense",
-       "says nothing to what is no HTTP",
+       "says nothing to what is not HTTP",
        {"LIMIT-09"},
-       switching(&Lie::mute_at_nonsense, true)},
+       switching(&Mutation::mute_at_nonsense, true)},
       {"does_without_host", "does without a Host header", {"LIMIT-10"}, changing(supply_a_host)},
       {"waits_for_heads_for_ever",
        "waits a minute for the end of a head",
@@ -262,16 +273,16 @@ std::vector<Defect> http_defects() {
       {"accepts_1000_connections_ever",
        "accepts no more after 1,000 connections",
        {"LIMIT-12"},
-       switching<std::size_t>(&Lie::connections_ever, 1000)},
+       switching<std::size_t>(&Mutation::connections_ever, 1000)},
       {"cuts_tls_bodies",
        "cuts a TLS connection after 1 MB",
        {"TLS-01"},
-       over_tls(switching(&Lie::bytes_per_connection, a_little_tls))},
+       over_tls(switching(&Mutation::bytes_per_connection, a_little_tls))},
       {"grants_plain_on_tls",
        "answers plain HTTP on its TLS port with 200",
        {"TLS-03"},
-       over_tls(switching(&Lie::grant_plain_on_tls, true))},
+       over_tls(switching(&Mutation::grant_plain_on_tls, true))},
   };
 }
 
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::defects

@@ -1,10 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
 // Defects in how keys and buckets are told apart.
 #include <cctype>
+#include <functional>
 #include <memory>
 
 #include "defects/defective_daemon.h"
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::defects {
 namespace {
 
 struct Parts {
@@ -12,11 +14,13 @@ struct Parts {
   std::string key;
 };
 
-/// A lie that changes bucket and key of every request for an object, or refuses it.
-void lie_about_names(Making& making, std::function<std::optional<AnswerMessage>(Parts&)> change) {
-  making.lie.emplace();
-  making.lie->request = [change = std::move(change)](RequestHead& head,
-                                                     const Asked&) -> std::optional<AnswerMessage> {
+/// A mutation that changes bucket and key of every request for an object, or refuses it.
+void mutate_names(DaemonSetup& setup,
+                  std::function<std::optional<ResponseMessage>(Parts&)> change) {
+  setup.mutation.emplace();
+  setup.mutation->request = [change = std::move(change)](
+                                RequestHead& head,
+                                const ReceivedRequest&) -> std::optional<ResponseMessage> {
     constexpr std::string_view before = "/v1/kv/";
     const std::string object = head.object();
     const auto slash = object.find('/', before.size());
@@ -35,8 +39,8 @@ void replace_all(std::string& text, std::string_view from, std::string_view to) 
 }
 
 auto replacing(std::string from, std::string to) {
-  return [from = std::move(from), to = std::move(to)](Making& making) {
-    lie_about_names(making, [from, to](Parts& parts) -> std::optional<AnswerMessage> {
+  return [from = std::move(from), to = std::move(to)](DaemonSetup& setup) {
+    mutate_names(setup, [from, to](Parts& parts) -> std::optional<ResponseMessage> {
       replace_all(parts.key, from, to);
       return std::nullopt;
     });
@@ -44,32 +48,49 @@ auto replacing(std::string from, std::string to) {
 }
 
 auto refusing(std::function<bool(const std::string&)> refused) {
-  return [refused = std::move(refused)](Making& making) {
-    lie_about_names(making, [refused](Parts& parts) -> std::optional<AnswerMessage> {
-      if (refused(parts.key)) return AnswerMessage::of(400);
+  return [refused = std::move(refused)](DaemonSetup& setup) {
+    mutate_names(setup, [refused](Parts& parts) -> std::optional<ResponseMessage> {
+      if (refused(parts.key)) return ResponseMessage::of(400);
       return std::nullopt;
     });
   };
 }
 
-void splits_at_encoded_slashes(Making& making) {
-  lie_about_names(making, [](Parts& parts) -> std::optional<AnswerMessage> {
+void splits_at_encoded_slashes(DaemonSetup& setup) {
+  mutate_names(setup, [](Parts& parts) -> std::optional<ResponseMessage> {
     const auto slash = parts.key.find("%2F");
     if (slash != std::string::npos && slash > 0) parts.key.resize(slash);
     return std::nullopt;
   });
 }
 
-void ignores_case(Making& making) {
-  lie_about_names(making, [](Parts& parts) -> std::optional<AnswerMessage> {
+void ignores_case(DaemonSetup& setup) {
+  mutate_names(setup, [](Parts& parts) -> std::optional<ResponseMessage> {
     for (char& c : parts.key) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
     return std::nullopt;
   });
 }
 
-void truncates_keys(Making& making) {
-  lie_about_names(making, [](Parts& parts) -> std::optional<AnswerMessage> {
+void truncates_keys(DaemonSetup& setup) {
+  mutate_names(setup, [](Parts& parts) -> std::optional<ResponseMessage> {
     if (parts.key.size() > 128 && parts.key.find('%') == std::string::npos) parts.key.resize(128);
+    return std::nullopt;
+  });
+}
+
+void hashes_keys_to_12_bits(DaemonSetup& setup) {
+  mutate_names(setup, [](Parts& parts) -> std::optional<ResponseMessage> {
+    if (parts.key.find("KEY-10") == std::string::npos) return std::nullopt;
+    parts.key = "hash-" + std::to_string(std::hash<std::string>()(parts.key) % 4096);
+    return std::nullopt;
+  });
+}
+
+/// Buckets whose names differ in an ending are one.
+void ignores_the_end_of_buckets(DaemonSetup& setup) {
+  mutate_names(setup, [](Parts& parts) -> std::optional<ResponseMessage> {
+    constexpr std::string_view ending = "-other";
+    if (parts.bucket.ends_with(ending)) parts.bucket.resize(parts.bucket.size() - ending.size());
     return std::nullopt;
   });
 }
@@ -81,30 +102,30 @@ bool has_high_bytes(const std::string& key) {
   return false;
 }
 
-void takes_lower_case_hex_for_text(Making& making) {
-  lie_about_names(making, [](Parts& parts) -> std::optional<AnswerMessage> {
+void takes_lower_case_hex_for_text(DaemonSetup& setup) {
+  mutate_names(setup, [](Parts& parts) -> std::optional<ResponseMessage> {
     for (const char* digits : {"%2f", "%c3", "%a9"})
       replace_all(parts.key, digits, std::string("%25") + (digits + 1));
     return std::nullopt;
   });
 }
 
-void wants_buckets_made_before(Making& making) {
-  lie_about_names(making, [](Parts& parts) -> std::optional<AnswerMessage> {
-    if (parts.bucket == Target().bucket) return std::nullopt;
-    return AnswerMessage::of(404);
+void wants_buckets_made_before(DaemonSetup& setup) {
+  mutate_names(setup, [](Parts& parts) -> std::optional<ResponseMessage> {
+    if (parts.bucket == daemon::Target().bucket) return std::nullopt;
+    return ResponseMessage::of(404);
   });
 }
 
-void ignores_buckets(Making& making) {
-  lie_about_names(making, [](Parts& parts) -> std::optional<AnswerMessage> {
+void ignores_buckets(DaemonSetup& setup) {
+  mutate_names(setup, [](Parts& parts) -> std::optional<ResponseMessage> {
     parts.bucket = "all";
     return std::nullopt;
   });
 }
 
-void takes_bucket_names_as_they_come(Making& making) {
-  lie_about_names(making, [](Parts& parts) -> std::optional<AnswerMessage> {
+void takes_bucket_names_as_they_come(DaemonSetup& setup) {
+  mutate_names(setup, [](Parts& parts) -> std::optional<ResponseMessage> {
     replace_all(parts.bucket, "%", "%25");
     return std::nullopt;
   });
@@ -160,7 +181,15 @@ std::vector<Defect> key_defects() {
        "does not decode bucket names",
        {"BUCKET-03"},
        takes_bucket_names_as_they_come},
+      {"hashes_keys_to_12_bits",
+       "tells keys apart by a hash of 12 bits",
+       {"KEY-10"},
+       hashes_keys_to_12_bits},
+      {"ignores_the_end_of_buckets",
+       "wakes a request with the object of the same key in another bucket",
+       {"HOLD-08"},
+       ignores_the_end_of_buckets},
   };
 }
 
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::defects

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Defects of acquiring, holding, expiring and releasing.
 #include <algorithm>
 #include <cmath>
@@ -7,36 +8,38 @@
 
 #include "defects/defective_daemon.h"
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::defects {
 namespace {
 
 using namespace std::chrono_literals;
 
-/// A lie that changes grants.
-void lie_about_grants(Making& making, std::function<void(AnswerMessage&)> change) {
-  making.lie.emplace();
-  making.lie->answer = [change = std::move(change)](const Asked& asked, AnswerMessage& answer) {
-    if (asked.head.is_acquire() && answer.status == 200) change(answer);
+/// A mutation that changes grants.
+void mutate_grants(DaemonSetup& setup, std::function<void(ResponseMessage&)> change) {
+  setup.mutation.emplace();
+  setup.mutation->response = [change = std::move(change)](const ReceivedRequest& request,
+                                                          ResponseMessage& response) {
+    if (request.head.is_acquire() && response.status == 200) change(response);
   };
 }
 
-/// A lie that changes lease requests, or answers them.
-void lie_to_acquires(Making& making,
-                     std::function<std::optional<AnswerMessage>(RequestHead&)> change) {
-  making.lie.emplace();
-  making.lie->request = [change = std::move(change)](RequestHead& head,
-                                                     const Asked&) -> std::optional<AnswerMessage> {
+/// A mutation that changes lease requests, or answers them.
+void mutate_lease_requests(DaemonSetup& setup,
+                           std::function<std::optional<ResponseMessage>(RequestHead&)> change) {
+  setup.mutation.emplace();
+  setup.mutation->request = [change = std::move(change)](
+                                RequestHead& head,
+                                const ReceivedRequest&) -> std::optional<ResponseMessage> {
     if (!head.is_acquire()) return std::nullopt;
     return change(head);
   };
 }
 
-/// A lie that changes the number of a parameter.
-void lie_about_parameter(Making& making, const std::string& name,
-                         std::function<double(double)> change) {
-  lie_to_acquires(
-      making,
-      [name, change = std::move(change)](RequestHead& head) -> std::optional<AnswerMessage> {
+/// A mutation that changes the number of a parameter.
+void mutate_parameter(DaemonSetup& setup, const std::string& name,
+                      std::function<double(double)> change) {
+  mutate_lease_requests(
+      setup,
+      [name, change = std::move(change)](RequestHead& head) -> std::optional<ResponseMessage> {
         const auto value = head.parameter(name);
         if (!value || value->empty() ||
             value->find_first_not_of("0123456789.") != std::string::npos)
@@ -59,116 +62,120 @@ std::pair<std::size_t, std::size_t> id_place(const std::string& body) {
   return {begin, body.find('"', begin) - begin};
 }
 
-std::string id_of(const AnswerMessage& grant) {
+std::string id_of(const ResponseMessage& grant) {
   const auto [begin, size] = id_place(grant.body);
   return grant.body.substr(begin, size);
 }
 
-void set_id(AnswerMessage& grant, const std::string& id) {
+void set_id(ResponseMessage& grant, const std::string& id) {
   const auto [begin, size] = id_place(grant.body);
   grant.body.replace(begin, size, id);
 }
 
-void grants_as_text(Making& making) {
-  lie_about_grants(making,
-                   [](AnswerMessage& answer) { answer.set_header("Content-Type", "text/plain"); });
+void grants_as_text(DaemonSetup& setup) {
+  mutate_grants(
+      setup, [](ResponseMessage& response) { response.set_header("Content-Type", "text/plain"); });
 }
 
-void truncates_its_json(Making& making) {
-  lie_about_grants(making,
-                   [](AnswerMessage& answer) { answer.body.resize(answer.body.size() - 2); });
+void truncates_its_json(DaemonSetup& setup) {
+  mutate_grants(setup,
+                [](ResponseMessage& response) { response.body.resize(response.body.size() - 2); });
 }
 
-void names_the_length_length(Making& making) {
-  lie_about_grants(
-      making, [](AnswerMessage& answer) { replace_first(answer.body, R"("len")", R"("length")"); });
+void names_the_length_length(DaemonSetup& setup) {
+  mutate_grants(setup, [](ResponseMessage& response) {
+    replace_first(response.body, R"("len")", R"("length")");
+  });
 }
 
-void gives_negative_offsets(Making& making) {
-  lie_about_grants(making, [](AnswerMessage& answer) {
-    replace_first(answer.body, R"("offset":)", R"("offset":-1)");
+void gives_negative_offsets(DaemonSetup& setup) {
+  mutate_grants(setup, [](ResponseMessage& response) {
+    replace_first(response.body, R"("offset":)", R"("offset":-1)");
   });
 }
 
 /// Ids are changed on their way out and back again on their way in.
-void lie_about_ids(Making& making, std::function<std::string(const std::string&)> outward) {
-  making.lie.emplace();
+void mutate_ids(DaemonSetup& setup, std::function<std::string(const std::string&)> outward) {
+  setup.mutation.emplace();
   auto inward = std::make_shared<std::map<std::string, std::string>>();
-  making.lie->answer = [inward, outward = std::move(outward)](const Asked& asked,
-                                                              AnswerMessage& answer) mutable {
-    if (!asked.head.is_acquire() || answer.status != 200) return;
-    const std::string id = id_of(answer);
+  setup.mutation->response = [inward, outward = std::move(outward)](
+                                 const ReceivedRequest& request,
+                                 ResponseMessage& response) mutable {
+    if (!request.head.is_acquire() || response.status != 200) return;
+    const std::string id = id_of(response);
     const std::string other = outward(id);
-    set_id(answer, other);
+    set_id(response, other);
     (*inward)[other] = id;
   };
-  making.lie->request = [inward](RequestHead& head, const Asked&) -> std::optional<AnswerMessage> {
+  setup.mutation->request = [inward](RequestHead& head,
+                                     const ReceivedRequest&) -> std::optional<ResponseMessage> {
     const auto found = inward->find(head.lease_id());
     if (found != inward->end()) head.target = "/v1/leases/" + found->second + "/release";
     return std::nullopt;
   };
 }
 
-void gives_ids_that_need_encoding(Making& making) {
-  lie_about_ids(making, [](const std::string& id) { return id + "+/=="; });
+void gives_ids_that_need_encoding(DaemonSetup& setup) {
+  mutate_ids(setup, [](const std::string& id) { return id + "+/=="; });
 }
 
-void repeats_ids(Making& making) {
-  lie_about_ids(making, [count = 0](const std::string&) mutable {
+void repeats_ids(DaemonSetup& setup) {
+  mutate_ids(setup, [count = 0](const std::string&) mutable {
     return "lease-" + std::to_string(++count % 97);
   });
 }
 
-void wants_whole_seconds(Making& making) {
-  lie_to_acquires(making, [](RequestHead& head) -> std::optional<AnswerMessage> {
+void wants_whole_seconds(DaemonSetup& setup) {
+  mutate_lease_requests(setup, [](RequestHead& head) -> std::optional<ResponseMessage> {
     if (head.parameter("ttl_s").value_or("").find('.') == std::string::npos) return std::nullopt;
-    return AnswerMessage::of(400);
+    return ResponseMessage::of(400);
   });
 }
 
-void gives_an_empty_fragment(Making& making) {
-  lie_about_grants(making, [](AnswerMessage& answer) {
-    replace_first(answer.body, R"("offsets":[)", R"("offsets":[{"offset":0,"len":0},)");
+void gives_an_empty_fragment(DaemonSetup& setup) {
+  mutate_grants(setup, [](ResponseMessage& response) {
+    replace_first(response.body, R"("offsets":[)", R"("offsets":[{"offset":0,"len":0},)");
   });
 }
 
-void gives_a_fragment_twice(Making& making) {
-  lie_about_grants(making, [](AnswerMessage& answer) {
-    const auto begin = answer.body.find('[') + 1;
-    const auto first = answer.body.substr(begin, answer.body.find('}') + 1 - begin);
-    answer.body.insert(begin, first + ",");
+void gives_a_fragment_twice(DaemonSetup& setup) {
+  mutate_grants(setup, [](ResponseMessage& response) {
+    const auto begin = response.body.find('[') + 1;
+    const auto first = response.body.substr(begin, response.body.find('}') + 1 - begin);
+    response.body.insert(begin, first + ",");
   });
 }
 
-void points_outside_the_segment(Making& making) {
-  lie_about_grants(making, [](AnswerMessage& answer) {
-    replace_first(answer.body, R"("offset":)", R"("offset":90000000000)");
+void points_outside_the_segment(DaemonSetup& setup) {
+  mutate_grants(setup, [](ResponseMessage& response) {
+    replace_first(response.body, R"("offset":)", R"("offset":90000000000)");
   });
 }
 
 /// All leases on an object have one id, and its release ends them all.
-void releases_by_key(Making& making) {
-  making.lie.emplace();
+void releases_by_key(DaemonSetup& setup) {
+  setup.mutation.emplace();
   struct Shared {
     std::string first;
     std::vector<std::string> others;
   };
   auto objects = std::make_shared<std::map<std::string, Shared>>();
-  making.lie->answer = [objects](const Asked& asked, AnswerMessage& answer) {
-    if (!asked.head.is_acquire() || answer.status != 200) return;
-    Shared& shared = (*objects)[asked.head.object()];
+  setup.mutation->response = [objects](const ReceivedRequest& request, ResponseMessage& response) {
+    if (!request.head.is_acquire() || response.status != 200) return;
+    Shared& shared = (*objects)[request.head.object()];
     if (shared.first.empty()) {
-      shared.first = id_of(answer);
+      shared.first = id_of(response);
     } else {
-      shared.others.push_back(id_of(answer));
-      set_id(answer, shared.first);
+      shared.others.push_back(id_of(response));
+      set_id(response, shared.first);
     }
   };
-  making.lie->request = [objects, stage = making.backstage](
-                            RequestHead& head, const Asked&) -> std::optional<AnswerMessage> {
+  setup.mutation->request = [objects, direct = setup.direct](
+                                RequestHead& head,
+                                const ReceivedRequest&) -> std::optional<ResponseMessage> {
     for (auto& [object, shared] : *objects) {
       if (shared.first != head.lease_id() || shared.first.empty()) continue;
-      for (const std::string& id : shared.others) stage->release(id);
+      for (const std::string& id : shared.others) direct->release(id);
       shared = {};
     }
     return std::nullopt;
@@ -176,33 +183,34 @@ void releases_by_key(Making& making) {
 }
 
 /// Every lease keeps its id, but a release ends the others on its object as well.
-void releases_all_leases_of_an_object(Making& making) {
-  making.lie.emplace();
+void releases_all_leases_of_an_object(DaemonSetup& setup) {
+  setup.mutation.emplace();
   auto leases = std::make_shared<std::map<std::string, std::set<std::string>>>();
-  making.lie->answer = [leases](const Asked& asked, AnswerMessage& answer) {
-    if (asked.head.is_acquire() && answer.status == 200)
-      (*leases)[asked.head.object()].insert(id_of(answer));
+  setup.mutation->response = [leases](const ReceivedRequest& request, ResponseMessage& response) {
+    if (request.head.is_acquire() && response.status == 200)
+      (*leases)[request.head.object()].insert(id_of(response));
   };
-  making.lie->request = [leases, stage = making.backstage](
-                            RequestHead& head, const Asked&) -> std::optional<AnswerMessage> {
+  setup.mutation->request = [leases, direct = setup.direct](
+                                RequestHead& head,
+                                const ReceivedRequest&) -> std::optional<ResponseMessage> {
     for (auto& [object, ids] : *leases) {
       if (ids.erase(head.lease_id()) == 0) continue;
-      for (const std::string& id : ids) stage->release(id);
+      for (const std::string& id : ids) direct->release(id);
       ids.clear();
     }
     return std::nullopt;
   };
 }
 
-void closes_after_a_miss(Making& making) {
-  making.lie.emplace();
-  making.lie->close_after_miss = true;
+void closes_after_a_miss(DaemonSetup& setup) {
+  setup.mutation.emplace();
+  setup.mutation->close_after_miss = true;
 }
 
-void lets_default_leases_live_3_s(Making& making) { making.options.behaviour.default_ttl = 3s; }
+void lets_default_leases_live_3_s(DaemonSetup& setup) { setup.options.behaviour.default_ttl = 3s; }
 
-void takes_malformed_numbers_for_zero(Making& making) {
-  lie_to_acquires(making, [](RequestHead& head) -> std::optional<AnswerMessage> {
+void takes_malformed_numbers_for_zero(DaemonSetup& setup) {
+  mutate_lease_requests(setup, [](RequestHead& head) -> std::optional<ResponseMessage> {
     const auto hold = head.parameter("timeout_ms");
     if (hold && (hold->empty() || hold->find_first_not_of("0123456789") != std::string::npos)) {
       head.set_parameter("timeout_ms", "0");
@@ -211,95 +219,123 @@ void takes_malformed_numbers_for_zero(Making& making) {
   });
 }
 
-void answers_misses_at_once(Making& making) {
-  lie_about_parameter(making, "timeout_ms", [](double) { return 0.0; });
+void answers_misses_at_once(DaemonSetup& setup) {
+  mutate_parameter(setup, "timeout_ms", [](double) { return 0.0; });
 }
 
-void answers_misses_with_503(Making& making) { making.options.behaviour.miss_status = 503; }
+void answers_misses_with_503(DaemonSetup& setup) { setup.options.behaviour.miss_status = 503; }
 
-void answers_misses_with_200(Making& making) {
-  making.lie.emplace();
-  making.lie->answer = [](const Asked& asked, AnswerMessage& answer) {
-    if (asked.head.is_acquire() && answer.status == 504) answer = AnswerMessage::of(200, "{}");
+void answers_misses_with_200(DaemonSetup& setup) {
+  setup.mutation.emplace();
+  setup.mutation->response = [](const ReceivedRequest& request, ResponseMessage& response) {
+    if (request.head.is_acquire() && response.status == 504)
+      response = ResponseMessage::of(200, "{}");
   };
 }
 
-void holds_twice_too_long(Making& making) {
-  lie_about_parameter(making, "timeout_ms", [](double value) { return 2 * value; });
+void holds_twice_too_long(DaemonSetup& setup) {
+  mutate_parameter(setup, "timeout_ms", [](double value) { return 2 * value; });
 }
 
-void never_wakes_waiters(Making& making) { making.options.behaviour.wake_waiters = false; }
+void never_wakes_waiters(DaemonSetup& setup) { setup.options.behaviour.wake_waiters = false; }
 
-void wakes_one_waiter_only(Making& making) {
-  making.lie.emplace();
+void wakes_one_waiter_only(DaemonSetup& setup) {
+  setup.mutation.emplace();
   auto woken = std::make_shared<std::set<std::string>>();
-  making.lie->answer = [woken](const Asked& asked, AnswerMessage& answer) {
+  setup.mutation->response = [woken](const ReceivedRequest& request, ResponseMessage& response) {
     const bool held =
-        asked.head.is_acquire() && asked.head.parameter("timeout_ms").value_or("0") != "0";
-    if (!held || answer.status != 200 || now() - asked.at < 50ms) return;
-    if (!woken->insert(asked.head.object()).second) answer = AnswerMessage::of(504);
+        request.head.is_acquire() && request.head.parameter("timeout_ms").value_or("0") != "0";
+    if (!held || response.status != 200 || now() - request.at < 50ms) return;
+    if (!woken->insert(request.head.object()).second) response = ResponseMessage::of(504);
   };
 }
 
-void leases_to_clients_that_have_gone(Making& making) {
-  making.options.behaviour.drop_abandoned_waiters = false;
+void leases_to_clients_that_have_gone(DaemonSetup& setup) {
+  setup.options.behaviour.drop_abandoned_waiters = false;
 }
 
-void holds_what_is_there(Making& making) {
-  making.lie.emplace();
-  making.lie->delay = [](const Asked& asked, const AnswerMessage& answer) {
-    const bool patient = asked.head.parameter("timeout_ms").value_or("0").size() >= 4;
-    return patient && asked.head.is_acquire() && answer.status == 200 ? 800ms : 0ms;
+void holds_what_is_there(DaemonSetup& setup) {
+  setup.mutation.emplace();
+  setup.mutation->delay = [](const ReceivedRequest& request, const ResponseMessage& response) {
+    const bool patient = request.head.parameter("timeout_ms").value_or("0").size() >= 4;
+    return patient && request.head.is_acquire() && response.status == 200 ? 800ms : 0ms;
   };
 }
 
-void ends_leases_ten_times_too_soon(Making& making) {
-  lie_about_parameter(making, "ttl_s", [](double value) { return value / 10; });
+void ends_leases_ten_times_too_soon(DaemonSetup& setup) {
+  mutate_parameter(setup, "ttl_s", [](double value) { return value / 10; });
 }
 
-void ends_leases_ten_times_too_late(Making& making) {
-  lie_about_parameter(making, "ttl_s", [](double value) { return 10 * value; });
+void ends_leases_ten_times_too_late(DaemonSetup& setup) {
+  mutate_parameter(setup, "ttl_s", [](double value) { return 10 * value; });
 }
 
-void cuts_fractions_off(Making& making) {
-  lie_about_parameter(making, "ttl_s",
-                      [](double value) { return std::max(std::floor(value), 0.1); });
+void cuts_fractions_off(DaemonSetup& setup) {
+  mutate_parameter(setup, "ttl_s", [](double value) { return std::max(std::floor(value), 0.1); });
 }
 
 /// The latest lease on an object sets the TTL of all.
-void keeps_one_ttl_an_object(Making& making) {
-  making.lie.emplace();
+void keeps_one_ttl_an_object(DaemonSetup& setup) {
+  setup.mutation.emplace();
   auto leases = std::make_shared<std::map<std::string, std::vector<std::string>>>();
-  making.lie->answer = [leases, stage = making.backstage](const Asked& asked,
-                                                          AnswerMessage& answer) {
-    if (!asked.head.is_acquire() || answer.status != 200) return;
-    auto& ids = (*leases)[asked.head.object()];
-    const double ttl = std::stod(asked.head.parameter("ttl_s").value_or("30"));
+  setup.mutation->response = [leases, direct = setup.direct](const ReceivedRequest& request,
+                                                             ResponseMessage& response) {
+    if (!request.head.is_acquire() || response.status != 200) return;
+    auto& ids = (*leases)[request.head.object()];
+    const double ttl = std::stod(request.head.parameter("ttl_s").value_or("30"));
     const std::chrono::milliseconds after(static_cast<long>(ttl * 1000));
-    stage->later(after, [stage, earlier = ids] {
-      for (const std::string& id : earlier) stage->release(id);
+    direct->later(after, [direct, earlier = ids] {
+      for (const std::string& id : earlier) direct->release(id);
     });
-    ids.push_back(id_of(answer));
+    ids.push_back(id_of(response));
   };
 }
 
-void answers_releases_with_202(Making& making) {
-  making.lie.emplace();
-  making.lie->answer = [](const Asked& asked, AnswerMessage& answer) {
-    if (asked.head.is_release() && answer.status == 200) answer.status = 202;
+void answers_releases_with_202(DaemonSetup& setup) {
+  setup.mutation.emplace();
+  setup.mutation->response = [](const ReceivedRequest& request, ResponseMessage& response) {
+    if (request.head.is_release() && response.status == 200) response.status = 202;
   };
 }
 
-void answers_any_release_with_200(Making& making) {
-  making.lie.emplace();
-  making.lie->answer = [](const Asked& asked, AnswerMessage& answer) {
-    if (asked.head.is_release()) answer = AnswerMessage::of(200);
+void answers_any_release_with_200(DaemonSetup& setup) {
+  setup.mutation.emplace();
+  setup.mutation->response = [](const ReceivedRequest& request, ResponseMessage& response) {
+    if (request.head.is_release()) response = ResponseMessage::of(200);
   };
 }
 
-void releases_by_delete(Making& making) {
-  making.lie.emplace();
-  making.lie->request = [](RequestHead& head, const Asked&) -> std::optional<AnswerMessage> {
+void takes_encoded_ids_as_they_come(DaemonSetup& setup) {
+  setup.mutation.emplace();
+  setup.mutation->request = [](RequestHead& head,
+                               const ReceivedRequest&) -> std::optional<ResponseMessage> {
+    if (head.lease_id().find('%') == std::string::npos) return std::nullopt;
+    return ResponseMessage::of(404);
+  };
+}
+
+void gives_ids_as_numbers(DaemonSetup& setup) {
+  mutate_ids(setup, [count = 0](const std::string&) mutable { return std::to_string(++count); });
+  const auto quoted = setup.mutation->response;
+  setup.mutation->response = [quoted](const ReceivedRequest& request, ResponseMessage& response) {
+    quoted(request, response);
+    if (!request.head.is_acquire() || response.status != 200) return;
+    const std::string id = id_of(response);
+    replace_first(response.body, "\"" + id + "\"", id);
+  };
+}
+
+void wants_no_exponents(DaemonSetup& setup) {
+  mutate_lease_requests(setup, [](RequestHead& head) -> std::optional<ResponseMessage> {
+    if (head.parameter("ttl_s").value_or("").find('e') == std::string::npos) return std::nullopt;
+    return ResponseMessage::of(400);
+  });
+}
+
+void releases_by_delete(DaemonSetup& setup) {
+  setup.mutation.emplace();
+  setup.mutation->request = [](RequestHead& head,
+                               const ReceivedRequest&) -> std::optional<ResponseMessage> {
     const auto at = head.target.find("/leases/");
     if (head.method != "DELETE" || at == std::string::npos) return std::nullopt;
     head.method = "POST";
@@ -308,18 +344,19 @@ void releases_by_delete(Making& making) {
   };
 }
 
-void ties_leases_to_connections(Making& making) {
-  making.lie.emplace();
+void ties_leases_to_connections(DaemonSetup& setup) {
+  setup.mutation.emplace();
   auto owners = std::make_shared<std::map<std::string, std::uint64_t>>();
-  making.lie->answer = [owners](const Asked& asked, AnswerMessage& answer) {
-    if (asked.head.is_acquire() && answer.status == 200)
-      (*owners)[id_of(answer)] = asked.connection;
+  setup.mutation->response = [owners](const ReceivedRequest& request, ResponseMessage& response) {
+    if (request.head.is_acquire() && response.status == 200)
+      (*owners)[id_of(response)] = request.connection;
   };
-  making.lie->request = [owners](RequestHead& head,
-                                 const Asked& asked) -> std::optional<AnswerMessage> {
+  setup.mutation->request = [owners](
+                                RequestHead& head,
+                                const ReceivedRequest& request) -> std::optional<ResponseMessage> {
     const auto owner = owners->find(head.lease_id());
-    if (owner == owners->end() || owner->second == asked.connection) return std::nullopt;
-    return AnswerMessage::of(404);
+    if (owner == owners->end() || owner->second == request.connection) return std::nullopt;
+    return ResponseMessage::of(404);
   };
 }
 
@@ -430,7 +467,16 @@ std::vector<Defect> lease_defects() {
        {"REL-06"},
        ties_leases_to_connections},
       {"repeats_ids", "gives the same id to several live leases", {"CONC-04"}, repeats_ids},
+      {"takes_encoded_ids_as_they_come",
+       "does not decode the id in a release",
+       {"REL-07"},
+       takes_encoded_ids_as_they_come},
+      {"gives_ids_as_numbers", "gives ids that are numbers", {"LEASE-10"}, gives_ids_as_numbers},
+      {"wants_no_exponents",
+       "answers 400 to a ttl_s with an exponent",
+       {"TTL-05"},
+       wants_no_exponents},
   };
 }
 
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::defects

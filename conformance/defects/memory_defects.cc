@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Defects of the segment, of pins and eviction, and of restarts.
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -11,7 +12,7 @@
 
 #include "defects/defective_daemon.h"
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::defects {
 namespace {
 
 using namespace std::chrono_literals;
@@ -20,23 +21,24 @@ using Json = nlohmann::ordered_json;
 /// From here on an object counts as large: only the checks of pins and eviction send such.
 constexpr std::uint64_t large = 4u << 20;
 
-/// A lie that changes the members of grants.
-void lie_about_grants(Making& making, std::function<void(Json&, const Asked&)> change) {
-  making.lie.emplace();
-  making.lie->answer = [change = std::move(change)](const Asked& asked, AnswerMessage& answer) {
-    if (!asked.head.is_acquire() || answer.status != 200) return;
-    Json grant = Json::parse(answer.body, nullptr, false);
-    change(grant, asked);
-    answer.body = grant.dump();
+/// A mutation that changes the members of grants.
+void mutate_grants(DaemonSetup& setup, std::function<void(Json&, const ReceivedRequest&)> change) {
+  setup.mutation.emplace();
+  setup.mutation->response = [change = std::move(change)](const ReceivedRequest& request,
+                                                          ResponseMessage& response) {
+    if (!request.head.is_acquire() || response.status != 200) return;
+    Json grant = Json::parse(response.body, nullptr, false);
+    change(grant, request);
+    response.body = grant.dump();
   };
 }
 
-std::string id_of(const AnswerMessage& grant) {
+std::string id_of(const ResponseMessage& grant) {
   return Json::parse(grant.body, nullptr, false).value("id", "");
 }
 
 /// The bytes of a grant's fragments, within a segment.
-std::vector<std::span<char>> places_of(const AnswerMessage& grant, std::span<char> segment) {
+std::vector<std::span<char>> places_of(const ResponseMessage& grant, std::span<char> segment) {
   std::vector<std::span<char>> places;
   const Json json = Json::parse(grant.body, nullptr, false);
   for (const Json& fragment : json["offsets"]) {
@@ -46,33 +48,34 @@ std::vector<std::span<char>> places_of(const AnswerMessage& grant, std::span<cha
 }
 
 /// The fragments of leased objects are written over while others are stored.
-void writes_over_leased_objects(Making& making) {
-  making.lie.emplace();
+void writes_over_leased_objects(DaemonSetup& setup) {
+  setup.mutation.emplace();
   auto leased = std::make_shared<std::vector<std::span<char>>>();
-  making.lie->answer = [leased, stage = making.backstage](const Asked& asked,
-                                                          AnswerMessage& answer) {
-    if (asked.head.is_acquire() && answer.status == 200) {
-      for (const auto place : places_of(answer, stage->segment())) leased->push_back(place);
+  setup.mutation->response = [leased, direct = setup.direct](const ReceivedRequest& request,
+                                                             ResponseMessage& response) {
+    if (request.head.is_acquire() && response.status == 200) {
+      for (const auto place : places_of(response, direct->segment())) leased->push_back(place);
     }
-    if (!asked.head.is_put() || asked.head.content_length() < large) return;
+    if (!request.head.is_put() || request.head.content_length() < large) return;
     for (const auto place : *leased) place[0] = static_cast<char>(~place[0]);
     leased->clear();
   };
 }
 
 /// The daemon never learns of leases: they are released as soon as they are granted.
-void evicts_leased_objects(Making& making) {
-  making.lie.emplace();
-  making.lie->answer = [stage = making.backstage](const Asked& asked, AnswerMessage& answer) {
-    if (asked.head.is_acquire() && answer.status == 200) stage->release(id_of(answer));
-    if (asked.head.is_release()) answer = AnswerMessage::of(200);
+void evicts_leased_objects(DaemonSetup& setup) {
+  setup.mutation.emplace();
+  setup.mutation->response = [direct = setup.direct](const ReceivedRequest& request,
+                                                     ResponseMessage& response) {
+    if (request.head.is_acquire() && response.status == 200) direct->release(id_of(response));
+    if (request.head.is_release()) response = ResponseMessage::of(200);
   };
 }
 
-void moves_leased_objects(Making& making) {
+void moves_leased_objects(DaemonSetup& setup) {
   auto seen = std::make_shared<std::set<std::string>>();
-  lie_about_grants(making, [seen](Json& grant, const Asked& asked) {
-    if (seen->insert(asked.head.object()).second) return;
+  mutate_grants(setup, [seen](Json& grant, const ReceivedRequest& request) {
+    if (seen->insert(request.head.object()).second) return;
     for (Json& fragment : grant["offsets"]) {
       const std::uint64_t offset = fragment["offset"];
       fragment["offset"] = offset >= (1u << 20) ? offset - (1u << 20) : offset + (1u << 20);
@@ -80,13 +83,14 @@ void moves_leased_objects(Making& making) {
   });
 }
 
-void never_evicts(Making& making) {
-  making.lie.emplace();
+void never_evicts(DaemonSetup& setup) {
+  setup.mutation.emplace();
   auto used = std::make_shared<std::uint64_t>(0);
-  making.lie->request = [used, capacity = making.options.capacity](
-                            RequestHead& head, const Asked&) -> std::optional<AnswerMessage> {
+  setup.mutation->request = [used, capacity = setup.options.capacity](
+                                RequestHead& head,
+                                const ReceivedRequest&) -> std::optional<ResponseMessage> {
     if (!head.is_put()) return std::nullopt;
-    if (*used + head.content_length() > capacity) return AnswerMessage::of(507);
+    if (*used + head.content_length() > capacity) return ResponseMessage::of(507);
     *used += head.content_length();
     return std::nullopt;
   };
@@ -95,110 +99,113 @@ void never_evicts(Making& making) {
 /// A second pin is taken with each lease on a large object; it ends with the release if `released`,
 /// and with nothing else.
 auto pinning_twice(bool released) {
-  return [released](Making& making) {
-    making.lie.emplace();
+  return [released](DaemonSetup& setup) {
+    setup.mutation.emplace();
     auto second = std::make_shared<std::map<std::string, std::string>>();
     auto sizes = std::make_shared<std::map<std::string, std::uint64_t>>();
-    making.lie->answer = [second, sizes, released, stage = making.backstage](
-                             const Asked& asked, AnswerMessage& answer) {
-      const std::string object = asked.head.object();
-      if (asked.head.is_put()) (*sizes)[object] = asked.head.content_length();
-      const bool granted = asked.head.is_acquire() && answer.status == 200;
-      if (granted && (*sizes)[object] >= large) (*second)[id_of(answer)] = stage->pin(object);
-      if (asked.head.is_release() && released) stage->release((*second)[asked.head.lease_id()]);
+    setup.mutation->response = [second, sizes, released, direct = setup.direct](
+                                   const ReceivedRequest& request, ResponseMessage& response) {
+      const std::string object = request.head.object();
+      if (request.head.is_put()) (*sizes)[object] = request.head.content_length();
+      const bool granted = request.head.is_acquire() && response.status == 200;
+      if (granted && (*sizes)[object] >= large) (*second)[id_of(response)] = direct->pin(object);
+      if (request.head.is_release() && released)
+        direct->release((*second)[request.head.lease_id()]);
     };
   };
 }
 
-void has_a_segment_of_another_size(Making& making) {
-  making.told_capacity = making.options.capacity;
-  making.options.capacity -= making.options.block_size;
+void has_a_segment_of_another_size(DaemonSetup& setup) {
+  setup.told_capacity = setup.options.capacity;
+  setup.options.capacity -= setup.options.block_size;
 }
 
-void opens_its_segment_to_all(Making& making) { making.options.shm_mode = 0666; }
+void opens_its_segment_to_all(DaemonSetup& setup) { setup.options.shm_mode = 0666; }
 
-void is_off_by_one(Making& making) {
-  lie_about_grants(making, [](Json& grant, const Asked&) {
+void is_off_by_one(DaemonSetup& setup) {
+  mutate_grants(setup, [](Json& grant, const ReceivedRequest&) {
     for (Json& fragment : grant["offsets"])
       fragment["offset"] = fragment["offset"].get<std::uint64_t>() + 1;
   });
 }
 
-void lists_fragments_backwards(Making& making) {
-  making.options.placement = emulator::Placement::scattered;
-  lie_about_grants(making, [](Json& grant, const Asked&) {
+void lists_fragments_backwards(DaemonSetup& setup) {
+  setup.options.placement = emulator::Placement::scattered;
+  mutate_grants(setup, [](Json& grant, const ReceivedRequest&) {
     std::ranges::reverse(grant["offsets"].get_ref<Json::array_t&>());
   });
 }
 
 /// What a held request was granted shows up in the segment some milliseconds later.
-void grants_before_the_bytes_are_there(Making& making) {
-  making.lie.emplace();
-  making.lie->answer = [stage = making.backstage](const Asked& asked, AnswerMessage& answer) {
-    const bool held = asked.head.parameter("timeout_ms").value_or("0") != "0";
-    if (!asked.head.is_acquire() || !held || answer.status != 200) return;
-    for (const auto place : places_of(answer, stage->segment())) {
+void grants_before_the_bytes_are_there(DaemonSetup& setup) {
+  setup.mutation.emplace();
+  setup.mutation->response = [direct = setup.direct](const ReceivedRequest& request,
+                                                     ResponseMessage& response) {
+    const bool held = request.head.parameter("timeout_ms").value_or("0") != "0";
+    if (!request.head.is_acquire() || !held || response.status != 200) return;
+    for (const auto place : places_of(response, direct->segment())) {
       const std::string bytes(place.begin(), place.end());
       std::ranges::fill(place, '\0');
-      stage->later(30ms, [place, bytes] { std::ranges::copy(bytes, place.begin()); });
+      direct->later(30ms, [place, bytes] { std::ranges::copy(bytes, place.begin()); });
     }
   };
 }
 
-void loses_its_segments_name(Making& making) {
-  making.lie.emplace();
+void loses_its_segments_name(DaemonSetup& setup) {
+  setup.mutation.emplace();
   // The first PUT is the suite's own question whether this is the right segment.
-  making.lie->answered = [puts = 0, stage = making.backstage](const Asked& asked,
-                                                              const AnswerMessage&) mutable {
-    if (asked.head.is_put() && ++puts == 2) ::shm_unlink(("/" + stage->shm_name()).c_str());
+  setup.mutation->answered = [puts = 0, direct = setup.direct](const ReceivedRequest& request,
+                                                               const ResponseMessage&) mutable {
+    if (request.head.is_put() && ++puts == 2) ::shm_unlink(("/" + direct->shm_name()).c_str());
   };
 }
 
-void keeps_its_segment_over_restarts(Making& making) { making.restarts = false; }
+void keeps_its_segment_over_restarts(DaemonSetup& setup) { setup.restarts = false; }
 
-void stores_nothing_after_a_restart(Making& making) {
-  making.lie.emplace();
-  const auto inode = [stage = making.backstage] {
-    const auto facts = look_at_segment(stage->shm_name());
+void stores_nothing_after_a_restart(DaemonSetup& setup) {
+  setup.mutation.emplace();
+  const auto inode = [direct = setup.direct] {
+    const auto facts = look_at_segment(direct->shm_name());
     return facts ? facts->inode : 0;
   };
   auto first = std::make_shared<ino_t>(0);
-  making.lie->request = [inode, first](RequestHead& head,
-                                       const Asked&) -> std::optional<AnswerMessage> {
+  setup.mutation->request =
+      [inode, first](RequestHead& head, const ReceivedRequest&) -> std::optional<ResponseMessage> {
     if (*first == 0) *first = inode();
     if (!head.is_put() || inode() == *first) return std::nullopt;
-    return AnswerMessage::of(500);
+    return ResponseMessage::of(500);
   };
 }
 
 /// Ids go on as if nothing had happened: every id that was ever given can be released once.
-void keeps_leases_over_restarts(Making& making) {
-  making.lie.emplace();
+void keeps_leases_over_restarts(DaemonSetup& setup) {
+  setup.mutation.emplace();
   auto live = std::make_shared<std::set<std::string>>();
-  making.lie->answer = [live](const Asked& asked, AnswerMessage& answer) {
-    if (asked.head.is_acquire() && answer.status == 200) live->insert(id_of(answer));
-    if (asked.head.is_release() && live->erase(asked.head.lease_id()) > 0)
-      answer = AnswerMessage::of(200);
+  setup.mutation->response = [live](const ReceivedRequest& request, ResponseMessage& response) {
+    if (request.head.is_acquire() && response.status == 200) live->insert(id_of(response));
+    if (request.head.is_release() && live->erase(request.head.lease_id()) > 0)
+      response = ResponseMessage::of(200);
   };
 }
 
-void makes_a_lost_segment_anew(Making& making) {
-  making.lie.emplace();
-  making.lie->answered = [stage = making.backstage, size = making.options.capacity](
-                             const Asked&, const AnswerMessage&) {
-    const int fd = ::shm_open(("/" + stage->shm_name()).c_str(), O_RDWR | O_CREAT | O_EXCL, 0600);
+void makes_a_lost_segment_anew(DaemonSetup& setup) {
+  setup.mutation.emplace();
+  setup.mutation->answered = [direct = setup.direct, size = setup.options.capacity](
+                                 const ReceivedRequest&, const ResponseMessage&) {
+    const int fd = ::shm_open(("/" + direct->shm_name()).c_str(), O_RDWR | O_CREAT | O_EXCL, 0600);
     if (fd < 0) return;
     (void)::ftruncate(fd, static_cast<off_t>(size));
     ::close(fd);
   };
 }
 
-void stops_when_its_segment_is_lost(Making& making) {
-  making.lie.emplace();
-  making.lie->request = [stage = making.backstage](RequestHead& head,
-                                                   const Asked&) -> std::optional<AnswerMessage> {
-    if (!head.is_put() || look_at_segment(stage->shm_name())) return std::nullopt;
-    return AnswerMessage::of(503);
+void stops_when_its_segment_is_lost(DaemonSetup& setup) {
+  setup.mutation.emplace();
+  setup.mutation->request = [direct = setup.direct](
+                                RequestHead& head,
+                                const ReceivedRequest&) -> std::optional<ResponseMessage> {
+    if (!head.is_put() || look_at_segment(direct->shm_name())) return std::nullopt;
+    return ResponseMessage::of(503);
   };
 }
 
@@ -274,4 +281,4 @@ std::vector<Defect> memory_defects() {
   };
 }
 
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::defects

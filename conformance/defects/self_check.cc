@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "defects/self_check.h"
 
 #include <algorithm>
@@ -9,7 +10,7 @@
 
 #include "defects/trials.h"
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::defects {
 namespace {
 
 std::string joined(const std::vector<std::string>& words) {
@@ -18,25 +19,36 @@ std::string joined(const std::vector<std::string>& words) {
   return text;
 }
 
+bool is_found(const CheckResult& result) {
+  return result.outcome == Outcome::warn || result.outcome == Outcome::fail ||
+         !result.cause.empty();
+}
+
 }  // namespace
 
 std::vector<std::string> Trial::caught_by() const {
   std::vector<std::string> ids;
   for (const auto& [id, result] : results) {
-    if (result.outcome == Outcome::warn || result.outcome == Outcome::fail) ids.push_back(id);
+    if (is_found(result)) ids.push_back(id);
   }
   return ids;
 }
 
 std::vector<std::string> Trial::missed() const {
   std::vector<std::string> ids;
-  for (const auto& [id, result] : results) {
-    if (aims.empty() && result.outcome != Outcome::pass) ids.push_back(id);
+  if (aims.empty()) {
+    for (const auto& [id, result] : results) {
+      const bool borne_with =
+          (may_skip && result.outcome == Outcome::skip && result.cause.empty()) ||
+          (may_warn.contains(id) && result.outcome == Outcome::warn);
+      if (result.outcome != Outcome::pass && !borne_with) ids.push_back(id);
+    }
+    return ids;
   }
   for (const std::string& aim : aims) {
     const auto found = results.find(aim);
-    const bool caught = found != results.end() && (found->second.outcome == Outcome::warn ||
-                                                   found->second.outcome == Outcome::fail);
+    const bool caught = found != results.end() && is_found(found->second);
+    if (caught && any_aim) return {};
     if (!caught) ids.push_back(aim);
   }
   return ids;
@@ -64,7 +76,7 @@ bool SelfCheckReport::passed() const {
 }
 
 SelfCheckReport run_self_check(const SelfCheckOptions& options) {
-  const Moment begun = now();
+  const TimePoint begun = now();
   SelfCheckReport report;
   std::vector<Plan> all;
   const auto add = [&](std::vector<Plan> plans, std::span<const Requirement> catalogue) {
@@ -72,6 +84,7 @@ SelfCheckReport run_self_check(const SelfCheckOptions& options) {
     for (const Requirement& requirement : catalogue) report.requirements.push_back(&requirement);
   };
   if (options.daemons) add(daemon_plans(options), daemon_catalogue());
+  if (options.daemons) add(reference_plans(options), {});
   if (options.clients) add(client_plans(options), client_catalogue());
   report.whole = options.only.empty();
   report.trials.resize(all.size());
@@ -84,6 +97,9 @@ SelfCheckReport run_self_check(const SelfCheckOptions& options) {
       trial.name = all[i].name;
       trial.what = all[i].what;
       trial.aims = all[i].aims;
+      trial.any_aim = all[i].any_aim;
+      trial.may_warn = all[i].may_warn;
+      trial.may_skip = all[i].may_skip;
       auto results = all[i].run();
       if (!results) {
         trial.obstacle = results.error();
@@ -103,6 +119,21 @@ SelfCheckReport run_self_check(const SelfCheckOptions& options) {
   return report;
 }
 
+std::vector<std::string> differing_verdicts(const std::vector<SelfCheckReport>& reports) {
+  std::map<std::string, std::set<std::string>> verdicts;
+  for (const SelfCheckReport& report : reports) {
+    for (const Trial& trial : report.trials) verdicts[trial.name].insert(joined(trial.caught_by()));
+  }
+  std::vector<std::string> lines;
+  for (const auto& [name, caught] : verdicts) {
+    if (caught.size() < 2) continue;
+    std::string line = name + ":";
+    for (const std::string& ids : caught) line += " [" + ids + "]";
+    lines.push_back(line);
+  }
+  return lines;
+}
+
 bool is_wanted(const SelfCheckOptions& options, std::string_view defect) {
   return options.only.empty() || std::ranges::find(options.only, defect) != options.only.end();
 }
@@ -114,18 +145,18 @@ bool is_defect(std::string_view name) {
 }
 
 std::string trial_line(const Trial& trial) {
-  const bool faultless = trial.aims.empty();
+  const bool correct = trial.aims.empty();
   const auto missed = trial.missed();
-  std::string mark = faultless ? "clean   " : "caught  ";
-  if (!missed.empty()) mark = faultless ? "ACCUSED " : "SURVIVED";
+  std::string mark = correct ? "clean   " : "caught  ";
+  if (!missed.empty()) mark = correct ? "WRONGED " : "SURVIVED";
   if (!trial.obstacle.empty()) mark = "NOT RUN ";
   std::string name = trial.name;
   name.resize(std::max<std::size_t>(name.size(), 34), ' ');
   std::string line = mark + "  " + name + "  ";
   if (!trial.obstacle.empty()) return line + trial.obstacle + "\n";
   if (!missed.empty())
-    return line + (faultless ? "did not pass: " : "not caught by: ") + joined(missed) + "\n";
-  if (faultless) return line + std::to_string(trial.results.size()) + " checks passed\n";
+    return line + (correct ? "did not pass: " : "not caught by: ") + joined(missed) + "\n";
+  if (correct) return line + std::to_string(trial.results.size()) + " checks passed\n";
   return line + joined(trial.caught_by()) + "\n";
 }
 
@@ -184,4 +215,4 @@ std::string matrix_text(const SelfCheckReport& report, bool reasons) {
   return text + verdict.data();
 }
 
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::defects

@@ -1,42 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
 // Defects of storing.
+#include <algorithm>
 #include <map>
 #include <set>
 
 #include "defects/defective_daemon.h"
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::defects {
 namespace {
 
 using namespace std::chrono_literals;
 
-/// A lie that changes answers to PUTs.
-void lie_about_puts(Making& making, std::function<void(AnswerMessage&)> change) {
-  making.lie.emplace();
-  making.lie->answer = [change = std::move(change)](const Asked& asked, AnswerMessage& answer) {
-    if (asked.head.is_put()) change(answer);
+/// A mutation that changes answers to PUTs.
+void mutate_puts(DaemonSetup& setup, std::function<void(ResponseMessage&)> change) {
+  setup.mutation.emplace();
+  setup.mutation->response = [change = std::move(change)](const ReceivedRequest& request,
+                                                          ResponseMessage& response) {
+    if (request.head.is_put()) change(response);
   };
 }
 
-void flips_a_bit(Making& making) {
-  making.lie.emplace();
-  making.lie->body = [](const Asked&, std::uint64_t at, std::span<char> part) {
+void flips_a_bit(DaemonSetup& setup) {
+  setup.mutation.emplace();
+  setup.mutation->body = [](const ReceivedRequest&, std::uint64_t at, std::span<char> part) {
     constexpr std::uint64_t place = 20'000;
     if (at <= place && place < at + part.size()) part[place - at] ^= 1;
   };
 }
 
-void answers_200_to_a_duplicate(Making& making) {
-  lie_about_puts(making, [](AnswerMessage& answer) {
-    if (answer.status == 409) answer = AnswerMessage::of(200);
+void loses_bytes_beyond_4_mib(DaemonSetup& setup) {
+  setup.options.capacity = 64u << 20;
+  setup.mutation.emplace();
+  setup.mutation->body = [](const ReceivedRequest&, std::uint64_t at, std::span<char> part) {
+    constexpr std::uint64_t kept = 4u << 20;
+    if (at + part.size() <= kept) return;
+    std::ranges::fill(part.subspan(at >= kept ? 0 : kept - at), '\0');
+  };
+}
+
+/// Whatever has become of an object, its key counts as stored.
+void remembers_every_key(DaemonSetup& setup) {
+  setup.mutation.emplace();
+  auto stored = std::make_shared<std::set<std::string>>();
+  setup.mutation->request = [stored](RequestHead& head,
+                                     const ReceivedRequest&) -> std::optional<ResponseMessage> {
+    if (!head.is_put() || stored->insert(head.object()).second) return std::nullopt;
+    return ResponseMessage::of(409);
+  };
+}
+
+void answers_200_to_a_duplicate(DaemonSetup& setup) {
+  mutate_puts(setup, [](ResponseMessage& response) {
+    if (response.status == 409) response = ResponseMessage::of(200);
   });
 }
 
-void overwrites(Making& making) {
+void overwrites(DaemonSetup& setup) {
   // Each PUT of a key goes to a name of its own, and leases go to the latest.
-  making.lie.emplace();
+  setup.mutation.emplace();
   auto versions = std::make_shared<std::map<std::string, int>>();
-  making.lie->request = [versions](RequestHead& head,
-                                   const Asked&) -> std::optional<AnswerMessage> {
+  setup.mutation->request = [versions](RequestHead& head,
+                                       const ReceivedRequest&) -> std::optional<ResponseMessage> {
     const std::string object = head.object();
     if (head.is_put()) ++(*versions)[object];
     const auto version = versions->find(object);
@@ -44,98 +68,103 @@ void overwrites(Making& making) {
     head.target.insert(object.size(), std::to_string(version->second) + "~");
     return std::nullopt;
   };
-  making.lie->answer = [versions](const Asked& asked, AnswerMessage& answer) {
-    if (asked.head.is_put() && (*versions)[asked.head.object()] > 1)
-      answer = AnswerMessage::of(409);
+  setup.mutation->response = [versions](const ReceivedRequest& request, ResponseMessage& response) {
+    if (request.head.is_put() && (*versions)[request.head.object()] > 1)
+      response = ResponseMessage::of(409);
   };
 }
 
-void cuts_bodies_that_pause(Making& making) { making.options.limits.stall_timeout = 50ms; }
+void cuts_bodies_that_pause(DaemonSetup& setup) { setup.options.limits.stall_timeout = 50ms; }
 
-void refuses_the_clients_user_agent(Making& making) {
-  making.lie.emplace();
-  making.lie->request = [](RequestHead& head, const Asked&) -> std::optional<AnswerMessage> {
+void refuses_the_clients_user_agent(DaemonSetup& setup) {
+  setup.mutation.emplace();
+  setup.mutation->request = [](RequestHead& head,
+                               const ReceivedRequest&) -> std::optional<ResponseMessage> {
     if (!head.header("User-Agent").value_or("").starts_with("LMCache")) return std::nullopt;
-    return AnswerMessage::of(403);
+    return ResponseMessage::of(403);
   };
 }
 
-void answers_201(Making& making) {
-  lie_about_puts(making, [](AnswerMessage& answer) {
-    if (answer.status == 200) answer.status = 201;
+void answers_201(DaemonSetup& setup) {
+  mutate_puts(setup, [](ResponseMessage& response) {
+    if (response.status == 200) response.status = 201;
   });
 }
 
-void refuses_chunked_bodies(Making& making) { making.options.behaviour.accept_chunked = false; }
+void refuses_chunked_bodies(DaemonSetup& setup) { setup.options.behaviour.accept_chunked = false; }
 
-void explains_errors_in_html(Making& making) {
-  making.lie.emplace();
-  making.lie->answer = [](const Asked&, AnswerMessage& answer) {
-    if (answer.status < 400) return;
-    answer.set_header("Content-Type", "text/html");
-    answer.body = "<html><body>That went wrong.</body></html>";
+void explains_errors_in_html(DaemonSetup& setup) {
+  setup.mutation.emplace();
+  setup.mutation->response = [](const ReceivedRequest&, ResponseMessage& response) {
+    if (response.status < 400) return;
+    response.set_header("Content-Type", "text/html");
+    response.body = "<html><body>That went wrong.</body></html>";
   };
 }
 
-void gets_out_of_step_after_409(Making& making) {
-  making.lie.emplace();
-  making.lie->bodies_refused_unread = true;
+void gets_out_of_step_after_409(DaemonSetup& setup) {
+  setup.mutation.emplace();
+  setup.mutation->bodies_refused_unread = true;
   auto stored = std::make_shared<std::set<std::string>>();
-  making.lie->request = [stored](RequestHead& head, const Asked&) -> std::optional<AnswerMessage> {
+  setup.mutation->request = [stored](RequestHead& head,
+                                     const ReceivedRequest&) -> std::optional<ResponseMessage> {
     if (!head.is_put() || stored->insert(head.object()).second) return std::nullopt;
-    return AnswerMessage::of(409);
+    return ResponseMessage::of(409);
   };
 }
 
-void stores_what_was_cut_short(Making& making) {
-  making.lie.emplace();
-  making.lie->complete_cut_bodies = true;
+void stores_what_was_cut_short(DaemonSetup& setup) {
+  setup.mutation.emplace();
+  setup.mutation->complete_cut_bodies = true;
 }
 
-void shows_an_unfinished_put(Making& making) {
-  making.lie.emplace();
+void shows_an_unfinished_put(DaemonSetup& setup) {
+  setup.mutation.emplace();
   auto unfinished = std::make_shared<std::set<std::string>>();
-  making.lie->request = [unfinished](RequestHead& head,
-                                     const Asked&) -> std::optional<AnswerMessage> {
+  setup.mutation->request = [unfinished](RequestHead& head,
+                                         const ReceivedRequest&) -> std::optional<ResponseMessage> {
     if (head.is_put()) unfinished->insert(head.object());
     if (!head.is_acquire() || !unfinished->contains(head.object())) return std::nullopt;
-    return AnswerMessage::of(200, R"({"id":"early","offsets":[{"offset":0,"len":4096}]})");
+    return ResponseMessage::of(200, R"({"id":"early","offsets":[{"offset":0,"len":4096}]})");
   };
-  making.lie->answer = [unfinished](const Asked& asked, AnswerMessage&) {
-    if (asked.head.is_put()) unfinished->erase(asked.head.object());
+  setup.mutation->response = [unfinished](const ReceivedRequest& request, ResponseMessage&) {
+    if (request.head.is_put()) unfinished->erase(request.head.object());
   };
 }
 
-void stores_both_of_two_puts(Making& making) {
-  making.lie.emplace();
-  auto last_begun = std::make_shared<std::map<std::string, Moment>>();
-  making.lie->request = [last_begun](RequestHead& head,
-                                     const Asked& asked) -> std::optional<AnswerMessage> {
-    if (head.is_put()) (*last_begun)[head.object()] = asked.at;
+void stores_both_of_two_puts(DaemonSetup& setup) {
+  setup.mutation.emplace();
+  auto last_begun = std::make_shared<std::map<std::string, TimePoint>>();
+  setup.mutation->request = [last_begun](
+                                RequestHead& head,
+                                const ReceivedRequest& request) -> std::optional<ResponseMessage> {
+    if (head.is_put()) (*last_begun)[head.object()] = request.at;
     return std::nullopt;
   };
-  auto last_stored = std::make_shared<std::map<std::string, Moment>>();
-  making.lie->answer = [last_begun, last_stored](const Asked& asked, AnswerMessage& answer) {
-    if (!asked.head.is_put()) return;
-    const std::string object = asked.head.object();
-    if (answer.status == 200) (*last_stored)[object] = now();
+  auto last_stored = std::make_shared<std::map<std::string, TimePoint>>();
+  setup.mutation->response = [last_begun, last_stored](const ReceivedRequest& request,
+                                                       ResponseMessage& response) {
+    if (!request.head.is_put()) return;
+    const std::string object = request.head.object();
+    if (response.status == 200) (*last_stored)[object] = now();
     // It was begun before the other was stored: neither knows of the other.
-    if (answer.status == 409 && asked.at < (*last_stored)[object]) answer = AnswerMessage::of(200);
+    if (response.status == 409 && request.at < (*last_stored)[object])
+      response = ResponseMessage::of(200);
   };
 }
 
-void answers_411_to_an_empty_body(Making& making) {
-  making.options.behaviour.empty_put_status = 411;
+void answers_411_to_an_empty_body(DaemonSetup& setup) {
+  setup.options.behaviour.empty_put_status = 411;
 }
-void answers_500_without_room(Making& making) { making.options.behaviour.no_room_status = 500; }
-void answers_507_to_the_too_large(Making& making) {
-  making.options.behaviour.too_large_status = 507;
+void answers_500_without_room(DaemonSetup& setup) { setup.options.behaviour.no_room_status = 500; }
+void answers_507_to_the_too_large(DaemonSetup& setup) {
+  setup.options.behaviour.too_large_status = 507;
 }
-void refuses_expect(Making& making) { making.options.behaviour.honour_expect = false; }
+void refuses_expect(DaemonSetup& setup) { setup.options.behaviour.honour_expect = false; }
 
-void keeps_the_room_of_cut_puts(Making& making) {
-  making.lie.emplace();
-  making.lie->keep_cut_connections = true;
+void keeps_the_room_of_cut_puts(DaemonSetup& setup) {
+  setup.mutation.emplace();
+  setup.mutation->keep_cut_connections = true;
 }
 
 }  // namespace
@@ -168,11 +197,11 @@ std::vector<Defect> store_defects() {
        gets_out_of_step_after_409},
       {"stores_what_was_cut_short",
        "stores a PUT whose client went away, filled up with zeros",
-       {"PUT-09"},
+       {"PUT-09", "PUT-17"},
        stores_what_was_cut_short},
       {"shows_an_unfinished_put",
        "grants leases on an object whose body is still arriving",
-       {"PUT-09"},
+       {"PUT-09", "PUT-17"},
        shows_an_unfinished_put},
       {"stores_both_of_two_puts",
        "answers 200 to both of two PUTs of a key at once",
@@ -195,7 +224,15 @@ std::vector<Defect> store_defects() {
        "never gives back what a PUT cut short had reserved",
        {"PUT-15"},
        keeps_the_room_of_cut_puts},
+      {"loses_bytes_beyond_4_mib",
+       "stores zeros behind the first 4 MiB of a body",
+       {"PUT-16"},
+       loses_bytes_beyond_4_mib},
+      {"remembers_every_key",
+       "answers 409 to the PUT of a key that was evicted, or stored before a restart",
+       {"PIN-05", "RESTART-06"},
+       remembers_every_key},
   };
 }
 
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::defects

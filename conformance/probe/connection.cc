@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "probe/connection.h"
 
 #include <fcntl.h>
@@ -14,7 +15,7 @@
 #include <cstring>
 #include <utility>
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::probe {
 namespace {
 
 tl::unexpected<Error> failed(ErrorCode code, std::string message) {
@@ -24,38 +25,35 @@ tl::unexpected<Error> failed(ErrorCode code, std::string message) {
 std::string why(int number) { return std::strerror(number); }
 
 /// Waits until the descriptor is ready for `events` or has an error pending.
-Result<void> await(int fd, short events, Moment deadline, std::string_view doing) {
+Result<void> await(int fd, short events, TimePoint deadline, std::string_view doing) {
   while (true) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - now()).count();
     pollfd entry{fd, events, 0};
     const int ready = ::poll(&entry, 1, static_cast<int>(std::clamp<long>(left, 0, 1 << 30)));
     if (ready > 0) return {};
-    if (ready < 0 && errno != EINTR) return failed(ErrorCode::system, "poll: " + why(errno));
+    if (ready < 0 && errno != EINTR) return failed(ErrorCode::failed, "poll: " + why(errno));
     if (ready == 0 && left <= 0) {
       return failed(ErrorCode::timed_out, "time ran out while " + std::string(doing));
     }
   }
 }
 
-Result<int> connect_to(const addrinfo& address, Moment deadline) {
-  const int fd = ::socket(address.ai_family, address.ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK,
-                          address.ai_protocol);
-  if (fd < 0) return failed(ErrorCode::system, "no socket could be had: " + why(errno));
+Result<base::FileDescriptor> connect_to(const addrinfo& address, TimePoint deadline) {
+  base::FileDescriptor fd(::socket(
+      address.ai_family, address.ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, address.ai_protocol));
+  if (!fd) return tl::unexpected(base::system_error("no socket could be had", errno));
   const int on = 1;
-  ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   int problem = 0;
-  if (::connect(fd, address.ai_addr, address.ai_addrlen) != 0) problem = errno;
+  if (::connect(fd.get(), address.ai_addr, address.ai_addrlen) != 0) problem = errno;
   if (problem == EINPROGRESS) {
-    if (const auto ready = await(fd, POLLOUT, deadline, "connecting"); !ready) {
-      ::close(fd);
+    if (const auto ready = await(fd.get(), POLLOUT, deadline, "connecting"); !ready)
       return tl::unexpected(ready.error());
-    }
     socklen_t size = sizeof problem;
-    ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &problem, &size);
+    ::getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &problem, &size);
   }
-  if (problem == 0) return fd;
-  ::close(fd);
-  return failed(ErrorCode::unreachable, why(problem));
+  if (problem != 0) return failed(ErrorCode::unreachable, why(problem));
+  return fd;
 }
 
 std::string tls_problem() {
@@ -68,7 +66,7 @@ std::string tls_problem() {
 void Connection::FreeTls::operator()(ssl_st* tls) const { SSL_free(tls); }
 void Connection::FreeTls::operator()(ssl_ctx_st* context) const { SSL_CTX_free(context); }
 
-Result<Connection> Connection::open(const Endpoint& endpoint, Moment deadline,
+Result<Connection> Connection::open(const Endpoint& endpoint, TimePoint deadline,
                                     const TlsSettings& tls, int family) {
   addrinfo hints{};
   hints.ai_family = family;
@@ -81,7 +79,8 @@ Result<Connection> Connection::open(const Endpoint& endpoint, Moment deadline,
                                               "); check the URL");
   }
   const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> addresses(found, &::freeaddrinfo);
-  Result<int> fd = failed(ErrorCode::unreachable, "it has no address of this family");
+  Result<base::FileDescriptor> fd =
+      failed(ErrorCode::unreachable, "it has no address of this family");
   for (const addrinfo* next = found; next != nullptr && !fd; next = next->ai_next) {
     fd = connect_to(*next, deadline);
   }
@@ -89,7 +88,7 @@ Result<Connection> Connection::open(const Endpoint& endpoint, Moment deadline,
     return failed(fd.error().code, "no connection to " + endpoint.authority() + ": " +
                                        fd.error().message + "; is the daemon running there?");
   }
-  Connection connection(*fd);
+  Connection connection(*std::move(fd));
   if (endpoint.tls) {
     if (const auto done = connection.handshake(endpoint.host, deadline, tls); !done) {
       return tl::unexpected(done.error());
@@ -98,11 +97,11 @@ Result<Connection> Connection::open(const Endpoint& endpoint, Moment deadline,
   return connection;
 }
 
-Result<void> Connection::handshake(const std::string& host, Moment deadline,
+Result<void> Connection::handshake(const std::string& host, TimePoint deadline,
                                    const TlsSettings& settings) {
   ERR_clear_error();
   context_.reset(SSL_CTX_new(TLS_client_method()));
-  if (!context_) return failed(ErrorCode::system, "OpenSSL gave no context");
+  if (!context_) return failed(ErrorCode::failed, "OpenSSL gave no context");
   if (settings.max_version != 0) {
     // Old versions are offered only to see them refused, so OpenSSL must not refuse them first.
     SSL_CTX_set_min_proto_version(context_.get(), TLS1_VERSION);
@@ -111,15 +110,15 @@ Result<void> Connection::handshake(const std::string& host, Moment deadline,
   }
   if (!settings.ca_file.empty()) {
     if (SSL_CTX_load_verify_locations(context_.get(), settings.ca_file.c_str(), nullptr) != 1) {
-      return failed(ErrorCode::invalid, "the CA file \"" + settings.ca_file +
-                                            "\" cannot be used: " + tls_problem() +
-                                            "; give a PEM file");
+      return failed(ErrorCode::invalid_argument, "the CA file \"" + settings.ca_file +
+                                                     "\" cannot be used: " + tls_problem() +
+                                                     "; give a PEM file");
     }
     SSL_CTX_set_verify(context_.get(), SSL_VERIFY_PEER, nullptr);
   }
   SSL_CTX_set_mode(context_.get(), SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_AUTO_RETRY);
   tls_.reset(SSL_new(context_.get()));
-  SSL_set_fd(tls_.get(), fd_);
+  SSL_set_fd(tls_.get(), fd_.get());
   std::string server_name = host;  // SSL_set_tlsext_host_name is a macro with a C cast
   SSL_ctrl(tls_.get(), SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, server_name.data());
   while (true) {
@@ -130,35 +129,25 @@ Result<void> Connection::handshake(const std::string& host, Moment deadline,
   }
 }
 
-Result<void> Connection::await_tls(int result, Moment deadline, std::string_view doing) {
+Result<void> Connection::await_tls(int result, TimePoint deadline, std::string_view doing) {
   switch (SSL_get_error(tls_.get(), result)) {
     case SSL_ERROR_WANT_READ:
-      return await(fd_, POLLIN, deadline, doing);
+      return await(fd_.get(), POLLIN, deadline, doing);
     case SSL_ERROR_WANT_WRITE:
-      return await(fd_, POLLOUT, deadline, doing);
+      return await(fd_.get(), POLLOUT, deadline, doing);
     case SSL_ERROR_SYSCALL:
       return failed(ErrorCode::closed, "the connection broke while " + std::string(doing));
     default:
-      return failed(ErrorCode::tls,
+      return failed(ErrorCode::tls_unusable,
                     "TLS failed while " + std::string(doing) + ": " + tls_problem());
   }
 }
 
-Connection::Connection(Connection&& other) noexcept
-    : fd_(std::exchange(other.fd_, -1)),
-      context_(std::move(other.context_)),
-      tls_(std::move(other.tls_)) {}
+Connection::Connection(Connection&&) noexcept = default;
+Connection& Connection::operator=(Connection&&) noexcept = default;
+Connection::~Connection() = default;
 
-Connection& Connection::operator=(Connection&& other) noexcept {
-  std::swap(fd_, other.fd_);
-  std::swap(context_, other.context_);
-  std::swap(tls_, other.tls_);
-  return *this;
-}
-
-Connection::~Connection() { close(); }
-
-Result<void> Connection::send(std::string_view bytes, Moment deadline) {
+Result<void> Connection::send(std::string_view bytes, TimePoint deadline) {
   while (!bytes.empty()) {
     if (!is_open()) return failed(ErrorCode::closed, "the connection is closed");
     if (tls_) {
@@ -172,11 +161,11 @@ Result<void> Connection::send(std::string_view bytes, Moment deadline) {
       }
       continue;
     }
-    const ssize_t sent = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    const ssize_t sent = ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
     if (sent >= 0) {
       bytes.remove_prefix(static_cast<std::size_t>(sent));
     } else if (errno == EAGAIN) {
-      if (auto ready = await(fd_, POLLOUT, deadline, "sending"); !ready) return ready;
+      if (auto ready = await(fd_.get(), POLLOUT, deadline, "sending"); !ready) return ready;
     } else if (errno != EINTR) {
       return failed(ErrorCode::closed, "the connection broke while sending: " + why(errno));
     }
@@ -184,7 +173,7 @@ Result<void> Connection::send(std::string_view bytes, Moment deadline) {
   return {};
 }
 
-Result<std::size_t> Connection::receive(std::span<char> buffer, Moment deadline) {
+Result<std::size_t> Connection::receive(std::span<char> buffer, TimePoint deadline) {
   while (true) {
     if (!is_open()) return failed(ErrorCode::closed, "the connection is closed");
     if (tls_) {
@@ -192,15 +181,15 @@ Result<std::size_t> Connection::receive(std::span<char> buffer, Moment deadline)
       const int got = SSL_read(tls_.get(), buffer.data(), static_cast<int>(buffer.size()));
       if (got > 0) return static_cast<std::size_t>(got);
       if (SSL_get_error(tls_.get(), got) == SSL_ERROR_ZERO_RETURN) return 0;
-      if (auto ready = await_tls(got, deadline, "waiting for an answer"); !ready) {
+      if (auto ready = await_tls(got, deadline, "waiting for a response"); !ready) {
         return tl::unexpected(ready.error());
       }
       continue;
     }
-    const ssize_t got = ::recv(fd_, buffer.data(), buffer.size(), 0);
+    const ssize_t got = ::recv(fd_.get(), buffer.data(), buffer.size(), 0);
     if (got >= 0) return static_cast<std::size_t>(got);
     if (errno == EAGAIN) {
-      if (auto ready = await(fd_, POLLIN, deadline, "waiting for an answer"); !ready) {
+      if (auto ready = await(fd_.get(), POLLIN, deadline, "waiting for a response"); !ready) {
         return tl::unexpected(ready.error());
       }
     } else if (errno != EINTR) {
@@ -211,18 +200,21 @@ Result<std::size_t> Connection::receive(std::span<char> buffer, Moment deadline)
 
 void Connection::finish_sending() {
   if (tls_) SSL_shutdown(tls_.get());
-  if (is_open()) ::shutdown(fd_, SHUT_WR);
+  if (is_open()) ::shutdown(fd_.get(), SHUT_WR);
 }
 
 void Connection::reset() {
   if (!is_open()) return;
   const linger abrupt{1, 0};
-  ::setsockopt(fd_, SOL_SOCKET, SO_LINGER, &abrupt, sizeof abrupt);
+  ::setsockopt(fd_.get(), SOL_SOCKET, SO_LINGER, &abrupt, sizeof abrupt);
   close();
 }
 
-void Connection::close() {
-  if (is_open()) ::close(std::exchange(fd_, -1));
+void Connection::close() { fd_.reset(); }
+
+bool Connection::peer_has_closed() const {
+  pollfd entry{fd_.get(), POLLRDHUP, 0};
+  return !is_open() || (::poll(&entry, 1, 0) > 0 && entry.revents != 0);
 }
 
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::probe

@@ -1,13 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "probe/endpoint.h"
 
 #include <charconv>
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::probe {
 namespace {
 
 tl::unexpected<Error> unusable(std::string_view url, std::string_view why) {
   return tl::unexpected(Error{
-      ErrorCode::invalid,
+      ErrorCode::invalid_argument,
       "the URL \"" + std::string(url) + "\" " + std::string(why) + "; write http://HOST:PORT"});
 }
 
@@ -46,9 +47,9 @@ Result<Endpoint> parse_url(std::string_view url) {
   if (bracket != std::string_view::npos) endpoint.host = std::string(rest.substr(1, bracket - 1));
   if (endpoint.host.empty()) return unusable(url, "names no host");
   if (colon != std::string_view::npos && !parse_port(rest.substr(colon + 1), endpoint.port)) {
-    return unusable(url, "has a port that is no number from 1 to 65535");
+    return unusable(url, "has a port that is not a number from 1 to 65535");
   }
   return endpoint;
 }
 
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::probe

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Where a daemon's data port is.
 #pragma once
 
@@ -5,9 +6,9 @@
 #include <string>
 #include <string_view>
 
-#include "probe/error.h"
+#include "probe/time.h"
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::probe {
 
 struct Endpoint {
   bool tls = false;
@@ -23,4 +24,4 @@ struct Endpoint {
 /// Understands http://HOST[:PORT][/] and https://…; PORT defaults to 9200, the daemon's.
 Result<Endpoint> parse_url(std::string_view url);
 
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::probe

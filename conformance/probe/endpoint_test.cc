@@ -1,8 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "probe/endpoint.h"
 
 #include <gtest/gtest.h>
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::probe {
 namespace {
 
 TEST(ParseUrl, UnderstandsNamesAndAddresses) {
@@ -30,4 +31,4 @@ TEST(ParseUrl, RefusesWhatIsMoreOrLessThanAHostAndAPort) {
 }
 
 }  // namespace
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::probe

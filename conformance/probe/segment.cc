@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "probe/segment.h"
 
 #include <fcntl.h>
@@ -12,7 +13,7 @@
 #include <filesystem>
 #include <utility>
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::probe {
 namespace {
 
 tl::unexpected<Error> failed(ErrorCode code, std::string message) {
@@ -38,9 +39,10 @@ std::string others() {
 }
 
 Error missing(const std::string& name) {
-  return {ErrorCode::missing, "there is no segment " + path_of(name) + " (" + others() +
-                                  "); give the daemon's shared_memory_name as --shm-name, and in a "
-                                  "container share the daemon's /dev/shm"};
+  return {ErrorCode::segment_missing,
+          "there is no segment " + path_of(name) + " (" + others() +
+              "); give the daemon's shared_memory_name as --shm-name, and in a "
+              "container share the daemon's /dev/shm"};
 }
 
 Error forbidden(const std::string& name) {
@@ -52,8 +54,9 @@ Error forbidden(const std::string& name) {
                   status.st_uid, status.st_mode & 07777u, ::geteuid());
     owned = text;
   }
-  return {ErrorCode::forbidden, "the segment " + path_of(name) + " may not be read" + owned +
-                                    "; run as the owner of the segment, as a client must"};
+  return {ErrorCode::segment_unreadable, "the segment " + path_of(name) + " may not be read" +
+                                             owned +
+                                             "; run as the owner of the segment, as a client must"};
 }
 
 }  // namespace
@@ -62,40 +65,38 @@ Result<SegmentFacts> look_at_segment(const std::string& name) {
   struct stat status {};
   if (::stat(path_of(name).c_str(), &status) == 0) return facts_of(status);
   if (errno == ENOENT) return tl::unexpected(missing(name));
-  return failed(ErrorCode::system, path_of(name) + ": " + std::strerror(errno));
+  return failed(ErrorCode::failed, path_of(name) + ": " + std::strerror(errno));
 }
 
 Result<Segment> Segment::open(const std::string& name) {
   if (name.empty() || name.find('/') != std::string::npos) {
-    return failed(ErrorCode::invalid,
-                  "\"" + name + "\" is no segment name; give it without a slash");
+    return failed(ErrorCode::invalid_argument,
+                  "\"" + name + "\" is not the name of a segment; give it without a slash");
   }
   Segment segment;
-  segment.fd_ = ::shm_open(("/" + name).c_str(), O_RDONLY, 0);
-  if (segment.fd_ < 0) {
+  segment.fd_.reset(::shm_open(("/" + name).c_str(), O_RDONLY, 0));
+  if (!segment.fd_) {
     if (errno == ENOENT) return tl::unexpected(missing(name));
     if (errno == EACCES) return tl::unexpected(forbidden(name));
-    return failed(ErrorCode::system, path_of(name) + ": " + std::strerror(errno));
+    return failed(ErrorCode::failed, path_of(name) + ": " + std::strerror(errno));
   }
   struct stat status {};
-  ::fstat(segment.fd_, &status);
+  ::fstat(segment.fd_.get(), &status);
   segment.facts_ = facts_of(status);
   if (segment.facts_.size == 0) {
-    return failed(ErrorCode::missing,
+    return failed(ErrorCode::segment_missing,
                   path_of(name) + " is empty; the daemon has not finished making it");
   }
-  void* data = ::mmap(nullptr, segment.facts_.size, PROT_READ, MAP_SHARED, segment.fd_, 0);
+  void* data = ::mmap(nullptr, segment.facts_.size, PROT_READ, MAP_SHARED, segment.fd_.get(), 0);
   if (data == MAP_FAILED) {
-    return failed(ErrorCode::system, path_of(name) + " cannot be mapped: " + std::strerror(errno));
+    return failed(ErrorCode::failed, path_of(name) + " cannot be mapped: " + std::strerror(errno));
   }
   segment.data_ = static_cast<const char*>(data);
   return segment;
 }
 
 Segment::Segment(Segment&& other) noexcept
-    : fd_(std::exchange(other.fd_, -1)),
-      data_(std::exchange(other.data_, nullptr)),
-      facts_(other.facts_) {}
+    : fd_(std::move(other.fd_)), data_(std::exchange(other.data_, nullptr)), facts_(other.facts_) {}
 
 Segment& Segment::operator=(Segment&& other) noexcept {
   std::swap(fd_, other.fd_);
@@ -106,28 +107,53 @@ Segment& Segment::operator=(Segment&& other) noexcept {
 
 Segment::~Segment() {
   if (data_ != nullptr) ::munmap(const_cast<char*>(data_), facts_.size);
-  if (fd_ >= 0) ::close(fd_);
+}
+
+bool Segment::read_at(std::uint64_t offset, std::span<char> into) const {
+  while (!into.empty()) {
+    const ssize_t got = ::pread(fd_.get(), into.data(), into.size(), static_cast<off_t>(offset));
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return false;
+    offset += static_cast<std::uint64_t>(got);
+    into = into.subspan(static_cast<std::size_t>(got));
+  }
+  return true;
 }
 
 Result<std::string> Segment::read(std::span<const Fragment> fragments) const {
-  struct stat status {};
-  ::fstat(fd_, &status);
-  const std::uint64_t size = std::min(facts_.size, static_cast<std::uint64_t>(status.st_size));
   std::string bytes;
   for (const Fragment& fragment : fragments) {
-    if (fragment.offset > size || fragment.len > size - fragment.offset) {
-      return failed(ErrorCode::invalid, "the fragment at " + std::to_string(fragment.offset) +
-                                            " of " + std::to_string(fragment.len) +
-                                            " bytes reaches outside the segment of " +
-                                            std::to_string(size) + " bytes");
+    const std::string where = "the fragment at " + std::to_string(fragment.offset) + " of " +
+                              std::to_string(fragment.len) + " bytes";
+    if (fragment.offset > facts_.size || fragment.len > facts_.size - fragment.offset) {
+      return failed(ErrorCode::invalid_argument, where + " reaches outside the segment of " +
+                                                     std::to_string(facts_.size) + " bytes");
     }
-    bytes.append(data_ + fragment.offset, fragment.len);
+    if (fragment.len > facts_.size - bytes.size()) {
+      return failed(ErrorCode::invalid_argument,
+                    "the fragments are together longer than the segment of " +
+                        std::to_string(facts_.size) + " bytes");
+    }
+    const std::size_t before = bytes.size();
+    bytes.resize(before + fragment.len);
+    if (!read_at(fragment.offset, std::span(bytes).subspan(before))) {
+      return failed(ErrorCode::invalid_argument,
+                    where + " cannot be read; the segment has been cut off");
+    }
   }
   return bytes;
 }
 
 bool Segment::contains(std::string_view bytes, std::uint64_t limit) const {
-  return ::memmem(data_, std::min(limit, facts_.size), bytes.data(), bytes.size()) != nullptr;
+  HYPERPOD_REQUIRE(!bytes.empty());
+  std::string window(std::max<std::size_t>(bytes.size() * 2, 1 << 20), '\0');
+  const std::uint64_t end = std::min(limit, facts_.size);
+  for (std::uint64_t at = 0; at < end; at += window.size() - bytes.size() + 1) {
+    const std::size_t size = std::min<std::uint64_t>(window.size(), end - at);
+    if (!read_at(at, std::span(window).first(size))) return false;
+    if (std::string_view(window).substr(0, size).find(bytes) != std::string_view::npos) return true;
+  }
+  return false;
 }
 
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::probe

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The suite's own view of a shared-memory segment: attached read-only, never created, never
 // unlinked.
 //
@@ -12,9 +13,10 @@
 #include <string_view>
 #include <vector>
 
-#include "probe/error.h"
+#include "hyperpod/base/file_descriptor.h"
+#include "rooms.h"
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::probe {
 
 /// Where a part of an object lies in the segment.
 struct Fragment {
@@ -45,17 +47,19 @@ class Segment {
 
   /// As of the opening.
   const SegmentFacts& facts() const { return facts_; }
-  /// The bytes of the fragments put together, read through the mapping. Error: invalid, when a
-  /// fragment reaches outside the segment. A segment that is being truncated at this very moment
-  /// would raise SIGBUS, so the size is looked up before each reading.
+  /// The bytes of the fragments put together. Error: invalid_argument, when a fragment reaches
+  /// outside the segment, or when together they are longer than the segment. They are read through
+  /// the descriptor: a segment that is cut off meanwhile would raise SIGBUS through the mapping.
   Result<std::string> read(std::span<const Fragment> fragments) const;
   /// Whether these bytes stand anywhere in the first `limit` bytes of the segment.
   bool contains(std::string_view bytes, std::uint64_t limit) const;
 
  private:
   Segment() = default;
+  /// Fills `into`; false if the segment ends before that.
+  bool read_at(std::uint64_t offset, std::span<char> into) const;
 
-  int fd_ = -1;
+  base::FileDescriptor fd_;
   const char* data_ = nullptr;
   SegmentFacts facts_{};
 };
@@ -63,4 +67,4 @@ class Segment {
 /// What stands under this name now. Errors: missing, system.
 Result<SegmentFacts> look_at_segment(const std::string& name);
 
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::probe

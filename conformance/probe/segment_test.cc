@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "probe/segment.h"
 
 #include <fcntl.h>
@@ -8,7 +9,7 @@
 #include <fstream>
 #include <sstream>
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::probe {
 namespace {
 
 /// A segment that holds the bytes given, for as long as it lives.
@@ -77,7 +78,7 @@ TEST(Segment, TellsWhatThereIsInsteadOfAMissingOne) {
   const MadeSegment made("x");
   const auto segment = Segment::open("no_such_segment");
   ASSERT_FALSE(segment);
-  EXPECT_EQ(segment.error().code, ErrorCode::missing);
+  EXPECT_EQ(segment.error().code, ErrorCode::segment_missing);
   EXPECT_NE(segment.error().message.find(made.name()), std::string::npos)
       << segment.error().message;
 }
@@ -86,8 +87,8 @@ TEST(Segment, TakesAnEmptyOneForUnfinished) {
   const MadeSegment made("");
   const auto segment = Segment::open(made.name());
   ASSERT_FALSE(segment);
-  EXPECT_EQ(segment.error().code, ErrorCode::missing);
+  EXPECT_EQ(segment.error().code, ErrorCode::segment_missing);
 }
 
 }  // namespace
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::probe

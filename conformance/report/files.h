@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A run as files: for continuous integration, for programs, and for people.
 #pragma once
 
@@ -6,7 +7,7 @@
 
 #include "report/report.h"
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::report {
 
 /// JUnit XML, a test suite for each chapter. A warning counts as a failure only when `strict`.
 std::string to_junit(const Report& report, bool strict);
@@ -20,4 +21,4 @@ std::string to_html(const Report& report, bool strict);
 /// A catalogue as a JSON array.
 std::string catalogue_json(std::span<const Requirement> requirements);
 
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::report

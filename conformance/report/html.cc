@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include <array>
 #include <cstdio>
 #include <map>
@@ -7,8 +8,9 @@
 #include "report/markup.h"
 #include "report/plot.h"
 #include "report/text.h"
+#include "requirements/consequences.h"
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::report {
 namespace {
 
 constexpr std::array outcomes{Outcome::error, Outcome::fail, Outcome::warn, Outcome::pass,
@@ -113,7 +115,19 @@ std::string facts(const Report& report, bool strict) {
          "</dd></dl>\n";
 }
 
-std::string finding(const CheckResult& result) {
+/// What was not judged because of this finding.
+std::string followers(const Report& report, std::string_view cause) {
+  std::string items;
+  for (const CheckResult& result : report.results) {
+    if (result.cause != cause) continue;
+    items += "<li>" + text_of("span", "id", result.requirement->id) + " " +
+             escaped(result.requirement->statement) + "</li>";
+  }
+  if (items.empty()) return "";
+  return "<details><summary>Not judged because of it</summary><ul>" + items + "</ul></details>";
+}
+
+std::string finding(const Report& report, const CheckResult& result) {
   const Requirement& requirement = *result.requirement;
   const std::string outcome(name(result.outcome));
   std::string html = "<article class=\"card finding of-" + outcome + "\"><header>" +
@@ -121,19 +135,22 @@ std::string finding(const CheckResult& result) {
                      text_of("span", "standing", standing(requirement)) + "</header>" +
                      text_of("p", "", requirement.statement) + "<dl>";
   if (!result.expected.empty()) html += "<dt>Expected</dt>" + text_of("dd", "", result.expected);
-  html += "<dt>Seen</dt>" + text_of("dd", "", result.seen) + "</dl>";
+  html += "<dt>Seen</dt>" + text_of("dd", "", result.seen);
+  if (result.outcome != Outcome::error)
+    html += "<dt>What it costs</dt>" + text_of("dd", "", consequence(requirement));
+  html += "</dl>";
   if (!result.events.empty()) {
     html += "<details><summary>What went over the wire</summary>" +
             text_of("pre", "", transcript_text(result, 0)) + "</details>";
   }
-  return html + "</article>\n";
+  return html + followers(report, requirement.id) + "</article>\n";
 }
 
 std::string findings(const Report& report) {
   std::string html;
   for (const Outcome outcome : {Outcome::error, Outcome::fail, Outcome::warn}) {
     for (const CheckResult& result : report.results) {
-      if (result.outcome == outcome) html += finding(result);
+      if (result.outcome == outcome) html += finding(report, result);
     }
   }
   return html.empty() ? html : "<h2>Findings</h2>\n" + html;
@@ -196,4 +213,4 @@ std::string to_html(const Report& report, bool strict) {
          std::string(footer) + "</main></body></html>\n";
 }
 
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::report

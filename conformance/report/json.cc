@@ -1,14 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
 #include <array>
 #include <nlohmann/json.hpp>
 
 #include "report/files.h"
 #include "report/text.h"
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::report {
 namespace {
 
 // Members stand in the order in which they are told.
 using Json = nlohmann::ordered_json;
+
+/// What is not UTF-8 in spite of printable() must not keep the report from being written.
+std::string text_of(const Json& json) {
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
 
 Json json_of(const Requirement& requirement) {
   return {{"id", requirement.id},
@@ -40,6 +46,7 @@ Json json_of(const CheckResult& result) {
   Json json = json_of(*result.requirement);
   json["outcome"] = name(result.outcome);
   json["seconds"] = std::chrono::duration<double>(result.took).count();
+  if (!result.cause.empty()) json["cause"] = result.cause;
   if (!result.expected.empty()) json["expected"] = result.expected;
   if (!result.seen.empty()) json["seen"] = result.seen;
   for (const auto& [figure, value] : result.figures) json["figures"].push_back({figure, value});
@@ -73,13 +80,13 @@ std::string to_json(const Report& report, bool strict) {
   }
   json["results"] = Json::array();
   for (const CheckResult& result : report.results) json["results"].push_back(json_of(result));
-  return json.dump(2) + "\n";
+  return text_of(json);
 }
 
 std::string catalogue_json(std::span<const Requirement> requirements) {
   Json json = Json::array();
   for (const Requirement& requirement : requirements) json.push_back(json_of(requirement));
-  return json.dump(2) + "\n";
+  return text_of(json);
 }
 
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::report

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include <array>
 #include <cstdio>
 #include <map>
@@ -7,7 +8,7 @@
 #include "report/markup.h"
 #include "report/text.h"
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::report {
 namespace {
 
 std::string seconds(Duration duration) {
@@ -18,20 +19,52 @@ std::string seconds(Duration duration) {
 
 std::string attribute(std::string_view key, std::string_view value) {
   std::string text(" ");
-  return text.append(key).append("=\"").append(escaped(value)).append("\"");
+  return text.append(key).append("=\"").append(escaped(value, false)).append("\"");
 }
 
+/// The text of a finding; a failure or an error has a message and a type as well.
 std::string finding(std::string_view element, const CheckResult& result) {
   const std::string message = result.expected.empty()
                                   ? result.seen
                                   : "expected " + result.expected + "; seen " + result.seen;
+  const bool is_output = element == "system-out";
   std::string text("      <");
-  text.append(element).append(attribute("message", message)).append(">");
+  text.append(element);
+  if (!is_output) {
+    text.append(attribute("message", message));
+    text.append(attribute("type", name(result.requirement->level())));
+  }
+  text.append(">");
+  if (is_output) text.append(escaped(message)).append("\n");
   text.append(escaped(result.requirement->statement)).append("\n");
   text.append(escaped(standing(*result.requirement))).append("\n");
   text.append(escaped(transcript_text(result, 2)));
   return text.append("</").append(element).append(">\n");
 }
+
+/// How many results there are of each kind, as JUnit counts.
+struct Totals {
+  std::size_t tests = 0;
+  std::size_t failures = 0;
+  std::size_t errors = 0;
+  std::size_t skipped = 0;
+  Duration took{};
+
+  void add(const CheckResult& result, bool strict) {
+    ++tests;
+    took += result.took;
+    if (result.outcome == Outcome::fail || (strict && result.outcome == Outcome::warn)) ++failures;
+    if (result.outcome == Outcome::error) ++errors;
+    if (result.outcome == Outcome::skip) ++skipped;
+  }
+
+  std::string attributes(Duration time) const {
+    return attribute("tests", std::to_string(tests)) +
+           attribute("failures", std::to_string(failures)) +
+           attribute("errors", std::to_string(errors)) +
+           attribute("skipped", std::to_string(skipped)) + attribute("time", seconds(time));
+  }
+};
 
 std::string test_case(const CheckResult& result, const std::string& subject, bool strict) {
   const Requirement& requirement = *result.requirement;
@@ -54,20 +87,18 @@ std::string test_case(const CheckResult& result, const std::string& subject, boo
 
 std::string to_junit(const Report& report, bool strict) {
   std::map<Chapter, std::vector<const CheckResult*>> chapters;
-  for (const CheckResult& result : report.results)
+  Totals all;
+  for (const CheckResult& result : report.results) {
     chapters[result.requirement->chapter].push_back(&result);
+    all.add(result, strict);
+  }
   std::string text = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites" +
                      attribute("name", "hyperpod-conformance " + report.subject) +
-                     attribute("time", seconds(report.took)) + ">\n";
+                     all.attributes(report.took) + ">\n";
   for (const auto& [chapter, results] : chapters) {
-    std::map<Outcome, std::size_t> counts;
-    for (const CheckResult* result : results) ++counts[result->outcome];
-    const std::size_t failures = counts[Outcome::fail] + (strict ? counts[Outcome::warn] : 0);
-    text += "  <testsuite" + attribute("name", title(chapter)) +
-            attribute("tests", std::to_string(results.size())) +
-            attribute("failures", std::to_string(failures)) +
-            attribute("errors", std::to_string(counts[Outcome::error])) +
-            attribute("skipped", std::to_string(counts[Outcome::skip])) +
+    Totals totals;
+    for (const CheckResult* result : results) totals.add(*result, strict);
+    text += "  <testsuite" + attribute("name", title(chapter)) + totals.attributes(totals.took) +
             attribute("timestamp", report.started.substr(0, 19)) + ">\n";
     for (const CheckResult* result : results) text += test_case(*result, report.subject, strict);
     text += "  </testsuite>\n";
@@ -75,4 +106,4 @@ std::string to_junit(const Report& report, bool strict) {
   return text + "</testsuites>\n";
 }
 
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::report

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "report/plot.h"
 
 #include <algorithm>
@@ -7,7 +8,7 @@
 
 #include "report/markup.h"
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::report {
 namespace {
 
 // In pixels, as a browser shows them at the page's full width.
@@ -113,4 +114,4 @@ class Picture {
 
 std::string to_svg(const Plot& plot) { return Picture(plot).svg(); }
 
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::report

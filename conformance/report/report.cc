@@ -1,10 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "report/report.h"
 
 #include <algorithm>
 #include <array>
 #include <ctime>
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::report {
 
 std::size_t Report::count(Outcome outcome) const {
   return static_cast<std::size_t>(std::ranges::count(results, outcome, &CheckResult::outcome));
@@ -25,6 +26,27 @@ std::string Report::reproduce() const {
   return line;
 }
 
+Report finished(Report report) {
+  report.name = printable(report.name);
+  report.command = printable(report.command);
+  for (Fact& fact : report.facts) {
+    fact.shown = printable(fact.shown);
+    if (auto* const text = std::get_if<std::string>(&fact.value)) *text = printable(*text);
+  }
+  return report;
+}
+
+std::string shell_word(std::string_view text) {
+  const bool plain = !text.empty() && std::ranges::all_of(text, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           std::string_view("-_./:=,@%+").find(c) != std::string_view::npos;
+  });
+  if (plain) return std::string(text);
+  std::string word = "'";
+  for (const char c : text) word += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return word + "'";
+}
+
 std::string_view name(Profile profile) {
   constexpr std::array<std::string_view, 3> names{"core", "full", "stress"};
   return names[static_cast<std::size_t>(profile)];
@@ -39,10 +61,4 @@ std::string utc_now() {
   return text.data();
 }
 
-bool is_named(const std::vector<std::string>& only, std::string_view id) {
-  return std::ranges::any_of(only, [&](const std::string& prefix) {
-    return id == prefix || id.starts_with(prefix + "-");
-  });
-}
-
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::report

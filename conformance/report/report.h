@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A whole run of one of the suites, as the reports tell it.
 #pragma once
 
@@ -7,16 +8,9 @@
 #include <variant>
 #include <vector>
 
-#include "report/result.h"
+#include "check/result.h"
 
-namespace hyperpod::conformance {
-
-/// How thoroughly to check. Each profile includes the ones before it.
-enum class Profile {
-  core,    ///< What everybody needs; seconds.
-  full,    ///< All requirements but those that take half a minute each.
-  stress,  ///< Those as well, and more load.
-};
+namespace hyperpod::conformance::report {
 
 /// Something that a reader must know of a run: what was under test, and with which settings.
 struct Fact {
@@ -26,6 +20,8 @@ struct Fact {
   std::string shown;
 };
 
+/// Everything that results do not tell. Text in it may come from outside as it is: finished() makes
+/// it printable.
 struct Report {
   std::string subject;  ///< What is under test: "daemon" or "client".
   std::string name;     ///< Which one: the daemon's URL, the driver's command.
@@ -47,11 +43,14 @@ struct Report {
   std::string reproduce() const;
 };
 
+/// The report with its text made printable; results are printable as they come from checks.
+Report finished(Report report);
+
+/// `text` as one word of a shell's command line, in quotes where it needs them.
+std::string shell_word(std::string_view text);
+
 std::string_view name(Profile profile);
 /// The time now, as Report::started has it.
 std::string utc_now();
 
-/// Whether `only`, a list of ids ("TTL-03") and of beginnings ("TTL"), names this requirement.
-bool is_named(const std::vector<std::string>& only, std::string_view id);
-
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::report

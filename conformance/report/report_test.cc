@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
@@ -5,7 +6,7 @@
 #include "report/files.h"
 #include "report/text.h"
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::report {
 namespace {
 
 /// A run in which each outcome occurs once.
@@ -55,6 +56,66 @@ TEST(JUnit, EscapesWhatTheDaemonSaid) {
   const std::string xml = to_junit(sample(), false);
   EXPECT_NE(xml.find("seen &lt;PUT-02&gt; &amp; &quot;more&quot;"), std::string::npos);
   EXPECT_EQ(xml.find("<PUT-02>"), std::string::npos);
+}
+
+/// A program under test that prints what no report may hold as it is.
+Report hostile() {
+  Report report = sample();
+  report.name = "\x1b[31mred\x1b[0m \xE9 \xEF\xBF\xBE \xC2\x9B";
+  report.facts[0].value = report.name;
+  report.facts[0].shown = report.name;
+  report.command = report.name;
+  CheckResult& result = report.results[1];
+  result = check::judge(*result.requirement, [&] { throw Violation{report.name, report.name}; });
+  Transcript transcript;
+  transcript.add(Event::Kind::received, 1, report.name, report.name);
+  result.events = transcript.events();
+  return finished(std::move(report));
+}
+
+TEST(Reports, HoldNothingThatTheirFormatsForbid) {
+  const Report report = hostile();
+  const std::string json = to_json(report, false);
+  EXPECT_TRUE(nlohmann::json::accept(json));
+  for (const std::string& text : {json, to_junit(report, false), to_html(report, false)}) {
+    EXPECT_EQ(count(text, "\x1b"), 0u);
+    EXPECT_EQ(count(text, "\xE9 "), 0u);
+    EXPECT_EQ(count(text, "\xEF\xBF\xBE"), 0u);
+    EXPECT_EQ(count(text, "\xC2\x9B"), 0u);
+    EXPECT_EQ(printable(text), text);
+  }
+}
+
+TEST(JUnit, TellsTotalsAndTypesAsItsSchemaHasThem) {
+  const std::string xml = to_junit(sample(), false);
+  EXPECT_NE(xml.find("tests=\"5\" failures=\"1\" errors=\"1\" skipped=\"1\" time=\""),
+            std::string::npos)
+      << xml;
+  EXPECT_EQ(count(xml, "<failure message="), 1u);
+  EXPECT_EQ(count(xml, " type=\"MUST\""), 2u);
+  EXPECT_EQ(count(xml, "<system-out>"), 1u) << "which has no attributes";
+}
+
+TEST(Html, GroupsByCauseAndTellsWhatAFindingCosts) {
+  Report report = sample();
+  report.results[4].cause = "PUT-02";
+  const std::string html = to_html(report, false);
+  EXPECT_EQ(count(html, "Not judged because of it"), 1u);
+  EXPECT_NE(html.find("readers get bytes that change under them"), std::string::npos);
+}
+
+TEST(ShellWord, IsOneWordWhateverItHolds) {
+  EXPECT_EQ(shell_word("http://[::1]:9200"), "'http://[::1]:9200'");
+  EXPECT_EQ(shell_word("plain-1.0"), "plain-1.0");
+  EXPECT_EQ(shell_word("it's $HOME"), "'it'\\''s $HOME'");
+  EXPECT_EQ(shell_word(""), "''");
+}
+
+TEST(ProgressBar, TellsHowFarAndHowLong) {
+  using namespace std::chrono_literals;
+  EXPECT_EQ(progress_bar(12, 48, 10s), "[######..................] 12/48, about 30 s left");
+  EXPECT_EQ(progress_bar(48, 48, 10s), "[########################] 48/48");
+  EXPECT_EQ(progress_bar(0, 48, 0s), "[........................] 0/48");
 }
 
 TEST(Json, TellsHowToRepeatTheRun) {
@@ -110,4 +171,4 @@ TEST(Catalogue, IsListedAsTextAndAsJson) {
 }
 
 }  // namespace
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::report

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "report/text.h"
 
 #include <unistd.h>
@@ -6,7 +7,9 @@
 #include <array>
 #include <map>
 
-namespace hyperpod::conformance {
+#include "requirements/consequences.h"
+
+namespace hyperpod::conformance::report {
 namespace {
 
 constexpr std::array outcomes{Outcome::pass, Outcome::warn, Outcome::fail, Outcome::error,
@@ -104,6 +107,17 @@ std::string summary(const Report& report, bool strict) {
   return text + (report.partial() ? " (a partial run)." : ".");
 }
 
+std::string progress_bar(std::size_t done, std::size_t total, Duration elapsed) {
+  constexpr std::size_t width = 24;
+  const std::size_t filled = total == 0 ? width : width * std::min(done, total) / total;
+  std::string bar = "[" + std::string(filled, '#') + std::string(width - filled, '.') + "] " +
+                    std::to_string(done) + "/" + std::to_string(total);
+  if (done == 0 || done >= total) return bar;
+  const auto left = std::chrono::duration_cast<std::chrono::seconds>(
+      elapsed * static_cast<Duration::rep>(total - done) / static_cast<Duration::rep>(done));
+  return bar + ", about " + std::to_string(left.count()) + " s left";
+}
+
 TextReport::TextReport(std::FILE* out) : out_(out), terminal_(::isatty(::fileno(out)) == 1) {}
 
 std::string TextReport::coloured(Outcome outcome, std::string text) const {
@@ -114,7 +128,7 @@ std::string TextReport::coloured(Outcome outcome, std::string text) const {
 
 void TextReport::progress(const CheckResult& result, std::size_t done, std::size_t total) {
   if (terminal_) {
-    std::fprintf(out_, "\r\x1b[K%zu/%zu  %.*s", done, total,
+    std::fprintf(out_, "\r\x1b[K%s  %.*s", progress_bar(done, total, now() - begun_).c_str(),
                  static_cast<int>(result.requirement->id.size()), result.requirement->id.data());
     if (done == total) std::fprintf(out_, "\r\x1b[K");
   } else {
@@ -198,4 +212,36 @@ std::string catalogue_text(std::span<const Requirement> requirements) {
   return text;
 }
 
-}  // namespace hyperpod::conformance
+static std::string table_of(std::span<const Requirement> requirements) {
+  std::string text =
+      "| id | level | mark | source | who relies on it | requirement "
+      "|\n|---|---|---|---|---|---|\n";
+  for (const Requirement& requirement : requirements) {
+    for (const std::string_view cell :
+         {requirement.id, name(requirement.level()), letter(requirement.mark), requirement.source,
+          relied_on_by(requirement), requirement.statement}) {
+      text.append("| ").append(cell).append(cell.empty() ? "" : " ");
+    }
+    text += "|\n";
+  }
+  return text;
+}
+
+std::string catalogue_page() {
+  return R"(# The catalogues
+
+What `hyperpod-conformance` checks, a line a requirement. This page is made by
+`hyperpod-conformance daemon --list=markdown`; a test keeps it in step with the program.
+[protocol.md](protocol.md) tells the same facts in their context and explains marks and sources.
+
+A MUST was seen on a real node, or a public client relies on it: the fifth column says which. A SHOULD follows
+from such facts, or from HTTP. A MAY is this project's assumption. What breaks a MUST does not conform; the others are
+warnings.
+
+## Daemons
+
+)" + table_of(daemon_catalogue()) +
+         "\n## Clients\n\n" + table_of(client_catalogue());
+}
+
+}  // namespace hyperpod::conformance::report

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A run told on a terminal, or in a log.
 #pragma once
 
@@ -7,7 +8,7 @@
 
 #include "report/report.h"
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::report {
 
 /// What went over the wire, a paragraph an event, each line indented by `indent` spaces.
 std::string transcript_text(const CheckResult& result, std::size_t indent);
@@ -19,6 +20,9 @@ std::string standing(const Requirement& requirement);
 std::string verdict(const Report& report, bool strict);
 /// The same with the counts, as a sentence.
 std::string summary(const Report& report, bool strict);
+
+/// "[######..................] 12/48, about 30 s left", for a terminal.
+std::string progress_bar(std::size_t done, std::size_t total, Duration elapsed);
 
 /// Writes to one stream. On a terminal: colours, and a line of progress that is overwritten;
 /// otherwise a plain line for each check.
@@ -38,9 +42,13 @@ class TextReport {
 
   std::FILE* out_;
   bool terminal_;
+  TimePoint begun_ = now();
 };
+
+/// Both catalogues as docs/catalogue.md has them.
+std::string catalogue_page();
 
 /// A catalogue, a line each requirement.
 std::string catalogue_text(std::span<const Requirement> requirements);
 
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::report

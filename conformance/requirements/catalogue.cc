@@ -1,9 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "requirements/catalogue.h"
 
 #include <algorithm>
 #include <array>
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::requirements {
 namespace {
 
 using enum Mark;
@@ -30,10 +31,10 @@ constexpr std::array requirements{
     Requirement{"PUT-06", C::store, assumed, "conn, mp",
                 "A PUT body with chunked transfer coding is accepted as well."},
     Requirement{"PUT-07", C::store, client, "conn, mp",
-                "An error answer carries an empty body or a JSON one."},
+                "An error response carries an empty body or a JSON one."},
     Requirement{
         "PUT-08", C::store, client, "conn, mp",
-        "An answer that refuses a PUT, a 409 too, either follows upon reading its body to the "
+        "A response that refuses a PUT, a 409 too, either follows upon reading its body to the "
         "end or closes the connection: what is left of a body is never taken for a request."},
     Requirement{"PUT-09", C::store, inferred, "conn",
                 "An object is visible only once its whole body has arrived; a PUT cut short leaves "
@@ -54,6 +55,12 @@ constexpr std::array requirements{
                 "A PUT with Expect: 100-continue is answered 100 before its body is read."},
     Requirement{"PUT-15", C::store, inferred, "conn",
                 "A PUT cut short gives back the room it had reserved."},
+    Requirement{"PUT-16", C::store, client, "conn, mp",
+                "Objects as large as real chunks, 8 to 80 MiB, are stored byte for byte."},
+    Requirement{
+        "PUT-17", C::store, client, "conn, mp",
+        "What is granted is one whole body: never one that is still arriving, was cut short, "
+        "or is mixed of two; and no such body makes its key exist."},
 
     Requirement{"KEY-01", C::keys, client, "conn, mp",
                 "The same key may arrive with %40 and with a bare @."},
@@ -75,6 +82,8 @@ constexpr std::array requirements{
                 "included, are stored and found."},
     Requirement{"KEY-09", C::keys, inferred, "RFC 3986 section 6.2.2.1",
                 "The hexadecimal digits of a percent-encoding mean the same in both cases."},
+    Requirement{"KEY-10", C::keys, client, "conn, mp",
+                "However many keys there are, no new one is taken for another."},
 
     Requirement{"BUCKET-01", C::buckets, inferred, "conn",
                 "A bucket comes into being by the first PUT into it."},
@@ -84,11 +93,11 @@ constexpr std::array requirements{
                 "A bucket's name is percent-decoded once, as a key is."},
 
     Requirement{"LEASE-01", C::lease, client, "conn, mp",
-                "A granted lease is answered 200 with Content-Type application/json; under another "
-                "type the clients ignore the body."},
+                "A granted lease is answered 200 with Content-Type application/json, in lower "
+                "case; under another type the clients ignore the body."},
     Requirement{"LEASE-02", C::lease, client, "conn, mp",
-                "The body of a grant is a JSON object whose id is a string and whose offsets is an "
-                "array of objects with the integers offset and len."},
+                "The body of a grant is a JSON object with an id, and with offsets, an array "
+                "of objects with the integers offset and len."},
     Requirement{
         "LEASE-03", C::lease, client, "mp, conn",
         "A lease id is made of A-Z, a-z, 0-9, _ and - only, because one public client sends "
@@ -104,7 +113,7 @@ constexpr std::array requirements{
         "LEASE-06", C::lease, client, "mp",
         "Many leases on one object may be live at once, for one client or several, each with "
         "an id of its own."},
-    Requirement{"LEASE-07", C::lease, client, "mp",
+    Requirement{"LEASE-07", C::lease, inferred, "RFC 9112 section 9.3, mp",
                 "A miss is ordinary: the connection on which it was answered serves the next "
                 "request."},
     Requirement{"LEASE-08", C::lease, assumed, "",
@@ -112,6 +121,7 @@ constexpr std::array requirements{
                 "30 s."},
     Requirement{"LEASE-09", C::lease, assumed, "",
                 "A timeout_ms or ttl_s that is malformed, negative or not finite is answered 400."},
+    Requirement{"LEASE-10", C::lease, inferred, "mp", "The id of a lease is a JSON string."},
 
     Requirement{"HOLD-01", C::hold, client, "mp",
                 "While its key is absent a lease request is held: it is not answered before "
@@ -119,7 +129,7 @@ constexpr std::array requirements{
     Requirement{"HOLD-02", C::hold, client, "mp",
                 "A lease request whose key stays absent is answered 504, or 404: both are misses."},
     Requirement{"HOLD-03", C::hold, client, "mp",
-                "The answer to a held request comes within 500 ms of timeout_ms: that is all the "
+                "The response to a held request comes within 500 ms of timeout_ms: that is all the "
                 "margin the multi-process client leaves."},
     Requirement{"HOLD-04", C::hold, inferred, "mp",
                 "A held request is granted at once when its key is stored."},
@@ -131,6 +141,10 @@ constexpr std::array requirements{
                 "A client that disconnects while its request is held leaves no lease behind."},
     Requirement{"HOLD-07", C::hold, client, "conn, mp",
                 "A request for a key that exists is granted without being held."},
+    Requirement{
+        "HOLD-08", C::hold, client, "mp",
+        "A lease request that waited is granted the object that it asked for, and only once "
+        "all of it is stored."},
 
     Requirement{
         "TTL-01", C::ttl, client, "mp",
@@ -142,16 +156,22 @@ constexpr std::array requirements{
                 "A lease ends when its ttl_s has passed: its release is then answered 404."},
     Requirement{"TTL-04", C::ttl, inferred, "mp",
                 "Each lease on an object has its own TTL: the end of one does not end another."},
+    Requirement{"TTL-05", C::ttl, inferred, "conn, mp",
+                "ttl_s may have an exponent, as Python writes very small and very large numbers."},
 
     Requirement{"PIN-01", C::pins, client, "conn, mp",
                 "The bytes of a leased object do not change while the lease lives, however much is "
                 "stored meanwhile."},
     Requirement{"PIN-02", C::pins, client, "conn, mp",
-                "A leased object is neither evicted nor moved while the lease lives."},
+                "A leased object stays: while the lease lives its key is granted, and its "
+                "fragments hold its bytes, even where nothing else could give way."},
     Requirement{"PIN-03", C::pins, inferred, "mp",
                 "Objects that no lease pins give way to new ones: a full cache goes on storing."},
     Requirement{"PIN-04", C::pins, inferred, "mp",
                 "A lease that has expired pins nothing any longer."},
+    Requirement{"PIN-05", C::pins, client, "conn, mp",
+                "An object that was evicted is absent: its key is a miss, can be stored anew, and "
+                "never leads to other bytes; what a full cache has stored is there."},
 
     Requirement{"REL-01", C::release, client, "conn, mp",
                 "The release of a live lease is answered 200."},
@@ -160,12 +180,14 @@ constexpr std::array requirements{
     Requirement{"REL-03", C::release, client, "conn, mp", "A release ends its pin at once."},
     Requirement{
         "REL-04", C::release, client, "1968",
-        "DELETE under /v1/kv/BUCKET/KEY/leases/ID is no release: it is answered 404 or 405, "
+        "DELETE under /v1/kv/BUCKET/KEY/leases/ID is not a release: it is answered 404 or 405, "
         "and the lease lives on."},
     Requirement{"REL-05", C::release, client, "mp",
                 "A release ends the one lease it names; others on the same object live on."},
     Requirement{"REL-06", C::release, client, "conn, mp",
                 "A lease can be released over any connection, for clients take one from a pool."},
+    Requirement{"REL-07", C::release, client, "mp",
+                "A lease id in the path of a release is percent-decoded once."},
 
     Requirement{"SHM-01", C::shared_memory, observed, "field",
                 "The segment is a POSIX shared-memory object, /dev/shm/NAME, whose size is the "
@@ -209,7 +231,7 @@ constexpr std::array requirements{
         "/cache and /debug/vars is answered 404."},
     Requirement{"HTTP-04", C::http, client, "conn, mp",
                 "Objects cannot be read, listed or deleted over HTTP."},
-    Requirement{"HTTP-05", C::http, client, "conn, mp",
+    Requirement{"HTTP-05", C::http, inferred, "RFC 9112 section 9.3, conn, mp",
                 "Connections are kept alive: one connection serves request after request."},
     Requirement{"HTTP-06", C::http, inferred, "RFC 9112 section 9.3.2",
                 "Pipelined requests are all answered, in the order in which they were sent."},
@@ -221,7 +243,7 @@ constexpr std::array requirements{
                 "A request target in absolute form is understood."},
     Requirement{
         "HTTP-10", C::http, inferred, "RFC 9112 section 9.6",
-        "After a request with Connection: close the answer comes whole, and the connection is "
+        "After a request with Connection: close the response comes whole, and the connection is "
         "closed."},
     Requirement{"HTTP-11", C::http, inferred, "RFC 9112 section 9.3",
                 "A request of HTTP/1.0 is answered and its connection closed."},
@@ -234,7 +256,7 @@ constexpr std::array requirements{
                 "connection closed, and nothing behind it is taken for a request."},
     Requirement{
         "LIMIT-02", C::limits, inferred, "RFC 9112 section 6.3",
-        "Content-Length headers that differ, or one that is no number, are refused and store "
+        "Content-Length headers that differ, or one that is not a number, are refused and store "
         "nothing."},
     Requirement{"LIMIT-03", C::limits, inferred, "RFC 9112 section 7.1",
                 "A chunked body with a malformed chunk size is refused and stores nothing."},
@@ -245,14 +267,15 @@ constexpr std::array requirements{
                 "A request head of 1 MiB, or one of 5,000 headers, is refused (431 or 400) or its "
                 "connection closed."},
     Requirement{"LIMIT-06", C::limits, inferred, "RFC 9110 section 5.5",
-                "A head with a NUL in it is refused (400) or its connection closed."},
+                "A head with a NUL in a name is refused (400) or its connection closed; in a "
+                "value a NUL may count as a space."},
     Requirement{
         "LIMIT-07", C::limits, assumed, "RFC 3986 section 2.1",
         "A malformed percent-encoding in a target is answered 400 or 404 and stores nothing."},
     Requirement{"LIMIT-08", C::limits, assumed, "",
                 "A target without bucket or key is answered 400, 404 or 405 and stores nothing."},
     Requirement{"LIMIT-09", C::limits, inferred, "RFC 9112 section 2.2",
-                "Bytes that are no HTTP are answered 400 or their connection is closed, and other "
+                "Bytes that are not HTTP are answered 400 or their connection is closed, and other "
                 "connections never notice."},
     Requirement{"LIMIT-10", C::limits, inferred, "RFC 9112 section 3.2",
                 "A request of HTTP/1.1 without Host is answered 400."},
@@ -283,6 +306,10 @@ constexpr std::array requirements{
         "restarts."},
     Requirement{"RESTART-05", C::restart, inferred, "field",
                 "While its segment is unlinked the daemon goes on serving from the orphan."},
+    Requirement{
+        "RESTART-06", C::restart, client, "mp",
+        "Nothing that was stored before a restart is granted after it, or is in the way of a "
+        "new PUT."},
 };
 
 }  // namespace
@@ -348,4 +375,4 @@ std::string_view title(Chapter chapter) {
   return titles[static_cast<std::size_t>(chapter)];
 }
 
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::requirements

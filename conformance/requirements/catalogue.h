@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Every requirement that the suite can check of a daemon or of a client from outside, one entry
 // each.
 //
@@ -9,7 +10,7 @@
 #include <span>
 #include <string_view>
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::requirements {
 
 /// How sure anybody can be of a fact about the real daemon.
 enum class Mark {
@@ -78,4 +79,4 @@ std::string_view name(Level level);
 /// As a heading: "pins and eviction".
 std::string_view title(Chapter chapter);
 
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::requirements

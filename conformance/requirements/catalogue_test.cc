@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "requirements/catalogue.h"
 
 #include <gtest/gtest.h>
@@ -9,7 +10,10 @@
 #include <string>
 #include <vector>
 
-namespace hyperpod::conformance {
+#include "report/text.h"
+#include "requirements/consequences.h"
+
+namespace hyperpod::conformance::requirements {
 namespace {
 
 struct Row {
@@ -52,6 +56,21 @@ TEST(Catalogue, SaysWhatTheProtocolPageSays) {
   EXPECT_EQ(documented(), known);
 }
 
+TEST(Catalogue, HasAPageThatIsInStep) {
+  std::ifstream page(HYPERPOD_CATALOGUE_PAGE);
+  std::stringstream text;
+  text << page.rdbuf();
+  EXPECT_EQ(text.str(), report::catalogue_page())
+      << "make it anew: hyperpod-conformance daemon --list=markdown >docs/catalogue.md";
+}
+
+TEST(Catalogue, SaysForEachMustWhoReliesOnItAndForAllWhatTheyCost) {
+  for (const Requirement& entry : all_requirements()) {
+    EXPECT_EQ(relied_on_by(entry).empty(), entry.level() != Level::must) << entry.id;
+    EXPECT_TRUE(consequence(entry).ends_with('.')) << entry.id;
+  }
+}
+
 TEST(Catalogue, IsOrderedByChapterAndCountsWithoutGaps) {
   std::map<std::string, int> last;
   Chapter chapter = Chapter::store;
@@ -85,4 +104,4 @@ TEST(Catalogue, FindsARequirementByItsIdOnly) {
 }
 
 }  // namespace
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::requirements

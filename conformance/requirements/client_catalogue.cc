@@ -1,8 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
 #include <array>
 
 #include "requirements/catalogue.h"
 
-namespace hyperpod::conformance {
+namespace hyperpod::conformance::requirements {
 namespace {
 
 using enum Mark;
@@ -10,15 +11,18 @@ using C = Chapter;
 
 constexpr std::array requirements{
     Requirement{"C-THROTTLE-01", C::throttling, client, "doc, conn",
-                "At most max_concurrent_requests requests of a client are in flight at any moment, "
-                "whatever waits behind them."},
-    Requirement{"C-THROTTLE-02", C::throttling, client, "conn",
+                "At most max_concurrent_requests puts of a client are in flight at any moment, "
+                "and at most as many leases and releases, whatever waits behind them."},
+    Requirement{"C-THROTTLE-02", C::throttling, inferred, "conn",
                 "Where requests wait for their turn, leases go before puts."},
     Requirement{"C-THROTTLE-03", C::throttling, client, "doc, conn",
                 "All that waits for its turn is done in the end: a backlog of ten times the limit "
                 "loses no operation."},
     Requirement{"C-THROTTLE-04", C::throttling, client, "doc",
                 "A client that is told no max_concurrent_requests keeps to 100."},
+    Requirement{"C-THROTTLE-05", C::throttling, inferred, "doc",
+                "At most max_concurrent_requests requests of all kinds together are in flight at "
+                "any moment."},
 
     Requirement{"C-CONN-01", C::connections, client, "doc",
                 "A client has at most max_connections TCP connections open, however slowly the "
@@ -48,14 +52,18 @@ constexpr std::array requirements{
     Requirement{"C-WORKERS-04", C::workers, client, "conn, mp",
                 "A worker that is killed leaves nothing behind but leases that expire: its "
                 "connections close, and the other workers go on."},
+    Requirement{
+        "C-WORKERS-05", C::workers, inferred, "doc",
+        "In a process that was forked from a client's, that client gives no bytes of another "
+        "object and does not hang; the parent's is not disturbed."},
 
     Requirement{"C-TIME-01", C::timeouts, client, "conn, mp",
                 "Each call returns within its deadline when the daemon never answers."},
     Requirement{"C-TIME-02", C::timeouts, client, "conn, mp",
-                "An answer that arrives after the deadline is not waited for, and later calls are "
+                "A response that arrives after the deadline is not waited for, and later calls are "
                 "not taken in by it."},
     Requirement{"C-TIME-03", C::timeouts, client, "mp",
-                "An answer that dribbles in byte by byte does not put the deadline off."},
+                "A response that dribbles in byte by byte does not put the deadline off."},
     Requirement{"C-TIME-04", C::timeouts, client, "mp",
                 "A put whose body the daemon stops reading returns within its deadline."},
     Requirement{"C-TIME-05", C::timeouts, client, "conn, mp",
@@ -73,6 +81,13 @@ constexpr std::array requirements{
     Requirement{"C-TIME-09", C::timeouts, client, "mp",
                 "A daemon that holds a request longer than it was asked to does not hold up the "
                 "call beyond its deadline."},
+    Requirement{"C-TIME-10", C::timeouts, inferred, "mp",
+                "A process that is interrupted every few milliseconds keeps its deadlines all the "
+                "same."},
+    Requirement{
+        "C-TIME-11", C::timeouts, inferred, "RFC 8305",
+        "Where a host has several addresses and the first does not answer, another is tried "
+        "within the deadline."},
 
     Requirement{"C-LEASE-01", C::client_leases, client, "conn, mp",
                 "Each lease that was granted is released, whatever became of the call: after hits, "
@@ -82,10 +97,9 @@ constexpr std::array requirements{
     Requirement{"C-LEASE-03", C::client_leases, client, "1968",
                 "Release is POST /v1/leases/{id}/release; nothing is sent that the protocol does "
                 "not have."},
-    Requirement{
-        "C-LEASE-04", C::client_leases, client, "conn, mp",
-        "A lease whose fragments cannot be used (a negative offset, one beyond the segment, "
-        "an empty fragment) is released before it is refused."},
+    Requirement{"C-LEASE-04", C::client_leases, inferred, "mp",
+                "A lease whose fragments cannot be used (a negative offset, one beyond the "
+                "segment, an empty fragment) is released before it is refused."},
     Requirement{
         "C-LEASE-05", C::client_leases, client, "conn, mp",
         "A lease of more bytes than max_lease_size_mb allows is released and never copied."},
@@ -96,6 +110,11 @@ constexpr std::array requirements{
                 "A lease id is percent-encoded where a path needs it."},
     Requirement{"C-LEASE-08", C::client_leases, client, "mp",
                 "404 and 504 alike are misses, and no errors."},
+    Requirement{"C-LEASE-09", C::client_leases, inferred, "mp",
+                "A lease whose fragments overlap, or are together longer than the segment, is "
+                "released, never taken for a hit, and never allocated for."},
+    Requirement{"C-LEASE-10", C::client_leases, inferred, "mp",
+                "A grant that has an id and no offsets that can be used is released."},
 
     Requirement{"C-TTL-01", C::client_ttl, client, "mp",
                 "A client that was stopped until its lease had expired gives out none of the bytes "
@@ -105,9 +124,9 @@ constexpr std::array requirements{
     Requirement{"C-TTL-03", C::client_ttl, client, "mp",
                 "A client that was stopped in the middle of its copy until the lease had expired "
                 "takes the copy for a miss."},
-    Requirement{"C-TTL-04", C::client_ttl, client, "mp",
-                "A client that was stopped while the daemon restarted gives out none of the bytes "
-                "that stand in the new segment."},
+    Requirement{"C-TTL-04", C::client_ttl, inferred, "mp",
+                "A client that was stopped while the daemon restarted gives out none of the "
+                "bytes that stand in the new segment."},
     Requirement{"C-TTL-05", C::client_ttl, client, "doc, conn",
                 "The TTL that is asked for is lease_ttl_s, and 30.0 by default."},
 
@@ -122,10 +141,10 @@ constexpr std::array requirements{
         "C-SHM-04", C::client_memory, client, "field, mp",
         "A segment that was unlinked costs hits at most, and a daemon that is started again "
         "is read from again."},
-    Requirement{"C-SHM-05", C::client_memory, client, "mp",
-                "A segment of length 0, as it is for a moment while it is made, is survived, and "
-                "read once it is whole."},
-    Requirement{"C-SHM-06", C::client_memory, client, "field",
+    Requirement{"C-SHM-05", C::client_memory, inferred, "mp",
+                "A segment of length 0, as it is for a moment while it is made, is survived, "
+                "and read once it is whole."},
+    Requirement{"C-SHM-06", C::client_memory, inferred, "field",
                 "A segment that may not be opened is survived, and read once it may."},
     Requirement{"C-SHM-07", C::client_memory, inferred, "mp",
                 "A segment that is smaller than the lease says is survived: no byte beyond its end "
@@ -133,6 +152,10 @@ constexpr std::array requirements{
     Requirement{"C-SHM-08", C::client_memory, client, "4234",
                 "However the client ends (in order, by an exception, by SIGTERM, by SIGKILL) the "
                 "segment stays as it was: same inode, size and bytes."},
+    Requirement{
+        "C-SHM-09", C::client_memory, inferred, "mp",
+        "A segment that a restart has made unreadable costs hits at most, and is read again "
+        "once it may be."},
 
     Requirement{"C-BREAKER-01", C::recovery, client, "mp",
                 "Misses and keys that exist already (404, 409, 504) never keep later calls from "
@@ -146,7 +169,10 @@ constexpr std::array requirements{
                 "A put is reported as stored for 200 and 409 alone, whatever else the daemon "
                 "answers, 201 included, or does not."},
     Requirement{"C-BREAKER-05", C::recovery, client, "conn",
-                "A put that failed is not sent again by itself."},
+                "A put that was refused is not sent again by itself."},
+    Requirement{"C-BREAKER-06", C::recovery, inferred, "conn, mp",
+                "A kept connection that the daemon has closed meanwhile costs no operation: what "
+                "is sent next goes over a new one."},
 
     Requirement{"C-WIRE-01", C::wire, client, "conn, mp",
                 "Whatever a key is made of, the daemon decodes it to that key, once."},
@@ -180,10 +206,12 @@ constexpr std::array requirements{
                 "In a batch of puts a key that is refused spoils no other."},
     Requirement{"C-BATCH-03", C::batches, client, "conn, mp",
                 "The prefix of keys that are there is counted right."},
+    Requirement{"C-BATCH-04", C::batches, inferred, "conn, mp",
+                "A look-up of many keys costs less than the sum of its round trips."},
 };
 
 }  // namespace
 
 std::span<const Requirement> client_catalogue() { return requirements; }
 
-}  // namespace hyperpod::conformance
+}  // namespace hyperpod::conformance::requirements

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "check/result.h"
+
+#include <array>
+#include <exception>
+
+namespace hyperpod::conformance::check {
+
+CheckResult judge(const Requirement& requirement, const std::function<void()>& check) {
+  CheckResult result;
+  result.requirement = &requirement;
+  result.outcome = Outcome::pass;
+  const TimePoint begun = now();
+  try {
+    check();
+  } catch (const Violation& violation) {
+    result.outcome = requirement.level() == Level::must ? Outcome::fail : Outcome::warn;
+    result.expected = printable(violation.expected);
+    result.seen = printable(violation.seen);
+  } catch (const Skipped& skipped) {
+    result.outcome = Outcome::skip;
+    result.seen = printable(skipped.reason);
+  } catch (const SuiteFailure& failure) {
+    result.outcome = Outcome::error;
+    result.seen = printable(failure.what);
+  } catch (const std::exception& exception) {
+    result.outcome = Outcome::error;
+    result.seen = printable(exception.what());
+  } catch (...) {
+    result.outcome = Outcome::error;
+    result.seen = "an exception of an unknown type";
+  }
+  result.took = now() - begun;
+  return result;
+}
+
+std::string_view name(Outcome outcome) {
+  constexpr std::array<std::string_view, 5> names{"skip", "pass", "warn", "fail", "error"};
+  return names[static_cast<std::size_t>(outcome)];
+}
+
+}  // namespace hyperpod::conformance::check

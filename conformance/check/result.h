@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// How one check ended.
+//
+// A check is a function that returns when what is under test keeps its requirement and throws one
+// of the three structs below when it does not, cannot be asked, or the suite itself fails. judge()
+// catches them; nothing is thrown past it. That keeps a check as short as its statement.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "check/transcript.h"
+#include "requirements/catalogue.h"
+
+namespace hyperpod::conformance::check {
+
+/// What is under test does something else than it should.
+struct Violation {
+  std::string expected;
+  std::string seen;
+};
+
+/// The requirement cannot be checked here and now.
+struct Skipped {
+  std::string reason;
+};
+
+/// The suite's own failure.
+struct SuiteFailure {
+  std::string what;
+};
+
+/// How thoroughly to check. Each profile includes the ones before it.
+enum class Profile {
+  core,    ///< What everybody needs; 5 s.
+  full,    ///< All requirements except those that take longer than some seconds each; 30 s.
+  stress,  ///< Those as well, and more load.
+};
+
+/// In rising order of what they mean for a run.
+enum class Outcome {
+  skip,   ///< Could not be checked here; the reason is told.
+  pass,   ///< The requirement is kept.
+  warn,   ///< A SHOULD or a MAY is not kept.
+  fail,   ///< A MUST is not kept.
+  error,  ///< The suite itself failed.
+};
+
+/// A picture for the report: how something counted rose and fell, a stepped line for each series.
+struct Plot {
+  struct Series {
+    std::string name;
+    std::vector<std::pair<double, double>> points;  ///< Milliseconds, and the count from then on.
+  };
+
+  std::string title;
+  std::vector<Series> series;
+  double limit = 0;  ///< Drawn as a line across, for each series by itself.
+};
+
+struct CheckResult {
+  const Requirement* requirement = nullptr;
+  Outcome outcome = Outcome::skip;
+  std::string expected;  ///< Of warn and fail.
+  std::string seen;      ///< Of warn and fail; the reason of skip and error.
+  /// Of a skip that follows from another finding: the requirement that is not kept.
+  std::string_view cause = {};
+  Duration took{};
+  std::vector<std::pair<std::string, std::string>> figures;
+  std::vector<Plot> plots;
+  std::vector<Event> events;  ///< Of warn, fail and error.
+  std::uint64_t events_dropped = 0;
+};
+
+/// Runs `check` and tells how it ended; the figures, plots and events are the caller's to add.
+/// Never throws.
+CheckResult judge(const Requirement& requirement, const std::function<void()>& check);
+
+std::string_view name(Outcome outcome);
+
+}  // namespace hyperpod::conformance::check

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "check/runner.h"
+
+#include <signal.h>
+
+#include <algorithm>
+#include <atomic>
+#include <map>
+#include <mutex>
+#include <random>
+#include <thread>
+
+namespace hyperpod::conformance::check {
+namespace {
+
+class Runner {
+ public:
+  Runner(const RunSettings& settings, std::size_t total) : settings_(settings), total_(total) {}
+
+  /// Runs the tasks on `threads` threads.
+  void run(const std::vector<Task>& tasks, std::size_t threads) {
+    std::atomic<std::size_t> next = 0;
+    std::vector<std::jthread> workers;
+    for (std::size_t i = 0; i < std::min(threads, tasks.size()); ++i) {
+      workers.emplace_back([&] {
+        block_sigpipe();
+        for (std::size_t at = next++; at < tasks.size(); at = next++) finish(tasks[at].run());
+      });
+    }
+  }
+
+  std::vector<CheckResult> results() {
+    std::ranges::sort(results_, {}, [](const CheckResult& result) { return result.requirement; });
+    return std::move(results_);
+  }
+
+ private:
+  // OpenSSL writes with write(2), and drivers are written to through pipes.
+  static void block_sigpipe() {
+    sigset_t pipe;
+    ::sigemptyset(&pipe);
+    ::sigaddset(&pipe, SIGPIPE);
+    ::pthread_sigmask(SIG_BLOCK, &pipe, nullptr);
+  }
+
+  void finish(CheckResult result) {
+    const std::lock_guard lock(mutex_);
+    results_.push_back(std::move(result));
+    if (settings_.progress) settings_.progress(results_.back(), results_.size(), total_);
+  }
+
+  const RunSettings& settings_;
+  const std::size_t total_;
+  std::mutex mutex_;  // guards results_
+  std::vector<CheckResult> results_;
+};
+
+bool is_finding(Outcome outcome) { return outcome == Outcome::warn || outcome == Outcome::fail; }
+
+}  // namespace
+
+std::vector<CheckResult> run_tasks(std::vector<Task> tasks, const RunSettings& settings) {
+  std::mt19937_64 random(settings.seed);
+  std::ranges::shuffle(tasks, random);
+  std::map<Isolation, std::vector<Task>> by_isolation;
+  Runner runner(settings, tasks.size());
+  for (const auto isolation : {Isolation::serial, Isolation::parallel, Isolation::exclusive})
+    by_isolation[isolation];
+  for (Task& task : tasks) by_isolation[task.isolation].push_back(std::move(task));
+  {
+    const std::jthread parallel([&] {
+      const std::vector<Task>& some = by_isolation.at(Isolation::parallel);
+      runner.run(some, settings.at_once == 0 ? some.size() : settings.at_once);
+    });
+    runner.run(by_isolation.at(Isolation::serial), 1);
+  }
+  runner.run(by_isolation.at(Isolation::exclusive), 1);
+  return runner.results();
+}
+
+void attribute_causes(std::vector<CheckResult>& results, std::span<const Dependency> dependencies) {
+  std::map<std::string_view, std::string_view> causes;  // of findings; of itself where it is a root
+  for (const CheckResult& result : results) {
+    if (is_finding(result.outcome)) causes[result.requirement->id] = result.requirement->id;
+  }
+  for (const Dependency& dependency : dependencies) {
+    const auto finding = causes.find(dependency.id);
+    if (finding == causes.end()) continue;
+    const auto cause = std::ranges::find_if(
+        dependency.needs, [&](std::string_view need) { return causes.contains(need); });
+    if (cause != dependency.needs.end()) finding->second = *cause;
+  }
+  for (CheckResult& result : results) {
+    if (!is_finding(result.outcome)) continue;
+    std::string_view root = result.requirement->id;
+    while (causes.at(root) != root) root = causes.at(root);
+    if (root == result.requirement->id) continue;
+    result.outcome = Outcome::skip;
+    result.cause = root;
+    result.seen = "not judged, because " + std::string(root) + " is not kept: expected " +
+                  result.expected + ", seen " + result.seen;
+    result.expected.clear();
+  }
+}
+
+bool is_named(const std::vector<std::string>& only, std::string_view id) {
+  return std::ranges::any_of(only, [&](const std::string& prefix) {
+    return id == prefix || id.starts_with(prefix + "-");
+  });
+}
+
+}  // namespace hyperpod::conformance::check

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// One cause, one finding: what a check needs of a daemon besides its own requirement. A check that
+// cannot understand a grant, or that is told of a wrong place, says nothing of what it is about.
+#include <algorithm>
+#include <array>
+
+#include "daemon/chapters.h"
+#include "daemon/suite.h"
+
+namespace hyperpod::conformance::daemon {
+namespace {
+
+// In the order of causes: a finding of one is put down to those before it.
+constexpr std::array<std::string_view, 5> roots{"LEASE-02", "HOLD-02", "LEASE-05", "PUT-01",
+                                                "SHM-03"};
+
+// Those that ask for a lease on an absent key, and judge by the miss.
+constexpr std::array<std::string_view, 15> of_misses{
+    "PUT-09",  "PUT-10", "KEY-07",     "BUCKET-01", "BUCKET-03", "LEASE-07", "LEASE-08", "HOLD-01",
+    "HOLD-04", "PIN-05", "RESTART-06", "CONC-01",   "TLS-01",    "LIMIT-01", "LIMIT-02"};
+
+}  // namespace
+
+std::span<const check::Dependency> daemon_dependencies() {
+  static const std::vector<check::Dependency> all = [] {
+    std::vector<check::Dependency> dependencies;
+    for (const CheckEntry& entry : daemon_checks()) {
+      check::Dependency dependency{entry.id, {}};
+      for (const std::string_view root : roots) {
+        if (root == entry.id) break;
+        if (root == "HOLD-02" && std::ranges::find(of_misses, entry.id) == of_misses.end())
+          continue;
+        dependency.needs.push_back(root);
+      }
+      dependencies.push_back(std::move(dependency));
+    }
+    return dependencies;
+  }();
+  return all;
+}
+
+}  // namespace hyperpod::conformance::daemon
