@@ -38,6 +38,11 @@ std::vector<Row> all_rows() {
       client_acquire(),
       client_put(),
       client_small(),
+      client_acquire_async(),
+      client_small_async(),
+      client_lookup(),
+      client_threads(),
+      client_memory(),
   };
 }
 

@@ -34,6 +34,16 @@ Row client_acquire();
 Row client_put();
 /// Small gets, 16 in flight, against a Python client on aiohttp.
 Row client_small();
+/// The same by one thread, 100 in flight, against the load generator's epoll loop.
+Row client_acquire_async();
+/// Asynchronous small gets, 16 in flight, against that loop.
+Row client_small_async();
+/// A look-up of 4,096 keys against as many leases of that loop, 100 in flight.
+Row client_lookup();
+/// Threads of a client with 100 requests in flight.
+Row client_threads();
+/// Memory of a client with 128 open connections.
+Row client_memory();
 /// Memory beside the segment with 100,000 objects and 1,024 connections.
 Row memory();
 /// Starting and stopping the emulator in-process.

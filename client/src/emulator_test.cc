@@ -14,6 +14,7 @@
 
 #include "hyperpod/client/client.h"
 #include "testing/fake_daemon.h"
+#include "testing/tls_server.h"
 
 namespace hyperpod::client {
 namespace {
@@ -307,6 +308,26 @@ TEST_F(TlsTest, StoresAndReadsOverHttps) {
   }
   EXPECT_EQ(emulator_->statistics().accepted_connections, 1u);
   expect_no_lease_left();
+}
+
+// RFC 6066, section 3: a server name is never an address.
+TEST_F(TlsTest, SendsNoServerNameForAnAddressAndResumesItsSession) {
+  start();  // makes the certificates
+  const testing::TlsServer server(directory_ + "/cert.pem", directory_ + "/key.pem");
+  options_.tls.ca_file = directory_ + "/ca.pem";
+  options_.remote_url = "https://127.0.0.1:" + std::to_string(server.port());
+  auto by_address = make_client(options_);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(by_address.exists("absent"), false);
+  options_.remote_url = "https://localhost:" + std::to_string(server.port());
+  auto by_name = make_client(options_);
+  EXPECT_EQ(by_name.exists("absent"), false);
+  const auto handshakes = server.handshakes();
+  ASSERT_EQ(handshakes.size(), 4u);
+  EXPECT_EQ(handshakes[0].server_name, std::nullopt);
+  EXPECT_FALSE(handshakes[0].resumed);
+  EXPECT_TRUE(handshakes[1].resumed);
+  EXPECT_TRUE(handshakes[2].resumed);
+  EXPECT_EQ(handshakes[3].server_name, "localhost");
 }
 
 TEST_F(TlsTest, RefusesADaemonThatNobodyVouchesFor) {

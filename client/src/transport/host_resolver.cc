@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "fork.h"
+#include "points.h"
 
 namespace hyperpod::client::transport {
 namespace {
@@ -78,6 +79,7 @@ HostResolver& HostResolver::shared() {
 }
 
 Resolution HostResolver::system_look_up(const std::string& host) {
+  HYPERPOD_POINT("resolver.look_up", host);
   return transport::look_up(host, 0);
 }
 
