@@ -50,7 +50,8 @@ asio::awaitable<std::string> round_trip(Client& client, std::thread::id& thread)
   if (!lease || !*lease) co_return "not leased";
   const auto released = co_await async_release(**lease, asio::use_awaitable);
   if (!released) co_return "not released";
-  const auto found = co_await async_batched_contains(client, {"a", "b"}, {}, asio::use_awaitable);
+  const std::vector<std::string> keys(2, "key");
+  const auto found = co_await async_batched_contains(client, keys, {}, asio::use_awaitable);
   if (found.hits != 2) co_return "not found";
   thread = std::this_thread::get_id();
   co_return buffer;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "batch.h"
 
+#include <algorithm>
+
 namespace hyperpod::client {
 
 PrefixLookup::PrefixLookup(std::shared_ptr<ClientCore> core, std::vector<std::string> keys,
@@ -27,9 +29,9 @@ void PrefixLookup::cancel() {
 void PrefixLookup::start_more() {
   std::size_t window = core_->options().max_concurrent_requests;
   HYPERPOD_POINT("lookup.window", window);
-  while (requests_.size() < end_ && under_way_ < window) {
+  // No further beyond a first miss that is still to be found, either.
+  while (requests_.size() < std::min(end_, hits_ + window)) {
     const std::size_t index = requests_.size();
-    ++under_way_;
     requests_.push_back(core_->exists(keys_[index], read_, deadline_,
                                       [self = shared_from_this(), index](Result<bool> found) {
                                         self->ended(index, std::move(found));
@@ -39,7 +41,6 @@ void PrefixLookup::start_more() {
 }
 
 void PrefixLookup::ended(std::size_t index, Result<bool> found) {
-  --under_way_;
   requests_[index].reset();
   bool counts = found && *found;
   HYPERPOD_POINT("lookup.counts", counts, found);

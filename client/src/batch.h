@@ -106,7 +106,6 @@ class PrefixLookup final : public Cancellable, public std::enable_shared_from_th
   Handler<ContainsOutcome> handler_;                                // empty once it has been called
   std::vector<std::shared_ptr<leases::Leases::Request>> requests_;  // begun; null once ended
   std::vector<bool> found_;
-  std::size_t under_way_ = 0;
   std::size_t hits_ = 0;  // without a gap, from the first on
   std::size_t end_;       // no key from here on counts
   std::optional<Error> error_;

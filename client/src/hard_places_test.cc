@@ -233,7 +233,9 @@ TEST_F(HardPlacesTest, LeavesNothingOfAThousandClients) {
   const int descriptors = open_descriptors();
   for (int i = 0; i < 1000; ++i) {
     auto made = make_client(options_);
-    if (i % 100 == 0) EXPECT_EQ(made.put("key", bytes_of("x")), PutOutcome::stored);
+    if (i % 100 == 0) {
+      EXPECT_EQ(made.put("key", bytes_of("x")), PutOutcome::stored);
+    }
   }
   // The daemon's own ends of connections go a little later.
   EXPECT_TRUE(eventually([&] { return open_descriptors() <= descriptors; }));
