@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/bind_executor.hpp>
@@ -34,6 +35,8 @@ class AsioTest : public ::testing::Test {
     daemon_.grant("L", {{0, 5}});
   }
 
+  std::atomic<bool> held_{false};  // these outlive the daemon, which looks at them
+  std::atomic<bool> open_{false};
   FakeDaemon daemon_;
   Client client_{testing::make_client(testing::options_for(daemon_))};
   asio::io_context context_;
@@ -71,11 +74,9 @@ TEST_F(AsioTest, FuturesWork) {
 }
 
 TEST_F(AsioTest, ASlotCancelsTheCall) {
-  std::atomic<bool> held{false};
-  std::atomic<bool> open{false};
   daemon_.on_lease([&](const testing::SeenRequest&) {
-    held = true;
-    testing::eventually([&] { return open.load(); });
+    held_ = true;
+    testing::eventually([&] { return open_.load(); });
     return answer(504);
   });
   asio::cancellation_signal signal;
@@ -85,10 +86,10 @@ TEST_F(AsioTest, ASlotCancelsTheCall) {
                    signal.slot(), asio::bind_executor(context_, [&](Result<bool> outcome) {
                      found.emplace(std::move(outcome));
                    })));
-  ASSERT_TRUE(testing::eventually([&] { return held.load(); }));
+  ASSERT_TRUE(testing::eventually([&] { return held_.load(); }));
   signal.emit(asio::cancellation_type::all);
   context_.run();
-  open = true;
+  open_ = true;
   ASSERT_TRUE(found);
   EXPECT_EQ(found->error().code, ErrorCode::cancelled);
 }

@@ -92,6 +92,8 @@ class HardPlacesTest : public ::testing::Test {
     return *client_;
   }
 
+  std::atomic<int> held_{0};  // these outlive the daemon, which looks at them
+  std::atomic<bool> open_{false};
   FakeDaemon daemon_;
   std::shared_ptr<ManualClock> clock_ = std::make_shared<ManualClock>();
   ClientOptions options_ = options_for(daemon_);
@@ -282,11 +284,9 @@ TEST_F(HardPlacesTest, DoesNotSendAgainWhatANewConnectionDidNotRespondTo) {
 TEST_F(HardPlacesTest, LooksManyKeysUpAtOnceAndNoFurtherThanNeeded) {
   options_.max_concurrent_requests = 16;
   options_.timeout = 30s;
-  std::atomic<int> held{0};
-  std::atomic<bool> open{false};
   daemon_.on_lease([&](const SeenRequest& request) {
-    ++held;
-    eventually([&] { return open.load(); });
+    ++held_;
+    eventually([&] { return open_.load(); });
     const bool miss = request.line.find("/key5/") != std::string::npos;
     return miss ? answer(504) : answer(200, lease_body("L", {{0, 1}}));
   });
@@ -294,13 +294,13 @@ TEST_F(HardPlacesTest, LooksManyKeysUpAtOnceAndNoFurtherThanNeeded) {
   for (int i = 0; i < 1000; ++i) keys.push_back("key" + std::to_string(i));
   ContainsOutcome outcome;
   std::thread caller([&] { outcome = client().batched_contains(keys); });
-  EXPECT_TRUE(eventually([&] { return held == 16; }));
-  open = true;
+  EXPECT_TRUE(eventually([&] { return held_ == 16; }));
+  open_ = true;
   caller.join();
   EXPECT_EQ(outcome.hits, 5u);
   EXPECT_FALSE(outcome.error);
   client().close();
-  EXPECT_LE(held, 5 + 16) << "nothing beyond those that were under way as the miss came";
+  EXPECT_LE(held_, 5 + 16) << "nothing beyond those that were under way as the miss came";
   const auto statistics = client().statistics();
   EXPECT_EQ(statistics.lease_released, statistics.lease_acquired);
 }
