@@ -77,7 +77,8 @@ class Buffer {
 
 /// Keys are text (as UTF-8) or bytes.
 std::string key_of(const py::object& key) {
-  if (py::isinstance<py::str>(key) || py::isinstance<py::bytes>(key)) return key.cast<std::string>();
+  if (py::isinstance<py::str>(key) || py::isinstance<py::bytes>(key))
+    return key.cast<std::string>();
   raise({ErrorCode::invalid_argument, "a key must be str or bytes"});
 }
 
@@ -93,7 +94,8 @@ client::ReadOptions read_options(const std::optional<double>& wait) {
   if (!(*wait >= 0 && *wait <= 86400)) {
     raise({ErrorCode::invalid_argument, "wait must be from 0 to 86400 seconds"});
   }
-  return {.wait = std::chrono::ceil<std::chrono::milliseconds>(std::chrono::duration<double>(*wait))};
+  return {.wait =
+              std::chrono::ceil<std::chrono::milliseconds>(std::chrono::duration<double>(*wait))};
 }
 
 // --- Leases -------------------------------------------------------------------------------------
@@ -113,8 +115,7 @@ struct HeldLease {
 
 /// Exports one fragment of a lease through the buffer protocol.
 struct FragmentObject {
-  PyObject_HEAD
-  std::shared_ptr<HeldLease>* held;
+  PyObject_HEAD std::shared_ptr<HeldLease>* held;
   std::span<const std::byte> bytes;
 };
 
@@ -207,7 +208,8 @@ class Lease {
     const Buffer buffer(destination, true);
     const std::uint64_t all = lease().size();
     if (offset > all) raise({ErrorCode::invalid_argument, "the offset is behind the object's end"});
-    const auto into = buffer.bytes().first(std::min<std::uint64_t>(buffer.bytes().size(), all - offset));
+    const auto into =
+        buffer.bytes().first(std::min<std::uint64_t>(buffer.bytes().size(), all - offset));
     copy(into, offset);
     return into.size();
   }
@@ -394,9 +396,9 @@ py::list list_of(std::vector<Result<T>> outcomes, Convert convert) {
 
 // --- The client ---------------------------------------------------------------------------------
 
-client::ChunkLayout layout_of(std::int32_t format,
-                              const std::vector<std::pair<std::int32_t, std::array<std::int32_t, 4>>>&
-                                  groups) {
+client::ChunkLayout layout_of(
+    std::int32_t format,
+    const std::vector<std::pair<std::int32_t, std::array<std::int32_t, 4>>>& groups) {
   client::ChunkLayout layout{.format = static_cast<client::MemoryFormat>(format), .groups = {}};
   for (const auto& [type, shape] : groups) {
     layout.groups.push_back({static_cast<client::ElementType>(type), shape});
@@ -439,7 +441,8 @@ class Client {
     const std::string name = key_of(key);
     const auto read = read_options(wait);
     const Buffer buffer(into, true);
-    return size_result(waiting([&](client::Client& c) { return c.get(name, buffer.bytes(), read); }));
+    return size_result(
+        waiting([&](client::Client& c) { return c.get(name, buffer.bytes(), read); }));
   }
   py::object acquire(const py::object& key, const std::optional<double>& wait) {
     const std::string name = key_of(key);
@@ -516,13 +519,13 @@ class Client {
     Kept kept{std::make_unique<std::string>(key_of(key)), Buffer(payload, false)};
     std::vector<client::PutItem> items{
         {.key = *kept.key, .bytes = kept.buffer.bytes(), .layout = layout_of(format, groups)}};
-    return client_->async_batched_put(
-        std::move(items), report<std::vector<Result<client::PutOutcome>>>(
-                              to, token,
-                              [](std::vector<Result<client::PutOutcome>> outcomes) {
-                                return put_result(std::move(outcomes.front()));
-                              },
-                              std::move(kept)));
+    return client_->async_batched_put(std::move(items),
+                                      report<std::vector<Result<client::PutOutcome>>>(
+                                          to, token,
+                                          [](std::vector<Result<client::PutOutcome>> outcomes) {
+                                            return put_result(std::move(outcomes.front()));
+                                          },
+                                          std::move(kept)));
   }
   client::Call start_get(const To& to, std::uint64_t token, const py::object& key,
                          const std::optional<double>& wait) {
@@ -577,25 +580,23 @@ class Client {
     auto batch = std::make_unique<PutBatch>(items);
     auto copies = batch->items;
     return client_->async_batched_put(
-        std::move(copies),
-        report<std::vector<Result<client::PutOutcome>>>(
-            to, token,
-            [](std::vector<Result<client::PutOutcome>> outcomes) -> py::object {
-              return list_of(std::move(outcomes), put_result);
-            },
-            std::move(batch)));
+        std::move(copies), report<std::vector<Result<client::PutOutcome>>>(
+                               to, token,
+                               [](std::vector<Result<client::PutOutcome>> outcomes) -> py::object {
+                                 return list_of(std::move(outcomes), put_result);
+                               },
+                               std::move(batch)));
   }
   client::Call start_batched_contains(const To& to, std::uint64_t token, const py::iterable& keys,
                                       const std::optional<double>& wait) {
-    return client_->async_batched_contains(
-        keys_of(keys),
-        report<client::ContainsOutcome>(
-            to, token,
-            [](client::ContainsOutcome outcome) -> py::object {
-              return py::int_(count_of(std::move(outcome)));
-            },
-            Nothing{}),
-        read_options(wait));
+    return client_->async_batched_contains(keys_of(keys),
+                                           report<client::ContainsOutcome>(
+                                               to, token,
+                                               [](client::ContainsOutcome outcome) -> py::object {
+                                                 return py::int_(count_of(std::move(outcome)));
+                                               },
+                                               Nothing{}),
+                                           read_options(wait));
   }
 
   void close() {
@@ -732,13 +733,11 @@ PYBIND11_MODULE(_native, module) {
       .def("__exit__", [](const Lease& self, const py::args&) { self.release(); });
 
   py::class_<Client>(module, "Client")
-      .def(py::init([](const py::dict& options) {
-        return std::make_unique<Client>(options_of(options));
-      }))
+      .def(py::init(
+          [](const py::dict& options) { return std::make_unique<Client>(options_of(options)); }))
       .def_static("from_config",
                   [](const std::optional<std::string>& path, const py::dict& environment) {
-                    const auto variables =
-                        environment.cast<std::map<std::string, std::string>>();
+                    const auto variables = environment.cast<std::map<std::string, std::string>>();
                     auto loaded = value_of(client::load_options(
                         path, [&](const std::string& name) -> std::optional<std::string> {
                           const auto found = variables.find(name);
