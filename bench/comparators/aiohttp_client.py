@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A client that reads as LMCache's connector does, written as one would write it in Python.
 
 What the C++ client is measured against: aiohttp on asyncio over keep-alive connections; for each

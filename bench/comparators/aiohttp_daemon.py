@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A daemon with the emulator's lease and release, written as one would write it in Python.
 
 What the emulator is measured against: aiohttp on asyncio, state in dicts, a real shared-memory
