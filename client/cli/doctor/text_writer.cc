@@ -46,7 +46,8 @@ std::string printable(std::string_view text) {
 // Breaks one line at blanks, so that it fits behind an indent; its own indent holds for all of it.
 std::string wrapped(std::string_view line, std::size_t indent) {
   const std::size_t own = std::min(line.find_first_not_of(' '), line.size());
-  const std::string margin = "\n" + std::string(indent + own, ' ');
+  std::string margin(1, '\n');
+  margin.append(indent + own, ' ');
   std::string out(own, ' ');
   line.remove_prefix(own);
   std::size_t column = indent + own;
