@@ -36,8 +36,8 @@ Readiness readiness_of(const Control& control) {
                             segment.name)};
   }
   if (!segment.intact) {
-    return {.reason = fmt::format("/dev/shm/{} was truncated by another process; restart the daemon",
-                                  segment.name)};
+    return {.reason = fmt::format(
+                "/dev/shm/{} was truncated by another process; restart the daemon", segment.name)};
   }
   const Statistics now = control.statistics();
   if (now.capacity_bytes - now.used_bytes + now.evictable_bytes < control.options().block_size) {

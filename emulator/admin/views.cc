@@ -139,12 +139,9 @@ Json view(const BlockRun& run) {
 }
 
 Json view(const SegmentState& segment) {
-  return {{"name", segment.name},
-          {"size", segment.size},
-          {"inode", segment.inode},
-          {"mode", fmt::format("{:04o}", segment.mode)},
-          {"linked", segment.linked},
-          {"intact", segment.intact}};
+  return {{"name", segment.name},     {"size", segment.size},
+          {"inode", segment.inode},   {"mode", fmt::format("{:04o}", segment.mode)},
+          {"linked", segment.linked}, {"intact", segment.intact}};
 }
 
 Json view_of_totals(const Journal& journal) {

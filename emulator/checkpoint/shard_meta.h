@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a Shard-Meta header says of a shard's bytes, and whether they fit it (protocol, "Checkpoints").
+// What a Shard-Meta header says of a shard's bytes, and whether they fit it (protocol,
+// "Checkpoints").
 //
 //   Shard-Meta: {"checksum": "BASE64", "algorithm": "xxh3_128"}
 //

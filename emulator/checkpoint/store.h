@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The daemon's training checkpoints as a state machine: namespaces, ranks, steps, retention
-// (protocol, "Checkpoints"). It opens no socket; a shard's bytes lie in blocks of the engine's segment.
+// (protocol, "Checkpoints"). It opens no socket; a shard's bytes lie in blocks of the engine's
+// segment.
 //
 // A namespace has a number of ranks. A rank stores one shard for each step; a step is complete once
 // every rank has stored its shard. Of the complete steps the newest few are kept.
