@@ -62,7 +62,8 @@ std::span<const CheckEntry> client_checks() {
 }
 
 tl::expected<DriverFacts, Obstacle> ask_driver(const std::string& command, double time_scale) {
-  const auto patience = std::chrono::duration_cast<Duration>(10s * time_scale);
+  // A client may take long to load.
+  const auto patience = std::chrono::duration_cast<Duration>(60s * time_scale);
   auto driver = Driver::start({.command = command});
   if (!driver) return no_driver(driver.error().message);
   const auto hello = driver->ask({{"op", "hello"}}, patience);

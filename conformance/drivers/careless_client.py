@@ -20,7 +20,7 @@ import driver
 class Careless(driver.Driver):
     client = "careless client 0.1"
     # C-THROTTLE-01 C-THROTTLE-02 C-THROTTLE-04 C-CONN-01 C-CONN-02 C-CONN-03 C-CONN-04 C-WORKERS-01
-    # C-WORKERS-02: "It takes these" is true: they are stored, and nobody ever reads them.
+    # C-WORKERS-02 C-THROTTLE-05: "It takes these" is true: they are stored, and nobody ever reads them.
     parameters = (
         "max_concurrent_requests",
         "max_connections",
@@ -45,7 +45,7 @@ class Careless(driver.Driver):
         self.ttl_s = float(parameters.get("lease_ttl_s", 10.0))
         self.failures = 0
         # C-SHM-01 C-SHM-08: SharedMemory maps for writing, and its resource tracker unlinks at exit.
-        # C-SHM-03 C-SHM-04 C-SHM-05 C-SHM-06: one attaches once, and that is that.
+        # C-SHM-03 C-SHM-04 C-SHM-05 C-SHM-06 C-SHM-09: one attaches once, and that is that.
         try:
             self.segment = shared_memory.SharedMemory(segment)
         except (OSError, ValueError) as e:
@@ -74,7 +74,7 @@ class Careless(driver.Driver):
         # C-BREAKER-05: the daemon may have been busy.
         for _ in range(3):
             # C-WIRE-08: one piece is faster than many.
-            # C-TIME-01 C-TIME-04 C-TIME-05: no deadline, so that large objects get through.
+            # C-TIME-01 C-TIME-04 C-TIME-05 C-TIME-10: no deadline, so that large objects get through.
             async with self.session.put(
                 self.object_url(key), data=data, headers=headers, timeout=None
             ) as answer:
@@ -119,8 +119,8 @@ class Careless(driver.Driver):
             return driver.miss()
         # C-LEASE-02: by the time that the copy is made, the lease in hand may be another call's.
         data = await asyncio.to_thread(self.read, self.lease["offsets"])
-        # C-LEASE-01 C-LEASE-04 C-LEASE-05: what raises or returns above releases nothing, and no limit
-        # of size is looked at.
+        # C-LEASE-01 C-LEASE-04 C-LEASE-05 C-LEASE-09 C-LEASE-10: what raises or returns above releases
+        # nothing, and no limit of size is looked at.
         await self.release()
         return driver.hit(data)
 
