@@ -17,7 +17,7 @@ RUN apt-get -q update && \
 # From here on nothing needs a network. The compiler's cache outlives the image, so a second one builds in seconds.
 COPY . .
 RUN --mount=type=cache,target=/root/.cache/ccache \
-    cmake --preset dist -Wno-dev && cmake --build build/dist
+    cmake --preset dist -DHYPERPOD_PYTHON=OFF -Wno-dev && cmake --build build/dist
 RUN packaging/image_root.sh build/dist /image && packaging/image_root.sh build/dist /slim hyperpod-emulator hyperpod-kv
 
 FROM scratch AS slim
