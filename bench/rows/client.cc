@@ -22,8 +22,9 @@ Result<client::Client> make_client(const Server& server) {
 
 std::string plain_object_key(std::uint64_t number) {
   constexpr std::string_view slash = "%2F";
-  std::string key = object_key(number);
-  return key.replace(key.find(slash), slash.size(), "/");
+  const std::string encoded = object_key(number);
+  const std::size_t at = encoded.find(slash);
+  return encoded.substr(0, at) + '/' + encoded.substr(at + slash.size());
 }
 
 Result<void> store_with_client(client::Client& client, std::uint64_t count, std::size_t bytes) {
