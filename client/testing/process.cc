@@ -62,6 +62,7 @@ Process::Process(const std::vector<std::string>& arguments, const std::string& i
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   for (int i = 0; i < 3; ++i) posix_spawn_file_actions_adddup2(&actions, files_[i], i);
+  posix_spawn_file_actions_addclosefrom_np(&actions, 3);
   const int error = posix_spawn(&pid_, arguments[0].c_str(), &actions, nullptr,
                                 pointers(arguments).data(), pointers(variables).data());
   posix_spawn_file_actions_destroy(&actions);
