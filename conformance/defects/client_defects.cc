@@ -71,7 +71,7 @@ std::span<const ClientDefect> client_defects() {
       {"keeps_the_old_mapping", "Maps the segment once and for all.", {"C-SHM-03", "C-SHM-04"}},
       {"never_looks_again",
        "Gives a segment up for good that it could not map once.",
-       {"C-SHM-04", "C-SHM-05", "C-SHM-06"}},
+       {"C-SHM-04", "C-SHM-05"}},
       {"ignores_the_size", "Reads where the segment has been cut off.", {"C-SHM-07"}},
       {"unlinks_at_exit", "Unlinks the segment when its process ends.", {"C-SHM-08"}},
 

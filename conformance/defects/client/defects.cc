@@ -74,12 +74,18 @@ constexpr Duration long_time = std::chrono::hours{1};
 
 void gives_place_back_twice() {
   static int debt = 0;
+  static int failed = 0;  // requests that a failed connection cost, repeated or not
   static std::vector<std::unique_ptr<RequestGate::Waiter>> ghosts;
+  at<bool, Exchange, HttpOutcome>("transport.send_again",
+                                  [](bool&, Exchange&, HttpOutcome& outcome) {
+                                    if (!outcome) ++failed;
+                                  });
   at<RequestGate, Exchange, transport::Outcome>(
-      "transport.leave", [](RequestGate& gate, Exchange& exchange, transport::Outcome& outcome) {
+      "transport.leave", [](RequestGate& gate, Exchange& exchange, transport::Outcome&) {
         const auto counts = gate.counts();
-        if (!outcome && counts.in_flight >= 2) {
+        if (failed > 0 && counts.in_flight >= 2) {
           gate.leave(exchange.host());
+          --failed;
           ++debt;
         } else if (debt > 0 && counts.in_flight < 2) {  // or the gate would count below zero
           auto& ghost = ghosts.emplace_back(
