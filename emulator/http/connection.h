@@ -24,6 +24,7 @@ struct PortCounters {
   std::atomic<std::uint64_t> open{0};
   std::atomic<std::uint64_t> peak{0};
   std::atomic<std::uint64_t> accepted{0};
+  std::atomic<std::uint64_t> numbered{0};  ///< Connections so far; never reset.
   std::atomic<std::uint64_t> abandoned{0};
   /// How often the daemon has restarted; a connection ends with the daemon that accepted it.
   std::atomic<std::uint64_t> restarts{0};

@@ -66,7 +66,7 @@ Server::Server(Parts parts)
                .faults = parts.faults,
                .journal = parts.journal,
                .cause = std::move(parts.cause),
-               .closed = [this] { serve_unaccepted(); },
+               .closed = [this] { connection_closed(); },
                .counters = counters_},
       workers_(make_workers(options_, clock_)),
       acceptor_(workers_.front()->io()),
@@ -126,23 +126,26 @@ bool Server::accept_all() {
 }
 
 void Server::admit(Worker& worker, Socket socket) {
-  const auto number = ++counters_.accepted;
-  if (!claim_connection()) return;  // closed with the socket
+  // Counted once its fate is decided, so that whoever sees the count sees what became of it.
+  const auto counted = [this](void*) { ++counters_.accepted; };
+  const std::unique_ptr<void, decltype(counted)> at_the_end(this, counted);
+  const auto number = ++counters_.numbered;
+  const auto limit = options_.limits.connections;
+  if (limit > 0 && counters_.open >= limit) return;  // closed with the socket
   std::optional<FiredFault> fault;
   if (!faults_.empty()) {
     FaultSubject subject;
     subject.operation = FaultOperation::connect;
     subject.connection = number;
-    subject.open_connections = counters_.open;
+    subject.open_connections = counters_.open + 1;
     fault = faults_.decide(subject);
   }
-  if (!fault || !(fault->effects.leave_unaccepted || fault->effects.connections_above)) {
-    return open_session(worker, std::move(socket), number, std::move(fault));
-  }
-  --counters_.open;
-  if (fault->effects.leave_unaccepted) {
+  // One that is not served takes no place, not for a moment: another worker may be looking for one.
+  if (fault && fault->effects.leave_unaccepted) {
     std::lock_guard lock(unaccepted_mutex_);
     unaccepted_.push_back({&worker, std::move(socket), number});
+  } else if (!(fault && fault->effects.connections_above) && claim_connection()) {
+    open_session(worker, std::move(socket), number, std::move(fault));
   }
 }
 
@@ -155,8 +158,15 @@ bool Server::claim_connection() {
   return true;
 }
 
-void Server::serve_unaccepted() {
+void Server::connection_closed() {
+  // Under the lock, so that the place goes to one that waits already, and not to one that comes
+  // when the place has long been seen to be free.
   std::lock_guard lock(unaccepted_mutex_);
+  --counters_.open;
+  serve_unaccepted();
+}
+
+void Server::serve_unaccepted() {
   if (unaccepted_.empty()) return;
   Unaccepted next = std::move(unaccepted_.front());
   unaccepted_.pop_front();
@@ -165,9 +175,10 @@ void Server::serve_unaccepted() {
              [this, &worker, number = next.number, socket = std::move(next.socket)]() mutable {
                if (worker.finishing()) return;
                if (!claim_connection()) {
-                 // Somebody else was faster; it waits for the next place.
+                 // Somebody else was faster; it waits for the next place, which may be free by now.
                  std::lock_guard again(unaccepted_mutex_);
                  unaccepted_.push_front({&worker, std::move(socket), number});
+                 if (counters_.open < options_.limits.connections) serve_unaccepted();
                  return;
                }
                open_session(worker, std::move(socket), number, std::nullopt);

@@ -80,6 +80,8 @@ class Server final : private Ticker {
   /// REQUIRES a claim.
   void open_session(Worker& worker, Socket socket, std::uint64_t number,
                     std::optional<FiredFault> fault);
+  void connection_closed();
+  /// REQUIRES unaccepted_mutex_.
   void serve_unaccepted();
   void engine_alarm();
   void schedule_engine();

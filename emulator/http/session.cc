@@ -71,7 +71,6 @@ Session::Session(Service& service, Worker& worker, std::unique_ptr<Transport> tr
 
 Session::~Session() {
   service_.journal.connection_closed(number_, worker().clock().now());
-  --service_.counters.open;  // first, so that a connection that waits finds the place free
   service_.closed();
 }
 
