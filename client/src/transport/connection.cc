@@ -93,6 +93,7 @@ void Connection::exchange(HttpRequest request, Listener& listener) {
 }
 
 void Connection::connected(tl::expected<Socket, TransportFailure> socket) {
+  const auto self = shared_from_this();  // who is told of a failure may let go of it
   connector_.reset();
   if (!socket) return fail(std::move(socket).error());
   socket_.emplace(*std::move(socket));
