@@ -115,7 +115,7 @@ function(hyperpod_precompiled set)
   target_precompile_headers(hyperpod_precompiled_${set} PRIVATE ${ARG_HEADERS})
 endfunction()
 
-# hyperpod_build_faster(HOT target...): called once all targets of the project are there. Halves what a build costs:
+# hyperpod_build_faster(HOT target...): called once all targets of the project are there. Makes a build cost less:
 # - Of the targets named all code is compiled as the build type says, because it moves bytes or measures. The rest
 #   (suite, doctor, command lines) is compiled with -O1: optimizing it took more time than parsing it, for code that
 #   waits for the network.
