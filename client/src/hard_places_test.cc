@@ -199,6 +199,9 @@ bool limit(decltype(RLIMIT_NOFILE) resource, int value) {
 }
 
 TEST_F(HardPlacesTest, TellsThatThereIsNoDescriptorForAClient) {
+#ifdef __SANITIZE_ADDRESS__
+  GTEST_SKIP() << "UBSan needs two descriptors to look at the exception that Asio throws";
+#endif
   EXPECT_TRUE(in_child([&] {
     if (!limit(RLIMIT_NOFILE, 3)) return false;
     const auto made = Client::create(options_);

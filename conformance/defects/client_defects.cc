@@ -8,7 +8,12 @@ std::span<const ClientDefect> client_defects() {
       {"no_throttle",
        "Sends all requests at once.",
        {"C-THROTTLE-01", "C-THROTTLE-04", "C-WORKERS-01"}},
-      {"one_request_too_many", "Has one request more in flight than it may.", {"C-THROTTLE-01"}},
+      {"one_request_too_many",
+       "Has one request more in flight than it may.",
+       {"C-THROTTLE-01", "C-THROTTLE-05"}},
+      {"two_gates",
+       "Counts puts apart, so that there may be twice as many requests in flight.",
+       {"C-THROTTLE-05"}},
       {"default_limit_128", "Takes 128 for the default limit of requests.", {"C-THROTTLE-04"}},
       {"puts_first", "Lets puts go before leases.", {"C-THROTTLE-02"}},
       {"drops_backlog", "Refuses what would be the 21st to wait.", {"C-THROTTLE-03"}},
@@ -37,6 +42,13 @@ std::span<const ClientDefect> client_defects() {
       {"gives_up_with_the_daemon",
        "Waits just as long as the daemon may hold the request.",
        {"C-TIME-08"}},
+      {"signals_put_off_deadlines",
+       "Begins to wait anew with its full time after each signal.",
+       {"C-TIME-10"}},
+      {"first_address_only",
+       "Tries the first of a host's addresses alone.",
+       {"C-TIME-11"},
+       true},  // it takes a localhost of two addresses
 
       {"never_releases", "Leaves every lease to its TTL.", {"C-LEASE-01", "C-LEASE-02"}},
       {"releases_twice", "Releases each lease a second time.", {"C-LEASE-02"}},
@@ -48,7 +60,7 @@ std::span<const ClientDefect> client_defects() {
        {"C-LEASE-01", "C-LEASE-03"}},
       {"keeps_refused_leases",
        "Does not release what it refuses to read.",
-       {"C-LEASE-01", "C-LEASE-04", "C-LEASE-05"}},
+       {"C-LEASE-01", "C-LEASE-04", "C-LEASE-05", "C-LEASE-09", "C-LEASE-10"}},
       {"no_size_limit", "Reads leases of any size.", {"C-LEASE-05"}},
       {"any_content_type", "Takes any body for a lease, whatever its type.", {"C-LEASE-06"}},
       {"raw_lease_ids", "Puts lease ids into paths as they are.", {"C-LEASE-07"}},
@@ -71,7 +83,7 @@ std::span<const ClientDefect> client_defects() {
       {"keeps_the_old_mapping", "Maps the segment once and for all.", {"C-SHM-03", "C-SHM-04"}},
       {"never_looks_again",
        "Gives a segment up for good that it could not map once.",
-       {"C-SHM-04", "C-SHM-05"}},
+       {"C-SHM-04", "C-SHM-05", "C-SHM-06", "C-SHM-09"}},
       {"ignores_the_size", "Reads where the segment has been cut off.", {"C-SHM-07"}},
       {"unlinks_at_exit", "Unlinks the segment when its process ends.", {"C-SHM-08"}},
 
@@ -85,6 +97,9 @@ std::span<const ClientDefect> client_defects() {
        "Reports every put as stored that was answered at all.",
        {"C-BREAKER-04", "C-BATCH-02"}},
       {"retries_puts", "Sends a refused put again.", {"C-BREAKER-05"}},
+      {"loses_what_meets_a_closed_connection",
+       "Fails a request that finds its kept connection closed.",
+       {"C-BREAKER-06"}},
 
       {"encodes_twice", "Percent-encodes keys twice.", {"C-WIRE-01", "C-WIRE-02"}},
       {"bare_slashes", "Leaves a slash in a key as it is.", {"C-WIRE-01", "C-WIRE-02"}},
@@ -102,6 +117,11 @@ std::span<const ClientDefect> client_defects() {
        "Reports a batch as failed of which one key failed.",
        {"C-BATCH-01", "C-BATCH-02"}},
       {"counts_beyond_a_miss", "Counts hits beyond the first miss.", {"C-BATCH-03"}},
+      {"serial_look_ups", "Looks up one key after the other.", {"C-BATCH-04"}},
+
+      {"forgets_that_it_was_forked",
+       "Waits in a forked child for the parent's thread.",
+       {"C-WORKERS-05"}},
   };
   return defects;
 }

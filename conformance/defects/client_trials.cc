@@ -63,6 +63,7 @@ std::vector<Plan> client_plans(const SelfCheckOptions& options) {
     plans.push_back({.name = std::string(defect.name),
                      .what = std::string(defect.what),
                      .aims = aims,
+                     .may_skip = defect.may_skip,
                      .run = [name = std::string(defect.name), only, &options] {
                        return run("hyperpod-defective-driver", name, only, Profile::core, 1,
                                   options);

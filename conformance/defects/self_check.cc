@@ -49,7 +49,9 @@ std::vector<std::string> Trial::missed() const {
     const auto found = results.find(aim);
     const bool caught = found != results.end() && is_found(found->second);
     if (caught && any_aim) return {};
-    if (!caught) ids.push_back(aim);
+    const bool skipped = may_skip && found != results.end() &&
+                         found->second.outcome == Outcome::skip && found->second.cause.empty();
+    if (!caught && !skipped) ids.push_back(aim);
   }
   return ids;
 }

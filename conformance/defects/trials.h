@@ -24,7 +24,7 @@ struct Plan {
   std::vector<std::string> aims = {};
   bool any_aim = false;  ///< One of the aims has to catch it; otherwise each of them.
   std::set<std::string> may_warn = {};
-  bool may_skip = false;  ///< Of what is correct, some requirements cannot be checked.
+  bool may_skip = false;  ///< Some of the requirements cannot be checked on every machine.
   /// The results of its checks, or why there are none.
   std::function<tl::expected<std::vector<CheckResult>, std::string>()> run;
 };

@@ -22,8 +22,10 @@ Duration handicap(RequestClass request) {
 RequestGate::RequestGate(const Limits& limits)
     : limits_(limits), waiting_(limits.hosts), in_flight_of_(limits.hosts) {}
 
-bool RequestGate::has_place(std::size_t host) const {
-  return in_flight_ < limits_.in_flight && in_flight_of_[host] < limits_.per_host;
+bool RequestGate::has_place(const Waiter& waiter) const {
+  bool place = in_flight_ < limits_.in_flight && in_flight_of_[waiter.host_] < limits_.per_host;
+  HYPERPOD_POINT("gate.place", place, waiter);
+  return place;
 }
 
 void RequestGate::take_place(std::size_t host) {
@@ -38,7 +40,7 @@ void RequestGate::set_queued(std::uint64_t queued) {
 
 bool RequestGate::enter(Waiter& waiter, TimePoint now) {
   // Whoever waits while there is a place waits for another host, so nobody is overtaken here.
-  if (has_place(waiter.host_)) {
+  if (has_place(waiter)) {
     take_place(waiter.host_);
     return true;
   }
@@ -65,8 +67,9 @@ void RequestGate::withdraw(Waiter& waiter) {
 RequestGate::Waiter* RequestGate::next() {
   Waiter* first = nullptr;
   for (std::size_t host = 0; queued_ > 0 && host < waiting_.size(); ++host) {
-    if (waiting_[host].empty() || !has_place(host)) continue;
+    if (waiting_[host].empty()) continue;
     Waiter* const front = waiting_[host].begin()->second;
+    if (!has_place(*front)) continue;
     if (first == nullptr || front->order_ < first->order_) first = front;
   }
   if (first == nullptr) return nullptr;

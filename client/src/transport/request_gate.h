@@ -82,7 +82,7 @@ class RequestGate {
  private:
   using Queue = std::map<Waiter::Order, Waiter*>;
 
-  bool has_place(std::size_t host) const;
+  bool has_place(const Waiter& waiter) const;
   void take_place(std::size_t host);
   void set_queued(std::uint64_t queued);
 

@@ -76,7 +76,7 @@ std::size_t ResponseParser::feed(std::string_view bytes) {
           take_status_line(*line);
           break;
         case Part::header:
-          line->empty() ? end_head() : take_header(*line);
+          take_header_line(*line);
           break;
         case Part::chunk_size:
           take_chunk_size(*line);
@@ -136,11 +136,27 @@ void ResponseParser::take_status_line(std::string_view line) {
   part_ = Part::header;
 }
 
-void ResponseParser::take_header(std::string_view line) {
-  const auto colon = line.find(':');
-  if (colon == std::string_view::npos || colon == 0) return fail();
-  const auto name = line.substr(0, colon);
-  const auto value = trim(line.substr(colon + 1));
+// A line that begins with white space goes on with the field before it (RFC 9112, section 5.2).
+void ResponseParser::take_header_line(std::string_view line) {
+  const bool goes_on = line.starts_with(' ') || line.starts_with('\t');
+  if (goes_on) {
+    if (field_.empty() || field_.size() + line.size() > max_line) return fail();
+    field_ += line;
+    return;
+  }
+  if (!field_.empty()) take_header(field_);
+  field_ = line;
+  if (line.empty() && state_ == State::incomplete) end_head();
+}
+
+void ResponseParser::take_header(std::string_view field) {
+  const auto colon = field.find(':');
+  const auto name = field.substr(0, colon);
+  if (colon == std::string_view::npos || name.empty() ||
+      name.find_first_of(" \t") != std::string_view::npos) {
+    return fail();
+  }
+  const auto value = trim(field.substr(colon + 1));
   if (same(name, "Content-Length")) {
     const auto length = number(value, 10);
     if (!length || (content_length_ && content_length_ != length)) return fail();
@@ -212,7 +228,8 @@ void ResponseParser::take_body(std::string_view& bytes) {
 
 void ResponseParser::finish() {
   state_ = State::complete;
-  if (!unpack_ || (!same(content_encoding_, "gzip") && !same(content_encoding_, "deflate"))) return;
+  if (!unpack_ || response_.body.empty()) return;
+  if (!same(content_encoding_, "gzip") && !same(content_encoding_, "deflate")) return;
   auto body = unpacked(response_.body, max_response);
   if (!body) return fail();
   if (body->size() > max_response) {

@@ -15,8 +15,9 @@ namespace hyperpod::client::transport {
 
 class ResponseParser {
  public:
-  /// Of a line of the head, and of the whole response, interim ones and unpacking included.
-  static constexpr std::size_t max_line = 2048;
+  /// Of a field of the head, however many lines it is folded into, as in LMCache's HTTP library;
+  /// and of the whole response, interim ones and unpacking included.
+  static constexpr std::size_t max_line = 8190;
   static constexpr std::uint64_t max_response = 64ull << 20;
 
   enum class State { incomplete, complete, malformed, beyond_bounds };
@@ -45,7 +46,8 @@ class ResponseParser {
 
   std::optional<std::string_view> take_line(std::string_view& bytes);
   void take_status_line(std::string_view line);
-  void take_header(std::string_view line);
+  void take_header_line(std::string_view line);
+  void take_header(std::string_view field);
   void end_head();
   void take_chunk_size(std::string_view line);
   void take_body(std::string_view& bytes);
@@ -56,7 +58,8 @@ class ResponseParser {
   State state_ = State::incomplete;
   Part part_ = Part::status_line;
   std::uint64_t received_ = 0;
-  std::string line_;  // that has come in part
+  std::string line_;   // that has come in part
+  std::string field_;  // of the head, which the next line may go on with
   HttpResponse response_;
   bool keep_alive_ = true;
   bool until_close_ = false;  // the body ends with the connection

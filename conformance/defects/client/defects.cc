@@ -4,6 +4,7 @@
 // starts. ../client_defects.cc tells what each does and which requirements must catch it.
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -96,6 +97,28 @@ void gives_place_back_twice() {
       });
 }
 
+// As LMCache's in-process client does.
+void two_gates() {
+  static std::uint32_t limit = 0;
+  static std::map<bool, std::uint32_t> in_flight;  // by whether they are puts
+  const auto is_put = [](const RequestGate::Waiter& waiter) {
+    return waiter.request_class() == RequestClass::put;
+  };
+  limits([](RequestGate::Limits& l, const ClientOptions& options) {
+    limit = options.max_concurrent_requests;
+    l.in_flight = 2 * limit;
+  })();
+  at<bool, const RequestGate::Waiter>("gate.place",
+                                      [=](bool& place, const RequestGate::Waiter& waiter) {
+                                        if (in_flight[is_put(waiter)] >= limit) place = false;
+                                      });
+  at<Exchange>("transport.admitted", [=](Exchange& exchange) { ++in_flight[is_put(exchange)]; });
+  at<RequestGate, Exchange, transport::Outcome>(
+      "transport.leave", [=](RequestGate&, Exchange& exchange, transport::Outcome&) {
+        --in_flight[is_put(exchange)];
+      });
+}
+
 void drops_backlog() {
   at<Transport, Exchange>("transport.queued", [](Transport& transport, Exchange& exchange) {
     Statistics statistics;
@@ -161,6 +184,27 @@ void queueing_is_free() {
   })();
 }
 
+// As a wait does that is begun anew after EINTR.
+void signals_put_off_deadlines() {
+  static std::atomic<TimePoint::rep> interrupted{std::numeric_limits<TimePoint::rep>::min()};
+  struct sigaction action {};
+  action.sa_handler = [](int) { interrupted = now().time_since_epoch().count(); };
+  sigaction(SIGCONT, &action, nullptr);
+  postpone([](const Exchange&) -> std::optional<Duration> {
+    constexpr milliseconds patience{200};
+    if (now() - TimePoint(Duration(interrupted)) > patience) return std::nullopt;
+    return patience;
+  })();
+}
+
+// The requests of one caller, one after the other, take one connection as long as it is kept.
+void loses_what_meets_a_closed_connection() {
+  at<Connection>("connection.sent", [made = 0](Connection& connection) mutable {
+    if (connection.is_reused() || ++made == 1) return;
+    connection.fail({ErrorCode::unreachable, "closed the connection without a response"});
+  });
+}
+
 void releases_twice() {
   at<leases::Leases, leases::PendingRelease>(
       "release.released", [done = std::set<std::string>()](
@@ -217,7 +261,7 @@ void never_looks_again() {
         if (failed) {
           status = tl::unexpected(Error{ErrorCode::segment_missing, "there was no " + path});
         }
-        failed = failed || !status || status->st_size == 0;
+        failed = failed || !status || status->st_size == 0 || (status->st_mode & S_IRUSR) == 0;
       });
 }
 
@@ -309,6 +353,7 @@ const std::map<std::string_view, std::function<void()>>& defects() {
       {"one_request_too_many", limits([](RequestGate::Limits& l, const ClientOptions& options) {
          l.in_flight = options.max_concurrent_requests + 1;
        })},
+      {"two_gates", two_gates},
       {"default_limit_128", limits([](RequestGate::Limits& l, const ClientOptions& options) {
          if (options.max_concurrent_requests == 100) l.in_flight = 128;
        })},
@@ -342,6 +387,14 @@ const std::map<std::string_view, std::function<void()>>& defects() {
       {"connects_for_ever", connects_for_ever},
       {"queueing_is_free", queueing_is_free},
       {"gives_up_with_the_daemon", always("lease.margin", milliseconds{0})},
+      {"signals_put_off_deadlines", signals_put_off_deadlines},
+      {"first_address_only",
+       [] {
+         using Endpoints = std::vector<transport::asio::ip::tcp::endpoint>;
+         at<Endpoints>("connect.endpoints", [](Endpoints& endpoints) {
+           if (endpoints.size() > 1) endpoints.resize(1);
+         });
+       }},
 
       // Leases.
       {"never_releases",
@@ -427,6 +480,7 @@ const std::map<std::string_view, std::function<void()>>& defects() {
       {"any_2xx_is_stored", put_status([](int status) { return status / 100 == 2; })},
       {"failures_are_stored", put_status([](int) { return true; })},
       {"retries_puts", retries_puts},
+      {"loses_what_meets_a_closed_connection", loses_what_meets_a_closed_connection},
 
       // Wire.
       {"encodes_twice", object_target([](std::string_view bucket, std::string_view key) {
@@ -460,6 +514,14 @@ const std::map<std::string_view, std::function<void()>>& defects() {
       // Batches.
       {"one_failure_fails_all", one_failure_fails_all},
       {"counts_beyond_a_miss", counts_beyond_a_miss},
+      {"serial_look_ups", always("lookup.window", std::size_t{1})},
+
+      // Workers.
+      {"forgets_that_it_was_forked",
+       [] {
+         at<std::uint32_t, const std::uint32_t>(
+             "fork.generation", [](std::uint32_t& now, const std::uint32_t& made) { now = made; });
+       }},
   };
   return all;
 }
