@@ -150,6 +150,7 @@ std::string trial_line(const Trial& trial) {
   const bool correct = trial.aims.empty();
   const auto missed = trial.missed();
   std::string mark = correct ? "clean   " : "caught  ";
+  if (!correct && trial.caught_by().empty()) mark = "skipped ";
   if (!missed.empty()) mark = correct ? "WRONGED " : "SURVIVED";
   if (!trial.obstacle.empty()) mark = "NOT RUN ";
   std::string name = trial.name;
