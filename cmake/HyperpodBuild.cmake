@@ -120,7 +120,7 @@ endfunction()
 #   (suite, doctor, command lines) is compiled with -O1: optimizing it took more time than parsing it, for code that
 #   waits for the network.
 # - With HYPERPOD_PRECOMPILE three sets of library headers are precompiled: for the tests, for what links Asio and
-#   OpenSSL, and for all else. No header of ours is among them, so no edit makes everything build again. Files must
+#   OpenSSL (once more for what goes into a shared object), and for all else. No header of ours is among them, so no edit makes everything build again. Files must
 #   include what they use all the same: clang-tidy, `./dev odr`, the fuzz targets and every build by clang go without.
 function(hyperpod_build_faster)
   cmake_parse_arguments(ARG "" "" "HOT" ${ARGN})
@@ -129,6 +129,10 @@ function(hyperpod_build_faster)
     set(precompile ON)
     hyperpod_precompiled(code HEADERS precompiled_code.h)
     hyperpod_precompiled(network HEADERS precompiled_code.h precompiled_network.h LIBS Boost::headers OpenSSL::SSL)
+    if(HYPERPOD_PYTHON)
+      hyperpod_precompiled(shared HEADERS precompiled_code.h precompiled_network.h LIBS Boost::headers OpenSSL::SSL)
+      set_target_properties(hyperpod_precompiled_shared PROPERTIES POSITION_INDEPENDENT_CODE ON)
+    endif()
     if(HYPERPOD_TESTS)
       hyperpod_precompiled(tests HEADERS precompiled_code.h precompiled_tests.h LIBS hyperpod_unoptimized GTest::gmock)
     endif()
@@ -156,13 +160,16 @@ function(hyperpod_build_faster)
         set(set code)
         if(libraries MATCHES "Boost::headers.*OpenSSL::SSL")
           set(set network)
+          if(target MATCHES _shared$)  # position-independent code has a set of its own
+            set(set shared)
+          endif()
         endif()
         if(NOT target IN_LIST ARG_HOT)
           target_compile_options(${target} PRIVATE $<$<NOT:$<CONFIG:Debug>>:-O1>
             $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)  # more false alarms the less is optimized
         endif()
       endif()
-      if(HYPERPOD_PORTABLE AND type STREQUAL EXECUTABLE)
+      if(HYPERPOD_PORTABLE AND type MATCHES "EXECUTABLE|MODULE")
         target_sources(${target} PRIVATE ${PROJECT_SOURCE_DIR}/cmake/portable/old_glibc.cc)
       endif()
       if(precompile AND set AND NOT type MATCHES "MODULE|SHARED")  # which are compiled with other flags

@@ -12,32 +12,42 @@ is released while anything waits or is copied.
 from __future__ import annotations
 
 import asyncio
+import atexit
+import datetime
+import logging
 import os
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Optional, Union
 
 from . import _native
-from .errors import Error
+from .errors import Error, ViewsHeld
+
+if not _native.in_main_interpreter():
+    raise ImportError("hyperpod_kv cannot be used in a subinterpreter")
 
 Key = Union[str, bytes]
 Lease = _native.Lease
 
+_log = logging.getLogger("hyperpod_kv")
+
 
 class _Channel:
-    """What one event loop and the client's I/O thread share: calls under way, by their token."""
+    """What one event loop and the clients' I/O threads share: calls under way, by their token."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.completions = _native.Completions()
+        self._completions = _native.Completions()
         self._futures: dict[int, asyncio.Future[Any]] = {}
+        self._calls: dict[int, _native.Call] = {}
         self._next = 0
-        loop.add_reader(self.completions.fileno(), self._drain)
+        loop.add_reader(self._completions.fileno(), self._drain)
 
     def _drain(self) -> None:
-        self.completions.drain(self._done)
+        self._completions.drain(self._done)
 
     def _done(self, token: int, error: Optional[BaseException], value: Any) -> None:
+        self._calls.pop(token, None)
         future = self._futures.pop(token)
         if future.cancelled():
             return
@@ -46,22 +56,81 @@ class _Channel:
         else:
             future.set_result(value)
 
-    async def run(self, loop: asyncio.AbstractEventLoop, start: Callable[..., Any],
+    async def run(self, loop: asyncio.AbstractEventLoop, start: Callable[..., _native.Call],
                   *arguments: Any) -> Any:
         self._next += 1
         token = self._next
-        future = loop.create_future()
-        self._futures[token] = future
+        future = self._futures[token] = loop.create_future()
         try:
-            call = start(self.completions, token, *arguments)
+            call = start(self._completions, token, *arguments)
         except BaseException:
             del self._futures[token]
             raise
+        self._calls[token] = call
         try:
             return await future
         except asyncio.CancelledError:
+            # The caller's buffer is in use until the call has ended.
             call.cancel()
+            if token in self._futures:
+                ended = self._futures[token] = loop.create_future()
+                while not ended.done():
+                    try:
+                        await asyncio.wait([ended])
+                    except asyncio.CancelledError:
+                        continue
+                ended.exception()  # so that asyncio knows it to be seen
             raise
+
+    def abandon(self) -> None:
+        """Gives up calls that nobody waits for any more: their loop has been closed."""
+        for call in self._calls.values():
+            call.cancel()
+        self._completions.close()
+
+
+_channels: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Channel] = (
+    weakref.WeakKeyDictionary())
+
+
+def _abandon(loops: Iterable[asyncio.AbstractEventLoop]) -> None:
+    for loop in list(loops):
+        _channels.pop(loop).abandon()
+
+
+# So that the interpreter's end does not wait for requests whose outcome nobody will see.
+atexit.register(lambda: _abandon(_channels))
+
+
+async def _run(start: Callable[..., _native.Call], *arguments: Any) -> Any:
+    loop = asyncio.get_running_loop()
+    channel = _channels.get(loop)
+    if channel is None:
+        _abandon(loop for loop in _channels if loop.is_closed())
+        channel = _channels[loop] = _Channel(loop)
+    return await channel.run(loop, start, *arguments)
+
+
+async def _enter(self: Lease) -> Lease:
+    return self
+
+
+async def _exit(self: Lease, kind: Optional[type[BaseException]], error: Optional[BaseException],
+                trace: Optional[TracebackType]) -> None:
+    if error is not None:
+        self.__exit__(kind, error, trace)
+        return
+    try:
+        await _run(self.start_release)
+    except ViewsHeld:
+        raise
+    except Error:
+        pass  # it is repeated in the background
+
+
+# A lease is a context manager of both kinds.
+setattr(Lease, "__aenter__", _enter)
+setattr(Lease, "__aexit__", _exit)
 
 
 def _raise_first(results: list[Any], return_errors: bool) -> list[Any]:
@@ -77,43 +146,44 @@ class Client:
 
     ``url`` is ``http://HOST:PORT``, ``https://…``, ``sagemaker-hyperpod://…`` or ``HOST:PORT``;
     several, with a segment each, are separated by commas (``10.0.0.1:9200#cache_a,…``). ``options``
-    are those of docs/client.md by their C++ names, times in seconds: ``max_concurrent_requests``,
+    are those of docs/client.md by their C++ names, times in seconds or as ``datetime.timedelta``: ``max_concurrent_requests``,
     ``max_connections``, ``max_connections_per_host``, ``timeout``, ``lease_wait_timeout``,
     ``lease_ttl``, ``put_stream_chunk_bytes``, ``max_lease_bytes``, ``use_https``,
     ``save_chunk_meta``, ``ca_file``, ``verify_server``, ``copy_threads``.
 
     A miss is an outcome, not an error. Everything raised is below :class:`hyperpod_kv.Error`. In a
     child made by ``fork()`` every call raises :class:`hyperpod_kv.Forked`; make a client there.
+    Blocking calls in the main thread end early by what a signal's handler raises, such as
+    KeyboardInterrupt. A coroutine that is cancelled ends once its request has been given up, so
+    that its buffer is free then.
 
     ``wait`` is how many seconds the daemon may hold a request while the key is absent; 0 asks what
-    is there now. Buffers are anything that speaks the buffer protocol and lies in one piece.
+    is there now. Buffers are anything that speaks the buffer protocol and lies in one piece; what
+    is not raises :class:`hyperpod_kv.UnusableBuffer`.
     """
 
     def __init__(self, url: str, bucket: str = "lmcache",
                  shared_memory_name: Optional[str] = "shared_memory", **options: Any) -> None:
-        self._set_up(_native.Client({"url": url, "bucket": bucket,
-                                     "shared_memory_name": shared_memory_name, **options}))
+        self._native = _native.Client({
+            "url": url, "bucket": bucket, "shared_memory_name": shared_memory_name,
+            **{name: value.total_seconds() if isinstance(value, datetime.timedelta) else value
+               for name, value in options.items()}})
 
     @classmethod
     def from_config(cls, path: str | os.PathLike[str] | None = None) -> "Client":
         """A client with the settings that LMCache would read: from its YAML file (``path``, or the
-        one that LMCACHE_CONFIG_FILE names) and its environment variables."""
+        one that LMCACHE_CONFIG_FILE names) and its environment variables. What was probably not
+        meant, such as an unknown key, is logged as a warning of the logger ``hyperpod_kv``."""
+        return cls._made(*_native.Client.from_config(None if path is None else os.fspath(path),
+                                                     dict(os.environ)))
+
+    @classmethod
+    def _made(cls, native: _native.Client, warnings: list[str]) -> "Client":
+        for warning in warnings:
+            _log.warning("%s", warning)
         client = cls.__new__(cls)
-        client._set_up(_native.Client.from_config(None if path is None else os.fspath(path),
-                                                  dict(os.environ)))
+        client._native = native
         return client
-
-    def _set_up(self, native: Any) -> None:
-        self._native = native
-        self._channels: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Channel] = (
-            weakref.WeakKeyDictionary())
-
-    async def _run(self, start: Callable[..., Any], *arguments: Any) -> Any:
-        loop = asyncio.get_running_loop()
-        channel = self._channels.get(loop)
-        if channel is None:
-            channel = self._channels[loop] = _Channel(loop)
-        return await channel.run(loop, start, *arguments)
 
     # --- Objects --------------------------------------------------------------------------------
 
@@ -123,7 +193,7 @@ class Client:
 
     async def aput(self, key: Key, buffer: Any) -> bool:
         """As :meth:`put`. ``buffer`` must stay as it is until the call has ended."""
-        return await self._run(self._native.start_put, key, buffer)
+        return await _run(self._native.start_put, key, buffer)
 
     def get(self, key: Key, wait: Optional[float] = None) -> Optional[bytes]:
         """The object's bytes; None is a miss."""
@@ -131,7 +201,7 @@ class Client:
 
     async def aget(self, key: Key, wait: Optional[float] = None) -> Optional[bytes]:
         """As :meth:`get`."""
-        return await self._run(self._native.start_get, key, wait)
+        return await _run(self._native.start_get, key, wait)
 
     def get_into(self, key: Key, buffer: Any, wait: Optional[float] = None) -> Optional[int]:
         """Reads the object into ``buffer``, which may be longer; how many bytes it has, None for a
@@ -141,17 +211,18 @@ class Client:
     async def aget_into(self, key: Key, buffer: Any,
                         wait: Optional[float] = None) -> Optional[int]:
         """As :meth:`get_into`."""
-        return await self._run(self._native.start_get_into, key, buffer, wait)
+        return await _run(self._native.start_get_into, key, buffer, wait)
 
     def acquire(self, key: Key, wait: Optional[float] = None) -> Optional[Lease]:
         """Leases the object for reading in place; None is a miss. Use the lease in a ``with``
-        block: its ``fragments`` are read-only memoryviews, ``valid`` is to be asked after reading
-        them, and it can be released only when none of them is held any more."""
+        block, or with :meth:`aacquire` in an ``async with`` block, which releases it: its
+        ``fragments`` are read-only memoryviews, ``valid`` is to be asked after reading them, and
+        it can be released only when none of them is held any more."""
         return self._native.acquire(key, wait)
 
     async def aacquire(self, key: Key, wait: Optional[float] = None) -> Optional[Lease]:
         """As :meth:`acquire`."""
-        return await self._run(self._native.start_acquire, key, wait)
+        return await _run(self._native.start_acquire, key, wait)
 
     def exists(self, key: Key, wait: Optional[float] = None) -> bool:
         """Whether the daemon has the object. Needs no segment."""
@@ -159,18 +230,18 @@ class Client:
 
     async def aexists(self, key: Key, wait: Optional[float] = None) -> bool:
         """As :meth:`exists`."""
-        return await self._run(self._native.start_exists, key, wait)
+        return await _run(self._native.start_exists, key, wait)
 
     # --- Batches --------------------------------------------------------------------------------
     # One result for each key, in order. The first error is raised once all have ended, or with
     # return_errors stands in the list.
 
-    def batched_get(self, keys: Sequence[Key], wait: Optional[float] = None,
+    def batched_get(self, keys: Iterable[Key], wait: Optional[float] = None,
                     return_errors: bool = False) -> list[Any]:
         """Many :meth:`get` at once."""
         return _raise_first(self._native.batched_get(keys, wait), return_errors)
 
-    async def abatched_get(self, keys: Sequence[Key], wait: Optional[float] = None,
+    async def abatched_get(self, keys: Iterable[Key], wait: Optional[float] = None,
                            return_errors: bool = False) -> list[Any]:
         """As :meth:`batched_get`."""
         results = await asyncio.gather(*(self.aget(key, wait) for key in keys),
@@ -180,27 +251,27 @@ class Client:
                 raise result
         return _raise_first(list(results), return_errors)
 
-    def batched_get_into(self, items: Sequence[tuple[Key, Any]], wait: Optional[float] = None,
+    def batched_get_into(self, items: Iterable[tuple[Key, Any]], wait: Optional[float] = None,
                          return_errors: bool = False) -> list[Any]:
         """Many :meth:`get_into` at once; ``items`` are pairs of key and buffer."""
         return _raise_first(self._native.batched_get_into(items, wait), return_errors)
 
-    async def abatched_get_into(self, items: Sequence[tuple[Key, Any]],
+    async def abatched_get_into(self, items: Iterable[tuple[Key, Any]],
                                 wait: Optional[float] = None,
                                 return_errors: bool = False) -> list[Any]:
         """As :meth:`batched_get_into`."""
-        return _raise_first(await self._run(self._native.start_batched_get_into, items, wait),
+        return _raise_first(await _run(self._native.start_batched_get_into, items, wait),
                             return_errors)
 
-    def batched_put(self, items: Sequence[tuple[Key, Any]],
+    def batched_put(self, items: Iterable[tuple[Key, Any]],
                     return_errors: bool = False) -> list[Any]:
         """Many :meth:`put` at once; ``items`` are pairs of key and buffer."""
         return _raise_first(self._native.batched_put(items), return_errors)
 
-    async def abatched_put(self, items: Sequence[tuple[Key, Any]],
+    async def abatched_put(self, items: Iterable[tuple[Key, Any]],
                            return_errors: bool = False) -> list[Any]:
         """As :meth:`batched_put`."""
-        return _raise_first(await self._run(self._native.start_batched_put, items), return_errors)
+        return _raise_first(await _run(self._native.start_batched_put, items), return_errors)
 
     def batched_contains(self, keys: Iterable[Key], wait: Optional[float] = None) -> int:
         """How many keys, from the first on, are there. Nothing is asked for behind the first that
@@ -209,7 +280,7 @@ class Client:
 
     async def abatched_contains(self, keys: Iterable[Key], wait: Optional[float] = None) -> int:
         """As :meth:`batched_contains`."""
-        return await self._run(self._native.start_batched_contains, keys, wait)
+        return await _run(self._native.start_batched_contains, keys, wait)
 
     # --- Life -----------------------------------------------------------------------------------
 
@@ -222,6 +293,16 @@ class Client:
         """Ends the client: later calls raise :class:`hyperpod_kv.Closed`, releases under way are
         waited for. Leases that are held stay readable. Idempotent."""
         self._native.close()
+
+    async def aclose(self) -> None:
+        """As :meth:`close`, which waits in the loop's default executor meanwhile."""
+        await asyncio.get_running_loop().run_in_executor(None, self._native.close)
+
+    async def __aenter__(self) -> "Client":
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.aclose()
 
     def __enter__(self) -> "Client":
         return self

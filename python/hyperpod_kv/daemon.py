@@ -181,6 +181,36 @@ class Fault:
         return f"<Fault {self.name}>"
 
 
+class Scenario:
+    """A scenario in force. As a context manager its faults are removed when the block is left;
+    their counts stay."""
+
+    def __init__(self, name: str, description: str, faults: list[Fault]) -> None:
+        self.name = name
+        self.description = description  #: What the daemon does, in a sentence.
+        self.faults = faults
+
+    @property
+    def fired(self) -> int:
+        """How many requests its faults have met."""
+        return sum(fault.fired for fault in self.faults)
+
+    def remove(self) -> None:
+        """Takes its faults out of force. Idempotent."""
+        for fault in self.faults:
+            fault.remove()
+
+    def __enter__(self) -> "Scenario":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for fault in self.faults:
+            fault.__exit__(*exception)
+
+    def __repr__(self) -> str:
+        return f"<Scenario {self.name}>"
+
+
 def _end(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
         process.terminate()
@@ -279,11 +309,11 @@ class Daemon:
         return self._process.poll() is None
 
     def stop(self) -> None:
-        """Ends it: what is in flight is answered, the segment is removed. Idempotent."""
+        """Ends it: what is in flight is responded to, the segment is removed. Idempotent."""
         self._end()
 
     def kill(self) -> None:
-        """Ends it as ``kill -9`` does: nothing is answered, the segment stays behind."""
+        """Ends it as ``kill -9`` does: no response is sent, the segment stays behind."""
         self._process.kill()
         self._process.wait()
 
@@ -310,39 +340,38 @@ class Daemon:
         headers = {} if body is None else {"Content-Type": "application/json"}
         payload = None if body is None else json.dumps(body).encode()
         with self._lock:
-            reused = self._connection is not None
-            try:
-                status, text = self._exchange(method, path, payload, headers, timeout)
-            except (ConnectionError, http.client.HTTPException):
-                self._drop_connection()
-                if not reused:
-                    raise self._gone() from None
-                try:
-                    status, text = self._exchange(method, path, payload, headers, timeout)
-                except (ConnectionError, http.client.HTTPException):
-                    self._drop_connection()
-                    raise self._gone() from None
-            except BaseException:
-                self._drop_connection()
-                raise
+            status, text = self._exchange(method, path, payload, headers, timeout)
         content = json.loads(text) if text else None
         if status >= 400:
-            message = (content or {}).get("message", f"the admin port answered {status}")
+            message = (content or {}).get("message", f"the admin port responded {status}")
             code = "invalid_argument" if status < 500 else "failed"
             raise from_code(code, message, status)
         return content
 
     def _exchange(self, method: str, path: str, payload: Optional[bytes],
                   headers: dict[str, str], timeout: float) -> tuple[int, bytes]:
-        if self._connection is None:
-            address = urllib.parse.urlsplit(self.admin_url)
-            self._connection = http.client.HTTPConnection(address.hostname or "", address.port)
-        self._connection.timeout = timeout
-        if self._connection.sock is not None:
-            self._connection.sock.settimeout(timeout)
-        self._connection.request(method, path, payload, headers)
-        response = self._connection.getresponse()
-        return response.status, response.read()
+        while True:
+            reused = self._connection is not None
+            if self._connection is None:
+                address = urllib.parse.urlsplit(self.admin_url)
+                self._connection = http.client.HTTPConnection(address.hostname or "", address.port)
+            connection = self._connection
+            connection.timeout = timeout
+            if connection.sock is not None:
+                connection.sock.settimeout(timeout)
+            try:
+                connection.request(method, path, payload, headers)
+                response = connection.getresponse()
+                return response.status, response.read()
+            except BaseException as error:
+                self._drop_connection()
+                if isinstance(error, TimeoutError):
+                    raise TimedOut(f"the emulator's admin port did not respond within {timeout} s")
+                if not isinstance(error, (ConnectionError, http.client.HTTPException)):
+                    raise
+                if not reused:
+                    raise self._gone() from None
+                # A connection that was idle may have been closed: once more on a new one.
 
     def _drop_connection(self) -> None:
         if self._connection is not None:
@@ -351,7 +380,7 @@ class Daemon:
 
     def _gone(self) -> DaemonFailed:
         last = (self.log().strip().splitlines() or ["it logged nothing"])[-1]
-        return DaemonFailed(f"the emulator does not answer on its admin port; its last line: {last}")
+        return DaemonFailed(f"the emulator does not respond on its admin port; its last line: {last}")
 
     # --- Faults ---------------------------------------------------------------------------------
 
@@ -375,6 +404,18 @@ class Daemon:
             body["script"] = [_plain(step) for step in script]
         self.admin("POST", "/v1/faults", body)
         return Fault(self, body["name"])
+
+    def scenario(self, name: str) -> "Scenario":
+        """Puts the faults of a shipped scenario in force, for example ``"release_lost"``; use it in
+        a ``with`` block to have them removed. :func:`scenarios` lists them."""
+        shipped = {each["name"]: each for each in self.admin("GET", "/v1/scenarios")["scenarios"]}
+        found = shipped.get(name.removesuffix(".yaml"))
+        if found is None:
+            raise InvalidArgument(f"there is no scenario {name!r}; shipped are "
+                                  f"{', '.join(sorted(shipped))}")
+        self.admin("POST", "/v1/faults", found["faults"])
+        return Scenario(found["name"], found["description"],
+                        [Fault(self, fault["name"]) for fault in found["faults"]])
 
     def clear_faults(self) -> None:
         """Removes every fault."""

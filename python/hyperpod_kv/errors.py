@@ -110,6 +110,10 @@ class ViewsHeld(Error, BufferError):
     code = "invalid_argument"
 
 
+class UnusableBuffer(InvalidArgument, BufferError):
+    """What was given has no buffer, a read-only one, or one that does not lie in one piece."""
+
+
 class DaemonFailed(Error):
     """The emulator could not be started, or has ended."""
 

@@ -9,14 +9,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import pytest
 
 from .daemon import Daemon
 
-_DAEMONS = pytest.StashKey[list]()
+_DAEMONS = pytest.StashKey[list[Daemon]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -70,7 +70,8 @@ def hyperpod_daemon(request: pytest.FixtureRequest,
 
 
 @pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Iterator[None]:
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]
+                              ) -> Generator[None, Any, None]:
     outcome = yield
     report = outcome.get_result()
     if report.failed:

@@ -3,6 +3,7 @@
 //
 // The GIL is released while anything waits or is copied. Asynchronous calls report to a
 // Completions object, which an event loop watches by its descriptor: no thread of Python's is used.
+// The client's I/O thread never takes the GIL.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 #include <sys/eventfd.h>
@@ -21,6 +22,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -42,11 +44,32 @@ py::object exception_of(const Error& error) {
       .attr("from_code")(client::to_string(error.code), error.message, error.status);
 }
 
-[[noreturn]] void raise(const Error& error) {
-  const py::object exception = exception_of(error);
+[[noreturn]] void raise(const py::object& exception) {
   PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(exception.ptr())), exception.ptr());
   throw py::error_already_set();
 }
+
+[[noreturn]] void raise(const Error& error) { raise(exception_of(error)); }
+
+/// Raises a class of hyperpod_kv.errors.
+[[noreturn]] void raise(const char* type, const std::string& message) {
+  raise(py::module_::import("hyperpod_kv.errors").attr(type)(message));
+}
+
+bool in_main_interpreter() { return PyInterpreterState_Get() == PyInterpreterState_Main(); }
+
+/// Gives the GIL up while it lives. Unlike pybind11's own, its destructor lets through what ends a
+/// daemon thread that takes the GIL back while the interpreter goes down.
+class WithoutGil {
+ public:
+  WithoutGil() : state_(PyEval_SaveThread()) {}
+  WithoutGil(const WithoutGil&) = delete;
+  WithoutGil& operator=(const WithoutGil&) = delete;
+  ~WithoutGil() noexcept(false) { PyEval_RestoreThread(state_); }
+
+ private:
+  PyThreadState* const state_;
+};
 
 template <class T>
 T value_of(Result<T> result) {
@@ -58,8 +81,12 @@ T value_of(Result<T> result) {
 class Buffer {
  public:
   Buffer(const py::object& object, bool writable) {
-    const int flags = writable ? PyBUF_CONTIG : PyBUF_CONTIG_RO;
-    if (PyObject_GetBuffer(object.ptr(), &view_, flags) != 0) throw py::error_already_set();
+    if (PyObject_GetBuffer(object.ptr(), &view_, writable ? PyBUF_CONTIG : PyBUF_CONTIG_RO) == 0) {
+      return;
+    }
+    if (PyErr_ExceptionMatches(PyExc_MemoryError) != 0) throw py::error_already_set();
+    PyErr_Clear();
+    raise("UnusableBuffer", why_unusable(object, writable));
   }
   Buffer(Buffer&& other) noexcept : view_(std::exchange(other.view_, Py_buffer{})) {}
   Buffer& operator=(Buffer&&) = delete;
@@ -72,6 +99,20 @@ class Buffer {
   }
 
  private:
+  static std::string why_unusable(const py::object& object, bool writable) {
+    const std::string type = Py_TYPE(object.ptr())->tp_name;
+    if (PyObject_CheckBuffer(object.ptr()) == 0) {
+      return "a buffer is needed (bytes, bytearray, memoryview, a numpy array), not " + type;
+    }
+    Py_buffer view{};
+    if (writable && PyObject_GetBuffer(object.ptr(), &view, PyBUF_CONTIG_RO) == 0) {
+      PyBuffer_Release(&view);
+      return "the buffer is read-only; a " + type + " of another kind is needed to read into";
+    }
+    PyErr_Clear();
+    return "the buffer does not lie in one piece; copy it, as by numpy.ascontiguousarray()";
+  }
+
   Py_buffer view_{};
 };
 
@@ -88,6 +129,20 @@ std::vector<std::string> keys_of(const py::iterable& keys) {
   return all;
 }
 
+/// What a batch is made of: pairs of a key and a buffer.
+std::vector<std::pair<py::object, py::object>> pairs_of(const py::iterable& items) {
+  std::vector<std::pair<py::object, py::object>> all;
+  for (const py::handle item : items) {
+    const auto pair = py::reinterpret_borrow<py::object>(item);
+    if (!(py::isinstance<py::tuple>(pair) || py::isinstance<py::list>(pair)) ||
+        py::len(pair) != 2) {
+      raise({ErrorCode::invalid_argument, "an item of a batch must be a pair of key and buffer"});
+    }
+    all.emplace_back(pair[py::int_(0)], pair[py::int_(1)]);
+  }
+  return all;
+}
+
 /// `wait` is seconds, or None.
 client::ReadOptions read_options(const std::optional<double>& wait) {
   if (!wait) return {};
@@ -98,19 +153,94 @@ client::ReadOptions read_options(const std::optional<double>& wait) {
               std::chrono::ceil<std::chrono::milliseconds>(std::chrono::duration<double>(*wait))};
 }
 
+// --- Waiting ------------------------------------------------------------------------------------
+
+/// Where a blocking call waits for the outcomes of the asynchronous calls that it has started, and
+/// takes them as they come. Used with the GIL by one thread.
+template <class T>
+class Inbox {
+ public:
+  Inbox() = default;
+  Inbox(const Inbox&) = delete;
+  Inbox& operator=(const Inbox&) = delete;
+  /// Cancels what is under way and waits for it: it uses the caller's buffers.
+  ~Inbox() {
+    if (taken_ >= calls_.size()) return;
+    for (const client::Call& call : calls_) call.cancel();
+    const WithoutGil waiting;
+    std::unique_lock lock(shared_->mutex);
+    shared_->came.wait(lock, [&] { return taken_ + shared_->outcomes.size() >= calls_.size(); });
+  }
+
+  client::Handler<T> handler(std::size_t index = 0) const {
+    return [shared = shared_, index](T outcome) {
+      std::lock_guard lock(shared->mutex);
+      shared->outcomes.emplace_back(index, std::move(outcome));
+      shared->came.notify_one();
+    };
+  }
+  /// A call that one of the handlers was given to.
+  void expect(client::Call call) { calls_.push_back(std::move(call)); }
+
+  /// The next outcome and its handler's index. Throws what the handler of a signal has raised,
+  /// which Python runs in its main thread alone.
+  std::pair<std::size_t, T> next() {
+    constexpr std::chrono::milliseconds between_signals{50};
+    while (true) {
+      {
+        const WithoutGil waiting;
+        std::unique_lock lock(shared_->mutex);
+        const auto came = [&] { return !shared_->outcomes.empty(); };
+        if (::getpid() == ::gettid()) {
+          shared_->came.wait_for(lock, between_signals, came);
+        } else {
+          shared_->came.wait(lock, came);
+        }
+        if (came()) {
+          auto first = std::move(shared_->outcomes.front());
+          shared_->outcomes.pop_front();
+          ++taken_;
+          return first;
+        }
+      }
+      if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+    }
+  }
+
+ private:
+  struct Shared {
+    std::mutex mutex;
+    std::condition_variable came;
+    std::deque<std::pair<std::size_t, T>> outcomes;
+  };
+  const std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
+  std::vector<client::Call> calls_;
+  std::size_t taken_ = 0;
+};
+
+/// The outcome of one asynchronous call, which `start(handler)` starts.
+template <class T, class Start>
+T outcome_of(Start start) {
+  Inbox<T> inbox;
+  inbox.expect(start(inbox.handler()));
+  return std::move(inbox.next().second);
+}
+
 // --- Leases -------------------------------------------------------------------------------------
 
-/// A lease and how many views of its bytes are held.
+/// A lease and how many views of its bytes are held. All under the GIL.
 struct HeldLease {
   explicit HeldLease(client::Lease granted) : lease(std::move(granted)) {}
+  HeldLease(const HeldLease&) = delete;
+  HeldLease& operator=(const HeldLease&) = delete;
   ~HeldLease() {
-    // Its destructor may wait for the daemon.
-    const py::gil_scoped_release released;
-    lease.reset();
+    // A lease's destructor waits for the daemon if the client has been closed; this never does.
+    if (lease) lease->async_release([](const Result<void>&) {});
   }
 
   std::optional<client::Lease> lease;
-  std::size_t views = 0;  // under the GIL
+  std::size_t views = 0;
+  std::size_t copies = 0;  ///< Under way in other threads.
 };
 
 /// Exports one fragment of a lease through the buffer protocol.
@@ -174,10 +304,10 @@ class Lease {
   explicit Lease(client::Lease granted) : held_(std::make_shared<HeldLease>(std::move(granted))) {}
 
   client::Lease& lease() const {
-    if (!held_->lease) raise({ErrorCode::lease_expired, "the lease has been released"});
+    if (released()) raise({ErrorCode::lease_expired, "the lease has been released"});
     return *held_->lease;
   }
-  bool released() const { return !held_->lease; }
+  bool released() const { return !held_ || !held_->lease; }
 
   std::string id() const { return lease().id(); }
   std::uint64_t size() const { return lease().size(); }
@@ -204,34 +334,71 @@ class Lease {
     return bytes;
   }
 
-  std::uint64_t read_into(const py::object& destination, std::uint64_t offset) const {
+  /// Without `size` as many bytes as there are and as fit.
+  std::uint64_t read_into(const py::object& destination, std::uint64_t offset,
+                          const std::optional<std::uint64_t>& size) const {
     const Buffer buffer(destination, true);
     const std::uint64_t all = lease().size();
     if (offset > all) raise({ErrorCode::invalid_argument, "the offset is behind the object's end"});
-    const auto into =
-        buffer.bytes().first(std::min<std::uint64_t>(buffer.bytes().size(), all - offset));
+    const std::uint64_t room = buffer.bytes().size();
+    if (size && *size > room) {
+      raise({ErrorCode::too_large,
+             "the buffer has " + std::to_string(room) + " bytes, not " + std::to_string(*size)});
+    }
+    const auto into = buffer.bytes().first(size.value_or(std::min(room, all - offset)));
     copy(into, offset);
     return into.size();
   }
 
-  void refuse_while_viewed() const {
-    if (held_->views == 0) return;
-    const py::object type = py::module_::import("hyperpod_kv.errors").attr("ViewsHeld");
-    PyErr_Format(type.ptr(), "%zu views of the lease's bytes are still held; release them first",
-                 held_->views);
-    throw py::error_already_set();
+  /// The header that LMCache puts before a chunk: payload_bytes, format, [(type, shape), …].
+  py::tuple chunk_header(std::size_t groups) const {
+    std::vector<std::byte> bytes(client::chunk_header_bytes(groups));
+    if (lease().size() < bytes.size()) {
+      raise({ErrorCode::malformed_response, "the object is shorter than a chunk's header"});
+    }
+    value_of(lease().copy_to(bytes));
+    const auto header = value_of(client::decode_chunk_header(bytes, groups));
+    py::list tensors;
+    for (const client::TensorLayout& tensor : header.layout.groups) {
+      tensors.append(py::make_tuple(static_cast<std::int32_t>(tensor.type), tensor.shape));
+    }
+    return py::make_tuple(header.payload_bytes, static_cast<std::int32_t>(header.layout.format),
+                          tensors, header.layout.payload_bytes());
   }
 
-  void release() const {
-    if (released()) return;
-    refuse_while_viewed();
-    Result<void> ended;
-    {
-      const py::gil_scoped_release waiting;
-      ended = held_->lease->release();
-      held_->lease.reset();
+  /// Takes the lease out, to be released. Nothing if that has happened before.
+  std::optional<client::Lease> take() {
+    if (released()) return std::nullopt;
+    if (held_->views + held_->copies > 0) {
+      raise("ViewsHeld",
+            held_->views == 0
+                ? std::string("another thread is reading through the lease")
+                : std::to_string(held_->views) +
+                      " views of the lease's bytes are still held; release them first");
     }
-    value_of(std::move(ended));
+    return std::exchange(held_->lease, std::nullopt);
+  }
+
+  void release() {
+    auto taken = take();
+    if (!taken) return;
+    Inbox<Result<void>> inbox;
+    taken->async_release(inbox.handler());
+    value_of(inbox.next().second);
+  }
+
+  /// Leaves a block. With an exception under way, views that its traceback holds put the release
+  /// off until they go.
+  void exit(const py::object& exception) {
+    if (!exception.is_none() && !released() && held_->views + held_->copies > 0) {
+      held_.reset();
+      return;
+    }
+    auto taken = take();
+    if (!taken) return;
+    Inbox<Result<void>> inbox;
+    taken->async_release(inbox.handler());
+    inbox.next();
   }
 
   static py::bytes allocate(std::uint64_t size) {
@@ -245,19 +412,19 @@ class Lease {
   }
 
   void copy(std::span<std::byte> into, std::uint64_t offset) const {
+    const client::Lease& source = lease();
+    const std::shared_ptr<HeldLease> held = held_;
     Result<void> copied;
+    ++held->copies;
     {
-      const py::gil_scoped_release copying;
-      copied = lease_without_gil().copy_to(into, offset);
+      const WithoutGil copying;
+      copied = source.copy_to(into, offset);
     }
+    --held->copies;
     value_of(std::move(copied));
   }
 
-  std::shared_ptr<HeldLease> held() const { return held_; }
-
  private:
-  client::Lease& lease_without_gil() const { return *held_->lease; }
-
   std::shared_ptr<HeldLease> held_;
 };
 
@@ -266,9 +433,9 @@ py::object bytes_of(client::Lease granted) {
   py::bytes bytes = Lease::allocate(granted.size());
   Result<void> copied;
   {
-    const py::gil_scoped_release copying;
+    const WithoutGil copying;
     copied = granted.copy_to(Lease::span_of(bytes));
-    const client::Lease released = std::move(granted);
+    granted.async_release([](const Result<void>&) {});
   }
   if (copied) return bytes;
   if (copied.error().code == ErrorCode::lease_expired) return py::none();
@@ -282,45 +449,83 @@ class Outcome {
  public:
   virtual ~Outcome() = default;
   virtual py::object value() = 0;  ///< May raise.
+  /// Takes out what must be destroyed with the GIL; the rest may then go without.
+  virtual std::shared_ptr<void> abandon() = 0;
+};
+
+/// Keeps what must be destroyed with the GIL and is let go of where it is not held.
+class Remains {
+ public:
+  static void add(std::shared_ptr<void> what) {
+    std::lock_guard lock(state().mutex);
+    state().all.push_back(std::move(what));
+  }
+  /// With the GIL.
+  static void destroy() {
+    std::vector<std::shared_ptr<void>> all;
+    std::lock_guard lock(state().mutex);
+    all.swap(state().all);
+  }
+
+ private:
+  struct State {
+    std::mutex mutex;
+    std::vector<std::shared_ptr<void>> all;
+  };
+  static State& state() {
+    static State* const forever = new State;  // the interpreter may end before the I/O thread
+    return *forever;
+  }
 };
 
 /// The calls of one event loop that have ended and that it does not know of yet.
-class Completions : public std::enable_shared_from_this<Completions> {
+class Completions {
  public:
-  Completions() : event_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
-    if (!event_) raise({ErrorCode::out_of_resources, "no descriptor is left for an event loop"});
-  }
+  struct Shared {
+    Shared() : event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
 
-  // The last to let go may be the client's I/O thread.
-  ~Completions() {
-    if (ended_.empty() || !Py_IsInitialized()) return;
-    const py::gil_scoped_acquire held;
-    ended_.clear();
-  }
-
-  int fileno() const { return event_.get(); }
-
-  /// Any thread, without the GIL.
-  void add(std::uint64_t token, std::unique_ptr<Outcome> outcome) {
-    bool first = false;
-    {
-      std::lock_guard lock(mutex_);
-      first = ended_.empty();
-      ended_.emplace_back(token, std::move(outcome));
+    /// Any thread, without the GIL.
+    void add(std::uint64_t token, std::unique_ptr<Outcome> outcome) {
+      std::unique_lock lock(mutex);
+      if (closed) {
+        lock.unlock();
+        Remains::add(outcome->abandon());
+        return;
+      }
+      ended.emplace_back(token, std::move(outcome));
+      if (ended.size() == 1) ::eventfd_write(event.get(), 1);
     }
-    if (first) ::eventfd_write(event_.get(), 1);
+
+    const hyperpod::base::FileDescriptor event;
+    std::mutex mutex;
+    std::vector<std::pair<std::uint64_t, std::unique_ptr<Outcome>>> ended;
+    bool closed = false;
+  };
+
+  Completions() : shared_(std::make_shared<Shared>()) {
+    if (!shared_->event) {
+      raise({ErrorCode::out_of_resources, "no descriptor is left for an event loop"});
+    }
+    Remains::destroy();
   }
+  ~Completions() { close(); }
+
+  /// Later outcomes, and those not drained, are let go of. Idempotent.
+  void close() {
+    auto ended = take(true);
+    for (const auto& [token, outcome] : ended) outcome->abandon();
+    const py::gil_scoped_release waiting;  // leases may wait for their release
+    ended.clear();
+  }
+
+  int fileno() const { return shared_->event.get(); }
+  const std::shared_ptr<Shared>& shared() const { return shared_; }
 
   /// Calls `done(token, error, value)` for each call that has ended; one of the two is None.
   void drain(const py::function& done) {
     eventfd_t ignored = 0;
-    ::eventfd_read(event_.get(), &ignored);
-    std::vector<std::pair<std::uint64_t, std::unique_ptr<Outcome>>> ended;
-    {
-      std::lock_guard lock(mutex_);
-      ended.swap(ended_);
-    }
-    for (auto& [token, outcome] : ended) {
+    ::eventfd_read(shared_->event.get(), &ignored);
+    for (auto& [token, outcome] : take(false)) {
       py::object value = py::none();
       py::object error = py::none();
       try {
@@ -334,20 +539,25 @@ class Completions : public std::enable_shared_from_this<Completions> {
   }
 
  private:
-  const hyperpod::base::FileDescriptor event_;
-  std::mutex mutex_;
-  std::vector<std::pair<std::uint64_t, std::unique_ptr<Outcome>>> ended_;
+  std::vector<std::pair<std::uint64_t, std::unique_ptr<Outcome>>> take(bool close) {
+    std::lock_guard lock(shared_->mutex);
+    shared_->closed |= close;
+    return std::exchange(shared_->ended, {});
+  }
+
+  const std::shared_ptr<Shared> shared_;
 };
 
 /// Makes a handler that reports to `to`. `convert` turns the outcome into a Python object; `kept`
 /// lives until it has been called.
 template <class T, class Convert, class Kept>
-client::Handler<T> report(std::shared_ptr<Completions> to, std::uint64_t token, Convert convert,
-                          Kept kept) {
+client::Handler<T> report(std::shared_ptr<Completions::Shared> to, std::uint64_t token,
+                          Convert convert, Kept kept) {
   struct Ended final : Outcome {
     Ended(T value, Convert f, Kept k)
         : outcome(std::move(value)), convert(std::move(f)), kept(std::move(k)) {}
     py::object value() override { return convert(std::move(outcome)); }
+    std::shared_ptr<void> abandon() override { return std::make_shared<Kept>(std::move(kept)); }
     T outcome;
     Convert convert;
     Kept kept;
@@ -409,107 +619,90 @@ client::ChunkLayout layout_of(
 class Client {
  public:
   explicit Client(client::ClientOptions options) {
-    Result<client::Client> made = [&] {
-      const py::gil_scoped_release connecting;
-      return client::Client::create(std::move(options));
-    }();
-    client_ = std::make_unique<client::Client>(value_of(std::move(made)));
+    client_ =
+        std::make_unique<client::Client>(value_of(client::Client::create(std::move(options))));
   }
   ~Client() {
     const py::gil_scoped_release closing;
     client_.reset();
   }
 
-  template <class Call>
-  auto waiting(Call call) {
-    const py::gil_scoped_release released;
-    return call(*client_);
-  }
-
   py::object put(const py::object& key, const py::object& object) {
     const std::string name = key_of(key);
     const Buffer buffer(object, false);
-    return put_result(waiting([&](client::Client& c) { return c.put(name, buffer.bytes()); }));
+    return put_result(outcome_of<Result<client::PutOutcome>>([&](auto handler) {
+      return client_->async_put(name, buffer.bytes(), std::move(handler));
+    }));
   }
   py::object get(const py::object& key, const std::optional<double>& wait) {
-    const std::string name = key_of(key);
-    const auto read = read_options(wait);
-    return bytes_result(waiting([&](client::Client& c) { return c.acquire(name, read); }));
+    return bytes_result(lease_of(key, wait));
   }
   py::object get_into(const py::object& key, const py::object& into,
                       const std::optional<double>& wait) {
     const std::string name = key_of(key);
     const auto read = read_options(wait);
     const Buffer buffer(into, true);
-    return size_result(
-        waiting([&](client::Client& c) { return c.get(name, buffer.bytes(), read); }));
+    return size_result(outcome_of<Result<client::GetOutcome>>([&](auto handler) {
+      return client_->async_get(name, buffer.bytes(), std::move(handler), read);
+    }));
   }
   py::object acquire(const py::object& key, const std::optional<double>& wait) {
-    const std::string name = key_of(key);
-    const auto read = read_options(wait);
-    return lease_result(waiting([&](client::Client& c) { return c.acquire(name, read); }));
+    return lease_result(lease_of(key, wait));
   }
   bool exists(const py::object& key, const std::optional<double>& wait) {
     const std::string name = key_of(key);
     const auto read = read_options(wait);
-    return value_of(waiting([&](client::Client& c) { return c.exists(name, read); }));
+    return value_of(outcome_of<Result<bool>>(
+        [&](auto handler) { return client_->async_exists(name, std::move(handler), read); }));
   }
 
   py::list batched_get(const py::iterable& keys, const std::optional<double>& wait) {
     const std::vector<std::string> names = keys_of(keys);
     const auto read = read_options(wait);
-    // No buffer can be made before the sizes are known, so that the leases are taken first.
-    auto leases = waiting([&](client::Client& c) {
-      std::vector<Result<std::optional<client::Lease>>> all(names.size());
-      std::mutex mutex;
-      std::condition_variable ended;
-      std::size_t left = names.size();
-      for (std::size_t i = 0; i < names.size(); ++i) {
-        c.async_acquire(
-            names[i],
-            [&, i](Result<std::optional<client::Lease>> lease) {
-              std::lock_guard lock(mutex);
-              all[i] = std::move(lease);
-              if (--left == 0) ended.notify_all();
-            },
-            read);
-      }
-      std::unique_lock lock(mutex);
-      ended.wait(lock, [&] { return left == 0; });
-      return all;
-    });
-    return list_of(std::move(leases), bytes_result);
+    // No buffer can be made before the size is known. Each lease is read and let go of as it comes.
+    py::list results(names.size());
+    Inbox<GrantedLease> inbox;
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      inbox.expect(client_->async_acquire(names[i], inbox.handler(i), read));
+    }
+    for (std::size_t taken = 0; taken < names.size(); ++taken) {
+      auto [i, lease] = inbox.next();
+      results[i] = lease ? bytes_result(std::move(lease)) : exception_of(lease.error());
+    }
+    return results;
   }
-  py::list batched_get_into(const std::vector<std::pair<py::object, py::object>>& items,
-                            const std::optional<double>& wait) {
+  py::list batched_get_into(const py::iterable& items, const std::optional<double>& wait) {
     const GetBatch batch(items);
     const auto read = read_options(wait);
-    return list_of(waiting([&](client::Client& c) { return c.batched_get(batch.items, read); }),
+    return list_of(outcome_of<std::vector<Result<client::GetOutcome>>>([&](auto handler) {
+                     return client_->async_batched_get(batch.items, std::move(handler), read);
+                   }),
                    size_result);
   }
-  py::list batched_put(const std::vector<std::pair<py::object, py::object>>& items) {
+  py::list batched_put(const py::iterable& items) {
     const PutBatch batch(items);
-    return list_of(waiting([&](client::Client& c) { return c.batched_put(batch.items); }),
+    return list_of(outcome_of<std::vector<Result<client::PutOutcome>>>([&](auto handler) {
+                     return client_->async_batched_put(batch.items, std::move(handler));
+                   }),
                    put_result);
   }
   std::size_t batched_contains(const py::iterable& keys, const std::optional<double>& wait) {
-    const auto names = keys_of(keys);
     const auto read = read_options(wait);
-    return count_of(waiting([&](client::Client& c) { return c.batched_contains(names, read); }));
+    return count_of(outcome_of<client::ContainsOutcome>([&](auto handler) {
+      return client_->async_batched_contains(keys_of(keys), std::move(handler), read);
+    }));
   }
 
-  using To = std::shared_ptr<Completions>;
-
-  client::Call start_put(const To& to, std::uint64_t token, const py::object& key,
+  client::Call start_put(const Completions& to, std::uint64_t token, const py::object& key,
                          const py::object& object) {
     Buffer buffer(object, false);
     const auto bytes = buffer.bytes();
     return client_->async_put(
         key_of(key), bytes,
-        report<Result<client::PutOutcome>>(to, token, put_result, std::move(buffer)));
+        report<Result<client::PutOutcome>>(to.shared(), token, put_result, std::move(buffer)));
   }
   client::Call start_put_chunk(
-      const To& to, std::uint64_t token, const py::object& key, const py::object& payload,
+      const Completions& to, std::uint64_t token, const py::object& key, const py::object& payload,
       std::int32_t format,
       const std::vector<std::pair<std::int32_t, std::array<std::int32_t, 4>>>& groups) {
     struct Kept {
@@ -521,77 +714,77 @@ class Client {
         {.key = *kept.key, .bytes = kept.buffer.bytes(), .layout = layout_of(format, groups)}};
     return client_->async_batched_put(std::move(items),
                                       report<std::vector<Result<client::PutOutcome>>>(
-                                          to, token,
+                                          to.shared(), token,
                                           [](std::vector<Result<client::PutOutcome>> outcomes) {
                                             return put_result(std::move(outcomes.front()));
                                           },
                                           std::move(kept)));
   }
-  client::Call start_get(const To& to, std::uint64_t token, const py::object& key,
+  client::Call start_get(const Completions& to, std::uint64_t token, const py::object& key,
                          const std::optional<double>& wait) {
     return client_->async_acquire(
         key_of(key),
-        report<Result<std::optional<client::Lease>>>(to, token, bytes_result, Nothing{}),
+        report<Result<std::optional<client::Lease>>>(to.shared(), token, bytes_result, Nothing{}),
         read_options(wait));
   }
-  client::Call start_get_into(const To& to, std::uint64_t token, const py::object& key,
+  client::Call start_get_into(const Completions& to, std::uint64_t token, const py::object& key,
                               const py::object& into, const std::optional<double>& wait) {
     Buffer buffer(into, true);
     const auto bytes = buffer.bytes();
     return client_->async_get(
         key_of(key), bytes,
-        report<Result<client::GetOutcome>>(to, token, size_result, std::move(buffer)),
+        report<Result<client::GetOutcome>>(to.shared(), token, size_result, std::move(buffer)),
         read_options(wait));
   }
-  client::Call start_acquire(const To& to, std::uint64_t token, const py::object& key,
+  client::Call start_acquire(const Completions& to, std::uint64_t token, const py::object& key,
                              const std::optional<double>& wait) {
     return client_->async_acquire(
         key_of(key),
-        report<Result<std::optional<client::Lease>>>(to, token, lease_result, Nothing{}),
+        report<Result<std::optional<client::Lease>>>(to.shared(), token, lease_result, Nothing{}),
         read_options(wait));
   }
-  client::Call start_exists(const To& to, std::uint64_t token, const py::object& key,
+  client::Call start_exists(const Completions& to, std::uint64_t token, const py::object& key,
                             const std::optional<double>& wait) {
     return client_->async_exists(
         key_of(key),
         report<Result<bool>>(
-            to, token,
+            to.shared(), token,
             [](Result<bool> there) -> py::object { return py::bool_(value_of(std::move(there))); },
             Nothing{}),
         read_options(wait));
   }
-  client::Call start_batched_get_into(const To& to, std::uint64_t token,
-                                      const std::vector<std::pair<py::object, py::object>>& items,
+  client::Call start_batched_get_into(const Completions& to, std::uint64_t token,
+                                      const py::iterable& items,
                                       const std::optional<double>& wait) {
     auto batch = std::make_unique<GetBatch>(items);
     auto copies = batch->items;
     return client_->async_batched_get(
         std::move(copies),
         report<std::vector<Result<client::GetOutcome>>>(
-            to, token,
+            to.shared(), token,
             [](std::vector<Result<client::GetOutcome>> outcomes) -> py::object {
               return list_of(std::move(outcomes), size_result);
             },
             std::move(batch)),
         read_options(wait));
   }
-  client::Call start_batched_put(const To& to, std::uint64_t token,
-                                 const std::vector<std::pair<py::object, py::object>>& items) {
+  client::Call start_batched_put(const Completions& to, std::uint64_t token,
+                                 const py::iterable& items) {
     auto batch = std::make_unique<PutBatch>(items);
     auto copies = batch->items;
     return client_->async_batched_put(
         std::move(copies), report<std::vector<Result<client::PutOutcome>>>(
-                               to, token,
+                               to.shared(), token,
                                [](std::vector<Result<client::PutOutcome>> outcomes) -> py::object {
                                  return list_of(std::move(outcomes), put_result);
                                },
                                std::move(batch)));
   }
-  client::Call start_batched_contains(const To& to, std::uint64_t token, const py::iterable& keys,
-                                      const std::optional<double>& wait) {
+  client::Call start_batched_contains(const Completions& to, std::uint64_t token,
+                                      const py::iterable& keys, const std::optional<double>& wait) {
     return client_->async_batched_contains(keys_of(keys),
                                            report<client::ContainsOutcome>(
-                                               to, token,
+                                               to.shared(), token,
                                                [](client::ContainsOutcome outcome) -> py::object {
                                                  return py::int_(count_of(std::move(outcome)));
                                                },
@@ -600,7 +793,8 @@ class Client {
   }
 
   void close() {
-    waiting([](client::Client& c) { c.close(); });
+    const WithoutGil closing;
+    client_->close();
   }
 
   py::dict statistics() const {
@@ -624,9 +818,18 @@ class Client {
   }
 
  private:
+  using GrantedLease = Result<std::optional<client::Lease>>;
+
+  GrantedLease lease_of(const py::object& key, const std::optional<double>& wait) {
+    const std::string name = key_of(key);
+    const auto read = read_options(wait);
+    return outcome_of<GrantedLease>(
+        [&](auto handler) { return client_->async_acquire(name, std::move(handler), read); });
+  }
+
   struct GetBatch {
-    explicit GetBatch(const std::vector<std::pair<py::object, py::object>>& from) {
-      for (const auto& [key, into] : from) {
+    explicit GetBatch(const py::iterable& from) {
+      for (const auto& [key, into] : pairs_of(from)) {
         keys.push_back(key_of(key));
         buffers.emplace_back(into, true);
         items.push_back({.key = keys.back(), .buffer = buffers.back().bytes()});
@@ -637,8 +840,8 @@ class Client {
     std::vector<client::GetItem> items;
   };
   struct PutBatch {
-    explicit PutBatch(const std::vector<std::pair<py::object, py::object>>& from) {
-      for (const auto& [key, object] : from) {
+    explicit PutBatch(const py::iterable& from) {
+      for (const auto& [key, object] : pairs_of(from)) {
         keys.push_back(key_of(key));
         buffers.emplace_back(object, false);
         items.push_back({.key = keys.back(), .bytes = buffers.back().bytes()});
@@ -657,67 +860,97 @@ class Client {
   std::unique_ptr<client::Client> client_;
 };
 
-client::ClientOptions options_of(const py::dict& given) {
-  client::ClientOptions options;
-  const auto seconds = [](const py::handle& value) {
-    return std::chrono::nanoseconds(std::llround(value.cast<double>() * 1e9));
-  };
-  const auto milliseconds = [&](const py::handle& value) {
-    return std::chrono::ceil<std::chrono::milliseconds>(seconds(value));
-  };
+std::chrono::nanoseconds seconds_of(const py::handle& value) {
+  const auto seconds = value.cast<double>();
+  constexpr double most = 1e9;  // 30 years
+  if (!(std::abs(seconds) <= most)) throw py::cast_error();
+  return std::chrono::nanoseconds(std::llround(seconds * 1e9));
+}
+
+std::chrono::milliseconds milliseconds_of(const py::handle& value) {
+  return std::chrono::ceil<std::chrono::milliseconds>(seconds_of(value));
+}
+
+/// Throws py::cast_error for a value of another kind. False: there is no such option.
+bool set_option(client::ClientOptions& options, const std::string& name, const py::handle& value) {
+  if (name == "url") {
+    options.remote_url = value.cast<std::string>();
+  } else if (name == "bucket") {
+    options.bucket = value.cast<std::string>();
+  } else if (name == "shared_memory_name") {
+    options.shared_memory_name = value.cast<std::optional<std::string>>();
+  } else if (name == "max_concurrent_requests") {
+    options.max_concurrent_requests = value.cast<std::uint32_t>();
+  } else if (name == "max_connections") {
+    options.max_connections = value.cast<std::uint32_t>();
+  } else if (name == "max_connections_per_host") {
+    options.max_connections_per_host = value.cast<std::uint32_t>();
+  } else if (name == "timeout") {
+    options.timeout = milliseconds_of(value);
+  } else if (name == "lease_wait_timeout") {
+    options.lease_wait_timeout.reset();
+    if (!value.is_none()) options.lease_wait_timeout = milliseconds_of(value);
+  } else if (name == "lease_ttl") {
+    options.lease_ttl = seconds_of(value);
+  } else if (name == "put_stream_chunk_bytes") {
+    options.put_stream_chunk_bytes = value.cast<std::uint64_t>();
+  } else if (name == "max_lease_bytes") {
+    options.max_lease_bytes = value.cast<std::optional<std::uint64_t>>();
+  } else if (name == "use_https") {
+    options.use_https = value.cast<bool>();
+  } else if (name == "save_chunk_meta") {
+    options.save_chunk_meta = value.cast<bool>();
+  } else if (name == "ca_file") {
+    options.tls.ca_file = value.cast<std::string>();
+  } else if (name == "verify_server") {
+    options.tls.verify_server = value.cast<bool>();
+  } else if (name == "copy_threads") {
+    options.copy_threads = value.cast<std::uint32_t>();
+  } else {
+    return false;
+  }
+  return true;
+}
+
+/// `options` with what is given in place of what stands there.
+client::ClientOptions options_of(const py::dict& given, client::ClientOptions options = {}) {
   for (const auto& [key, value] : given) {
     const std::string name = key.cast<std::string>();
-    if (name == "url") {
-      options.remote_url = value.cast<std::string>();
-    } else if (name == "bucket") {
-      options.bucket = value.cast<std::string>();
-    } else if (name == "shared_memory_name") {
-      options.shared_memory_name = value.cast<std::optional<std::string>>();
-    } else if (name == "max_concurrent_requests") {
-      options.max_concurrent_requests = value.cast<std::uint32_t>();
-    } else if (name == "max_connections") {
-      options.max_connections = value.cast<std::uint32_t>();
-    } else if (name == "max_connections_per_host") {
-      options.max_connections_per_host = value.cast<std::uint32_t>();
-    } else if (name == "timeout") {
-      options.timeout = milliseconds(value);
-    } else if (name == "lease_wait_timeout") {
-      if (!value.is_none()) options.lease_wait_timeout = milliseconds(value);
-    } else if (name == "lease_ttl") {
-      options.lease_ttl = seconds(value);
-    } else if (name == "put_stream_chunk_bytes") {
-      options.put_stream_chunk_bytes = value.cast<std::uint64_t>();
-    } else if (name == "max_lease_bytes") {
-      options.max_lease_bytes = value.cast<std::optional<std::uint64_t>>();
-    } else if (name == "use_https") {
-      options.use_https = value.cast<bool>();
-    } else if (name == "save_chunk_meta") {
-      options.save_chunk_meta = value.cast<bool>();
-    } else if (name == "ca_file") {
-      options.tls.ca_file = value.cast<std::string>();
-    } else if (name == "verify_server") {
-      options.tls.verify_server = value.cast<bool>();
-    } else if (name == "copy_threads") {
-      options.copy_threads = value.cast<std::uint32_t>();
-    } else {
-      raise({ErrorCode::invalid_option, "there is no option '" + name + "'"});
+    bool known = false;
+    try {
+      known = set_option(options, name, value);
+    } catch (const py::cast_error&) {
+      raise({ErrorCode::invalid_option,
+             "the option '" + name + "' cannot be " + py::repr(value).cast<std::string>()});
     }
+    if (!known) raise({ErrorCode::invalid_option, "there is no option '" + name + "'"});
   }
   return options;
 }
 
+/// A client and what its user probably did not mean.
+py::tuple client_and_warnings(client::LoadedOptions loaded, const py::dict& given) {
+  return py::make_tuple(std::make_unique<Client>(options_of(given, std::move(loaded.options))),
+                        loaded.warnings);
+}
+
 }  // namespace
 
+// pybind11 waits for ever in a subinterpreter. Python asks PyInit__native there unless the main
+// interpreter has the module already; client.py asks in_main_interpreter() for that case.
+#define PyInit__native make_native
 PYBIND11_MODULE(_native, module) {
   module.doc() = "hyperpod::client for Python; use hyperpod_kv.Client.";
+  module.def("in_main_interpreter", in_main_interpreter);
   const auto no_wait = py::arg("wait") = py::none();
 
   py::class_<client::Call>(module, "Call").def("cancel", &client::Call::cancel);
 
-  py::class_<Completions, std::shared_ptr<Completions>>(module, "Completions")
+  py::class_<Completions>(module, "Completions")
       .def(py::init<>())
       .def("fileno", &Completions::fileno)
-      .def("drain", &Completions::drain);
+      .def("drain", &Completions::drain)
+      .def("close", &Completions::close);
 
   py::class_<Lease>(module, "Lease")
       .def_property_readonly("id", &Lease::id)
@@ -726,11 +959,28 @@ PYBIND11_MODULE(_native, module) {
       .def_property_readonly("valid", &Lease::valid)
       .def_property_readonly("fragments", &Lease::fragments)
       .def("read", &Lease::read, py::arg("offset") = 0, py::arg("size") = py::none())
-      .def("read_into", &Lease::read_into, py::arg("buffer"), py::arg("offset") = 0)
+      .def("read_into", &Lease::read_into, py::arg("buffer"), py::arg("offset") = 0,
+           py::arg("size") = py::none())
+      .def("chunk_header", &Lease::chunk_header)
       .def("release", &Lease::release)
+      .def("start_release",
+           [](Lease& self, const Completions& to, std::uint64_t token) {
+             const auto void_result = [](Result<void> released) -> py::object {
+               value_of(std::move(released));
+               return py::none();
+             };
+             auto handler = report<Result<void>>(to.shared(), token, void_result, Nothing{});
+             if (auto taken = self.take()) {
+               taken->async_release(std::move(handler));
+             } else {
+               handler(Result<void>());
+             }
+             return client::Call();
+           })
       .def("__len__", &Lease::size)
       .def("__enter__", [](const py::object& self) { return self; })
-      .def("__exit__", [](const Lease& self, const py::args&) { self.release(); });
+      .def("__exit__", [](Lease& self, const py::object& type, const py::object&,
+                          const py::object&) { self.exit(type); });
 
   py::class_<Client>(module, "Client")
       .def(py::init(
@@ -738,13 +988,19 @@ PYBIND11_MODULE(_native, module) {
       .def_static("from_config",
                   [](const std::optional<std::string>& path, const py::dict& environment) {
                     const auto variables = environment.cast<std::map<std::string, std::string>>();
-                    auto loaded = value_of(client::load_options(
-                        path, [&](const std::string& name) -> std::optional<std::string> {
-                          const auto found = variables.find(name);
-                          if (found == variables.end()) return std::nullopt;
-                          return found->second;
-                        }));
-                    return std::make_unique<Client>(std::move(loaded.options));
+                    return client_and_warnings(
+                        value_of(client::load_options(
+                            path,
+                            [&](const std::string& name) -> std::optional<std::string> {
+                              const auto found = variables.find(name);
+                              if (found == variables.end()) return std::nullopt;
+                              return found->second;
+                            })),
+                        {});
+                  })
+      .def_static("from_text",
+                  [](const std::string& yaml, const std::string& name, const py::dict& given) {
+                    return client_and_warnings(value_of(client::parse_options(yaml, name)), given);
                   })
       .def("put", &Client::put)
       .def("get", &Client::get, py::arg("key"), no_wait)
@@ -766,4 +1022,11 @@ PYBIND11_MODULE(_native, module) {
       .def("start_batched_contains", &Client::start_batched_contains)
       .def("close", &Client::close)
       .def("statistics", &Client::statistics);
+}
+#undef PyInit__native
+
+extern "C" PYBIND11_EXPORT PyObject* PyInit__native() {
+  if (in_main_interpreter()) return make_native();
+  PyErr_SetString(PyExc_ImportError, "hyperpod_kv cannot be used in a subinterpreter");
+  return nullptr;
 }

@@ -1,14 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """The client, against the emulator."""
 
+import ast
 import asyncio
+import datetime
+import gc
 import os
+import pathlib
+import signal
+import subprocess
+import sys
 import threading
+import time
 
 import pytest
 
 import hyperpod_kv
-from hyperpod_kv import Client, Closed, Error, Forked, InvalidOption, LeaseExpired, ViewsHeld
+from hyperpod_kv import (Client, Closed, Error, Forked, InvalidArgument, InvalidOption, LeaseExpired,
+                         UnusableBuffer, ViewsHeld)
 
 
 def test_objects_are_stored_once_and_read_back(client):
@@ -35,9 +44,7 @@ def test_buffers_of_any_kind(client):
     got = numpy.zeros_like(sent)
     assert client.get_into("array", got) == sent.nbytes
     assert (got == sent).all()
-    with pytest.raises(BufferError):
-        client.get_into("array", b"read only")
-    with pytest.raises((BufferError, ValueError)):
+    with pytest.raises(UnusableBuffer, match="one piece"):
         client.put("strided", sent[::2])
 
 
@@ -202,3 +209,284 @@ extra_config:
         client.put("key", b"hello")
         assert client.get("key") == b"hello"
     assert hyperpod_daemon.objects[0]["bucket"] == "mine"
+
+
+def run_python(script, *arguments, timeout=60):
+    return subprocess.run([sys.executable, "-c", script, *arguments], timeout=timeout,
+                          capture_output=True, text=True)
+
+
+def test_a_daemon_thread_that_waits_does_not_keep_the_interpreter_from_ending(hyperpod_daemon):
+    script = """
+import sys, threading
+from hyperpod_kv import Client
+client = Client(sys.argv[1], shared_memory_name=sys.argv[2])
+for call in (lambda: client.get("never", wait=60), lambda: client.put("key", bytes(1 << 20))):
+    threading.Thread(target=lambda: [call() for _ in range(1000)], daemon=True).start()
+while client.statistics["requests_in_flight"] == 0:
+    pass
+"""
+    for _ in range(5):
+        ended = run_python(script, hyperpod_daemon.url, hyperpod_daemon.shm_name)
+        assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_the_interpreter_may_end_with_calls_and_leases_alive(hyperpod_daemon):
+    script = """
+import asyncio, sys
+from hyperpod_kv import Client
+client = Client(sys.argv[1], shared_memory_name=sys.argv[2])
+client.put("key", b"hello")
+lease = client.acquire("key")
+views = lease.fragments
+loop = asyncio.new_event_loop()
+task = loop.create_task(client.aget_into("never", bytearray(16), wait=60))
+loop.run_until_complete(asyncio.sleep(0.01))
+"""
+    ended = run_python(script, hyperpod_daemon.url, hyperpod_daemon.shm_name)
+    assert ended.returncode == 0, ended.stderr
+    assert hyperpod_daemon.live_leases == 0
+    assert hyperpod_daemon.statistics["waiters"] == 0
+
+
+def test_ctrl_c_ends_a_call_that_waits(hyperpod_daemon):
+    script = """
+import sys
+from hyperpod_kv import Client
+client = Client(sys.argv[1], shared_memory_name=sys.argv[2])
+try:
+    client.get_into("never", bytearray(16), wait=3600)
+except KeyboardInterrupt:
+    print("interrupted")
+assert client.put("key", b"1")
+"""
+    with subprocess.Popen([sys.executable, "-c", script, hyperpod_daemon.url,
+                           hyperpod_daemon.shm_name], stdout=subprocess.PIPE, text=True) as child:
+        deadline = time.monotonic() + 60
+        while hyperpod_daemon.statistics["waiters"] == 0 and time.monotonic() < deadline:
+            pass
+        child.send_signal(signal.SIGINT)
+        assert child.stdout.read() == "interrupted\n"
+    assert child.returncode == 0
+    assert hyperpod_daemon.statistics["waiters"] == 0
+
+
+@pytest.mark.parametrize("first", ["import hyperpod_kv", ""])
+def test_a_subinterpreter_is_refused(first):
+    pytest.importorskip("_xxsubinterpreters")  # named otherwise from Python 3.13 on
+    script = f"""
+{first}
+import _xxsubinterpreters, sys
+_xxsubinterpreters.run_string(_xxsubinterpreters.create(), f'''
+import sys
+sys.path[:] = {{sys.path!r}}
+try:
+    import hyperpod_kv
+except ImportError as error:
+    print(error)
+''')
+"""
+    ended = run_python(script)
+    assert ended.stdout == "hyperpod_kv cannot be used in a subinterpreter\n", ended.stderr
+
+
+def test_what_is_no_usable_buffer_is_told(client):
+    client.put("key", b"hello")
+    for buffer, reason in ((b"read only", "read-only"), ("text", "not str"), (None, "not NoneType"),
+                           (memoryview(bytearray(20))[::2], "one piece")):
+        with pytest.raises(UnusableBuffer, match=reason):
+            client.get_into("key", buffer)
+    assert issubclass(UnusableBuffer, BufferError) and issubclass(UnusableBuffer, InvalidArgument)
+    with pytest.raises(UnusableBuffer, match="one piece"):
+        client.put("strided", memoryview(bytes(20))[::2])
+    with pytest.raises(UnusableBuffer, match="not int"):
+        client.batched_put([("key", 7)])
+    with pytest.raises(hyperpod_kv.InvalidArgument, match="pair"):
+        client.batched_put(["ab", b"cd"])
+    with pytest.raises(hyperpod_kv.InvalidArgument, match="key"):
+        client.get(7)
+    with pytest.raises(hyperpod_kv.TooLarge):
+        client.get_into("key", bytearray(4))
+    for wait in (-1, float("nan"), 1e10):
+        with pytest.raises(hyperpod_kv.InvalidArgument, match="wait"):
+            client.get("key", wait=wait)
+
+
+def test_options_are_checked_with_their_names(hyperpod_daemon):
+    for option, value in (("timeout", "soon"), ("timeout", float("nan")), ("lease_ttl", 1e300),
+                          ("max_connections", -1), ("max_connections", 2.5), ("bucket", 7),
+                          ("copy_threads", 1 << 40), ("timeout", 0), ("bucket", "")):
+        with pytest.raises(InvalidOption):
+            Client(hyperpod_daemon.url, **{option: value})
+            pytest.fail(f"{option}={value!r} is taken")
+    Client(hyperpod_daemon.url, timeout=datetime.timedelta(seconds=2)).close()
+
+
+def test_an_exception_is_not_hidden_by_the_views_that_it_holds(client, hyperpod_daemon):
+    client.put("key", b"hello")
+
+    def fail():
+        with client.acquire("key") as lease:
+            (view,) = lease.fragments
+            raise RuntimeError(bytes(view[:1]))
+
+    with pytest.raises(RuntimeError) as raised:
+        fail()
+    assert hyperpod_daemon.live_leases == 1  # the traceback holds the view
+    del raised
+    hyperpod_daemon.wait_for("release")
+    assert hyperpod_daemon.live_leases == 0
+
+
+def test_leaving_a_block_does_not_raise_for_a_release_that_failed(client, hyperpod_daemon):
+    client.put("key", b"hello")
+    with hyperpod_daemon.fault("release", first=1, status=500) as fault:
+        with client.acquire("key") as lease:
+            assert lease.read() == b"hello"
+        assert fault.fired == 1
+    with hyperpod_daemon.fault("release", status=500):
+        with pytest.raises(hyperpod_kv.Refused):
+            client.acquire("key").release()
+
+
+def test_a_lease_in_a_coroutine(client, hyperpod_daemon):
+    async def run():
+        await client.aput("key", b"hello")
+        async with await client.aacquire("key") as lease:
+            assert lease.read(1) == b"ello"
+        assert hyperpod_daemon.live_leases == 0
+        with pytest.raises(ViewsHeld):
+            async with await client.aacquire("key") as lease:
+                views = lease.fragments
+        del views
+        lease.release()
+
+    asyncio.run(run())
+
+
+def test_leases_that_are_let_go_of_are_released(hyperpod_daemon):
+    client = Client(hyperpod_daemon.url, shared_memory_name=hyperpod_daemon.shm_name)
+    client.put("key", b"hello")
+    leases = [client.acquire("key") for _ in range(10)]
+    view = leases[0].fragments[0]
+    del client, leases
+    gc.collect()
+    hyperpod_daemon.wait_for("release", count=9)
+    assert bytes(view) == b"hello"
+    assert hyperpod_daemon.live_leases == 1
+    del view
+    hyperpod_daemon.wait_for("release", count=10)
+
+
+@pytest.mark.hyperpod(block_size="4KiB")
+def test_a_large_batch(client):
+    keys = [str(number) for number in range(5000)]
+    assert client.batched_put((key, key.encode()) for key in keys) == [True] * len(keys)
+    assert client.batched_get(iter(keys)) == [key.encode() for key in keys]
+    assert client.batched_contains(keys) == len(keys)
+
+
+def test_a_buffer_is_free_once_a_cancelled_coroutine_has_ended(client, hyperpod_daemon):
+    async def run():
+        buffer = bytearray(16)
+        task = asyncio.create_task(client.aget_into("never", buffer, wait=60))
+        await asyncio.to_thread(wait_for_waiters, hyperpod_daemon, 1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        buffer.extend(b"grows")  # a BufferError if the call still held it
+
+    asyncio.run(run())
+
+
+def wait_for_waiters(daemon, count):
+    deadline = time.monotonic() + 60
+    while daemon.statistics["waiters"] != count and time.monotonic() < deadline:
+        pass
+
+
+def test_a_loop_may_be_closed_with_calls_under_way(client, hyperpod_daemon):
+    loop = asyncio.new_event_loop()
+    buffer = bytearray(16)
+    task = loop.create_task(client.aget_into("later", buffer, wait=60))
+    loop.run_until_complete(asyncio.sleep(0))
+    wait_for_waiters(hyperpod_daemon, 1)
+    loop.close()
+    task._log_destroy_pending = False
+    client.put("later", b"hello")
+    hyperpod_daemon.wait_for("release")
+    assert hyperpod_daemon.live_leases == 0
+    asyncio.run(run_again_with(client, "later"))  # forgets the closed loop
+    buffer.extend(b"grows")
+
+
+async def run_again_with(client, key):
+    assert await client.aget(key) == b"hello"
+
+
+def test_two_loops_in_two_threads_share_a_client(client):
+    client.put("key", b"hello")
+
+    async def many():
+        assert await client.abatched_get(["key"] * 200) == [b"hello"] * 200
+
+    threads = [threading.Thread(target=asyncio.run, args=(many(),)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+
+
+def test_a_lease_is_not_released_while_another_thread_reads_through_it(client):
+    client.put("key", bytes(32 << 20))
+    lease = client.acquire("key")
+    failures = []
+    stop = threading.Event()
+
+    def read():
+        buffer = bytearray(32 << 20)
+        while not stop.is_set():
+            try:
+                lease.read_into(buffer)
+            except LeaseExpired:
+                return
+            except Exception as error:
+                failures.append(error)
+                return
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    for _ in range(200):
+        try:
+            lease.release()
+            break
+        except ViewsHeld:
+            pass
+    stop.set()
+    thread.join(60)
+    assert not failures
+    lease.release()
+
+
+def test_the_stubs_tell_what_the_module_has():
+    from hyperpod_kv import _native
+
+    stubs = ast.parse(pathlib.Path(hyperpod_kv.__file__).with_name("_native.pyi").read_text())
+    told = {each.name: {member.name for member in each.body
+                        if isinstance(member, (ast.FunctionDef, ast.AsyncFunctionDef))}
+            for each in stubs.body if isinstance(each, ast.ClassDef)}
+    ours = {name: {member for member in vars(type_)
+                   if not member.startswith("_") or member in told.get(name, ())}
+            for name, type_ in vars(_native).items() if isinstance(type_, type)}
+    assert told == ours
+
+
+def test_mypy_finds_nothing(tmp_path):
+    pytest.importorskip("mypy")
+    package = pathlib.Path(hyperpod_kv.__file__).parent
+    checked = subprocess.run(
+        [sys.executable, "-m", "mypy", "--cache-dir", str(tmp_path), "--config-file",
+         pathlib.Path(__file__).parents[1] / "pyproject.toml", package],
+        cwd=package.parent, capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stdout
