@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Two images from one build. Neither holds a compiler, a package manager or a distribution.
 #   full (the default)  the programs of emulator, client and suite, the scenarios, and a busybox for scripts
 #   slim                the emulator and hyperpod-kv

@@ -28,7 +28,7 @@ SCHEMA = json.loads((HERE / "schemas/kubernetes.json").read_text())
 
 
 def read_files(directory=HERE):
-    """The objects of all files that kustomize reads, but for its own and for patches, which are no whole objects."""
+    """The objects of all files that kustomize reads, but for its own and for patches, which are not whole objects."""
     objects = []
     for place in ("base", "overlays", "settings"):
         for file in sorted((directory / place).rglob("*.yaml")):

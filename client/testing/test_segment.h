@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A shared-memory segment of a test's own, as a daemon would make it.
 #pragma once
 

@@ -11,6 +11,7 @@
 
 #include "config/settings.h"
 #include "config/toml_file.h"
+#include "hyperpod/base/nearest.h"
 #include "text/printable.h"
 
 namespace hyperpod::emulator::config {
@@ -59,6 +60,24 @@ Error usage_error(std::string message) {
   return {ErrorCode::invalid_option, text::printable(message) + "; see --help"};
 }
 
+std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates) {
+  const std::string meant = base::nearest(word, candidates);
+  return meant.empty() ? std::string() : fmt::format("; did you mean {}", meant);
+}
+
+// What CLI11 finds wrong, or, of an option that does not exist, what was probably meant.
+std::string explain(const CLI::App& app, const CLI::ParseError& failure) {
+  const std::vector<std::string> words = app.remaining();
+  if (words.empty()) return failure.what();
+  const std::string name = words.front().substr(0, words.front().find('='));
+  if (!name.starts_with('-')) {
+    return fmt::format("'{}': options alone are taken, no other words", name);
+  }
+  std::vector<std::string> names;
+  for (const CLI::Option* option : app.get_options()) names.push_back(option->get_name());
+  return fmt::format("there is no option {}{}", name, did_you_mean(name, names));
+}
+
 using Environment = std::map<std::string, std::string, std::less<>>;
 
 Environment variables(const char* const* environment) {
@@ -83,9 +102,11 @@ bool is_of_a_service(std::string_view variable) {
 Result<void> apply(const Environment& environment, Draft& draft) {
   Environment unknown = environment;
   unknown.erase(variable_of(config_option));
+  std::vector<std::string> names;
   for (const Setting& setting : settings()) {
     if (setting.option.empty()) continue;
     const std::string name = variable_of(setting.option);
+    names.push_back(name);
     const auto variable = environment.find(name);
     if (variable == environment.end()) continue;
     if (auto done = draft.set(setting, variable->second, name); !done) return done;
@@ -93,7 +114,8 @@ Result<void> apply(const Environment& environment, Draft& draft) {
   }
   for (const auto& [name, value] : unknown) {
     if (is_of_a_service(name)) continue;
-    draft.warn(fmt::format("{}: there is no such option; see --help", text::printable(name)));
+    draft.warn(fmt::format("{}: there is no such option{}; see --help", text::printable(name),
+                           did_you_mean(name, names)));
   }
   return {};
 }
@@ -133,7 +155,7 @@ Result<Command> parse_command_line(int argc, const char* const* argv,
   } catch (const CLI::CallForVersion&) {
     return Printout{"hyperpod-emulator " HYPERPOD_VERSION "\n"};
   } catch (const CLI::ParseError& failure) {
-    return tl::unexpected(usage_error(failure.what()));
+    return tl::unexpected(usage_error(explain(app, failure)));
   }
   if (!listing.empty()) return Printout{settings_as_markdown()};
   if (app.count("--healthcheck") > 0) return Healthcheck{std::move(checked)};
