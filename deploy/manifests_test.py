@@ -52,11 +52,8 @@ def text_of_command(container):
 
 
 def form_problems(objects):
-    """By the schemas. Kinds of others, such as ServiceMonitor, have none here."""
     for each in objects:
         kind = f"{each.get('apiVersion')} {each.get('kind')}"
-        if each.get("apiVersion", "").startswith("monitoring.coreos.com/"):
-            continue
         if kind not in SCHEMA["kinds"]:
             yield f"{kind} is not a kind that schemas/kubernetes.json knows"
             continue
@@ -209,6 +206,7 @@ def change(path, value):
 
 
 BREACHES = [
+    ("ServiceMonitor", "emulator", lambda each: each["spec"]["endpoints"][0].update(paths=["/metrics"]), "paths"),
     ("DaemonSet", "emulator", change(["pod", "hostNetwork"], False), "the emulator is not in the host's network"),
     ("DaemonSet", "emulator", change(["pod", "hostNetworks"], True), "hostNetworks"),
     ("DaemonSet", "emulator", change(["pod", "initContainers"], []), "no step makes room"),
