@@ -25,6 +25,7 @@ std::vector<Row> all_rows() {
       lease_with_journal(),
       fairness(),
       idle_connections(),
+      open_page(),
       held_leases(),
       put_against_raw_tcp(1),
       put_against_raw_tcp(4),

@@ -63,6 +63,21 @@ Result<CpuTime> cpu_time(pid_t pid) {
                  milliseconds(ticks->system * 1000 / ticks_a_second)};
 }
 
+Result<std::chrono::milliseconds> cpu_time_of(pid_t pid, const std::string& thread) {
+  std::error_code ec;
+  std::chrono::nanoseconds all{};
+  const std::filesystem::directory_iterator tasks("/proc/" + std::to_string(pid) + "/task", ec);
+  if (ec) return failure("the CPU time of its threads cannot be read");
+  for (const auto& task : tasks) {
+    std::string name;
+    std::getline(std::ifstream(task.path() / "comm"), name);
+    std::int64_t on_cpu = 0;  // the first of schedstat's figures, in nanoseconds
+    if (name == thread) std::ifstream(task.path() / "schedstat") >> on_cpu;
+    all += std::chrono::nanoseconds(on_cpu);
+  }
+  return std::chrono::duration_cast<std::chrono::milliseconds>(all);
+}
+
 Result<Usage> usage(pid_t pid) {
   std::ifstream file("/proc/" + std::to_string(pid) + "/status");
   Usage usage;

@@ -36,11 +36,17 @@ Result<Server> start_announcing(const std::vector<std::string>& arguments) {
   const auto line = child->read_line(start_patience);
   if (!line) return failure(arguments.front() + " does not start: " + line.error().message);
   const auto ready = nlohmann::json::parse(*line, nullptr, false);
-  const std::string url = ready.is_object() ? ready.value("url", "") : "";
-  const auto colon = url.rfind(':');
-  if (colon == url.npos) return failure(arguments.front() + " announced no url: " + *line);
-  const auto port = static_cast<std::uint16_t>(std::atoi(url.c_str() + colon + 1));
-  return Server{std::move(*child), port};
+  const auto port_of = [&](const char* name) {
+    const bool there = ready.is_object() && ready.contains(name) && ready[name].is_string();
+    const std::string url = there ? ready[name].get<std::string>() : "";
+    const auto colon = url.rfind(':');
+    return static_cast<std::uint16_t>(colon == url.npos ? 0 : std::atoi(url.c_str() + colon + 1));
+  };
+  const auto port = port_of("url");
+  if (port == 0) return failure(arguments.front() + " announced no url: " + *line);
+  Server server{std::move(*child), port};
+  server.admin_port = port_of("admin");
+  return server;
 }
 
 // nginx cannot tell which port it was given, so one is picked that is free now.
@@ -116,8 +122,6 @@ Result<Server> start_emulator(std::uint64_t capacity, std::uint64_t block_size, 
       own_folder() + "/hyperpod-emulator",
       "--listen",
       "127.0.0.1:0",
-      "--admin",
-      "off",
       "--shm-name",
       segment,
       "--capacity",
@@ -128,6 +132,9 @@ Result<Server> start_emulator(std::uint64_t capacity, std::uint64_t block_size, 
       placement == Placement::contiguous ? "contiguous" : "scattered",
       "--log-level",
       "warn"};
+  if (std::ranges::find(more, "--admin") == more.end()) {
+    arguments.insert(arguments.end(), {"--admin", "off"});
+  }
   arguments.insert(arguments.end(), more.begin(), more.end());
   auto server = start_announcing(arguments);
   if (server) server->segment = segment;

@@ -27,13 +27,15 @@ struct Server {
   base::ChildProcess child;
   std::uint16_t port;
   std::string segment = {};  ///< Name of its shared memory, without a slash; empty if it has none.
+  std::uint16_t admin_port = 0;  ///< 0: it has none.
 };
 
 /// Where the emulator puts the blocks of an object.
 enum class Placement { contiguous, scattered };
 
 /// hyperpod-emulator from the folder of this program, without an admin port, with a segment of its
-/// own of `capacity` bytes in blocks of `block_size`; `more` are further arguments.
+/// own of `capacity` bytes in blocks of `block_size`; `more` are further arguments, --admin among
+/// them if there is to be such a port.
 Result<Server> start_emulator(std::uint64_t capacity, std::uint64_t block_size,
                               Placement placement = Placement::contiguous,
                               const std::vector<std::string>& more = {});

@@ -20,6 +20,8 @@ Row lease_with_journal();
 Row fairness();
 /// CPU time and threads of 1,024 idle connections.
 Row idle_connections();
+/// CPU time of an open page, beside 100,000 objects and as many requests as there can be.
+Row open_page();
 /// 1,000 leases held for a second, and what they do to others.
 Row held_leases();
 /// Bodies of 16 MiB against raw TCP received into a mapping.
