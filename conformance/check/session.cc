@@ -12,7 +12,7 @@ namespace {
 
 // Enough to tell what kind of bytes these are.
 constexpr std::size_t text_looked_at = 2048;
-constexpr int most_interim = 100;
+constexpr int most_interim = 10'000;
 // Larger bodies are not copied to be sent again.
 constexpr std::size_t largest_repeated = 1 << 20;
 
@@ -208,7 +208,7 @@ Result<Response> Session::next_final_response(TimePoint deadline) {
     auto response = next_response(deadline);
     if (!response || response->status >= 200) return response;
   }
-  return tl::unexpected(Error{ErrorCode::malformed_response, "over 100 interim responses came"});
+  return tl::unexpected(Error{ErrorCode::malformed_response, "over 10,000 interim responses came"});
 }
 
 Result<Response> Session::next_response(TimePoint deadline) {

@@ -3,6 +3,7 @@
 #include <array>
 
 #include "daemon/chapters.h"
+#include "daemon/names.h"
 
 namespace hyperpod::conformance::daemon {
 namespace {
@@ -31,6 +32,71 @@ void expect_apart(Check& check, Session& session, const Name& one, const Name& o
   for (std::size_t i = 0; i < 2; ++i) check.expect_stored(session, names[i], bodies[i]);
 }
 
+/// Buckets with each byte in front, in the middle and behind: all of them different ones.
+void every_byte_counts(Check& check, Session& session) {
+  for (int byte = 0; byte < 128; ++byte) {
+    const std::string text = encoded(static_cast<unsigned char>(byte));
+    const Name base = in_bucket(check.fresh_name(), "");
+    const bool control = byte < 0x20 || byte == 0x7F;
+    check.store(session, base, "plain");
+    for (const std::string& bucket :
+         {text + base.bucket, base.bucket + text, base.bucket + text + "x"}) {
+      const Response response = session.put({bucket, "key"}, bucket);
+      if (control && response.status >= 400 && response.status != 409) continue;
+      check.expect(response.status / 100 == 2, "200 to the first PUT into the bucket " + bucket,
+                   described(response));
+      check.expect_stored(session, {bucket, "key"}, bucket);
+    }
+    check.expect_stored(session, base, "plain");
+  }
+}
+
+/// Bucket and key are two names, whatever stands between them when they are put together.
+void expect_boundary(Check& check, Session& session) {
+  for (const std::string_view separator :
+       {"%3A", ":", "%00", "@", "-", "_", ".", "%7C", "%20", "%0A", "%25", "%2F%2F"}) {
+    const std::string at(separator);
+    const Name base = in_bucket(check.fresh_name(), "");
+    expect_apart(check, session, {base.bucket + at + "x", "y" + at + "z"},
+                 {base.bucket, "x" + at + "y" + at + "z"});
+  }
+}
+
+/// A long name may be refused, and not cut.
+void expect_long_names_whole(Check& check, Session& session) {
+  for (const std::size_t size : {63u, 64u, 128u, 200u, 255u, 256u, 1024u}) {
+    const Name base = in_bucket(check.fresh_name(), "");
+    if (base.bucket.size() >= size) continue;
+    const std::string bucket = base.bucket + std::string(size - base.bucket.size(), 'b');
+    if (session.put({bucket + "1", "key"}, "1").status / 100 != 2) continue;
+    check.expect(
+        session.put({bucket + "2", "key"}, "2").status != 409,
+        "buckets whose names differ in character " + std::to_string(size + 1) + " to be two",
+        "they are one");
+    check.expect_stored(session, {bucket + "1", "key"}, "1");
+  }
+}
+
+void expect_many_apart(Check& check, Session& session, const Name& base) {
+  const int buckets = check.profile() == Profile::core   ? 80
+                      : check.profile() == Profile::full ? 300
+                                                         : 3000;
+  for (int i = 0; i < buckets; ++i) {
+    const Name next = in_bucket(base, "-" + std::to_string(i));
+    check.expect(session.put(next, std::to_string(i)).status / 100 == 2,
+                 "the key to be free in the bucket " + next.bucket, "it is not");
+    check.expect_stored(session, next, std::to_string(i));
+  }
+  for (int i = 0; i < buckets; i += 7) {
+    const Name earlier = in_bucket(base, "-" + std::to_string(i));
+    const Response response = session.acquire(earlier);
+    if (response.status / 100 != 2) continue;  // It may have been evicted.
+    const Grant grant = check.grant_in(response);
+    check.expect_bytes(grant, std::to_string(i), "the object of the bucket " + earlier.bucket);
+    check.release(session, grant);
+  }
+}
+
 void same_key_in_two_buckets(Check& check) {
   Session session = check.connect();
   const Name fresh = check.fresh_name();
@@ -48,13 +114,15 @@ void same_key_in_two_buckets(Check& check) {
   const Name joined = in_bucket(fresh, "a");
   expect_apart(check, session, {joined.bucket + "%2Fb", "c"}, {joined.bucket, "b%2Fc"});
   expect_apart(check, session, {joined.bucket + "d", "c"}, {joined.bucket, "dc"});
-  const int buckets = check.profile() == Profile::core ? 20 : 80;
-  for (int i = 0; i < buckets; ++i) {
-    const Name next = in_bucket(fresh, "-" + std::to_string(i));
-    check.expect(session.put(next, std::to_string(i)).status / 100 == 2,
-                 "the key to be free in the bucket " + next.bucket, "it is not");
-    check.expect_stored(session, next, std::to_string(i));
+  expect_boundary(check, session);
+  for (const auto& [first, second] : lookalikes()) {
+    const Name base = in_bucket(check.fresh_name(), "");
+    expect_apart(check, session, {base.bucket + std::string(first), "key"},
+                 {base.bucket + std::string(second), "key"});
   }
+  expect_long_names_whole(check, session);
+  expect_many_apart(check, session, fresh);
+  if (check.profile() != Profile::core) every_byte_counts(check, session);
 }
 
 void bucket_names_are_decoded_once(Check& check) {

@@ -3,7 +3,8 @@
 
 #include <algorithm>
 #include <cstring>
-#include <nlohmann/json.hpp>
+
+#include "probe/json.h"
 
 namespace hyperpod::conformance::daemon {
 namespace {
@@ -15,33 +16,30 @@ constexpr std::uint64_t largest_filled = 16ull << 30;
                   why + ", in " + described(response) + ": " + response.body.substr(0, 200)};
 }
 
-std::uint64_t number_in(const Response& response, const nlohmann::json& fragment,
-                        const char* name) {
-  const auto member = fragment.is_object() ? fragment.find(name) : fragment.end();
-  if (!fragment.is_object() || member == fragment.end()) {
-    no_grant(response, std::string("a fragment has no ") + name);
-  }
-  if (!member->is_number_unsigned()) {
-    no_grant(response, std::string(name) + " is not an integer of 0 or more");
-  }
-  return member->get<std::uint64_t>();
+std::uint64_t number_in(const Response& response, const JsonValue& fragment, const char* name) {
+  const JsonValue* member = fragment.find(name);
+  if (member == nullptr) no_grant(response, std::string("a fragment has no ") + name);
+  const auto number = member->unsigned_integer();
+  if (!number) no_grant(response, std::string(name) + " is not an integer of 0 or more");
+  return *number;
 }
 
 Grant parse_grant(const Response& response) {
-  const auto json = nlohmann::json::parse(response.body, nullptr, false);
-  if (!json.is_object()) no_grant(response, "the body is not a JSON object");
-  const auto id = json.find("id");
-  if (id == json.end() || !(id->is_string() || id->is_number_integer()))
-    no_grant(response, "there is no id");
-  const auto offsets = json.find("offsets");
-  if (offsets == json.end() || !offsets->is_array())
+  const auto json = parse_json(response.body);
+  if (!json || json->kind != JsonValue::Kind::object)
+    no_grant(response, "the body is not a JSON object");
+  const JsonValue* id = json->find("id");
+  const bool is_string = id != nullptr && id->kind == JsonValue::Kind::string;
+  if (id == nullptr || !(is_string || id->is_integer())) no_grant(response, "there is no id");
+  const JsonValue* offsets = json->find("offsets");
+  if (offsets == nullptr || offsets->kind != JsonValue::Kind::array)
     no_grant(response, "there is no array of offsets");
-  Grant grant{.id = id->is_string() ? id->get<std::string>() : id->dump(),
+  Grant grant{.id = is_string ? id->string() : std::string(id->text),
               .fragments = {},
-              .id_is_string = id->is_string(),
+              .id_is_string = is_string,
               .asked = response.sent};
   if (grant.id.empty()) no_grant(response, "the id is empty");
-  for (const auto& fragment : *offsets) {
+  for (const JsonValue& fragment : offsets->elements) {
     grant.fragments.push_back(
         {number_in(response, fragment, "offset"), number_in(response, fragment, "len")});
   }
@@ -66,7 +64,7 @@ std::uint64_t Grant::size() const {
   return sum;
 }
 
-bool is_json(std::string_view text) { return nlohmann::json::accept(text); }
+bool is_json(std::string_view text) { return parse_json(text).has_value(); }
 
 std::string described(const Response& response) {
   const std::string type = response.media_type();

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstdio>
+#include <optional>
 #include <set>
 #include <thread>
 
@@ -71,31 +73,51 @@ void one_engines_connections_are_served(Check& check) {
   }
 }
 
+/// How long a PUT, a lease on its object and the release take.
+Duration time_of_a_round(Check& check, Session& session) {
+  const Name name = check.fresh_name();
+  const TimePoint begun = now();
+  check.store(session, name, "body");
+  check.release(session, check.lease(session, name));
+  return now() - begun;
+}
+
 void held_requests_delay_nobody(Check& check) {
-  constexpr std::size_t count = 256;
+  const std::size_t count = check.profile() == Profile::stress ? 4000 : 256;
   need_descriptors(check, count);
   Session ordinary = check.connect();
   std::vector<Session> held = check.connect_many(count);
-  for (Session& session : held)
-    session.send(acquire_request(check.fresh_name(), {.hold = check.span(4s)}));
+  Duration before{};
+  for (int i = 0; i < 5; ++i) before = std::max(before, time_of_a_round(check, ordinary));
+  const auto hold = check.span(4s);
+  for (Session& session : held) session.send(acquire_request(check.fresh_name(), {.hold = hold}));
+  const TimePoint end = now() + hold;
+  // What waits for a held request waits for most of a hold.
+  const Duration limit = std::max<Duration>(check.span(1s), 5 * before);
+  if (limit > hold / 2)
+    check.skip("a store, a lease and a release take " + in_ms(before) + " here without any load");
+  int late = 0;
   Duration slowest{};
-  for (int i = 0; i < 20; ++i) {
-    const Name name = check.fresh_name();
-    const TimePoint begun = now();
-    check.store(ordinary, name, "body");
-    check.release(ordinary, check.lease(ordinary, name));
-    slowest = std::max(slowest, now() - begun);
-    check.expect(slowest < check.span(500ms),
-                 "store, lease and release within 500 ms while 256 requests are held",
-                 in_ms(slowest));
+  for (int i = 0; i < 20 && now() < end; ++i) {
+    const Duration took = time_of_a_round(check, ordinary);
+    slowest = std::max(slowest, took);
+    if (took > limit) ++late;  // Once may be the machine's doing.
+    check.expect(late < 2,
+                 "store, lease and release within " + in_ms(limit) + " while " +
+                     std::to_string(count) + " requests are held",
+                 in_ms(took) + " for the second time");
   }
-  check.figure("slowest store, lease and release beside 256 held requests", in_ms(slowest));
-  for (Session& session : held)
-    check.expect(session.silent_for(Duration::zero()), "256 requests still to be held",
-                 "one was answered");
+  check.figure(
+      "slowest store, lease and release beside " + std::to_string(count) + " held requests",
+      in_ms(slowest));
+  for (Session& session : held) {
+    const bool in_time = now() < end - hold / 8;
+    check.expect(!in_time || session.silent_for(Duration::zero()),
+                 std::to_string(count) + " requests still to be held", "one was answered");
+  }
 }
 
-/// A body that arrives slowly is no reason to let others wait.
+/// A body that arrives slowly does not make others wait.
 void expect_others_served(Check& check) {
   Session slow = check.connect();
   const Name name = check.fresh_name();
@@ -113,6 +135,117 @@ void expect_others_served(Check& check) {
   slow.send_raw(std::string_view(body).substr(100'000));
   check.expect_status(slow.response(), 200, "a PUT whose body came slowly");
   check.expect_stored(other, name, body);
+}
+
+/// Connections that load a daemon from a thread of their own, until they go out of scope: some
+/// stream large bodies, the others send requests in advance and never read a response.
+class Load {
+ public:
+  explicit Load(Check& check) : check_(check), body_(check.bytes(1u << 20)) {
+    const std::uint64_t size = std::clamp<std::uint64_t>(check.capacity() / 64, 4096, 8u << 20);
+    for (int i = 0; i < 16; ++i) threads_.emplace_back([this, size] { stream(size); });
+    for (int i = 0; i < 16; ++i) threads_.emplace_back([this] { send_and_never_read(); });
+  }
+  Load(const Load&) = delete;
+  Load& operator=(const Load&) = delete;
+  ~Load() { over_ = true; }
+
+  /// Bodies that were stored, in bytes.
+  std::uint64_t stored() const { return stored_; }
+
+ private:
+  Result<Connection> connection() {
+    return Connection::open(check_.target().endpoint, now() + patience, check_.target().tls);
+  }
+
+  std::string head_of_put(std::uint64_t size) {
+    return "PUT " + check_.fresh_name().target() +
+           " HTTP/1.1\r\nHost: x\r\nContent-Length: " + std::to_string(size) + "\r\n\r\n";
+  }
+
+  void stream(std::uint64_t size) {
+    std::optional<Connection> open;
+    std::array<char, 4096> response;
+    while (!over_) {
+      if (!open) {
+        auto connected = connection();
+        if (!connected) return;
+        open.emplace(*std::move(connected));
+      }
+      bool sent = open->send(head_of_put(size), now() + patience).has_value();
+      for (std::uint64_t left = size; left > 0 && sent && !over_;) {
+        const std::uint64_t piece = std::min<std::uint64_t>(left, body_.size());
+        sent = open->send(std::string_view(body_).substr(0, piece), now() + patience).has_value();
+        left -= piece;
+      }
+      const auto got = over_ ? tl::unexpected(Error{ErrorCode::closed, ""})
+                             : open->receive(response, now() + patience);
+      if (sent && got && *got > 0)
+        stored_ += size;
+      else
+        open.reset();
+    }
+  }
+
+  void send_and_never_read() {
+    std::string requests;
+    while (requests.size() < 64 << 10)
+      requests += "POST /v1/leases/nobody/release HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n";
+    while (!over_) {
+      auto open = connection();
+      if (!open) return;
+      // Until the daemon reads no more, which is its right.
+      while (!over_ && open->send(requests, now() + 200ms)) continue;
+      for (int i = 0; i < 20 && !over_; ++i) std::this_thread::sleep_for(20ms);
+    }
+  }
+
+  static constexpr auto patience = 10s;
+  Check& check_;
+  const std::string body_;
+  std::atomic<bool> over_ = false;
+  std::atomic<std::uint64_t> stored_ = 0;
+  std::vector<std::jthread> threads_;  // Ends first.
+};
+
+/// Others wait no longer than the multi-process client does, however much some send. Judged by the
+/// middle of many, for a machine may wake a thread late.
+void streams_delay_nobody(Check& check) {
+  constexpr int count = 15;
+  (void)check.capacity();
+  Session established = check.connect();
+  (void)time_of_a_round(check, established);
+  std::vector<Duration> of_new;
+  std::vector<Duration> of_established;
+  std::uint64_t stored = 0;
+  const TimePoint begun = now();
+  {
+    const Load load(check);
+    std::this_thread::sleep_for(300ms);
+    for (int i = 0; i < count; ++i) {
+      const TimePoint asked = now();
+      Session fresh = check.connect();
+      (void)is_miss(fresh.acquire(check.fresh_name()));
+      of_new.push_back(now() - asked);
+      const TimePoint again = now();
+      (void)is_miss(established.acquire(check.fresh_name()));
+      of_established.push_back(now() - again);
+    }
+    stored = load.stored();
+  }
+  check.figure("stored meanwhile",
+               std::to_string(stored >> 20) + " MiB in " + in_ms(now() - begun));
+  const auto limit = check.span(1500ms);
+  for (auto& [times, who] : {std::pair{&of_new, "a new connection"},
+                             std::pair{&of_established, "an established connection"}}) {
+    std::ranges::sort(*times);
+    check.figure(std::string("middle and longest time of ") + who + " beside 32 that load",
+                 in_ms((*times)[count / 2]) + ", " + in_ms(times->back()));
+    check.expect((*times)[count / 2] <= limit,
+                 "a response over " + std::string(who) + " within " + in_ms(limit) +
+                     ", while others send much",
+                 in_ms((*times)[count / 2]) + " in the middle of " + std::to_string(count));
+  }
 }
 
 void concurrent_bodies_are_kept_apart(Check& check) {
@@ -259,6 +392,7 @@ std::span<const CheckEntry> concurrency_checks() {
       {"CONC-04", core, parallel, concurrent_leases_are_different},
       {"CONC-05", full, exclusive, no_worker_starves},
       {"CONC-06", full, exclusive, eight_workers_connections_are_served},
+      {"CONC-07", full, exclusive, streams_delay_nobody},
   };
   return entries;
 }

@@ -21,7 +21,11 @@ class Waiting {
   Waiting(Check& check, std::chrono::milliseconds hold) : check_(check), hold_(hold) {}
 
   Name wait_for(const Name& name, std::string how) {
-    sessions_.push_back(check_.connect());
+    return wait_for(name, std::move(how), check_.connect());
+  }
+
+  Name wait_for(const Name& name, std::string how, Session session) {
+    sessions_.push_back(std::move(session));
     sessions_.back().send(acquire_request(name, {.hold = hold_}));
     begun_.push_back(now());
     how_.push_back(std::move(how));
@@ -69,7 +73,11 @@ void absent_key_is_held(Check& check) {
   Waiting waiting(check, hold);
   Session other = check.connect();
   const Name plain = check.fresh_name();
+  Session used = check.connect();
+  check.store(used, check.fresh_name(), "x");
+  std::this_thread::sleep_for(100ms);
   waiting.wait_for(plain, "for a key that nobody stores");
+  waiting.wait_for(check.fresh_name(), "over a connection that was used before", std::move(used));
   waiting.wait_for({check.target().bucket + "-" + plain.key, "key"},
                    "for a key in a bucket that does not exist");
   const Name arriving = waiting.wait_for(check.fresh_name(), "while a PUT of its key is under way");
@@ -107,35 +115,71 @@ void miss_is_504_or_404(Check& check) {
   }
 }
 
-void hold_ends_in_time(Check& check) {
+/// That a hold ends within 500 ms of its time, `beside` other keys that are stored meanwhile.
+void expect_end_in_time(Check& check, std::chrono::milliseconds hold, bool beside) {
+  constexpr int tries = 3;  // A machine that is busy otherwise may wake somebody late.
   Session session = check.connect();
-  for (const auto hold : {0ms, 1000ms, 1800ms}) {
-    const Response response = session.acquire(check.fresh_name(), {.hold = hold});
-    check.expect(response.took() <= hold + check.span(500ms),
-                 "a response within 500 ms of " + in_ms(hold),
-                 described(response) + " after " + in_ms(response.took()));
+  Session storing = check.connect();
+  for (int i = 1; i <= tries; ++i) {
+    session.send(acquire_request(check.fresh_name(), {.hold = hold}));
+    const TimePoint begun = now();
+    for (int part = 1; beside && part <= 8; ++part) {
+      std::this_thread::sleep_until(begun + hold * part / 9);
+      check.store(storing, check.fresh_name(), "x");
+    }
+    const Response response = session.response(hold + check.span(8s));
+    if (response.took() <= hold + check.span(500ms)) return;
+    check.expect(i < tries,
+                 "a response within 500 ms of " + in_ms(hold) +
+                     (beside ? ", other keys being stored meanwhile" : ""),
+                 described(response) + " after " + in_ms(response.took()) + ", and " +
+                     std::to_string(tries - 1) + " times before");
   }
 }
 
-void held_request_is_granted_when_stored(Check& check) {
-  // The second wave waits for a key that a request has waited for in vain.
-  for (const bool second_wave : {false, true}) {
-    Session waiting = check.connect();
-    Session storing = check.connect();
-    const Name name = check.fresh_name();
-    const std::string body = check.bytes(3000);
-    const auto hold = check.span(5s);
-    if (second_wave) check.expect(is_miss(waiting.acquire(name, {.hold = 50ms})), "a miss", "none");
-    waiting.send(acquire_request(name, {.hold = hold}));
-    check.expect(waiting.silent_for(100ms), "the request to be held", "a response came at once");
-    check.store(storing, name, body);
-    const TimePoint stored = now();
-    const Response response = waiting.response(hold + check.span(5s));
-    check.expect(response.status == 200 && response.arrived - stored < check.span(500ms),
-                 "a grant within 500 ms of the PUT" +
-                     std::string(second_wave ? ", of a key waited for before" : ""),
-                 described(response) + " after " + in_ms(response.arrived - stored));
+void hold_ends_in_time(Check& check) {
+  for (const auto hold : {0ms, 1000ms}) expect_end_in_time(check, hold, false);
+  expect_end_in_time(check, 700ms, true);
+  if (check.profile() != Profile::core) expect_end_in_time(check, 1800ms, false);
+}
+
+enum class Awaited : std::uint8_t { plain, again, long_since, in_a_new_bucket };
+
+/// How a grant came later than `limit` after the PUT; nullopt if it came in time.
+std::optional<std::string> wake_late(Check& check, Awaited how, Duration limit) {
+  Session waiting = check.connect();
+  Session storing = check.connect();
+  Name name = check.fresh_name();
+  if (how == Awaited::in_a_new_bucket) name.bucket += "-" + name.key;
+  const std::string body = check.bytes(3000);
+  const auto hold = check.span(5s);
+  if (how == Awaited::again)
+    check.expect(is_miss(waiting.acquire(name, {.hold = 50ms})), "a miss", "none");
+  waiting.send(acquire_request(name, {.hold = hold}));
+  const auto wait = how == Awaited::long_since ? 1300ms : 100ms;
+  check.expect(waiting.silent_for(wait), "the request to be held", "a response came at once");
+  check.store(storing, name, body);
+  const TimePoint stored = now();
+  const Response response = waiting.response(hold + check.span(5s));
+  if (response.status == 200)
     check.expect_bytes(check.grant_in(response), body, "the object stored meanwhile");
+  if (response.status == 200 && response.arrived - stored < limit) return std::nullopt;
+  return described(response) + " after " + in_ms(response.arrived - stored);
+}
+
+void held_request_is_granted_when_stored(Check& check) {
+  for (const auto& [how, text] :
+       {std::pair{Awaited::plain, ""},
+        {Awaited::again, ", of a key waited for in vain before"},
+        {Awaited::long_since, ", of a key waited for longer than a second"},
+        {Awaited::in_a_new_bucket, ", which made its bucket"}}) {
+    std::optional<std::string> late;
+    // A machine that is busy otherwise may wake somebody late.
+    for (int tries = 0; tries < 3; ++tries) {
+      late = wake_late(check, how, check.span(500ms));
+      if (!late) break;
+    }
+    check.expect(!late, "a grant within 500 ms of the PUT" + std::string(text), late.value_or(""));
   }
 }
 
@@ -168,7 +212,7 @@ void waiting_request_gets_its_own_object(Check& check) {
 
 void all_waiters_are_granted(Check& check) {
   std::vector<Session> gone = check.connect_many(2);
-  std::vector<Session> waiting = check.connect_many(8);
+  std::vector<Session> waiting = check.connect_many(check.profile() == Profile::stress ? 1000 : 8);
   Session storing = check.connect();
   const Name name = check.fresh_name();
   for (Session& session : gone)
@@ -183,12 +227,13 @@ void all_waiters_are_granted(Check& check) {
   std::set<std::string> ids;
   for (Session& session : waiting) {
     const Response response = session.response(check.span(8s));
-    check.expect_status(response, 200, "each of 8 requests held for a key that was then stored");
+    check.expect_status(response, 200, "each request held for a key that was then stored");
     const Grant grant = check.grant_in(response);
     check.expect_bytes(grant, body, "the object stored meanwhile");
     ids.insert(grant.id);
   }
-  check.expect(ids.size() == waiting.size(), "8 different leases", std::to_string(ids.size()));
+  check.expect(ids.size() == waiting.size(), std::to_string(waiting.size()) + " different leases",
+               std::to_string(ids.size()));
 }
 
 void disconnected_holder_leaves_no_lease(Check& check) {
@@ -224,10 +269,15 @@ void present_key_is_granted_without_hold(Check& check) {
   Session session = check.connect();
   const Name name = check.fresh_name();
   check.store(session, name, "x");
-  const Response response = session.acquire(name, {.hold = check.span(5s)});
-  check.expect(response.status / 100 == 2 && response.took() < check.span(500ms), "a grant at once",
-               described(response) + " after " + in_ms(response.took()));
-  (void)check.grant_in(response);
+  std::optional<Response> response;
+  // A machine that is busy otherwise may be late once.
+  for (int tries = 0; tries < 3; ++tries) {
+    response = session.acquire(name, {.hold = check.span(5s)});
+    if (response->status / 100 == 2) (void)check.grant_in(*response);
+    if (response->status / 100 == 2 && response->took() < check.span(500ms)) return;
+  }
+  check.expect(false, "a grant at once",
+               described(*response) + " after " + in_ms(response->took()));
 }
 
 }  // namespace

@@ -13,7 +13,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr int twice_the_cache = 16;  // eighths
+// In eighths. In the long run, so that room which is lost bit by bit is missed.
+constexpr int in_short = 16;
+constexpr int in_the_long_run = 28;
 
 /// Stores an object and leases it in one of the ways in which leases come about.
 class Histories {
@@ -32,6 +34,9 @@ class Histories {
     beside_a_release(false);
     beside_a_second_release();
     before_many_others();
+    among_as_many_as_a_byte_counts(256, 0);
+    among_as_many_as_a_byte_counts(300, 299);
+    before_a_release_of_another_object();
     beside_a_shorter_lease(true);
     beside_a_shorter_lease(false);
     behind_a_released_lease();
@@ -126,6 +131,24 @@ class Histories {
     for (int i = 0; i < 100; ++i) (void)lease(popular);
   }
 
+  /// 256 leases on one object are none to a counter of 8 bits.
+  void among_as_many_as_a_byte_counts(int count, int released) {
+    const Object object = stored();
+    std::vector<Grant> leases;
+    for (int i = 0; i < count; ++i) leases.push_back(lease(object));
+    for (int i = 0; i < released; ++i)
+      check_.release(session_, leases[static_cast<std::size_t>(i)]);
+    held_.add(leases.back(), object.second,
+              "among " + std::to_string(count) + " leases, of which " + std::to_string(released) +
+                  " were released");
+  }
+
+  void before_a_release_of_another_object() {
+    const Object object = stored();
+    held_.add(lease(object), object.second, "before another object's lease that was then released");
+    check_.release(session_, lease(stored()));
+  }
+
   void beside_a_shorter_lease(bool before) {
     const Object object = stored();
     if (before) (void)lease(object, check_.span(300ms));
@@ -163,10 +186,25 @@ class Histories {
   Session other_;
 };
 
+/// That a lease's bytes stand when more than half of its TTL has passed and the cache has been
+/// filled. False where its TTL was over by then, so that nothing can be said.
+bool keeps_its_bytes(Check& check, Pressure& pressure, Session& session, Duration ttl) {
+  HeldObjects brief(check);
+  const auto [name, body] = brief.make();
+  check.store(session, name, body);
+  const TimePoint asked = now();
+  const LeaseTerms terms{.ttl = std::chrono::ceil<std::chrono::milliseconds>(ttl)};
+  brief.add(check.lease(session, name, terms), body, "for " + in_ms(ttl));
+  std::this_thread::sleep_until(asked + ttl * 55 / 100);
+  pressure.refill();
+  if (now() >= asked + ttl - 100ms) return false;
+  brief.expect_intact("after more than half of its TTL");
+  return true;
+}
+
 void leased_bytes_do_not_change(Check& check) {
   Pressure pressure(check);
   HeldObjects held(check);
-  HeldObjects brief(check);
   Session session = check.connect();
   const TimePoint begun = now();
   Histories(check, held).make_all();
@@ -175,19 +213,15 @@ void leased_bytes_do_not_change(Check& check) {
   const Duration refill = now() - filling;
   held.expect_intact("after the cache was filled");
 
-  // So long that the cache can be filled within the second half of it, however slow the machine.
-  const auto ttl = std::max<Duration>(check.span(3s), 4 * refill);
-  const auto [name, body] = brief.make();
-  check.store(session, name, body);
-  const TimePoint asked = now();
-  brief.add(check.lease(
-                session, name,
-                {std::chrono::milliseconds(0), std::chrono::ceil<std::chrono::milliseconds>(ttl)}),
-            body, "for " + in_ms(ttl));
-  std::this_thread::sleep_until(std::max(asked + ttl * 55 / 100, begun + 1500ms));
-  pressure.refill();
-  if (now() < asked + ttl - 100ms) brief.expect_intact("after more than half of its TTL");
-  held.expect_intact("after some seconds, the cache having been filled again");
+  // So long that the cache can be filled within the second half of it. Where that takes longer than
+  // before, once more with a longer one.
+  bool in_time = false;
+  for (auto ttl = std::max<Duration>(check.span(2s), 4 * refill); !in_time && ttl < check.span(25s);
+       ttl *= 2) {
+    in_time = keeps_its_bytes(check, pressure, session, ttl);
+    held.expect_intact("after some seconds, the cache having been filled again");
+  }
+  if (!in_time) check.figure("pins beyond half of a TTL", "not judged: filling took too long");
   if (check.profile() == Profile::core) return;
   std::this_thread::sleep_until(begun + 5600ms);
   pressure.refill();
@@ -211,26 +245,48 @@ void leased_object_stays(Check& check) {
   pressure.refill();
   check.expect_bytes(grant, body, "a leased object after much was stored");
   pressure.expect_pinned_bytes("with the whole cache leased and more stored");
+  // A daemon that copies what it leases may have no room for another copy.
   const Response response = session.acquire(name);
-  check.expect(response.status / 100 == 2,
-               "a second lease on a leased object after much was stored", described(response));
-  check.expect_bytes(check.grant_in(response), body, "a leased object under a second lease");
+  if (response.status / 100 == 2)
+    check.expect_bytes(check.grant_in(response), body, "a leased object under a second lease");
   pressure.release_all();
 }
 
+/// Ten thousand objects of many sizes, so that room is taken and given back in every way.
+void churn(Check& check) {
+  constexpr int count = 10'000;
+  const std::uint64_t largest = std::clamp<std::uint64_t>(check.capacity() / 256, 64, 256u << 10);
+  const std::string body = check.bytes(largest);
+  Session session = check.connect();
+  for (int i = 0; i < count; ++i) {
+    const Name name = check.fresh_name();
+    const std::string_view bytes =
+        std::string_view(body).substr(static_cast<std::uint64_t>(i) * 7919 % (largest - 1));
+    check.expect_status(session.put(name, bytes), 200,
+                        "PUT " + std::to_string(i + 1) + " of " + std::to_string(count) +
+                            " small objects, nothing being leased");
+    if (i % 50 == 0) check.expect_stored(session, name, bytes);
+  }
+}
+
+/// Also when every key is stored a second time, which takes no room.
 void unpinned_objects_give_way(Check& check) {
   Pressure pressure(check);
-  for (int i = 0; i < twice_the_cache; ++i) {
-    const Response response = pressure.store();
+  const int puts = check.profile() == Profile::core ? in_short : in_the_long_run;
+  for (int i = 0; i < puts; ++i) {
+    const Name name = check.fresh_name();
     check.expect_status(
-        response, 200,
+        pressure.store(name), 200,
         "PUT " + std::to_string(i + 1) + " of an eighth of the cache, nothing being leased");
+    if (i % 4 == 0) (void)pressure.store(name);
   }
+  if (check.profile() == Profile::stress) churn(check);
 }
 
 void expired_leases_pin_nothing(Check& check) {
   Pressure pressure(check);
-  check.expect(pressure.pin(5, check.span(1s)) == 5, "room for 5 eighths of the cache", "none");
+  check.expect(pressure.pin_by(Way::waiting, 5, check.span(1s)) == 5,
+               "room for 5 eighths of the cache", "none");
   std::this_thread::sleep_for(check.span(1500ms));
   const int fitted = pressure.pin(5);
   check.expect(fitted == 5,

@@ -11,6 +11,7 @@ constexpr std::size_t piece_size = 1 << 20;
 // More than fit, for some of them may find no room.
 constexpr int eighths_to_refill = 10;
 constexpr std::uint64_t largest_held = 300'000;
+constexpr std::size_t stamp_size = 16;
 
 }  // namespace
 
@@ -19,6 +20,13 @@ Pressure::Pressure(Check& check)
       session_(check.connect()),
       size_(check.capacity() / 8),
       piece_(check.bytes(std::min<std::uint64_t>(piece_size, size_))) {}
+
+std::string Pressure::stamp_of(const Name& name) {
+  const std::size_t hash = std::hash<std::string>()(name.target());
+  std::string stamp = std::to_string(hash);
+  stamp.resize(stamp_size, '.');
+  return stamp;
+}
 
 Response Pressure::store(const Name& name) {
   auto response = try_to_store(name);
@@ -34,6 +42,8 @@ Response Pressure::store(const Name& name) {
 }
 
 std::optional<Response> Pressure::try_to_store(const Name& name) {
+  const std::string stamp = stamp_of(name);
+  if (piece_.size() > stamp.size()) std::ranges::copy(stamp, piece_.begin());
   bool open = session_.try_send_raw("PUT " + name.target() + " HTTP/1.1\r\nHost: x\r\n" +
                                     "Content-Length: " + std::to_string(size_) + "\r\n\r\n");
   for (std::uint64_t left = size_; left > 0 && open;) {
@@ -57,42 +67,80 @@ int Pressure::pin(int count, std::chrono::milliseconds ttl) {
     if (store(name).status / 100 != 2) break;
     const Response granted = session_.acquire(name, {.ttl = ttl});
     if (granted.status / 100 != 2) break;
-    grants_.push_back(check_.grant_in(granted));
+    pinned_.push_back({check_.grant_in(granted), stamp_of(name)});
   }
   return fitted;
 }
 
+int Pressure::pin_by(Way way, int count, std::chrono::milliseconds ttl) {
+  int fitted = 0;
+  while (fitted < count && pin_one(way, check_.fresh_name(), ttl)) ++fitted;
+  return fitted;
+}
+
+bool Pressure::pin_one(Way way, const Name& name, std::chrono::milliseconds ttl) {
+  Session other = check_.connect();
+  const auto hold = check_.span(std::chrono::milliseconds(1500));
+  if (way == Way::waiting) {
+    other.send(acquire_request(name, {.hold = hold, .ttl = ttl}));
+    (void)other.silent_for(std::chrono::milliseconds(50));
+  }
+  const bool stored = store(name).status / 100 == 2;
+  // Whether it is woken is HOLD-04's to judge.
+  std::optional<Response> granted;
+  if (way == Way::waiting) granted = other.response(hold + check_.span(std::chrono::seconds(8)));
+  if (!stored) return false;
+  if (!granted || granted->status / 100 != 2) {
+    Session& session = way == Way::over_a_closed_connection ? other : session_;
+    granted = session.acquire(name, {.ttl = ttl});
+  }
+  if (granted->status / 100 != 2) return false;
+  pinned_.push_back({check_.grant_in(*granted), stamp_of(name)});
+  if (way != Way::twice) return true;
+  const Response second = session_.acquire(name, {.ttl = ttl});
+  if (second.status / 100 == 2) pinned_.push_back({check_.grant_in(second), stamp_of(name)});
+  return true;
+}
+
 Response Pressure::pin_until_refused() {
-  while (grants_.size() <= 8) {
+  while (pinned_.size() <= 8) {
     const Name name = check_.fresh_name();
     Response stored = store(name);
     if (stored.status / 100 != 2) return stored;
-    grants_.push_back(check_.lease(session_, name, {.ttl = std::chrono::seconds(60)}));
+    pinned_.push_back(
+        {check_.lease(session_, name, {.ttl = std::chrono::seconds(60)}), stamp_of(name)});
   }
   throw Violation{"no room for a ninth leased object of an eighth of the cache", "it was stored"};
 }
 
 void Pressure::expect_pinned_bytes(std::string_view when) const {
-  for (const Grant& grant : grants_) {
-    std::uint64_t at = 0;
-    for (const Fragment& fragment : grant.fragments) {
-      constexpr std::uint64_t looked_at = 4096;
-      const std::uint64_t in_piece = at % piece_.size();
-      const Fragment beginning{fragment.offset,
-                               std::min({fragment.len, looked_at, piece_.size() - in_piece})};
+  for (const Pinned& pinned : pinned_) expect_bytes_of(pinned, when);
+}
+
+void Pressure::expect_bytes_of(const Pinned& pinned, std::string_view when) const {
+  constexpr std::uint64_t looked_at = 4096;
+  std::string piece = piece_;
+  if (piece.size() > pinned.stamp.size()) std::ranges::copy(pinned.stamp, piece.begin());
+  std::uint64_t at = 0;  // Within the object.
+  for (const Fragment& fragment : pinned.grant.fragments) {
+    for (std::uint64_t done = 0; done < fragment.len;) {
+      const std::uint64_t in_piece = at % piece.size();
+      const std::uint64_t rest = std::min(fragment.len - done, piece.size() - in_piece);
+      const Fragment beginning{fragment.offset + done, std::min(rest, looked_at)};
       const auto bytes = check_.segment().read({&beginning, 1});
       if (!bytes) throw Violation{"fragments inside the segment", bytes.error().message};
-      check_.expect(*bytes == std::string_view(piece_).substr(in_piece, bytes->size()),
+      check_.expect(*bytes == std::string_view(piece).substr(in_piece, bytes->size()),
                     "the bytes of a leased object, " + std::string(when),
-                    "other bytes at offset " + std::to_string(fragment.offset));
-      at += fragment.len;
+                    "other bytes at offset " + std::to_string(beginning.offset));
+      done += rest;
+      at += rest;
     }
   }
 }
 
 void Pressure::release_all() {
-  for (const Grant& grant : grants_) check_.release(session_, grant);
-  grants_.clear();
+  for (const Pinned& pinned : pinned_) check_.release(session_, pinned.grant);
+  pinned_.clear();
 }
 
 std::pair<Name, std::string> HeldObjects::make() {

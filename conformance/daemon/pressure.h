@@ -6,6 +6,7 @@
 // time.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <utility>
@@ -14,6 +15,14 @@
 #include "daemon/check.h"
 
 namespace hyperpod::conformance::daemon {
+
+/// How a lease comes about.
+enum class Way : std::uint8_t {
+  plainly,
+  waiting,                   ///< By a request that waited for its object.
+  twice,                     ///< Two leases on each object.
+  over_a_closed_connection,  ///< Which is closed when the lease has been granted.
+};
 
 class Pressure {
  public:
@@ -28,24 +37,35 @@ class Pressure {
   void refill();
   /// Stores eighths and leases each of them, up to `count`; how many had room.
   int pin(int count, std::chrono::milliseconds ttl = std::chrono::seconds(60));
+  /// As pin(), with leases got in this way.
+  int pin_by(Way way, int count, std::chrono::milliseconds ttl = std::chrono::seconds(60));
   /// The response to the first PUT that finds no room, when each object before it is leased.
   Response pin_until_refused();
-  /// That the bytes under the leases of pin() are what was stored. Of each fragment the beginning
-  /// is read, for an eighth may be large.
+  /// That the bytes under the leases are what was stored: each eighth's own. Of each fragment and
+  /// each MiB the beginning is read, for an eighth may be large.
   void expect_pinned_bytes(std::string_view when) const;
   void release_all();
 
   std::uint64_t size() const { return size_; }
 
  private:
+  struct Pinned {
+    Grant grant;
+    std::string stamp;
+  };
+
   /// nullopt if the daemon closes the connection without a response.
   std::optional<Response> try_to_store(const Name& name);
+  /// What begins each piece of the body of this name.
+  static std::string stamp_of(const Name& name);
+  bool pin_one(Way way, const Name& name, std::chrono::milliseconds ttl);
+  void expect_bytes_of(const Pinned& pinned, std::string_view when) const;
 
   Check& check_;
   Session session_;
   std::uint64_t size_;
   std::string piece_;
-  std::vector<Grant> grants_;
+  std::vector<Pinned> pinned_;
 };
 
 /// Objects under lease, of which it is known what must stand there.

@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "daemon/chapters.h"
+#include "daemon/pressure.h"
 
 namespace hyperpod::conformance::daemon {
 namespace {
@@ -43,12 +44,26 @@ void segment_is_new_after_a_restart(Check& check) {
 
 void daemon_serves_after_a_restart(Check& check) {
   need_restart(check);
+  const SegmentFacts before = check.segment().facts();
   restart(check);
+  const SegmentFacts after = check.segment().facts();
+  check.expect(
+      after.size == before.size && after.mode == before.mode && after.owner == before.owner,
+      "a segment of the same size, mode and owner as before the restart",
+      std::to_string(after.size) + " bytes instead of " + std::to_string(before.size) +
+          ", or another mode or owner");
   Session session = check.connect();
   const Name name = check.fresh_name();
   const std::string body = check.bytes(100'000);
   check.expect_status(session.put(name, body), 200, "a PUT after the restart");
   check.expect_stored(session, name, body);
+  if (check.target().capacity == 0 || check.profile() == Profile::core) return;
+  Pressure pressure(check);
+  const int fitted = pressure.pin(5);
+  check.expect(fitted == 5, "room for 5 eighths of the cache after a restart",
+               "room for " + std::to_string(fitted));
+  pressure.expect_pinned_bytes("stored after a restart");
+  pressure.release_all();
 }
 
 void leases_do_not_outlive_a_restart(Check& check) {

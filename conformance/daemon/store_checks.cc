@@ -30,6 +30,32 @@ std::vector<std::size_t> delicate_sizes(std::size_t most) {
   return fitting;
 }
 
+/// Bodies that somebody may take for text, for a message or for nothing, beside random ones.
+std::vector<std::string> delicate_bodies(Check& check) {
+  const std::string random = check.bytes(2000);
+  const std::string twin = check.bytes(70'000);
+  std::string other_twin = twin;
+  other_twin.back() = static_cast<char>(~other_twin.back());
+  std::string every_byte;
+  for (int i = 0; i < 256; ++i) every_byte += static_cast<char>(i);
+  return {std::string(5000, '\0'), random + std::string(3000, '\0'),
+          std::string(3000, '\0') + random, std::string(100, '\xFF'), every_byte + every_byte,
+          "one\r\ntwo\nthree\rfour\r\n\r\n", " \t blank \t \r\n", "5\r\nhello\r\n0\r\n\r\n",
+          "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "\x1F\x8B\x08" + random,
+          "\xEF\xBB\xBFtext", R"({"id": "x", "offsets": []})", "%41+%2F&#65;",
+          // Of one size and beginning; and the same bytes a second time.
+          twin, other_twin, twin};
+}
+
+/// That what was stored is there still: not in the way in which it is put away only.
+void expect_same_again(Check& check, Session& session, const Name& name, std::string_view body) {
+  const Response response = session.acquire(name);
+  if (response.status / 100 != 2) return;  // It may have been evicted.
+  const Grant grant = check.grant_in(response);
+  check.expect_bytes(grant, body, "an object leased once more, others having been stored");
+  check.release(session, grant);
+}
+
 void body_is_stored_byte_for_byte(Check& check) {
   Session session = check.connect();
   const std::uint64_t capacity = check.target().capacity;
@@ -37,11 +63,67 @@ void body_is_stored_byte_for_byte(Check& check) {
       capacity == 0 ? 5u << 20 : std::min<std::uint64_t>(5u << 20, capacity / 8);
   const std::size_t most =
       check.profile() == Profile::core ? std::min<std::size_t>(room, 1u << 20) : room;
-  for (const std::size_t size : delicate_sizes(most)) {
+  std::vector<std::string> bodies = delicate_bodies(check);
+  for (const std::size_t size : delicate_sizes(most)) bodies.push_back(check.bytes(size));
+  std::vector<Name> names;
+  for (const std::string& body : bodies) {
+    names.push_back(check.fresh_name());
+    check.store(session, names.back(), body);
+    check.expect_stored(session, names.back(), body);
+  }
+  for (std::size_t i = 0; i < bodies.size(); ++i)
+    expect_same_again(check, session, names[i], bodies[i]);
+}
+
+/// The room that one of these objects, of one size, takes: the least distance between two of them.
+std::uint64_t room_of_one(const std::vector<Grant>& grants) {
+  std::set<std::uint64_t> offsets;
+  for (const Grant& grant : grants) {
+    if (!grant.fragments.empty()) offsets.insert(grant.fragments[0].offset);
+  }
+  std::uint64_t least = UINT64_MAX;
+  std::optional<std::uint64_t> before;
+  for (const std::uint64_t offset : offsets) {
+    if (before) least = std::min(least, offset - *before);
+    before = offset;
+  }
+  return least;
+}
+
+/// Leaves free room in small pieces only, and stores what is larger than any of them: an object in
+/// hundreds of fragments, unless the daemon evicts or moves what is in the way.
+void scattered_body_is_stored(Check& check) {
+  constexpr std::uint64_t most_pieces = 1000;
+  constexpr std::uint64_t largest_body = 64u << 20;
+  const std::uint64_t capacity = check.capacity();
+  if (capacity > 1u << 30) return;  // It would take too long.
+  Session session = check.connect();
+  const std::string small = check.bytes(capacity / (most_pieces * 2));
+  std::vector<Grant> between;
+  std::uint64_t pieces = most_pieces;
+  std::uint64_t room = 0;
+  for (std::uint64_t i = 0; i < pieces; ++i) {
     const Name name = check.fresh_name();
-    const std::string body = check.bytes(size);
-    check.store(session, name, body);
-    check.expect_stored(session, name, body);
+    check.store(session, name, small);
+    if (i % 2 == 0) between.push_back(check.lease(session, name, {.ttl = check.span(60s)}));
+    if (between.size() != 8) continue;
+    // Every second one is leased.
+    room = std::max<std::uint64_t>(room_of_one(between) / 2, small.size());
+    pieces = std::min(most_pieces, capacity / 4 * 3 / room);
+  }
+  const Name name = check.fresh_name();
+  const std::string body = check.bytes(std::min(largest_body, room * (pieces / 3)));
+  const Response stored = session.put(name, body);
+  if (stored.status / 100 == 2) {
+    const Grant grant = check.lease(session, name);
+    check.expect_bytes(grant, body, "an object stored where room was free in small pieces only");
+    check.figure("fragments where room was free in small pieces only",
+                 std::to_string(grant.fragments.size()));
+    check.release(session, grant);
+  }
+  for (const Grant& grant : between) {
+    check.expect_bytes(grant, small, "one of many small objects under a lease");
+    check.release(session, grant);
   }
 }
 
@@ -64,6 +146,7 @@ void large_bodies_are_stored(Check& check) {
   }
   if (sizes.empty()) check.skip("the cache is smaller than 16 MiB");
   check.figure("bodies read back", sizes);
+  scattered_body_is_stored(check);
 }
 
 void existing_key_is_answered_409(Check& check) {
@@ -306,6 +389,63 @@ void only_whole_bodies_are_granted(Check& check) {
   }
   for (Session& session : storing) (void)session.response_or_close();
   expect_whole_or_absent(check, reader, name, bodies, "after two PUTs of its key at once");
+  // One that is cut short takes nothing of what the other has stored.
+  const Name won = check.fresh_name();
+  Session brief = check.connect();
+  (void)brief.try_send_raw(brief.head_of(put_request(won, bodies[0])) +
+                           bodies[0].substr(0, size / 2));
+  std::this_thread::sleep_for(check.span(50ms));
+  Session winner = check.connect();
+  const bool stored = winner.put(won, bodies[1]).status == 200;
+  brief.reset();
+  std::this_thread::sleep_for(check.span(50ms));
+  if (stored) check.expect_stored(reader, won, bodies[1]);
+}
+
+/// So many small objects that a table of fixed length overflows, in half of the cache.
+void many_objects_stay(Check& check) {
+  const std::size_t most = check.profile() == Profile::core   ? 600
+                           : check.profile() == Profile::full ? 1500
+                                                              : 20'000;
+  std::vector<Session> sessions = check.connect_many(16);
+  const auto body_of = [](const Name& name) { return "the bytes of " + name.key; };
+  std::vector<Name> names;
+  std::vector<Grant> grants;
+  for (std::size_t i = 0; i < 16; ++i) {
+    names.push_back(check.fresh_name());
+    check.store(sessions[0], names.back(), body_of(names.back()));
+    grants.push_back(check.lease(sessions[0], names.back()));
+  }
+  const std::uint64_t room = room_of_one(grants);
+  for (const Grant& grant : grants) check.release(sessions[0], grant);
+  const std::size_t count = std::min<std::uint64_t>(most, check.capacity() / 2 / room);
+  check.figure("small objects, each taking " + std::to_string(room) + " bytes of the cache",
+               std::to_string(count));
+  if (count < 100) check.skip("the cache has room for " + std::to_string(count) + " objects only");
+  while (names.size() < count) {
+    const std::size_t some = std::min(sessions.size(), count - names.size());
+    for (std::size_t i = 0; i < some; ++i) {
+      names.push_back(check.fresh_name());
+      sessions[i].send(put_request(names.back(), body_of(names.back())));
+    }
+    for (std::size_t i = 0; i < some; ++i)
+      check.expect_status(sessions[i].response(), 200, "the PUT of one of many small objects");
+  }
+  for (std::size_t at = 0; at < names.size(); at += sessions.size()) {
+    const std::size_t some = std::min(sessions.size(), names.size() - at);
+    for (std::size_t i = 0; i < some; ++i) sessions[i].send(acquire_request(names[at + i], {}));
+    for (std::size_t i = 0; i < some; ++i) {
+      const Response response = sessions[i].response();
+      check.expect(response.status / 100 == 2,
+                   "each of " + std::to_string(count) +
+                       " small objects to stay, as half of "
+                       "the cache is free",
+                   "object " + std::to_string(at + i + 1) + ": " + described(response));
+      const Grant grant = check.grant_in(response);
+      check.expect_bytes(grant, body_of(names[at + i]), "one of many small objects");
+      check.release(sessions[i], grant);
+    }
+  }
 }
 
 void empty_body_is_answered_400(Check& check) {
@@ -393,6 +533,7 @@ std::span<const CheckEntry> store_checks() {
       {"PUT-15", full, exclusive, cut_short_gives_back_its_room},
       {"PUT-16", full, exclusive, large_bodies_are_stored},
       {"PUT-17", core, parallel, only_whole_bodies_are_granted},
+      {"PUT-18", core, exclusive, many_objects_stay},
   };
   return entries;
 }

@@ -162,6 +162,31 @@ auto over_tls(std::function<void(DaemonSetup&)> configure) {
   };
 }
 
+/// While four large bodies or more are under way, all else waits.
+void lets_large_bodies_go_first(DaemonSetup& setup) {
+  constexpr std::uint64_t large = 1u << 20;
+  setup.mutation.emplace();
+  auto under_way = std::make_shared<int>(0);
+  const auto is_large = [](const ReceivedRequest& request) {
+    return request.head.is_put() && request.head.content_length() >= large;
+  };
+  setup.mutation->request = [=](RequestHead&,
+                                const ReceivedRequest& request) -> std::optional<ResponseMessage> {
+    if (is_large(request)) ++*under_way;
+    return std::nullopt;
+  };
+  setup.mutation->answered = [=](const ReceivedRequest& request, const ResponseMessage&) {
+    if (is_large(request)) --*under_way;
+  };
+  setup.mutation->abandoned = [=](const ReceivedRequest& request) {
+    if (is_large(request)) --*under_way;
+  };
+  setup.mutation->delay = [=](const ReceivedRequest& request, const ResponseMessage&) {
+    constexpr int many = 4;
+    return !is_large(request) && *under_way >= many ? 2500ms : 0ms;
+  };
+}
+
 }  // namespace
 
 std::vector<Defect> http_defects() {
@@ -188,6 +213,10 @@ std::vector<Defect> http_defects() {
        "closes connections beyond 512",
        {"CONC-06"},
        limiting<std::uint32_t>(&emulator::Limits::connections, 512)},
+      {"lets_large_bodies_go_first",
+       "keeps others waiting while large bodies are arriving",
+       {"CONC-07"},
+       lets_large_bodies_go_first},
       {"speaks_http_1_0",
        "answers with HTTP/1.0",
        {"HTTP-01"},

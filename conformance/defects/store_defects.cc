@@ -38,6 +38,24 @@ void loses_bytes_beyond_4_mib(DaemonSetup& setup) {
   };
 }
 
+/// Of all objects the 300 stored last are found.
+void keeps_300_objects(DaemonSetup& setup) {
+  constexpr int kept = 300;
+  setup.mutation.emplace();
+  auto numbers = std::make_shared<std::map<std::string, int>>();
+  setup.mutation->request = [numbers](RequestHead& head,
+                                      const ReceivedRequest&) -> std::optional<ResponseMessage> {
+    const auto number = numbers->find(head.object());
+    if (!head.is_acquire() || number == numbers->end()) return std::nullopt;
+    if (number->second + kept >= static_cast<int>(numbers->size())) return std::nullopt;
+    return ResponseMessage::of(504);
+  };
+  setup.mutation->response = [numbers](const ReceivedRequest& request, ResponseMessage& response) {
+    if (request.head.is_put() && response.status == 200)
+      numbers->emplace(request.head.object(), static_cast<int>(numbers->size()));
+  };
+}
+
 /// Whatever has become of an object, its key counts as stored.
 void remembers_every_key(DaemonSetup& setup) {
   setup.mutation.emplace();
@@ -228,6 +246,10 @@ std::vector<Defect> store_defects() {
        "stores zeros behind the first 4 MiB of a body",
        {"PUT-16"},
        loses_bytes_beyond_4_mib},
+      {"keeps_300_objects",
+       "finds only the 300 objects that were stored last",
+       {"PUT-18"},
+       keeps_300_objects},
       {"remembers_every_key",
        "answers 409 to the PUT of a key that was evicted, or stored before a restart",
        {"PIN-05", "RESTART-06"},

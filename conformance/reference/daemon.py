@@ -17,6 +17,7 @@ import gzip
 import json
 import math
 import os
+import random
 import re
 import signal
 import socket
@@ -38,7 +39,7 @@ REASONS = {
     100: "Continue", 102: "Processing", 103: "Early Hints", 200: "OK", 201: "Created", 202: "Accepted",
     204: "No Content", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed",
     406: "Not Acceptable", 408: "Request Timeout", 409: "Conflict", 411: "Length Required",
-    413: "Content Too Large", 414: "URI Too Long", 422: "Unprocessable Content",
+    413: "Content Too Large", 414: "URI Too Long", 417: "Expectation Failed", 422: "Unprocessable Content",
     431: "Request Header Fields Too Large", 500: "Internal Server Error", 501: "Not Implemented",
     503: "Service Unavailable", 504: "Gateway Timeout", 505: "HTTP Version Not Supported",
     507: "Insufficient Storage",
@@ -46,6 +47,9 @@ REASONS = {
 
 # Switches by which a client's request stays held when the client has gone.
 LINGERING = {"abandoned-hold-leaves-a-lease", "abandoned-leases-stay", "abandoned-hold-takes-the-grant"}
+
+CHUNKED = {"chunked-responses", "chunked-with-extensions", "chunked-in-other-forms"}
+PROCESSING = b"HTTP/1.1 102 Processing\r\n\r\n"
 
 TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 DECIMAL = re.compile(r"[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?|\.[0-9]+([eE][+-]?[0-9]+)?")
@@ -138,6 +142,14 @@ def decoded(segment, lower_case_hex=True):
     return re.sub(pattern, lambda match: bytes([int(match[1], 16)]), segment)
 
 
+def nested(depth):
+    """Arrays within one another."""
+    value = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
 class Connection(asyncio.Protocol):
     """One client's connection: requests are read, served and answered one after the other."""
 
@@ -151,6 +163,8 @@ class Connection(asyncio.Protocol):
         self.arrival = None
         self.room = None
         self.responses = 0
+        self.began = daemon.loop.time()
+        self.refused = b""  # The body of the PUT answered 409 last, for a defect.
 
     # What asyncio calls.
 
@@ -158,6 +172,10 @@ class Connection(asyncio.Protocol):
         self.transport = transport
         self.daemon.connections.add(self)
         if "connections-limited-to-100" in self.on and len(self.daemon.connections) > 100:
+            transport.abort()
+            return
+        self.daemon.connections_in_all += 1
+        if "connections-limited-to-1000-in-all" in self.on and self.daemon.connections_in_all > 1000:
             transport.abort()
             return
         if "connections-served-50ms-late" in self.on:
@@ -260,6 +278,8 @@ class Connection(asyncio.Protocol):
             piece = bytes(self.buffer[:left])
             del self.buffer[:left]
             left -= len(piece)
+            if "bodies-read-at-40mb-a-second" in self.on:
+                await asyncio.sleep(len(piece) / 40e6)
             yield piece
 
     async def _line(self):
@@ -337,6 +357,8 @@ class Connection(asyncio.Protocol):
             reason = ""
         elif "other-reason" in self.on:
             reason = "Fine, thanks"
+        elif "reason-in-utf-8" in self.on:
+            reason = "Ça va — \u00fc\u4e2d"
         return "HTTP/%s %d %s\r\n" % ("1.0" if "http-1.0-spoken" in self.on else "1.1", status, reason)
 
     async def respond(self, request, response):
@@ -353,6 +375,12 @@ class Connection(asyncio.Protocol):
                 body = json.dumps({"error": "x" * 8192}).encode()
             elif "errors-as-text" in on:
                 body, response.type = b"error: " + body, "text/plain"
+            elif "errors-as-strings" in on:
+                body = b'"' + REASONS[response.status].encode() + b'"'
+            elif "errors-as-problems" in on:
+                response.type = "application/problem+json"
+        if "conflict-as-html" in on and response.status == 409:
+            body, response.type = b"<html><body>Conflict</body></html>", "text/html"
         if body:
             type = response.type
             if "json-with-charset" in on and type == "application/json":
@@ -370,21 +398,30 @@ class Connection(asyncio.Protocol):
         if response.status == 200 and not body and "success-with-json" in on:
             body = b'{"ok": true}'
             headers.append(("Content-Type", "application/json"))
+        elif response.status == 200 and not body and "success-with-text" in on:
+            body = b"stored, or released\n"
+            headers.append(("Content-Type", "text/plain"))
         if body and new and not to_head and "body-until-close" in on:
             close = True
-        elif body and new and not to_head and on & {"chunked-responses", "chunked-with-extensions"}:
-            headers.append(("Transfer-Encoding", "chunked"))
+        elif body and new and not to_head and on & CHUNKED:
+            coding = "CHUNKED" if "chunked-in-other-forms" in on else "chunked"
+            headers.append(("Transfer-Encoding", coding))
             body = self._in_chunks(body)
         elif "stored-without-length" in on and request and request.method == b"PUT" and not body:
             pass
+        elif "miss-without-length" in on and response.status == 504:
+            pass
         elif not bare:
-            headers.append(("Content-Length", len(body)))
+            form = "%06d" if "length-with-zeros" in on else "%d"
+            headers.append(("Content-Length", form % len(body)))
             if body and "length-and-chunked-together" in on:
                 headers.append(("Transfer-Encoding", "chunked"))
                 body = self._in_chunks(body)
         if response.status == 405:
             headers.append(("Allow", "PUT, POST"))
-        if close and "close-unannounced" not in on:
+        if close and "close-in-other-case" in on:
+            headers.append(("CONNECTION", "Close"))
+        elif close and "close-unannounced" not in on:
             headers.append(("Connection", "close"))
         elif "keep-alive-announced" in on:
             headers += [("Connection", "keep-alive"), ("Keep-Alive", "timeout=30")]
@@ -392,21 +429,28 @@ class Connection(asyncio.Protocol):
             headers += [("Date", "Sat, 28 Nov 2026 00:00:00 GMT"), ("Server", "reference/1 (a; b)"),
                         ("Set-Cookie", "a=b"), ("Set-Cookie", "c=d"), ("X-Empty", ""),
                         ("X-Long", "x" * 3000)]  # fmt: skip
+        if "ninety-headers" in on:
+            headers += [("X-Header-%d" % number, "value %d" % number) for number in range(90)]
         head = self._status_line(response.status) + "".join(self._header(*header) for header in headers)
         if "responses-60ms-late" in on:
             await asyncio.sleep(0.06)
+        elif "responses-up-to-40ms-late" in on:
+            await asyncio.sleep(random.uniform(0, 0.04))
         if new:
             await self._interim(on)
         await self.write((head + "\r\n").encode() + (b"" if to_head or bare else body))
         return not close
 
     async def _interim(self, on):
-        if "interim-102" in on:
-            await self.write(b"HTTP/1.1 102 Processing\r\n\r\n")
+        if on & {"interim-102", "twenty-interim-responses"}:
+            count = 20 if "twenty-interim-responses" in on else 1
+            await self.write(PROCESSING * count)
         if "interim-103" in on:
             await self.write(b"HTTP/1.1 103 Early Hints\r\nLink: </>; rel=preload\r\n\r\n" * 2)
 
     def _in_chunks(self, body):
+        if "chunked-in-other-forms" in self.on:
+            return b"%06x\r\n%s\r\n0000\r\n\r\n" % (len(body), body)
         if "chunked-with-extensions" not in self.on:
             return b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
         chunks = (body[at : at + 5] for at in range(0, len(body), 5))
@@ -421,7 +465,9 @@ class Connection(asyncio.Protocol):
         return (
             b"close" in connection
             or (request.version == b"HTTP/1.0" and b"keep-alive" not in connection)
-            or bool(on & {"close-after-response", "close-unannounced"})
+            or bool(on & {"close-after-response", "close-unannounced", "close-in-other-case"})
+            or ("close-after-large-puts" in on and request.length > 1 << 20)
+            or ("close-after-release" in on and request.target.endswith(b"/release"))
             or ("close-after-error" in on and response.status >= 400)
             or ("close-after-a-hundred" in on and self.responses >= 100)
             or ("close-after-three" in on and self.responses >= 3)
@@ -465,6 +511,8 @@ class Connection(asyncio.Protocol):
             raise Refusal(505, "HTTP/1.1 is spoken")
         if "unasked-100" in self.on and request.method == b"PUT" and request.version == b"HTTP/1.1":
             await self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        elif "expect-refused" in self.on and b"expect" in request.headers:
+            return await self.respond(request, self.error(417, "Expect is not supported", close=True))
         elif b"100-continue" in request.header(b"expect") and request.has_body:
             if "expect-ignored" not in self.on and request.length <= self.daemon.capacity:
                 await self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -602,6 +650,9 @@ class Connection(asyncio.Protocol):
             if "stored-at-half-the-body" in on:
                 store.finish(upload)
                 return None
+            if self.refused:
+                store.overwrite(upload, self.refused)
+                self.refused = b""
             if "put-201" in on:
                 return Response(201) if store.finish(upload) else self.conflict_response()
             return Response(200) if store.finish(upload) else self.conflict_response()
@@ -641,15 +692,17 @@ class Connection(asyncio.Protocol):
         if "conflict-leaves-body-unread" in on:
             return self.conflict_response()
         body = b""
-        replaces = any(name.endswith("-replaces") for name in on)
+        keeps = any(name.endswith("-replaces") for name in on) or "refused-body-stored-next" in on
         try:
             async for piece in self.pieces(request):
-                if replaces:
+                if keeps:
                     body += piece
         except Gone:
             store.aborted_conflict(name)
             raise
         store.conflict(name, request.length, body)
+        if "refused-body-stored-next" in on:
+            self.refused = body
         if "conflict-waits-for-leases" in on and name in store.objects:
             while store.objects[name].pins and not self.gone.done():
                 await asyncio.wait({self.gone}, timeout=0.05)
@@ -696,6 +749,8 @@ class Connection(asyncio.Protocol):
         lease = store.acquire(name, ttl, self)
         if lease is None:
             lease = await self.hold(name, hold, ttl, store)
+        elif "lease-without-wait-unpinned" in on and hold == 0:
+            store.unpin_all(lease.stored)
         if lease is None:
             if "miss-204" in on:
                 return Response(204)
@@ -727,16 +782,21 @@ class Connection(asyncio.Protocol):
             else seconds / 3 if "hold-ends-a-third-late" in on
             else 0
         )  # fmt: skip
-        deadline = self.loop.time() + seconds + late
+        began = self.began if "hold-counts-from-the-connection" in on else self.loop.time()
+        deadline = began + seconds + late
         waiter = store.hold(name, ttl, self)
         try:
             while not waiter.future.done() and not self.gone.done():
+                if "hold-extended-by-each-put" in on:
+                    deadline = max(deadline, store.last_put + seconds)
                 left = deadline - self.loop.time()
                 if left <= 0:
                     break
-                if "waiters-look-each-200ms" in on:
+                if on & {"waiters-look-each-200ms", "interim-while-held"}:
                     left = min(left, 0.2)
                 await asyncio.wait({waiter.future, self.gone}, timeout=left, return_when="FIRST_COMPLETED")
+                if "interim-while-held" in on and not waiter.future.done():
+                    await self.write(PROCESSING)
                 if on & {"waiters-look-each-200ms", "waiters-look-at-the-end"} and not self.gone.done():
                     lease = store.acquire(name, ttl, self)
                     if lease is not None:
@@ -770,6 +830,8 @@ class Connection(asyncio.Protocol):
             for fragment in offsets:
                 fragment.update(node="a", ok=True)
             grant = {"version": extra, **grant, "expires": 1.25, "": "\u2603 \U0001f600"}
+        if "json-extreme-members" in on:
+            grant = {"text": "\ud800", "serial": 10**40, **grant, "deep": nested(200)}
         type = "application/json"
         if "grant-as-text" in on:
             type = "text/plain"
@@ -785,6 +847,10 @@ class Connection(asyncio.Protocol):
             text = " \r\n\t" + json.dumps(value, indent="\t", separators=(" ,\r\n", " : ")) + "\n \n"
         else:
             text = json.dumps(value)
+        if "json-extreme-members" in on:
+            text = text.replace("{", '{"score": [1e999, -1E-999, 0.1e+1],', 1)
+        if "json-minus-zero" in on:
+            text = re.sub(r": 0(?=[,}\]])", ": -0", text)
         if "grant-with-trailing-comma" in on:
             text = text.replace("}]", "},]")
         if "grant-with-byte-order-mark" in on:
@@ -820,15 +886,18 @@ class Daemon:
         self.on = frozenset(on)
         self.block = block
         self.connections = set()
+        self.connections_in_all = 0
         self.servers = []
         self.turn = asyncio.Lock()
         self.workers = asyncio.Semaphore(32)
         self._open_store()
 
-    def _open_store(self):
-        mode = 0o644 if "segment-readable-by-all" in self.on else 0o600
+    def _open_store(self, again=False):
+        open_to_all = "segment-readable-by-all-after-restart" if again else "segment-readable-by-all"
+        mode = 0o644 if open_to_all in self.on else 0o600
         extra = 4096 if "segment-one-page-longer" in self.on else 0
-        segment = kept.Segment(self.shm_name, self.capacity, mode, extra)
+        half = again and "smaller-segment-after-restart" in self.on
+        segment = kept.Segment(self.shm_name, self.capacity // 2 if half else self.capacity, mode, extra)
         self.store = kept.Store(self.loop, segment, self.on, self.block)
 
     async def listen(self, host, port):
@@ -867,7 +936,7 @@ class Daemon:
             os.close(descriptor)
             await asyncio.sleep(0.5)
             os.unlink(before.segment.path)
-        self._open_store()
+        self._open_store(again=True)
         self.store.inherit(before)
 
     async def _disconnect(self):

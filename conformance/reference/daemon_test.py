@@ -83,7 +83,7 @@ class Client:
     def _body(self, status, headers):
         if status == 204 or self.last_method == b"HEAD":
             return b""
-        if headers.get(b"transfer-encoding") == [b"chunked"]:
+        if headers.get(b"transfer-encoding", [b""])[0].lower() == b"chunked":
             body = b""
             while size := int(self.file.readline().split(b";")[0], 16):
                 body += self.file.read(size)
@@ -462,6 +462,70 @@ def _(b):
     return b.has_room()
 
 
+@probe("one-pin-per-connection")
+def _(b):
+    client = b.client()
+    key, body = fresh(), os.urandom(1000)
+    b.put(key, body)
+    grant = b.grant(key, client=client)
+    b.grant(b.leased()[0], client=client)
+    return b.safe(body, grant)
+
+
+@probe("release-ends-the-previous-pin-too")
+def _(b):
+    _, body, grant = b.leased()
+    b.release(b.leased()[2]["id"])
+    return b.safe(body, grant)
+
+
+@probe("pins-end-when-room-runs-out")
+def _(b):
+    _, body, grant = b.leased()
+    return b.put(fresh(), os.urandom(b.capacity)) == 507 and b.safe(body, grant)
+
+
+@probe("lease-without-wait-unpinned")
+def _(b):
+    return b.safe(*b.leased()[1:])
+
+
+@probe("pins-counted-in-a-byte")
+def _(b):
+    key, body, grant = b.leased()
+    client = b.client()
+    for _ in range(255):
+        b.grant(key, client=client)
+    return b.safe(body, grant)
+
+
+@probe("woken-lease-pins-twice")
+def _(b):
+    key = fresh()
+    client = b.hold(key)
+    b.put(key, os.urandom(b.capacity // 2))
+    return b.release(client.response().json()["id"]) == 200 and b.has_room()
+
+
+@probe("room-freed-at-release")
+def _(b):
+    key, body, grant = b.leased()
+    b.release(grant["id"])
+    b.leased()
+    return b.read(b.grant(key)) == body
+
+
+@probe("ttl-counts-from-the-connection")
+def _(b):
+    client = b.client()
+    key = b.leased()[0]
+    b.grant(key, client=client)
+    b.advance(20)
+    grant = b.grant(key, client=client)
+    b.advance(20)
+    return b.release(grant["id"]) == 200
+
+
 @probe("leased-objects-evicted-at-last")
 def _(b):
     _, body, grant = b.leased()
@@ -533,6 +597,30 @@ def _(b):
     return all(grant and b.read(grant) == body for body, grant in leased)
 
 
+@probe("eviction-loses-room")
+def _(b):
+    return b.fill() and b.fill() and b.has_room()
+
+
+@probe("conflict-keeps-room")
+def _(b):
+    b.put("conflicting", b"x")
+    b.put("conflicting", os.urandom(b.capacity // 2))
+    return b.has_room()
+
+
+@probe("smaller-segment-after-restart")
+def _(b):
+    b.restart()
+    return os.stat("/dev/shm/" + b.shm_name).st_size == b.capacity
+
+
+@probe("segment-readable-by-all-after-restart")
+def _(b):
+    b.restart()
+    return os.stat("/dev/shm/" + b.shm_name).st_mode & 0o777 == 0o600
+
+
 @probe("old-keys-after-restart")
 def _(b):
     key = b.leased()[0]
@@ -582,6 +670,7 @@ probes({
 probes({
     "bytes-lost-beyond-16mib": ((16 << 20) + 1,),
     "bytes-lost-beyond-64mib": ((64 << 20) + 1,),
+    "lengths-wrap-at-16mib": ((16 << 20) + 1,),
 }, Bench.stores, capacity=80 << 20)  # fmt: skip
 
 
@@ -609,6 +698,32 @@ probes({
     "trailing-zeros-dropped": (b"x" * 100 + bytes(50),),
     "line-ends-changed": (b"one\r\ntwo",),
 }, stores_body)  # fmt: skip
+
+
+@probe("offsets-wrap-at-16mib", capacity=32 << 20)
+def _(b):
+    return all([b.stores(4 << 20) for _ in range(6)])
+
+
+@probe("refused-body-stored-next")
+def _(b):
+    key, client = b.leased()[0], b.client()
+    b.put(key, b"refused", client)
+    return b.put("next", b"stored!", client) == 200 and b.read(b.grant("next")) == b"stored!"
+
+
+@probe("visible-100ms-after-its-200")
+def _(b):
+    return b.leased()[2] is not None
+
+
+@probe("racing-abort-removes-the-winner")
+def _(b):
+    key = fresh()
+    client = b.begin_put(key, b"1" * 1000, 500)
+    stored = b.put(key, b"2" * 1000)
+    b.gone(client)
+    return stored == 200 and b.grant(key) is not None
 
 
 @probe("same-beginning-shares-bytes")
@@ -850,6 +965,39 @@ def _(b):
     return client.response().status == 200 and b.grant(key) is not None
 
 
+@probe("hold-extended-by-each-put")
+def _(b):
+    client = b.hold(fresh(), 10_000)
+    b.advance(6)
+    b.put(fresh(), b"x")
+    b.advance(6)
+    return b.held() == 0 and client.response().status == 504
+
+
+@probe("hold-counts-from-the-connection")
+def _(b):
+    client = b.client()
+    b.put(fresh(), b"x", client)
+    b.advance(6)
+    client.send(lease_head(fresh(), 5000))
+    b.wait(lambda: b.store.held() or not client.is_quiet())
+    return b.held() == 1
+
+
+@probe("second-waiter-ends-the-first")
+def _(b):
+    key = fresh()
+    b.hold(key)
+    b.hold(key)
+    return b.held() == 2
+
+
+@probe("woken-bytes-late")
+def _(b):
+    body, grant = woken(b)
+    return b.read(grant) == body
+
+
 @probe("held-requests-limited-to-100")
 def _(b):
     for _ in range(101):
@@ -898,6 +1046,11 @@ probes({
     "key-beyond-bmp-replaced": ("%F0%9F%98%80", "%F0%9F%98%81"),
     "key-decoded-twice": ("a%2541", "aA"),
     "key-plus-as-space": ("a+b", "a%20b"),
+    "key-zero-width-dropped": ("ab", "a%E2%80%8Bb"),
+    "key-leading-zeros-dropped": ("m@1@0@ab", "m@1@0@00ab"),
+    "bucket-cut-at-63": ("a", "a", LONG[:63], LONG[:64]),
+    "bucket-cut-at-slash": ("a", "a", "b", "b%2Fc"),
+    "bucket-trimmed": ("a", "a", "b", "b."),
     "bucket-case-folded": ("a", "a", "Bucket", "bucket"),
     "bucket-ignored": ("a", "a", "one", "two"),
     "bucket-and-key-joined": ("b%2Fc", "c", "a", "a%2Fb"),
@@ -953,6 +1106,23 @@ def _(b):
 def _(b):
     key, client = b.leased()[0], b.client()
     return len({b.grant(key, client=client)["id"] for _ in range(257)}) == 257
+
+
+@probe("lease-ids-by-the-clock")
+def _(b):
+    key, client = b.leased()[0], b.client()
+    return len({b.grant(key, client=client)["id"] for _ in range(50)}) == 50
+
+
+@probe("connections-limited-to-1000-in-all")
+def _(b):
+    with contextlib.suppress(OSError):
+        for _ in range(1001):
+            client = Client(b.port)
+            status = b.put("same", b"x", client)
+            client.close()
+        return status == 409
+    return False
 
 
 @probe("slow-put-holds-up-others")
@@ -1115,6 +1285,21 @@ def _(b):
     client.file.readline()
     headers = iter(client.file.readline, b"\r\n")
     return any(line.lower().startswith(b"content-length:") for line in headers)
+
+
+@probe("miss-without-length")
+def _(b):
+    client = b.client()
+    client.send(lease_head(fresh()))
+    client.file.readline()
+    headers = iter(client.file.readline, b"\r\n")
+    return any(line.lower().startswith(b"content-length:") for line in headers)
+
+
+@probe("conflict-as-html")
+def _(b):
+    response = b.ask(put_head(b.leased()[0], 1) + b"x")
+    return not response.body or response.headers[b"content-type"] == [b"application/json"]
 
 
 PROBES["miss-204"] = PROBES["miss-500"]

@@ -7,6 +7,7 @@ switch (see switches.py).
 """
 
 import asyncio
+import bisect
 import hashlib
 import heapq
 import mmap
@@ -162,6 +163,11 @@ class Store:
         self.missed_names = set()
         self.scratch = bytearray()
         self.newest = None
+        self.last_put = 0
+        # For variations.
+        self.next_block = 0
+        self.users = {}  # How many objects share a block, where more than one does.
+        self.by_digest = {}
 
     # Names.
 
@@ -182,6 +188,9 @@ class Store:
         """`count` free blocks, or None. What nobody leases gives way."""
         if count > self.blocks_in_all:
             return None
+        if "evict-ahead" in self.on:
+            while len(self.free) < count + self.blocks_in_all // 5 and self._evict():
+                pass
         if "stored-and-dropped-when-full" not in self.on:
             while not self._has(count):
                 if not self._evict():
@@ -194,6 +203,12 @@ class Store:
             self.free = [block for block in self.free if not start <= block < start + count]
         elif "scattered" in self.on:
             taken = [self.free.pop() for _ in range(count)]
+        elif "next-fit" in self.on:
+            self.free.sort()
+            first = bisect.bisect_left(self.free, self.next_block)
+            taken = (self.free[first:] + self.free[:first])[:count]
+            self.next_block = taken[-1] + 1
+            self.free = sorted(set(self.free).difference(taken))
         else:
             taken = [heapq.heappop(self.free) for _ in range(count)]
             if "backwards" in self.on:
@@ -218,6 +233,8 @@ class Store:
         return None
 
     def _give_back(self, blocks):
+        if self.users:
+            blocks = [block for block in blocks if not self._has_other_user(block)]
         if "scattered" in self.on:
             self.free.extend(blocks)
             self.random.shuffle(self.free)
@@ -226,6 +243,27 @@ class Store:
         else:
             for block in blocks:
                 heapq.heappush(self.free, block)
+
+    def _has_other_user(self, block):
+        """Takes one object from those that share a block. False if it was the only one."""
+        if block not in self.users:
+            return False
+        self.users[block] -= 1
+        if self.users[block] == 1:
+            del self.users[block]
+        return True
+
+    def _share(self, stored):
+        """Lets an object lie where another of the same bytes lies."""
+        digest = hashlib.sha256(self.bytes_of(stored)).digest()
+        other = self.objects.get(self.by_digest.get(digest))
+        self.by_digest[digest] = stored.name
+        if other is None or other.size != stored.size or self.bytes_of(other) != self.bytes_of(stored):
+            return
+        self._give_back(stored.blocks)
+        stored.blocks, stored.fragments = other.blocks, other.fragments
+        for block in stored.blocks:
+            self.users[block] = self.users.get(block, 1) + 1
 
     def _evict(self):
         """Drops one object that no lease pins; False if there is none."""
@@ -259,6 +297,8 @@ class Store:
             return False
         if on & GHOSTLY:
             self.ghosts[victim.name] = victim
+        if "eviction-loses-room" in on:
+            victim.blocks = victim.blocks[: len(victim.blocks) // 2]
         self._drop(victim)
         if "evicted-blocks-freed-twice" in on:
             self._give_back(victim.blocks)
@@ -313,6 +353,10 @@ class Store:
                 self.segment.bytes[offset + first - at : offset + last - at] = body[first:last]
             at += length
 
+    def overwrite(self, upload, body):
+        """Writes over what has arrived of a body."""
+        self._fill(upload.stored, body[: upload.stored.size])
+
     # PUT.
 
     def taken(self, name):
@@ -338,6 +382,9 @@ class Store:
         stored = self._place(name, size)
         if stored is None and "refused-put-blocks-its-key" in self.on:
             self.refused.add(name)
+        if stored is None and "pins-end-when-room-runs-out" in self.on:
+            for lease in self.leases.values():
+                self._unpin(lease)
         if stored is None and "stored-and-dropped-when-full" in self.on:
             while (stored := self._place_by_force(name, size)) is None:
                 if not self._evict():
@@ -388,9 +435,17 @@ class Store:
         ghost = self.ghosts.pop(name, None)
         if "evicted-returns-at-its-old-place" in on and ghost is not None:
             stored.told = ghost.fragments
+        if "equal-bodies-share-room" in on:
+            self._share(stored)
+        had_waiters = bool(self.waiters.get(name))
+        if "visible-100ms-after-its-200" in on and not had_waiters:
+            self.loop.call_later(0.1, self.objects.__setitem__, name, stored)
+            return True
         self.objects[name] = stored
         self.newest = stored
-        had_waiters = bool(self.waiters.get(name))
+        self.last_put = self.loop.time()
+        if "woken-bytes-late" in on and had_waiters:
+            self._fill_late(stored, 0.2)
         self._wake(stored)
         if "hold-ends-at-any-put" in on:
             for other in [other for other in self.waiters if other[0] == name[0]]:
@@ -432,9 +487,13 @@ class Store:
             size = max(1, len(self.bytes_of(stored).rstrip(b"\0")))
             stored.told = self._fragments(stored.blocks, size)
         if "end-of-large-bodies-late" in on and size > 1 << 20:
-            body = self.bytes_of(stored)
-            self._fill(stored, bytes(size), size // 2)
-            self.loop.call_later(0.3, self._fill, stored, body, size // 2)
+            self._fill_late(stored, 0.3)
+
+    def _fill_late(self, stored, seconds):
+        """Takes the second half of an object's bytes away for this time."""
+        body = self.bytes_of(stored)
+        self._fill(stored, bytes(stored.size), stored.size // 2)
+        self.loop.call_later(seconds, self._fill, stored, body, stored.size // 2)
 
     def abort(self, upload):
         """Ends a PUT that was cut short: nothing stays."""
@@ -455,6 +514,9 @@ class Store:
             self.ghosts[name] = stored
         if "aborted-put-keeps-its-room" in on:
             return
+        if "racing-abort-removes-the-winner" in on and name in self.objects:
+            self.unpin_all(self.objects[name])
+            self._drop(self.objects[name])
         if self.objects.get(name) is stored:
             self._drop(stored)
         elif not (self.uploads.get(name) and "racing-puts-mixed" in on):
@@ -479,6 +541,8 @@ class Store:
             return
         if "pin-ends-at-409" in on:
             self.unpin_all(stored)
+        if "conflict-keeps-room" in on:
+            self._take(-(-body_size // self.block))
         replaces = (
             ("longer-second-body-replaces" in on and body_size > stored.size)
             or ("shorter-second-body-replaces" in on and body_size < stored.size)
@@ -543,6 +607,14 @@ class Store:
             return str(self.granted)
         if "ids-of-200-characters" in on:
             return secrets.token_hex(100)
+        if "ids-of-2000-characters" in on:
+            return secrets.token_hex(1000)
+        if "ids-that-differ-in-case" in on:
+            return "".join("xX"[self.granted >> bit & 1] for bit in range(32))
+        if "ids-like-paths" in on:
+            return ("release", "leases")[self.granted & 1] + ("-%d" % (self.granted // 2) if self.granted > 2 else "")
+        if "lease-ids-by-the-clock" in on:
+            return "t%d" % (self.loop.time() * 100)
         if "ids-of-dashes" in on:
             return "-_-" + secrets.token_urlsafe(12)
         if "ids-as-uuid" in on:
@@ -570,6 +642,8 @@ class Store:
         begins = now if since is None else since
         if "ttl-starts-at-the-objects-first-lease" in on:
             begins = stored.first_leased
+        if "ttl-counts-from-the-connection" in on:
+            begins = connection.began
         lease = Lease(self.granted, self._new_id(), stored, ttl, begins + ttl, connection)
         self.leases[lease.id] = lease
         self._pin(lease)
@@ -577,6 +651,8 @@ class Store:
         expires = lease.expires
         if "expiry-swept-each-second" in on:
             expires = float(int(expires) + 1)
+        elif "leases-live-2s-longer" in on:
+            expires += 2
         if "expiry-on-demand" not in on:
             lease.timer = self.loop.call_at(expires, self._expire, lease)
         self._pin_defects(lease)
@@ -587,6 +663,8 @@ class Store:
             return
         lease.pinned = True
         lease.stored.pins += 1
+        if "pins-counted-in-a-byte" in self.on:
+            lease.stored.pins %= 256
 
     def _unpin(self, lease):
         if not lease.pinned:
@@ -606,6 +684,10 @@ class Store:
 
     def _pin_defects(self, lease):
         on, stored, loop = self.on, lease.stored, self.loop
+        if "one-pin-per-connection" in on:
+            for other in self.leases.values():
+                if other is not lease and other.connection is lease.connection:
+                    self._unpin(other)
         if "pin-ends-after-a-second" in on:
             loop.call_later(1, self._unpin, lease)
         if "pin-ends-at-half-the-ttl" in on:
@@ -676,7 +758,13 @@ class Store:
         if "pin-ends-with-double-release" in on:
             self.old_ids.add(id)
             stored.released.add(id)
+        if "release-ends-the-previous-pin-too" in on:
+            for other in [other for other in self.leases.values() if other.number == lease.number - 1]:
+                self._unpin(other)
         self._end(lease)
+        if "room-freed-at-release" in on and stored.pins == 0 and self.objects.get(stored.name) is stored:
+            self._give_back(stored.blocks)
+            stored.blocks = []
         self.last_released = id
         if "pin-ends-with-first-release" in on:
             self.unpin_all(stored)
@@ -684,11 +772,13 @@ class Store:
 
     def _outlive(self, lease, until):
         """Lets an ended lease's pin stay until then."""
-        if not lease.pinned:
-            return
-        lease.pinned = False
-        ghost = Lease(-lease.number, "", lease.stored, lease.ttl, until, None)
-        ghost.pinned = True
+        if lease.pinned:
+            self._pin_until(lease.stored, until)
+
+    def _pin_until(self, stored, until):
+        """Pins an object for nobody."""
+        ghost = Lease(0, "", stored, 0, until, None)
+        self._pin(ghost)
         self.loop.call_at(until, self._unpin, ghost)
 
     def connection_ended(self, connection):
@@ -700,6 +790,8 @@ class Store:
     # Held requests.
 
     def hold(self, name, ttl, connection):
+        if "second-waiter-ends-the-first" in self.on:
+            self.end_holds(name)
         waiter = Waiter(name, ttl, connection, self.loop.create_future(), self.loop.time())
         self.waiters.setdefault(name, []).append(waiter)
         return waiter
@@ -751,11 +843,18 @@ class Store:
                 shared = lease
             if "pin-missing-when-woken" in on:
                 self._unpin(lease)
+            if "woken-lease-pins-twice" in on:
+                self._pin_until(stored, lease.expires)
             waiter.future.set_result(lease)
 
     def _wake_with_newest(self, waiter):
         if not waiter.future.done():
             waiter.future.set_result(self._grant(self.newest, waiter.ttl, waiter.connection))
+
+    def _split(self, offset, length):
+        """A fragment in up to three, split somewhere."""
+        ends = sorted({self.random.randrange(1, length + 1) for _ in range(2)} | {length})
+        return [(offset + start, end - start) for start, end in zip([0] + ends, ends)]
 
     # Restarts.
 
@@ -768,6 +867,14 @@ class Store:
         """The fragments of a lease as they are told."""
         on, stored = self.on, lease.stored
         fragments = list(stored.told or stored.fragments)
+        if "split-anew-for-each-lease" in on:
+            fragments = [piece for fragment in fragments for piece in self._split(*fragment)]
+        if on & {"offsets-wrap-at-16mib", "lengths-wrap-at-16mib"}:
+            wraps = 16 << 20
+            fragments = [
+                (offset % wraps, length) if "offsets-wrap-at-16mib" in on else (offset, length % wraps)
+                for offset, length in fragments
+            ]
         if "fragments-beyond-64-untold" in on:
             fragments = fragments[:64]
         if "fragments-ordered-by-offset-beyond-16" in on and len(fragments) > 16:
@@ -808,6 +915,10 @@ def _of_key(rule):
     return lambda bucket, key: (bucket, rule(key))
 
 
+def _of_bucket(rule):
+    return lambda bucket, key: (rule(bucket), key)
+
+
 def _joined(bucket, key):
     return b"", bucket + b"/" + key
 
@@ -837,6 +948,11 @@ NAME_RULES = {
         _as_text(lambda key: "".join(c if ord(c) < 0x10000 else "\ufffd" for c in key))
     ),
     "key-hashed-to-16-bits": _of_key(lambda key: hashlib.sha256(key).digest()[:2]),
+    "key-zero-width-dropped": _of_key(_as_text(lambda key: re.sub("[\u200b-\u200d\ufeff]", "", key))),
+    "key-leading-zeros-dropped": _of_key(lambda key: re.sub(rb"(^|@)0+(?=[^@])", rb"\1", key)),
+    "bucket-cut-at-63": _of_bucket(lambda bucket: bucket[:63]),
+    "bucket-cut-at-slash": _of_bucket(lambda bucket: bucket.split(b"/")[0]),
+    "bucket-trimmed": _of_bucket(lambda bucket: bucket.rstrip(b" .")),
     "bucket-case-folded": lambda bucket, key: (bucket.lower(), key),
     "bucket-ignored": lambda bucket, key: (b"", key),
     "bucket-and-key-joined": _joined,

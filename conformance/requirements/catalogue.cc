@@ -61,6 +61,9 @@ constexpr std::array requirements{
         "PUT-17", C::store, client, "conn, mp",
         "What is granted is one whole body: never one that is still arriving, was cut short, "
         "or is mixed of two; and no such body makes its key exist."},
+    Requirement{"PUT-18", C::store, client, "conn, mp",
+                "What was stored stays while the cache has room for it, however many objects "
+                "there are."},
 
     Requirement{"KEY-01", C::keys, client, "conn, mp",
                 "The same key may arrive with %40 and with a bare @."},
@@ -163,8 +166,8 @@ constexpr std::array requirements{
                 "The bytes of a leased object do not change while the lease lives, however much is "
                 "stored meanwhile."},
     Requirement{"PIN-02", C::pins, client, "conn, mp",
-                "A leased object stays: while the lease lives its key is granted, and its "
-                "fragments hold its bytes, even where nothing else could give way."},
+                "A leased object stays: while the lease lives its fragments hold its bytes, even "
+                "where nothing else could give way."},
     Requirement{"PIN-03", C::pins, inferred, "mp",
                 "Objects that no lease pins give way to new ones: a full cache goes on storing."},
     Requirement{"PIN-04", C::pins, inferred, "mp",
@@ -221,6 +224,9 @@ constexpr std::array requirements{
         "served, none of them starving."},
     Requirement{"CONC-06", C::concurrency, inferred, "doc",
                 "1,024 connections at once, eight workers with the default limits, are served."},
+    Requirement{"CONC-07", C::concurrency, inferred, "mp",
+                "However much some connections send, new and established ones are answered within "
+                "1.5 s, as long as the multi-process client waits for a look-up."},
 
     Requirement{"HTTP-01", C::http, observed, "field", "The daemon speaks HTTP/1.1."},
     Requirement{"HTTP-02", C::http, observed, "field",

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/names.h"
+
+#include <array>
+#include <cstdio>
+
+namespace hyperpod::conformance::daemon {
+
+std::span<const std::pair<std::string_view, std::string_view>> lookalikes() {
+  static constexpr std::pair<std::string_view, std::string_view> pairs[]{
+      {"key", "Key"},
+      {"key", "kez"},
+      {"key", "keyy"},
+      {"key", "key%20"},
+      {"key", "%20key"},
+      {"key.", "key"},
+      {"a%5Cb", "a%2Fb"},
+      {"a%23b", "a"},
+      {"a%3Fb", "a"},
+      {"a%3Bb", "a"},
+      {"a%2Fb", "a"},
+      {"a%2F%2Fb", "a%2Fb"},
+      {"a%2F", "a"},
+      {"%2Fa%2F..%2Fb", "%2Fb"},
+      {"a%2F.%2Fb", "a%2Fb"},
+      {"k%C4%B1", "ki"},
+      {"k%CE%91", "kA"},
+      {"k%E2%80%8B", "k"},
+      {"k%C2%AD", "k"},
+      {"k%EF%BB%BF", "k"},
+      {"%C3%A9", "e%CC%81"},
+      {"%EF%BC%A1", "A"},
+      {"%C3%9F", "ss"},
+      {"%F0%9F%94%91", "%EF%BF%BD"},
+      {"0", "00"},
+      {"1", "01"},
+      {"1", "1.0"},
+      {"a@01", "a@1"},
+      {"a@0", "a@00"},
+      {"a-b", "a_b"},
+      {"a.b", "a-b"},
+      {"a%3Ab", "a%2Fb"},
+      {"a%2Bb", "a%20b"},
+      {"a%2541", "aA"},
+      {"a%25", "a"},
+      {"a%2A", "aa"},
+      {"a%26b", "a"},
+      {"a%3Db", "a"},
+      {"a%22b", "ab"},
+      {"a%7Cb", "ab"},
+      {"a%2C1", "a%2C2"},
+      {"a%20%20b", "a%20b"}};
+  return pairs;
+}
+
+std::string encoded(unsigned char c) {
+  std::array<char, 8> text;
+  std::snprintf(text.data(), text.size(), "%%%02X", c);
+  return text.data();
+}
+
+}  // namespace hyperpod::conformance::daemon
