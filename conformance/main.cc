@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 
 #include "cli/commands.h"
+#include "hyperpod/base/nearest.h"
 
 namespace hyperpod::conformance::cli {
 namespace {
@@ -113,11 +114,55 @@ void add_worker_options(CLI::App& app, WorkerArguments& arguments) {
   app.add_option("--seed", arguments.seed);
 }
 
+constexpr const char* program = "hyperpod-conformance";
+constexpr const char* worker_command = "worker";  // Not for people.
+
+std::vector<std::string> option_names(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::Option* option : app.get_options()) {
+    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+  }
+  return names;
+}
+
+std::string did_you_mean(const std::string& word, const std::vector<std::string>& candidates) {
+  const std::string meant = base::nearest(word, candidates);
+  return meant.empty() ? std::string() : "; did you mean " + meant + "?";
+}
+
+/// What is wrong with a command line, and the way out, in one line.
+std::string explained(const CLI::App& app, const CLI::ParseError& error) {
+  const auto given = app.get_subcommands();
+  const CLI::App* const command = given.empty() ? nullptr : given.front();
+  std::vector<std::string> commands;
+  for (const CLI::App* candidate : app.get_subcommands({})) {
+    if (candidate->get_name() != worker_command) commands.push_back(candidate->get_name());
+  }
+  const auto words = app.remaining(true);
+  std::string what = error.what();
+  if (!words.empty() && words.front().starts_with('-')) {
+    const std::string name = words.front().substr(0, words.front().find('='));
+    what = "there is no option " + name +
+           did_you_mean(name, option_names(command == nullptr ? app : *command));
+  } else if (!words.empty() && command == nullptr) {
+    what = "there is no command \"" + words.front() + "\"" + did_you_mean(words.front(), commands);
+  } else if (!words.empty()) {
+    what = "\"" + words.front() + "\" belongs to no option";
+  } else if (command == nullptr && error.get_name() == "RequiredError") {
+    what = "name a command: daemon, client or self-check";
+  }
+  const std::string help = command == nullptr ? "" : " " + command->get_name();
+  return what + " (see " + program + help + " --help)";
+}
+
 int run(int argc, char** argv) {
-  CLI::App app(
-      "Tells how far a daemon or a client keeps the HyperPod KV protocol. Exit codes: 0 conforms, "
-      "1 does not, 2 usage, 3 could not be judged.");
-  app.set_version_flag("--version", HYPERPOD_VERSION);
+  CLI::App app("Tells how far a daemon or a client keeps the HyperPod KV protocol.", program);
+  app.set_version_flag("--version", std::string(program) + " " HYPERPOD_VERSION,
+                       "Print the version and exit");
+  app.footer(
+      "hyperpod-conformance COMMAND --help tells more of a command.\n"
+      "Exit status: 0 conforms, 1 does not conform, 2 unusable arguments, 3 could not be\n"
+      "judged (self-check: a defect survived, or something correct did not pass).\n");
   app.require_subcommand(1);
   DaemonArguments daemon;
   CLI::App* const daemon_app = app.add_subcommand("daemon", "Check a daemon");
@@ -131,12 +176,14 @@ int run(int argc, char** argv) {
       "self-check", "See the suites fail what is defective and pass what is not");
   add_self_check_options(*self_check_app, self_check);
   WorkerArguments worker;
-  add_worker_options(*app.add_subcommand("worker", "One process of the many-workers check"),
+  add_worker_options(*app.add_subcommand(worker_command, "One process of the many-workers check"),
                      worker);
   try {
     app.parse(argc, argv);
+  } catch (const CLI::Success& asked) {  // --help and --version
+    return app.exit(asked);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? conforms : usage;
+    return print_error(usage, explained(app, error));
   }
   if (daemon_app->parsed()) return check_daemon(daemon);
   if (client_app->parsed()) return check_client(client);

@@ -27,6 +27,13 @@ std::pair<std::string_view, std::string_view> split(std::string_view bytes) {
   return {{}, bytes};
 }
 
+/// Whether these bytes are one request without a body.
+bool is_whole(std::string_view bytes) {
+  const auto [head, body] = split(bytes);
+  return bytes.ends_with("\r\n\r\n") && body.empty() &&
+         (head.find("\r\nContent-Length: 0") != std::string_view::npos || head.starts_with("GET "));
+}
+
 }  // namespace
 
 std::string LeaseTerms::query() const {
@@ -70,7 +77,7 @@ Response Session::ask(const Request& request) {
 void Session::send(const Request& request) {
   std::string head = head_of(request);
   const bool alone = idle_;
-  ensure_open();
+  ensure_open(request.body.size() < largest_repeated);
   transmit(head, request.body);
   repeatable_.reset();
   repeatable_body_ = {};
@@ -88,9 +95,13 @@ void Session::transmit(const std::string& head, std::string_view body) {
   last_sent_ = now();
 }
 
-void Session::ensure_open() {
+void Session::ensure_open(bool repeatable) {
   if (!idle_ || !connect_) return;
-  if (last_says_close_ || ended_ || connection_.peer_has_closed()) (void)reconnect();
+  const bool closed = ended_ || connection_.peer_has_closed();
+  closes_unannounced_ = closes_unannounced_ || (closed && !last_says_close_);
+  // The end may be on its way still, and what cannot be sent once more would be lost.
+  const bool may_close = closes_unannounced_ && responses_ > 0 && !repeatable;
+  if (last_says_close_ || closed || may_close) (void)reconnect();
 }
 
 bool Session::reconnect() {
@@ -116,9 +127,12 @@ void Session::send_raw(std::string_view bytes) {
 }
 
 bool Session::try_send_raw(std::string_view bytes) {
-  ensure_open();
+  const bool alone = idle_ && is_whole(bytes);
+  ensure_open(alone);
   idle_ = false;
   repeatable_.reset();
+  repeatable_body_ = {};
+  if (alone) repeatable_ = bytes;
   const auto [head, body] = split(bytes);
   transcript_->add(Event::Kind::sent, number_, head, body);
   const auto sent = connection_.send(bytes, now() + patience_);
@@ -248,6 +262,7 @@ Result<Response> Session::next_response(TimePoint deadline) {
     const Error error = parsed ? more.error() : parsed.error();
     transcript_->add(Event::Kind::trouble, number_, error.message, received_);
     const bool swallowed = error.code == ErrorCode::closed && received_.empty() && responses_ > 0;
+    closes_unannounced_ = closes_unannounced_ || swallowed;
     if (swallowed && repeatable_ && reconnect()) {
       transmit(*std::exchange(repeatable_, std::nullopt), repeatable_body_);
       continue;

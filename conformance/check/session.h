@@ -99,8 +99,9 @@ class Session {
   std::string head_of(const Request& request) const;
 
  private:
-  /// Before the first byte of a request: a connection that can carry it.
-  void ensure_open();
+  /// Before the first byte of a request: a connection that can carry it. `repeatable`: the request
+  /// can be sent once more where the connection turns out to be closed.
+  void ensure_open(bool repeatable);
   bool reconnect();
   Result<void> receive_more(TimePoint deadline);
   Result<Response> next_response(TimePoint deadline);
@@ -118,6 +119,7 @@ class Session {
   bool ended_ = false;    ///< The daemon has finished sending.
   bool idle_ = true;      ///< No byte of a request was sent since the last response.
   bool last_says_close_ = false;
+  bool closes_unannounced_ = false;  ///< The daemon has closed a connection without saying so.
   int responses_ = 0;  ///< Of this connection.
   /// The request under way, if it may be sent once more: it went out whole, alone. Behind it goes
   /// `repeatable_body_`, which the caller of ask() owns.

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <unistd.h>
+
 #include <cstdio>
 #include <filesystem>
 
 #include "cli/output.h"
 #include "defects/self_check.h"
+#include "hyperpod/base/terminal.h"
+#include "report/text.h"
 
 namespace hyperpod::conformance::cli {
 namespace {
@@ -20,14 +24,16 @@ std::vector<std::string> beside_this_program() {
 int check_self(const SelfCheckArguments& arguments) {
   defects::SelfCheckOptions options;
   options.only = arguments.only;
+  options.reference_daemon = arguments.reference_daemon;
   for (const std::string& wanted : options.only) {
-    if (!defects::is_defect(wanted)) return print_error(usage, "there is no defect " + wanted);
+    if (defects::is_defect(wanted) || defects::is_reference_switch(options, wanted)) continue;
+    return print_error(
+        usage, "there is no defect " + wanted + "; those of the second daemon need --reference");
   }
   options.daemons = arguments.suite != "client";
   options.clients = arguments.suite != "daemon";
   options.whole = arguments.whole;
   options.whole_core = arguments.whole_core;
-  options.reference_daemon = arguments.reference_daemon;
   options.at_once = arguments.at_once;
   options.seed = arguments.seed;
   options.time_scale = arguments.time_scale;
@@ -35,14 +41,20 @@ int check_self(const SelfCheckArguments& arguments) {
       arguments.driver_directories.empty() ? beside_this_program() : arguments.driver_directories;
   options.worker_program = "/proc/self/exe";
   options.run_id = fresh_run_id();
-  options.progress = [](const defects::Trial& trial, std::size_t done, std::size_t total) {
+  const bool terminal = base::is_terminal(STDOUT_FILENO);
+  TimePoint begun = now();
+  options.progress = [&](const defects::Trial& trial, std::size_t done, std::size_t total) {
+    if (terminal) std::fputs("\r\x1b[K", stdout);
     std::printf("%3zu/%zu  %s", done, total, defects::trial_line(trial).c_str());
+    if (terminal && done < total)
+      std::fputs(progress_bar(done, total, now() - begun).c_str(), stdout);
     std::fflush(stdout);
   };
   bool passed = true;
   std::vector<defects::SelfCheckReport> reports;
   for (unsigned i = 0; i < arguments.seeds; ++i) {
     options.seed = arguments.seed + i;
+    begun = now();
     std::printf("seed %llu\n", static_cast<unsigned long long>(options.seed));
     reports.push_back(defects::run_self_check(options));
     std::fputs(defects::matrix_text(reports.back(), arguments.reasons).c_str(), stdout);

@@ -33,6 +33,7 @@ struct Switch {
   std::string what;
   std::vector<std::string> ids;  ///< That must catch a defect, or may warn of a variation.
   std::string group;             ///< Variations of one group exclude each other.
+  std::string capacity;          ///< That a trial needs to show it, as "64MiB".
 };
 
 std::vector<std::string> python(const SelfCheckOptions& options) {
@@ -50,8 +51,8 @@ Result<std::vector<Switch>> list_switches(const SelfCheckOptions& options) {
   if (list.is_array()) {
     for (const json& entry : list) {
       switches.push_back({entry.value("kind", ""), entry.value("name", ""), entry.value("what", ""),
-                          entry.value("ids", std::vector<std::string>()),
-                          entry.value("group", "")});
+                          entry.value("ids", std::vector<std::string>()), entry.value("group", ""),
+                          entry.value("capacity", "64MiB")});
     }
   }
   if (switches.empty()) {
@@ -72,7 +73,9 @@ class ReferenceDaemon {
     daemon.shm_name_ = options.run_id + "-ref-" + std::to_string(++count);
     daemon.ready_file_ = std::filesystem::temp_directory_path() / (daemon.shm_name_ + ".ready");
     std::vector<std::string> command = python(options);
-    command.insert(command.end(), {"--shm-name", daemon.shm_name_, "--capacity", "64MiB",
+    // What needs more than the others comes alone.
+    const std::string capacity = switches.empty() ? "64MiB" : switches[0].capacity;
+    command.insert(command.end(), {"--shm-name", daemon.shm_name_, "--capacity", capacity,
                                    "--ready-file", daemon.ready_file_});
     for (const Switch& one : switches) command.insert(command.end(), {"--" + one.kind, one.name});
     auto process = base::ChildProcess::start({.arguments = command});
@@ -139,7 +142,8 @@ Results run(const SelfCheckOptions& options, const std::vector<Switch>& switches
   run.target = daemon->target(options);
   run.seed = options.seed;
   run.only = only;
-  run.target.profile = options.whole ? Profile::full : Profile::core;
+  // What is caught by a few checks alone may take as long as these take.
+  run.target.profile = options.whole || !only.empty() ? Profile::full : Profile::core;
   auto report = daemon::run_daemon_suite(run);
   if (!report) return tl::unexpected(report.error().explanation);
   return std::move(report->results);
@@ -169,9 +173,15 @@ Plan plan_of(const SelfCheckOptions& options, std::vector<Switch> switches) {
 
 }  // namespace
 
+bool is_reference_switch(const SelfCheckOptions& options, std::string_view name) {
+  if (options.reference_daemon.empty()) return false;
+  const auto switches = list_switches(options);
+  return switches && std::ranges::find(*switches, name, &Switch::name) != switches->end();
+}
+
 std::vector<Plan> reference_plans(const SelfCheckOptions& options) {
   std::vector<Plan> plans;
-  if (options.reference_daemon.empty() || !options.only.empty()) return plans;
+  if (options.reference_daemon.empty()) return plans;
   const auto switches = list_switches(options);
   if (!switches) {
     const std::string why = switches.error().message;
@@ -179,6 +189,11 @@ std::vector<Plan> reference_plans(const SelfCheckOptions& options) {
         {.name = "reference", .run = [why]() -> Results { return tl::unexpected(why); }});
     return plans;
   }
+  for (const Switch& one : *switches) {
+    if (!options.only.empty() && is_wanted(options, one.name))
+      plans.push_back(plan_of(options, {one}));
+  }
+  if (!options.only.empty()) return plans;
   plans.push_back(plan_of(options, {}));
   std::vector<Switch> variations;
   for (const Switch& one : *switches) {

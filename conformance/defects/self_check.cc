@@ -19,6 +19,20 @@ std::string joined(const std::vector<std::string>& words) {
   return text;
 }
 
+/// What a vendor would be told, and whether the self-check is content with it.
+std::string verdict_of(const Trial& trial) {
+  if (!trial.obstacle.empty()) return "not run";
+  std::string verdict = "conforms";
+  for (const auto& [id, result] : trial.results) {
+    if (result.outcome == Outcome::fail || result.outcome == Outcome::error)
+      verdict = "does not conform";
+    if (result.outcome == Outcome::warn && verdict == "conforms")
+      verdict = "conforms, with warnings";
+  }
+  const auto missed = trial.missed();
+  return missed.empty() ? verdict : verdict + ", missed " + joined(missed);
+}
+
 bool is_found(const CheckResult& result) {
   return result.outcome == Outcome::warn || result.outcome == Outcome::fail ||
          !result.cause.empty();
@@ -124,7 +138,7 @@ SelfCheckReport run_self_check(const SelfCheckOptions& options) {
 std::vector<std::string> differing_verdicts(const std::vector<SelfCheckReport>& reports) {
   std::map<std::string, std::set<std::string>> verdicts;
   for (const SelfCheckReport& report : reports) {
-    for (const Trial& trial : report.trials) verdicts[trial.name].insert(joined(trial.caught_by()));
+    for (const Trial& trial : report.trials) verdicts[trial.name].insert(verdict_of(trial));
   }
   std::vector<std::string> lines;
   for (const auto& [name, caught] : verdicts) {

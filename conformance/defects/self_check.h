@@ -63,12 +63,16 @@ struct SelfCheckReport {
 
 SelfCheckReport run_self_check(const SelfCheckOptions& options);
 
-/// A line for each trial that was caught by other requirements with one seed than with another; of
-/// pairs, which the seed chooses, only those that all reports have.
+/// A line for each trial whose verdict was another with one seed than with another: that it
+/// conforms, with or without warnings, or not, or that an aim was missed. Of pairs, which the seed
+/// chooses, only those that several reports have.
 std::vector<std::string> differing_verdicts(const std::vector<SelfCheckReport>& reports);
 
 /// Whether there is a defect of this name among daemons or clients.
 bool is_defect(std::string_view name);
+
+/// Whether `options.reference_daemon` has a defect or a variation of this name.
+bool is_reference_switch(const SelfCheckOptions& options, std::string_view name);
 
 /// A line each trial, with `reasons` what each check saw as well; then the matrix the other way
 /// round; then the verdict.

@@ -492,7 +492,9 @@ class Connection(asyncio.Protocol):
     async def serve(self):
         try:
             while await self.serve_one():
-                pass
+                if self.transport.is_closing():
+                    return
+                await asyncio.sleep(0)  # What is pipelined must not keep others waiting.
             await self.close_after_reading()
         except (Gone, TimeoutError):
             pass

@@ -22,13 +22,14 @@ class Switch:
     level: str = "must"  # Of a defect: "must" if its row is marked O or C, "should" if I.
     group: str = ""  # Variations of one group exclude each other.
     needs: tuple = ()  # Switches that are turned on with this one.
+    capacity: str = "64MiB"  # That a trial needs to show it.
 
     def as_json(self):
         return {**asdict(self), "ids": list(self.ids), "needs": list(self.needs)}
 
 
-def _break(of, name, ids, what, why, level="must", needs=()):
-    return Switch("break", name, of, what, why, tuple(ids.split()), level, "", tuple(needs))
+def _break(of, name, ids, what, why, level="must", needs=(), capacity="64MiB"):
+    return Switch("break", name, of, what, why, tuple(ids.split()), level, "", tuple(needs), capacity)
 
 
 def _vary(group, of, name, what, why, may_warn=""):
@@ -187,7 +188,7 @@ DEFECTS = [
     _break("state", "bytes-lost-beyond-16mib", "PUT-01 SHM-03 PUT-16", "Bytes behind the first 16 MiB are zeros.",
            STORED + "; bodies are 8 to 80 MiB"),
     _break("state", "bytes-lost-beyond-64mib", "PUT-01 SHM-03 PUT-16", "Bytes behind the first 64 MiB are zeros.",
-           STORED + "; bodies are 8 to 80 MiB"),
+           STORED + "; bodies are 8 to 80 MiB", capacity="192MiB"),
     _break("wire", "offsets-wrap-at-16mib", "SHM-03 LEASE-05",
            "Offsets are told modulo 16 MiB.", "section 2: the bytes at a lease's offsets are the object's"),
     _break("wire", "lengths-wrap-at-16mib", "LEASE-05 PUT-16", "Lengths are told modulo 16 MiB.", GRANT),

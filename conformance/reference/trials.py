@@ -31,11 +31,6 @@ DAEMON = os.path.join(HERE, "daemon.py")
 DRIVER = os.path.join(HERE, "client_driver.py")
 READY_SECONDS = 120  # Far more than a start takes, for machines that are busy otherwise.
 
-# Sizes of the segment. The large one is for defects of large bodies.
-CAPACITY = "64MiB"
-LARGE_CAPACITY = "512MiB"
-LARGE = {"bytes-lost-beyond-16mib", "bytes-lost-beyond-64mib"}
-
 
 class Trial:
     def __init__(self, switches):
@@ -107,7 +102,7 @@ def run(trial, options):
 
 
 def start_daemon(trial, directory, options):
-    capacity = LARGE_CAPACITY if LARGE.intersection(trial.names) else options.capacity
+    capacity = options.capacity or max((switch.capacity for switch in trial.switches), default="64MiB", key=megabytes)
     name = "reference-%d-%s" % (os.getpid(), os.path.basename(directory))
     ready = os.path.join(directory, "ready")
     command = [sys.executable, DAEMON, "--shm-name", name, "--capacity", capacity, "--ready-file", ready]
@@ -128,6 +123,10 @@ def start_daemon(trial, directory, options):
     with open(ready) as file:
         process.told = json.load(file)
     return process
+
+
+def megabytes(size):
+    return int(size.removesuffix("MiB"))
 
 
 def stop(process):
@@ -263,7 +262,7 @@ def main():
     parser.add_argument("--pairs", type=int, default=0, metavar="N", help="and N pairs of variations")
     parser.add_argument("--aimed", action="store_true", help="defects: only the checks aimed at them")
     parser.add_argument("--profile", default="full", help="core, full or stress (default full)")
-    parser.add_argument("--capacity", default=CAPACITY, metavar="SIZE")
+    parser.add_argument("--capacity", metavar="SIZE", help="default: as much as the switches need")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--time-scale", type=float, default=1)
     parser.add_argument("--jobs", type=int, default=2, help="trials at once (default 2)")
