@@ -120,7 +120,7 @@ class Session {
   bool idle_ = true;      ///< No byte of a request was sent since the last response.
   bool last_says_close_ = false;
   bool closes_unannounced_ = false;  ///< The daemon has closed a connection without saying so.
-  int responses_ = 0;  ///< Of this connection.
+  int responses_ = 0;                ///< Of this connection.
   /// The request under way, if it may be sent once more: it went out whole, alone. Behind it goes
   /// `repeatable_body_`, which the caller of ask() owns.
   std::optional<std::string> repeatable_;
