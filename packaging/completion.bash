@@ -7,20 +7,26 @@ _hyperpod_files() {
   compopt -o filenames 2>/dev/null || true # zsh has no compopt
 }
 
+_hyperpod_subcommands() {
+  sed -n '/^Subcommands:/,/^$/s/^  \([a-z-]*\) .*/\1/p'
+}
+
 _hyperpod() {
-  local program=$1 current=${COMP_WORDS[COMP_CWORD]} previous=$3 command= help subcommands value word i
+  local program=$1 current=${COMP_WORDS[COMP_CWORD]} previous=$3 command=() own help subcommands value word i
   help=$("$program" --help 2>/dev/null)
-  subcommands=$(sed -n '/^Subcommands:/,/^$/s/^  \([a-z-]*\) .*/\1/p' <<<"$help")
+  subcommands=$(_hyperpod_subcommands <<<"$help")
   for ((i = 1; i < COMP_CWORD; i++)); do
     for word in $(echo $subcommands); do
-      if [[ ${COMP_WORDS[i]} == "$word" ]]; then command=$word; break 2; fi
+      if [[ ${COMP_WORDS[i]} == "$word" ]]; then
+        # What takes options before the command takes them behind it as well.
+        command+=("$word")
+        own=$("$program" "${command[@]}" --help 2>/dev/null)
+        help=$own$'\n'$help
+        subcommands=$(_hyperpod_subcommands <<<"$own")
+        break
+      fi
     done
   done
-  if [[ -n $command ]]; then
-    # What takes options before the command takes them behind it as well.
-    help=$("$program" "$command" --help 2>/dev/null)$'\n'$help
-    subcommands=
-  fi
 
   value=
   if [[ $previous == -* ]]; then

@@ -17,16 +17,22 @@ help_of() {
     -e '/^Environment:/,/^Exit /{/^Exit /!d}' -e '/^Exit status:/,$d'
 }
 
+commands_of() { sed -n '/^Subcommands:$/,/^$/s/^  \([^ ]*\) .*/\1/p' "$1"; }
+
+# A command's part, and those of the commands under it.
+part_of() {
+  help_of "$@" >"$work/command"
+  printf '\nCommand %s:\n' "$(sed -n "s/^Usage: $name //p" "$work/command")"
+  # An indented line makes help2man take the one above for a heading. What goes is what the first part has said
+  # already, and headings.
+  sed -e '1s/^/  /; /^Usage:/d; /^[A-Z][a-z]*:$/d; /^  -h,--help/d; /--help tells more of it\.$/d' "$work/command"
+  for under in $(commands_of "$work/command"); do part_of "$@" "$under"; done
+}
+
 help_of >"$work/main"
 {
   cat "$work/main"
-  for command in $(sed -n '/^Subcommands:$/,/^$/s/^  \([^ ]*\) .*/\1/p' "$work/main"); do
-    help_of "$command" >"$work/command"
-    printf '\nCommand %s:\n' "$(sed -n "s/^Usage: $name //p" "$work/command")"
-    # An indented line makes help2man take the one above for a heading. What goes is what the first part has said
-    # already, and headings.
-    sed -e '1s/^/  /; /^Usage:/d; /^[A-Z][a-z]*:$/d; /^  -h,--help/d' "$work/command"
-  done
+  for command in $(commands_of "$work/main"); do part_of "$command"; done
 } >"$work/help"
 
 # help2man asks a program, so it is given one that tells all of this.

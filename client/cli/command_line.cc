@@ -9,6 +9,7 @@
 #include <cmath>
 #include <limits>
 #include <memory>
+#include <span>
 
 #include "exit_code.h"
 #include "hyperpod/base/nearest.h"
@@ -61,6 +62,17 @@ std::chrono::milliseconds read_duration(const std::string& text) {
   return std::chrono::milliseconds{static_cast<std::int64_t>(*number * unit->milliseconds)};
 }
 
+// Decimal digits alone: neither signs nor another base.
+std::uint64_t read_count(const char* what, const std::string& text, std::uint64_t least) {
+  std::uint64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc{} || end != text.data() + text.size() || number < least) {
+    throw CLI::ValidationError(fmt::format("{} '{}' is not a whole number from {} to {}", what,
+                                           text, least, std::numeric_limits<std::uint64_t>::max()));
+  }
+  return number;
+}
+
 // 4096, 64KiB, 16MiB: units of 1024, whatever their letters' case.
 std::uint64_t read_size(const std::string& text) {
   const auto letters =
@@ -108,7 +120,8 @@ void add_connection_options(CLI::App& app, CommandLine& line) {
       ->type_name("MS");
   app.add_option_function<std::uint32_t>(
          "--timeout-ms", [&](std::uint32_t ms) { line.timeout = std::chrono::milliseconds{ms}; },
-         "How long a put may take, in milliseconds [5000]")
+         "How long a put may take [5000], or a checkpoint command [as long as bytes move], in "
+         "milliseconds")
       ->type_name("MS");
   app.add_option("--log-level", line.log_level, "Least important messages to log to stderr [warn]")
       ->check(silent(CLI::IsMember({"trace", "debug", "info", "warn", "error", "off"})))
@@ -143,6 +156,92 @@ void add_exists(CLI::App& app, ExistsCommand& exists) {
   app.add_option("KEY", exists.keys, "One key or several")->required()->type_name("...");
   app.footer("Prints \"hit KEY\" or \"miss KEY\" for each.\n" +
              fmt::format(fmt::runtime(exit_codes_of_calls), "all there", "some absent"));
+}
+
+void add_shard(CLI::App& app, ShardName& shard) {
+  app.add_option("NAMESPACE", shard.name, "Any text")->required()->type_name("");
+  app.add_option_function<std::string>(
+         "RANK", [&](const std::string& text) { shard.rank = read_count("RANK", text, 0); },
+         "From 0 to the namespace's num_ranks - 1")
+      ->required()
+      ->type_name("");
+  app.add_option_function<std::string>(
+         "STEP", [&](const std::string& text) { shard.step = read_count("STEP", text, 0); },
+         "Of the training")
+      ->required()
+      ->type_name("");
+}
+
+constexpr const char* exit_codes_of_checkpoints =
+    "Exit status: 0 {}, 2 unusable arguments or configuration,\n"
+    "3 daemon unreachable, or it refused or sent wrong bytes, or no thread, descriptor or memory\n"
+    "to be had.\n";
+
+std::string checkpoint_exit_codes(std::string success, std::string_view miss = "") {
+  if (!miss.empty()) success += fmt::format(", 1 {}", miss);
+  return fmt::format(fmt::runtime(exit_codes_of_checkpoints), success);
+}
+
+void add_namespaces(CLI::App& app, NamespacesCommand& command) {
+  app.add_option("NAMESPACE", command.name, "Any text")->required()->type_name("");
+  auto* const ranks = app.add_option_function<std::string>(
+      "--num-ranks",
+      [&](const std::string& text) { command.num_ranks = read_count("--num-ranks", text, 1); },
+      "Create it with so many ranks, those of metadata shards included");
+  auto* const steps = app.add_option_function<std::string>(
+      "--steps-retained",
+      [&](const std::string& text) {
+        command.steps_retained = read_count("--steps-retained", text, 1);
+      },
+      "Create it so that the newest so many complete steps are kept");
+  auto* const remove = app.add_flag("--delete", command.remove, "Delete it with all its shards");
+  ranks->type_name("N")->needs(steps)->excludes(remove);
+  steps->type_name("N")->needs(ranks)->excludes(remove);
+  app.footer("Prints \"num_ranks=N steps_retained=N\", or \"deleted\".\n" +
+             checkpoint_exit_codes("it is there, was created or was deleted", "it is absent"));
+}
+
+void add_shard_put(CLI::App& app, ShardPutCommand& command) {
+  add_shard(app, command.shard);
+  app.add_option("FILE", command.file,
+                 "What to store; - reads standard input, by way of a file in TMPDIR")
+      ->required()
+      ->type_name("");
+  app.footer("Prints \"stored\". Until all of it has been stored, what was there stays.\n" +
+             checkpoint_exit_codes("stored"));
+}
+
+void add_shard_get(CLI::App& app, ShardGetCommand& command) {
+  add_shard(app, command.shard);
+  app.add_option("FILE", command.file,
+                 "Where to write it; - is standard output [standard output, but binary bytes go to "
+                 "a terminal only with -]")
+      ->type_name("");
+  app.footer(
+      "FILE appears, or is replaced, once all of the shard is there and fits its checksum. What\n"
+      "went to standard output is worth something only if the status is 0.\n" +
+      checkpoint_exit_codes("written", "no such shard"));
+}
+
+void add_latest(CLI::App& app, LatestCommand& command) {
+  app.add_option("NAMESPACE", command.name, "Any text")->required()->type_name("");
+  app.add_option_function<std::string>(
+         "--limit",
+         [&](const std::string& text) { command.limit = read_count("--limit", text, 1); },
+         "At most so many steps [5]")
+      ->type_name("N");
+  app.footer("Prints the steps that every rank has stored, a line each, newest first.\n" +
+             checkpoint_exit_codes("there are some", "there is none"));
+}
+
+void add_shard_delete(CLI::App& app, ShardDeleteCommand& command) {
+  add_shard(app, command.shard);
+  app.footer("Prints \"deleted\".\n" + checkpoint_exit_codes("deleted", "no such shard"));
+}
+
+void add_reset(CLI::App& app, ResetCommand& command) {
+  app.add_flag("--yes", command.yes, "Needed, for nothing of it comes back")->required();
+  app.footer("Prints \"reset\".\n" + checkpoint_exit_codes("done"));
 }
 
 void add_bench(CLI::App& app, BenchCommand& bench) {
@@ -189,15 +288,42 @@ void add_doctor(CLI::App& app, DoctorCommand& doctor) {
 }
 
 // Adds a command; when it is the one given, `line.command` is of its type.
-template <class Command>
+template <class Command, class Kind = Command>
 void add_command(CLI::App& app, CommandLine& line, const char* name, const char* what,
                  void (*add_options)(CLI::App&, Command&)) {
   CLI::App* command = app.add_subcommand(name, what);
   command->set_help_flag("-h,--help", "Print this help and exit");
   const auto given = std::make_shared<Command>();
   add_options(*command, *given);
-  command->callback([&line, given] { line.command = *given; });
+  command->callback([&line, given] { line.command = Kind(*given); });
   command->fallthrough();
+}
+
+void add_checkpoint(CLI::App& app, CommandLine& line) {
+  CLI::App* command = app.add_subcommand("checkpoint", "Store and read training checkpoints");
+  command->set_help_flag("-h,--help", "Print this help and exit");
+  command->fallthrough();
+  command->require_subcommand(1);
+  command
+      ->add_option("--retries", line.retries,
+                   "How often to try again what met status 429, 500, 502, 503 or 504, a broken "
+                   "connection or wrong bytes, 0 to 100 [0]")
+      ->check(silent(CLI::Range(0u, 100u)))
+      ->type_name("N");
+  command->footer("hyperpod-kv checkpoint COMMAND --help tells more of it.\n" +
+                  checkpoint_exit_codes("success", "absent"));
+  add_command<NamespacesCommand, CheckpointCommand>(
+      *command, line, "namespaces", "Show, create or delete a namespace", add_namespaces);
+  add_command<ShardPutCommand, CheckpointCommand>(
+      *command, line, "put", "Store FILE as a rank's shard of a step", add_shard_put);
+  add_command<ShardGetCommand, CheckpointCommand>(
+      *command, line, "get", "Write a rank's shard of a step to FILE", add_shard_get);
+  add_command<LatestCommand, CheckpointCommand>(*command, line, "latest",
+                                                "Tell the newest complete steps", add_latest);
+  add_command<ShardDeleteCommand, CheckpointCommand>(
+      *command, line, "delete", "Delete a rank's shard of a step", add_shard_delete);
+  add_command<ResetCommand, CheckpointCommand>(
+      *command, line, "reset", "Delete all namespaces, shards and KV objects", add_reset);
 }
 
 std::unique_ptr<CLI::App> make_app(CommandLine& line) {
@@ -219,6 +345,7 @@ std::unique_ptr<CLI::App> make_app(CommandLine& line) {
   add_command(*app, line, "put", "Store FILE under KEY", add_put);
   add_command(*app, line, "get", "Write the object under KEY to FILE", add_get);
   add_command(*app, line, "exists", "Tell of each KEY whether it is there", add_exists);
+  add_checkpoint(*app, line);
   add_command(*app, line, "bench", "Put the daemon under load, and measure", add_bench);
   add_command(*app, line, "doctor", "Look for what keeps clients here from working, and explain it",
               add_doctor);
@@ -238,36 +365,52 @@ std::string did_you_mean(const std::string& word, const std::vector<std::string>
   return meant.empty() ? std::string() : fmt::format("; did you mean {}?", meant);
 }
 
+// The command given, with those that it stands under.
+std::vector<const CLI::App*> commands_given(const CLI::App& app) {
+  std::vector<const CLI::App*> given{&app};
+  while (!given.back()->get_subcommands().empty()) {
+    given.push_back(given.back()->get_subcommands().front());
+  }
+  return given;
+}
+
+std::vector<std::string> command_names(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+    names.push_back(command->get_name());
+  }
+  return names;
+}
+
 // One line about what is wrong, which CLI11 tells by half.
 std::string explain(const CLI::App& app, const CLI::ParseError& error) {
-  const auto given = app.get_subcommands();
-  const CLI::App* command = given.empty() ? nullptr : given.front();
-  auto words = app.remaining(true);
+  const auto given = commands_given(app);
+  const auto commands = command_names(*given.back());
+  const auto words = app.remaining(true);
   std::string what;
-  if (command == nullptr && !words.empty() && !words.front().starts_with('-')) {
-    std::vector<std::string> commands;
-    for (const CLI::App* candidate : app.get_subcommands({}))
-      commands.push_back(candidate->get_name());
+  if (!commands.empty() && !words.empty() && !words.front().starts_with('-')) {
     what = fmt::format("there is no command '{}'{}", words.front(),
                        did_you_mean(words.front(), commands));
   } else if (!words.empty() && words.front().starts_with('-')) {
     const std::string name = words.front().substr(0, words.front().find('='));
-    auto options = option_names(app);
-    if (command != nullptr) {
+    std::vector<std::string> options;
+    for (const CLI::App* command : given) {
       const auto more = option_names(*command);
       options.insert(options.end(), more.begin(), more.end());
     }
     what = fmt::format("there is no option {}{}", name, did_you_mean(name, options));
-  } else if (command == nullptr && error.get_name() == "RequiredError") {
-    what = "name a command: put, get, exists, bench or doctor";
+  } else if (!commands.empty() && error.get_name() == "RequiredError") {
+    what = fmt::format("name a command: {} or {}",
+                       fmt::join(commands.begin(), commands.end() - 1, ", "), commands.back());
   } else {
     what = error.what();
   }
   for (char& c : what) {
     if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
   }
-  return fmt::format("{}: {} (see {}{} --help)\n", program, what, program,
-                     command == nullptr ? "" : " " + command->get_name());
+  std::string help(program);
+  for (const CLI::App* command : std::span(given).subspan(1)) help += " " + command->get_name();
+  return fmt::format("{}: {} (see {} --help)\n", program, what, help);
 }
 
 }  // namespace

@@ -42,6 +42,46 @@ struct DoctorCommand {
   bool json = false;
 };
 
+/// What names a shard.
+struct ShardName {
+  std::string name;  // of the namespace
+  std::uint64_t rank = 0;
+  std::uint64_t step = 0;
+};
+
+struct NamespacesCommand {
+  std::string name;
+  std::optional<std::uint64_t> num_ranks;  // both or neither: create it
+  std::optional<std::uint64_t> steps_retained;
+  bool remove = false;
+};
+
+struct ShardPutCommand {
+  ShardName shard;
+  std::string file;  // "-" is standard input
+};
+
+struct ShardGetCommand {
+  ShardName shard;
+  std::optional<std::string> file;  // "-" is standard output, and so is none
+};
+
+struct LatestCommand {
+  std::string name;
+  std::uint64_t limit = 5;
+};
+
+struct ShardDeleteCommand {
+  ShardName shard;
+};
+
+struct ResetCommand {
+  bool yes = false;
+};
+
+using CheckpointCommand = std::variant<NamespacesCommand, ShardPutCommand, ShardGetCommand,
+                                       LatestCommand, ShardDeleteCommand, ResetCommand>;
+
 struct CommandLine {
   std::optional<std::string> config;
   std::optional<std::string> url;
@@ -51,7 +91,10 @@ struct CommandLine {
   std::optional<std::chrono::milliseconds> wait;
   std::optional<std::chrono::milliseconds> timeout;
   std::string log_level = "warn";
-  std::variant<PutCommand, GetCommand, ExistsCommand, BenchCommand, DoctorCommand> command;
+  std::uint32_t retries = 0;  // of checkpoint commands
+  std::variant<PutCommand, GetCommand, ExistsCommand, CheckpointCommand, BenchCommand,
+               DoctorCommand>
+      command;
 };
 
 /// What main() is to do: the parsed command line, or a text to print and an exit code.

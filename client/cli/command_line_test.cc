@@ -128,6 +128,65 @@ TEST(CommandLine, HelpsWithTypesDefaultsAndExitCodes) {
   }
 }
 
+TEST(CommandLine, ReadsCheckpointCommands) {
+  const auto checkpoint = [](std::vector<const char*> words) {
+    words.insert(words.begin(), "checkpoint");
+    return command<CheckpointCommand>(words);
+  };
+  const auto put = std::get<ShardPutCommand>(checkpoint({"put", "my run", "3", "100", "file"}));
+  EXPECT_EQ(put.shard.name, "my run");
+  EXPECT_EQ(put.shard.rank, 3u);
+  EXPECT_EQ(put.shard.step, 100u);
+  EXPECT_EQ(put.file, "file");
+  const auto last =
+      std::get<ShardGetCommand>(checkpoint({"get", "r", "010", "18446744073709551615"}));
+  EXPECT_EQ(last.shard.rank, 10u) << "no octal numbers";
+  EXPECT_EQ(last.shard.step, 18446744073709551615u);
+  EXPECT_FALSE(last.file);
+  EXPECT_EQ(std::get<LatestCommand>(checkpoint({"latest", "r"})).limit, 5u);
+  const auto created = std::get<NamespacesCommand>(
+      checkpoint({"namespaces", "r", "--num-ranks", "2", "--steps-retained", "3"}));
+  EXPECT_EQ(created.num_ranks, 2u);
+  EXPECT_EQ(created.steps_retained, 3u);
+  // A namespace may be called as a command is.
+  EXPECT_EQ(std::get<LatestCommand>(checkpoint({"latest", "put"})).name, "put");
+  EXPECT_EQ(std::get<LatestCommand>(checkpoint({"latest", "bench"})).name, "bench");
+  EXPECT_TRUE(std::holds_alternative<ResetCommand>(checkpoint({"reset", "--yes"})));
+}
+
+TEST(CommandLine, SaysWhatIsWrongWithACheckpointCommand) {
+  const auto checkpoint = [](std::vector<const char*> words) {
+    words.insert(words.begin(), "checkpoint");
+    return problem(words);
+  };
+  EXPECT_THAT(checkpoint({}), HasSubstr("name a command: namespaces, put, get, latest, delete or"));
+  EXPECT_THAT(checkpoint({"lates", "r"}), HasSubstr("'lates'; did you mean latest?"));
+  EXPECT_THAT(checkpoint({"latest", "r", "--limt", "3"}), HasSubstr("did you mean --limit?"));
+  EXPECT_THAT(checkpoint({"latest", "r", "--limt", "3"}),
+              HasSubstr("see hyperpod-kv checkpoint latest --help"));
+  EXPECT_THAT(checkpoint({"latest", "r", "--retrys", "3"}), HasSubstr("did you mean --retries?"));
+  for (const char* number : {"x", "1.0", "+1", "0x1", "", "18446744073709551616"}) {
+    EXPECT_THAT(checkpoint({"get", "r", number, "1"}), HasSubstr("RANK")) << number;
+    EXPECT_THAT(checkpoint({"get", "r", "1", number}), HasSubstr("STEP")) << number;
+  }
+  EXPECT_THAT(checkpoint({"reset"}), HasSubstr("--yes"));
+  EXPECT_THAT(checkpoint({"namespaces", "r", "--num-ranks", "2"}), HasSubstr("--steps-retained"));
+  EXPECT_THAT(checkpoint({"namespaces", "r", "--num-ranks", "0", "--steps-retained", "1"}),
+              HasSubstr("--num-ranks"));
+  EXPECT_THAT(checkpoint({"put", "r", "0", "1"}), HasSubstr("FILE"));
+}
+
+TEST(CommandLine, HelpsWithCheckpointCommands) {
+  EXPECT_THAT(help({"checkpoint", "--help"}), HasSubstr("--retries N"));
+  for (const char* name : {"namespaces", "put", "get", "latest", "delete", "reset"}) {
+    const auto text = help({"checkpoint", name, "--help"});
+    EXPECT_THAT(text, HasSubstr("Exit status: 0 ")) << name;
+    for (const char* parsers : {"TEXT", "UINT", "INT", "FLOAT", "REQUIRED", "{"}) {
+      EXPECT_THAT(text, Not(HasSubstr(parsers))) << name;
+    }
+  }
+}
+
 TEST(CommandLine, TellsItsNameAndVersion) {
   EXPECT_EQ(help({"--version"}), "hyperpod-kv " HYPERPOD_VERSION "\n");
 }

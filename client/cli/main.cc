@@ -9,6 +9,7 @@
 #include <variant>
 
 #include "bench.h"
+#include "checkpoint.h"
 #include "cli/doctor/doctor.h"
 #include "cli/doctor/writers.h"
 #include "client_options.h"
@@ -43,6 +44,9 @@ int run(const CommandLine& line) {
   if (!options) return fail(options.error());
   if (const auto* bench = std::get_if<BenchCommand>(&line.command)) {
     return run_bench(*options, *bench);
+  }
+  if (const auto* command = std::get_if<CheckpointCommand>(&line.command)) {
+    return run_checkpoint(*options, line, *command);
   }
   auto client = Client::create(*std::move(options));
   if (!client) return fail(client.error());

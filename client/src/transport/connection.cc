@@ -17,10 +17,11 @@
 namespace hyperpod::client::transport {
 namespace {
 
-constexpr std::string_view user_agent = "LMCache-SageMaker-HyperPod/1.0";
-
 // After so many bytes of a body other connections get their turn.
 constexpr std::uint64_t burst_bytes = 1 << 20;
+
+// Of a body that is streamed, at once: what the processor's caches hold.
+constexpr std::size_t streamed_at_once = 256 << 10;
 
 std::string_view text_of(HttpRequest::Method method) {
   switch (method) {
@@ -28,22 +29,25 @@ std::string_view text_of(HttpRequest::Method method) {
       return "PUT";
     case HttpRequest::Method::get:
       return "GET";
+    case HttpRequest::Method::del:
+      return "DELETE";
     case HttpRequest::Method::post:
       break;
   }
   return "POST";
 }
 
-// What LMCache's clients send (protocol section 3).
+// What LMCache's clients send (protocol section 3), unless the request says otherwise.
 void write_head(const HttpRequest& request, const DaemonAddress& address, std::string& head) {
   head.clear();
   fmt::format_to(std::back_inserter(head), "{} {}{} HTTP/1.1\r\nHost: {}\r\n",
                  text_of(request.method), address.path_prefix, request.target,
                  address.host_header());
-  std::string_view agent = user_agent;
+  std::string_view agent = request.user_agent;
   HYPERPOD_POINT("send.user_agent", agent);
   fmt::format_to(std::back_inserter(head),
-                 "User-Agent: {}\r\nAccept: */*\r\nAccept-Encoding: gzip, deflate\r\n", agent);
+                 "User-Agent: {}\r\nAccept: */*\r\nAccept-Encoding: {}\r\n{}", agent,
+                 request.sink != nullptr ? "identity" : "gzip, deflate", request.more_headers);
   if (request.method != HttpRequest::Method::get) {
     fmt::format_to(std::back_inserter(head), "Content-Length: {}\r\n", request.body_bytes());
   }
@@ -73,6 +77,7 @@ void Connection::guarded(Function function) try {
 void Connection::exchange(HttpRequest request, Listener& listener) {
   request_ = std::move(request);
   listener_ = &listener;
+  last_moved_ = loop_.now();
   if (state_ == State::idle && has_unasked_bytes()) {
     // The loop has not come round to closing it.
     TransportFailure failure{ErrorCode::unreachable, "closed the connection without a response"};
@@ -123,7 +128,10 @@ void Connection::begin_sending() {
   cannot_send_ = false;
   leftover_ = false;
   // Nobody reads what stands in the response to a put.
-  parser_.emplace(request_.method != HttpRequest::Method::put);
+  parser_.emplace(request_.method != HttpRequest::Method::put, request_.sink);
+  source_begin_ = 0;
+  source_bytes_ = 0;
+  if (request_.sink != nullptr) sink_buffer_.resize(streamed_at_once);
   send_more();
   HYPERPOD_POINT("connection.sent", *this);
 }
@@ -152,7 +160,14 @@ void Connection::send_more() {
     std::uint64_t room = request_.piece_bytes;
     HYPERPOD_POINT("send.piece_bytes", room);
     std::uint64_t offset = body_sent_;
-    for (const auto part : {request_.header, request_.payload}) {
+    auto payload = request_.payload;
+    if (request_.source != nullptr) {
+      if (!read_source()) return fail({ErrorCode::cancelled, "was given up"});
+      payload = std::span(source_buffer_).first(source_bytes_);
+      offset -= source_begin_;
+      room = payload.size();
+    }
+    for (const auto part : {request_.header, payload}) {
       if (offset >= part.size()) {
         offset -= part.size();
         continue;
@@ -165,13 +180,30 @@ void Connection::send_more() {
     std::uint64_t total = 0;
     for (std::size_t i = 0; i < count; ++i) total += pieces[i].size();
     const bool more_follows = head_left_ + body - body_sent_ > total;
+    const TimePoint before = loop_.now();
     const ssize_t sent = send_pieces(std::span(pieces).first(count), more_follows);
     if (sent < 0) return;
     const auto from_head = std::min<std::uint64_t>(head_left_, static_cast<std::uint64_t>(sent));
     head_left_ -= from_head;
     body_sent_ += static_cast<std::uint64_t>(sent) - from_head;
     burst += static_cast<std::uint64_t>(sent);
+    last_moved_ = before;
   }
+}
+
+// Sees to it that source_buffer_ holds what comes next.
+bool Connection::read_source() {
+  if (body_sent_ < source_begin_ + source_bytes_ || body_sent_ == request_.body_bytes()) {
+    return true;
+  }
+  source_buffer_.resize(streamed_at_once);
+  source_begin_ = body_sent_;
+  source_bytes_ = static_cast<std::size_t>(
+      std::min<std::uint64_t>(streamed_at_once, request_.body_bytes() - body_sent_));
+  const bool read =
+      request_.source->read(source_begin_, std::span(source_buffer_).first(source_bytes_));
+  last_moved_ = loop_.now();
+  return read;
 }
 
 // How many bytes were taken; -1 if none can be now, or ever.
@@ -243,8 +275,14 @@ void Connection::wait_until_writable() {
   });
 }
 
+// The large one is not taken while a read into the small one is under way: it begins with the next.
+asio::mutable_buffer Connection::receive_buffer() {
+  const bool streams = state_ == State::exchanging && request_.sink != nullptr;
+  return receiving_ = streams ? asio::buffer(sink_buffer_) : asio::buffer(buffer_);
+}
+
 void Connection::receive() {
-  socket_->async_receive(asio::buffer(buffer_),
+  socket_->async_receive(receive_buffer(),
                          [self = shared_from_this()](const IoError& error, std::size_t count) {
                            if (self->state_ == State::closed) return;
                            self->guarded([&] { self->received(error, count); });
@@ -255,7 +293,7 @@ void Connection::receive() {
 void Connection::received(const IoError& error, std::size_t count) {
   HYPERPOD_POINT("connection.received", *this);
   if (error || count == 0) return peer_closed();
-  const std::string_view bytes(buffer_.data(), count);
+  const std::string_view bytes(static_cast<const char*>(receiving_.data()), count);
   if (!tls_) return take(bytes);
   tls_->feed(bytes);
   if (state_ == State::handshaking) {
@@ -280,6 +318,7 @@ void Connection::take(std::string_view bytes) {
   }
   const std::size_t taken = parser_->feed(bytes);
   leftover_ = taken < bytes.size();
+  last_moved_ = loop_.now();
   switch (parser_->state()) {
     case ResponseParser::State::incomplete:
       return;
@@ -290,6 +329,8 @@ void Connection::take(std::string_view bytes) {
                    "sent what is not an HTTP response, or broke off in the middle of one"});
     case ResponseParser::State::beyond_bounds:
       return fail({ErrorCode::malformed_response, "sent a response beyond all bounds"});
+    case ResponseParser::State::given_up:
+      return fail({ErrorCode::cancelled, "was given up"});
   }
 }
 

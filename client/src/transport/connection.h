@@ -9,6 +9,7 @@
 #pragma once
 
 #include <array>
+#include <boost/asio/buffer.hpp>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -16,6 +17,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "address.h"
 #include "transport/connector.h"
@@ -71,6 +73,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
     return state_ == State::exchanging && head_left_ == 0 && body_sent_ == request_.body_bytes();
   }
 
+  /// When bytes of the exchange under way were last sent or received, or a source or sink returned.
+  TimePoint last_moved() const { return last_moved_; }
+
   /// Takes bytes of a response as if they had come from the daemon.
   void take(std::string_view bytes);
 
@@ -83,9 +88,11 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void continue_handshake();
   void begin_sending();
   void send_more();
+  bool read_source();
   void wait_until_writable();
   bool send_encrypted();
   ssize_t send_pieces(std::span<const std::span<const std::byte>> pieces, bool more_follows);
+  asio::mutable_buffer receive_buffer();
   void receive();
   void received(const IoError& error, std::size_t count);
   bool has_unasked_bytes();
@@ -114,6 +121,13 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::optional<ResponseParser> parser_;
   bool leftover_ = false;  // bytes came behind the response
   std::array<char, 8192> buffer_;
+  // Of requests with a source or a sink; empty until there is one.
+  std::vector<std::byte> source_buffer_;
+  std::uint64_t source_begin_ = 0;  // offset in the body of what source_buffer_ holds
+  std::size_t source_bytes_ = 0;
+  std::vector<char> sink_buffer_;
+  asio::mutable_buffer receiving_;  // where the read under way puts its bytes
+  TimePoint last_moved_{};
 };
 
 }  // namespace hyperpod::client::transport

@@ -93,7 +93,9 @@ std::size_t ResponseParser::feed(std::string_view bytes) {
       }
       line_.clear();
     }
-    received_ += before - bytes.size();
+    // Of a streamed body no part is kept, so only the rest is bounded.
+    const bool counts = !streams() || part_ < Part::body || part_ == Part::trailer;
+    if (counts) received_ += before - bytes.size();
     if (received_ > max_response) state_ = State::beyond_bounds;
   }
   return size - bytes.size();
@@ -104,7 +106,7 @@ std::size_t ResponseParser::feed(std::string_view bytes) {
 std::optional<std::string_view> ResponseParser::take_line(std::string_view& bytes) {
   const auto end = bytes.find('\n');
   const auto part = bytes.substr(0, end);
-  if (line_.size() + part.size() > max_line + 1) {
+  if (line_.size() + part.size() > longest_line() + 1) {
     bytes = {};
     state_ = State::malformed;
     return std::nullopt;
@@ -140,7 +142,7 @@ void ResponseParser::take_status_line(std::string_view line) {
 void ResponseParser::take_header_line(std::string_view line) {
   const bool goes_on = line.starts_with(' ') || line.starts_with('\t');
   if (goes_on) {
-    if (field_.empty() || field_.size() + line.size() > max_line) return fail();
+    if (field_.empty() || field_.size() + line.size() > longest_line()) return fail();
     field_ += line;
     return;
   }
@@ -168,6 +170,10 @@ void ResponseParser::take_header(std::string_view field) {
   } else if (same(name, "Transfer-Encoding")) {
     if (!same(value, "chunked")) return fail();
     chunked_ = true;
+  } else if (same(name, "Shard-Meta")) {
+    response_.shard_meta = value;
+  } else if (same(name, "Retry-After")) {
+    response_.retry_after = value;
   } else if (same(name, "Connection")) {
     if (lists(value, "close")) keep_alive_ = false;
   }
@@ -184,11 +190,25 @@ void ResponseParser::end_head() {
     content_encoding_.clear();
   } else if (empty) {
     finish();
-  } else if (chunked_) {
+  } else {
+    begin_body();
+  }
+}
+
+void ResponseParser::begin_body() {
+  if (streams()) {
+    // Nobody asked for a packed one.
+    if (!content_encoding_.empty() && !same(content_encoding_, "identity")) return fail();
+    if (!sink_->begin(chunked_ ? std::nullopt : content_length_)) {
+      state_ = State::given_up;
+      return;
+    }
+  }
+  if (chunked_) {
     if (content_length_) keep_alive_ = false;  // one of the two lies
     part_ = Part::chunk_size;
   } else if (content_length_) {
-    if (*content_length_ > max_response) {
+    if (*content_length_ > max_response && !streams()) {
       state_ = State::beyond_bounds;
       return;
     }
@@ -197,6 +217,7 @@ void ResponseParser::end_head() {
     if (remaining_ == 0) finish();
   } else {
     until_close_ = true;
+    response_.ends_with_stream = true;
     part_ = Part::body;
   }
 }
@@ -204,7 +225,7 @@ void ResponseParser::end_head() {
 void ResponseParser::take_chunk_size(std::string_view line) {
   const auto size = number(trim(line.substr(0, line.find(';'))), 16);
   if (!size) return fail();
-  if (*size > max_response) {
+  if (*size > max_response && !streams()) {
     state_ = State::beyond_bounds;
     return;
   }
@@ -214,7 +235,12 @@ void ResponseParser::take_chunk_size(std::string_view line) {
 
 void ResponseParser::take_body(std::string_view& bytes) {
   const auto part = until_close_ ? bytes : bytes.substr(0, remaining_);
-  response_.body += part;
+  if (!streams()) {
+    response_.body += part;
+  } else if (!sink_->take(std::as_bytes(std::span(part)))) {
+    state_ = State::given_up;
+    return;
+  }
   bytes.remove_prefix(part.size());
   if (until_close_) return;
   remaining_ -= part.size();
@@ -228,6 +254,7 @@ void ResponseParser::take_body(std::string_view& bytes) {
 
 void ResponseParser::finish() {
   state_ = State::complete;
+  // What streams is never packed.
   if (!unpack_ || response_.body.empty()) return;
   if (!same(content_encoding_, "gzip") && !same(content_encoding_, "deflate")) return;
   auto body = unpacked(response_.body, max_response);

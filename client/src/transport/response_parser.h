@@ -19,11 +19,15 @@ class ResponseParser {
   /// and of the whole response, interim ones and unpacking included.
   static constexpr std::size_t max_line = 8190;
   static constexpr std::uint64_t max_response = 64ull << 20;
+  /// Of a field where there is a sink: a shard's Shard-Meta is as long as whoever stored it liked.
+  static constexpr std::size_t max_line_with_sink = 65536;
 
-  enum class State { incomplete, complete, malformed, beyond_bounds };
+  enum class State { incomplete, complete, malformed, beyond_bounds, given_up };
 
-  /// `unpack`: whether a body that came packed (gzip, deflate) is unpacked.
-  explicit ResponseParser(bool unpack) : unpack_(unpack) {}
+  /// `unpack`: whether a body that came packed (gzip, deflate) is unpacked. `sink`, which may be
+  /// null, takes the body of a response with status 200, whose length has no bound; it must outlive
+  /// the parser's use.
+  explicit ResponseParser(bool unpack, BodySink* sink = nullptr) : unpack_(unpack), sink_(sink) {}
 
   /// Takes what belongs to the response from the front of `bytes`, and says how much that is: all,
   /// unless the response ends before or is not one.
@@ -51,15 +55,19 @@ class ResponseParser {
   void end_head();
   void take_chunk_size(std::string_view line);
   void take_body(std::string_view& bytes);
+  std::size_t longest_line() const { return sink_ != nullptr ? max_line_with_sink : max_line; }
+  bool streams() const { return sink_ != nullptr && response_.status == 200; }
+  void begin_body();
   void finish();
   void fail() { state_ = State::malformed; }
 
   const bool unpack_;
+  BodySink* const sink_;
   State state_ = State::incomplete;
   Part part_ = Part::status_line;
-  std::uint64_t received_ = 0;
-  std::string line_;   // that has come in part
-  std::string field_;  // of the head, which the next line may go on with
+  std::uint64_t received_ = 0;  // except what a sink took
+  std::string line_;            // that has come in part
+  std::string field_;           // of the head, which the next line may go on with
   HttpResponse response_;
   bool keep_alive_ = true;
   bool until_close_ = false;  // the body ends with the connection
