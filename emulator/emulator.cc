@@ -81,10 +81,13 @@ class Emulator::Impl final : public admin::Control {
   Result<void> cause(const Effects& effects) override;
 
  private:
-  Result<std::shared_ptr<core::Memory>> renew_segment(bool whole);
+  Result<void> restart();
+  Result<void> recreate_segment();
+  Result<void> logged(Result<void> result) const;
   Result<void> cause_to_segment(const Effects& effects);
   void watch_segment();
-  void look_at_segment();  // with segment_mutex_ held
+  void follow_segment();   // with segment_mutex_ held
+  void look_at_segment();  // likewise
 
   const pid_t owner_ = ::getpid();
   const Options options_;
@@ -216,18 +219,48 @@ void Emulator::Impl::reset(const ResetSelection& selection) {
   }
 }
 
-Result<std::shared_ptr<core::Memory>> Emulator::Impl::renew_segment(bool whole) {
+void Emulator::Impl::follow_segment() {
+  if (!segment_ || !watch_) return;
+  watch_->follow(segment_->path());
+  look_at_segment();  // the kernel tells nothing of a name that is given
+}
+
+Result<void> Emulator::Impl::logged(Result<void> result) const {
+  if (!result) text::log(options_.log, base::LogLevel::error, "{}", result.error().message);
+  return result;
+}
+
+Result<void> Emulator::Impl::restart() {
+  std::unique_lock held(segment_mutex_);
+  if (!segment_) return tl::make_unexpected(has_stopped());
+  // Reserved before anything ends: without memory for it nothing changes.
+  if (auto prepared = segment_->prepare(); !prepared) return logged(prepared);
+  Result<void> exchanged;
+  // At one moment the name leads elsewhere, all leases and objects end, and so do connections: no
+  // lease is granted on bytes that a client would look for in the new segment.
+  engine_.restart([&]() -> std::shared_ptr<core::Memory> {
+    exchanged = segment_->exchange();
+    if (!exchanged) return nullptr;
+    server_->cut_connections();
+    auto memory = segment_->mapping();
+    held.unlock();  // what was is cleared away without it
+    return memory;
+  });
+  if (!exchanged) return logged(exchanged);
+  held.lock();
+  follow_segment();
+  held.unlock();
+  checkpoints_.reset();
+  return {};
+}
+
+Result<void> Emulator::Impl::recreate_segment() {
   std::lock_guard lock(segment_mutex_);
   if (!segment_) return tl::make_unexpected(has_stopped());
-  if (auto renewed = segment_->renew(whole); !renewed) {
-    text::log(options_.log, base::LogLevel::error, "{}", renewed.error().message);
-    return tl::make_unexpected(renewed.error());
-  }
-  if (watch_) {
-    watch_->follow(segment_->path());
-    look_at_segment();  // the kernel tells nothing of a name that is given
-  }
-  return segment_->mapping();
+  if (auto renewed = segment_->renew(true); !renewed) return logged(renewed);
+  follow_segment();
+  engine_.replace_memory(segment_->mapping());
+  return {};
 }
 
 Result<void> Emulator::Impl::cause(const Effects& wanted) {
@@ -242,20 +275,10 @@ Result<void> Emulator::Impl::cause(const Effects& wanted) {
     case Incident::drop_objects:
       engine_.drop_objects();
       return {};
-    case Incident::restart: {
-      // Reserved before anything ends: without memory for it nothing changes.
-      auto memory = renew_segment(false);
-      if (!memory) return tl::make_unexpected(memory.error());
-      engine_.restart(std::move(*memory), [this] { server_->cut_connections(); });
-      checkpoints_.reset();
-      return {};
-    }
-    case Incident::recreate_segment: {
-      auto memory = renew_segment(true);
-      if (!memory) return tl::make_unexpected(memory.error());
-      engine_.replace_memory(std::move(*memory));
-      return {};
-    }
+    case Incident::restart:
+      return restart();
+    case Incident::recreate_segment:
+      return recreate_segment();
     default:
       return cause_to_segment(effects);
   }

@@ -77,6 +77,20 @@ std::size_t segments() {
   return count;
 }
 
+/// Bytes of address space that this process has.
+std::uint64_t address_space() {
+  std::uint64_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  return pages * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+}
+
+/// Bytes of address space that a thread's stack takes.
+std::uint64_t default_stack() {
+  rlimit stack{};
+  getrlimit(RLIMIT_STACK, &stack);
+  return stack.rlim_cur == RLIM_INFINITY ? 2 << 20 : stack.rlim_cur;
+}
+
 std::uint64_t resident_bytes() {
   std::uint64_t pages = 0;
   std::uint64_t resident = 0;
@@ -460,6 +474,49 @@ TEST_F(EmulatorTest, RefusesToStartWithoutDescriptorsInsteadOfThrowing) {
   }
 }
 
+TEST_F(EmulatorTest, RefusesToStartWithoutThreadsAndLeavesNone) {
+  if (sanitized) GTEST_SKIP() << "a sanitizer needs more address space than a limit leaves";
+  rlimit saved{};
+  getrlimit(RLIMIT_AS, &saved);
+  auto options = small_options();
+  options.threads = 64;
+  options.listen = "127.0.0.1:" + std::to_string(Daemon().emulator().port());
+  // Room for some of the threads' stacks, and not for all.
+  rlimit tight = saved;
+  tight.rlim_cur = address_space() + 20 * default_stack();
+  setrlimit(RLIMIT_AS, &tight);
+  const auto message = refusal(options);
+  setrlimit(RLIMIT_AS, &saved);
+  EXPECT_THAT(message, HasSubstr("cannot start"));
+  EXPECT_EQ(own_threads(), 0u) << "those that had begun have ended";
+  const auto again = Emulator::start(options);
+  EXPECT_TRUE(again) << "port and segment are free: " << again.error().message;
+}
+
+TEST_F(EmulatorTest, ARestartWithoutMemoryIsRefusedAndChangesNothing) {
+  const auto outcome = with_small_shm(3 << 19, [] {
+    auto options = small_options();  // of 1 MiB, which a restart needs once more
+    options.reserve = Reserve::whole;
+    Daemon daemon(options);
+    auto client = daemon.connect();
+    const auto bytes = random_bytes(100'000);
+    EXPECT_EQ(client.ask(put_request("b/k", bytes)).status, 200);
+    const auto grant = client.ask(lease_request("b/k"));
+    const auto inode = daemon.emulator().segment().inode;
+    for (const Incident incident : {Incident::restart, Incident::recreate_segment}) {
+      const auto caused = daemon.emulator().cause({.incident = incident});
+      EXPECT_THAT(caused ? "caused" : caused.error().message, HasSubstr("/dev/shm has"));
+    }
+    EXPECT_EQ(daemon.emulator().segment().inode, inode);
+    EXPECT_TRUE(daemon.emulator().segment().linked);
+    EXPECT_EQ(daemon.leased_bytes(grant), bytes);
+    EXPECT_EQ(client.ask(release_request(id_of(grant))).status, 200) << "over the same connection";
+    return testing::Test::HasFailure() ? 1 : 0;
+  });
+  if (!outcome) GTEST_SKIP() << "this process may not mount a /dev/shm of its own";
+  EXPECT_EQ(*outcome, 0);
+}
+
 // --- Stopping with requests in flight
 // -----------------------------------------------------------
 
@@ -493,10 +550,12 @@ TEST_F(EmulatorTest, AChildProcessMayDestroyItsCopyAndTheParentGoesOn) {
   const auto segment = daemon.emulator().segment();
   EXPECT_TRUE(ends_in_child([&] { daemon.emulator().stop(); }));
   EXPECT_TRUE(ends_in_child([&] { Emulator taken = std::move(daemon.emulator()); }));
+#ifndef __SANITIZE_THREAD__  // which lets no child of a process with threads start any
   EXPECT_TRUE(ends_in_child([&] {
     auto other = Emulator::start(Options::for_test());
     daemon.emulator() = std::move(*other);
   })) << "the child may have an emulator of its own";
+#endif
   EXPECT_EQ(daemon.leased_bytes(client.ask(lease_request("b/k"))), "bytes");
   EXPECT_EQ(daemon.connect().ask(get_request()).status, 404);
   EXPECT_EQ(daemon.emulator().segment().inode, segment.inode);

@@ -194,7 +194,7 @@ TEST_F(StoreTest, ARestartLosesWhatIsUnderWay) {
   save(0, 1, "old");
   auto writer = begin(1, 1, "late");
   const auto held = store_.read({"run", 0, 1});
-  engine_.engine.restart(engine_.blocks, [] {});
+  engine_.engine.restart([this] { return engine_.blocks; });
   store_.reset();
   EXPECT_EQ(used(), 0u);
   store_.create("run", {2, 2});

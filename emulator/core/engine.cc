@@ -36,9 +36,25 @@ void stamp(std::span<std::byte> bytes, std::string_view text) {
 
 }  // namespace
 
+class Engine::Look {
+ public:
+  explicit Look(const Engine& engine) : engine_(engine), lock_(engine.mutex_) {
+    engine_.handled_ = 0;
+  }
+  ~Look() { engine_.longest_hold_ = std::max(engine_.longest_hold_, engine_.handled_); }
+  Look(const Look&) = delete;
+  Look& operator=(const Look&) = delete;
+
+ private:
+  const Engine& engine_;
+  std::lock_guard<std::mutex> lock_;
+};
+
 class Engine::Critical {
  public:
-  explicit Critical(Engine& engine) : engine_(engine), lock_(engine.mutex_) {}
+  explicit Critical(Engine& engine) : engine_(engine), lock_(engine.mutex_) {
+    engine_.handled_ = 0;
+  }
 
   ~Critical() {
     // Memory of the last time is used again: nearly every call makes one change.
@@ -47,9 +63,12 @@ class Engine::Critical {
     changes.clear();
     changes.swap(engine_.changes_);
     const auto decided = std::exchange(engine_.decided_, {});
+    const auto condemned = std::exchange(engine_.condemned_, {});
+    engine_.longest_hold_ = std::max(engine_.longest_hold_, engine_.handled_);
     const auto alarm = alarm_is_due() ? engine_.alarm_ : nullptr;
     lock_.unlock();
     for (const LeaseChange& change : changes) engine_.observer_(change);
+    for (Object* const object : condemned) engine_.clear_condemned(*object);
     if (alarm) alarm();
     for (const auto& [handler, grant] : decided) handler(grant);
     spare = std::move(changes);
@@ -57,7 +76,10 @@ class Engine::Critical {
 
  private:
   bool alarm_is_due() {
+    const auto armed_for = std::exchange(engine_.armed_for_, TimePoint::max());
     if (!engine_.alarm_) return false;
+    // Nearly always the case, and quicker to see than what falls due next.
+    if (engine_.announced_due_ && *engine_.announced_due_ <= armed_for) return false;
     const auto due = engine_.wheel_.next_due();
     if (!due || (engine_.announced_due_ && *engine_.announced_due_ <= *due)) return false;
     engine_.announced_due_ = due;
@@ -213,8 +235,9 @@ std::optional<tl::expected<void, PutRefusal>> Engine::try_reserve(Reservation& r
       return tl::make_unexpected(PutRefusal::no_memory);
     }
     for (std::size_t left = evictions_at_once; allocator_.free_blocks() < blocks; --left) {
-      if (left == 0) return std::nullopt;
-      evict(*evictable_.begin());
+      Object* const oldest = left > 0 ? least_used(left) : nullptr;
+      if (oldest == nullptr || left == 0) return std::nullopt;
+      evict(*oldest);
     }
   }
   const Extents extents = take_blocks(room, blocks, in_all);
@@ -313,7 +336,7 @@ PutOutcome Engine::commit(Put& put) {
   objects_.insert(*object);
   object->number = ++stored_;
   objects_by_number_.insert(objects_by_number_.end(), *object);
-  ++bucket.objects;
+  if (bucket.objects++ == 0) ++used_buckets_;
   object->epoch = object_epoch_;
   object->fragments = std::exchange(put.fragments_, {});
   if (bucket.colour == 0) bucket.colour = map_.claim_colour(bucket.name);
@@ -321,8 +344,7 @@ PutOutcome Engine::commit(Put& put) {
     object->blocks += whole_blocks(fragment.length);
     map_.store(extent_of(fragment), object, bucket.colour);
   }
-  object->last_use = ++uses_;
-  evictable_.insert(evictable_.end(), *object);
+  by_use_.add(*object);
   evictable_blocks_ += object->blocks;
   ++totals_.puts_stored;
   ++totals_.objects;
@@ -404,12 +426,12 @@ Engine::Engine(const Options& options, std::shared_ptr<Memory> memory, const Clo
 
 Engine::~Engine() {
   for (Lease& lease : leases_) {
-    if (lease.object != nullptr && lease.object->gone && --lease.object->pins == 0) {
+    if (lease.object != nullptr && lease.object->gone && by_use_.unpin(*lease.object)) {
       delete lease.object;
     }
   }
   lease_by_id_.clear();
-  evictable_.clear();
+  by_use_.clear();
   objects_by_number_.clear();
   objects_.clear_and_dispose([](Object* object) { delete object; });
 }
@@ -452,26 +474,22 @@ void Engine::drop_if_unused(Bucket& bucket) {
 }
 
 void Engine::pin(Object& object) {
-  if (object.pins++ == 0) {
-    evictable_.erase(evictable_.iterator_to(object));
-    evictable_blocks_ -= object.blocks;
-    pinned_blocks_ += object.blocks;
-    for (const Fragment& fragment : object.fragments) map_.pin(extent_of(fragment));
-  }
-  object.last_use = ++uses_;  // orders the set, so it changes outside of it only
+  if (!by_use_.pin(object)) return;
+  evictable_blocks_ -= object.blocks;
+  pinned_blocks_ += object.blocks;
+  for (const Fragment& fragment : object.fragments) map_.pin(extent_of(fragment));
 }
 
 void Engine::unpin(Object& object) {
-  if (--object.pins > 0) return;
+  if (!by_use_.unpin(object)) return;
   pinned_blocks_ -= object.blocks;
   for (const Fragment& fragment : object.fragments) map_.unpin(extent_of(fragment));
   if (object.gone) {
     Bucket& bucket = *object.bucket;
-    give_back(object);
+    free_object(object);
     --bucket.gone;
     return drop_if_unused(bucket);
   }
-  evictable_.insert(evictable_.end(), object);
   evictable_blocks_ += object.blocks;
   if (object.epoch != object_epoch_) drop(object);
 }
@@ -485,23 +503,36 @@ void Engine::evict(Object& object) {
 }
 
 void Engine::drop(Object& object) {
+  handled();
   Bucket& bucket = *object.bucket;
   --totals_.objects;
-  --bucket.objects;
+  if (--bucket.objects == 0) --used_buckets_;
   objects_.erase(objects_.iterator_to(object));
   objects_by_number_.erase(objects_by_number_.iterator_to(object));
-  if (object.pins > 0) {
+  by_use_.remove(object);
+  if (object.pins() > 0) {
     object.gone = true;
     ++bucket.gone;
     return;
   }
-  evictable_.erase(evictable_.iterator_to(object));
   evictable_blocks_ -= object.blocks;
-  give_back(object);
+  free_object(object);
   drop_if_unused(bucket);
 }
 
-void Engine::give_back(Object& object) {
+Engine::Object* Engine::least_used(std::size_t& steps) {
+  const std::size_t before = steps;
+  auto* const oldest = static_cast<Object*>(by_use_.oldest(steps));
+  handled(before - steps);
+  return oldest;
+}
+
+void Engine::free_object(Object& object) {
+  free_blocks(object);
+  delete &object;
+}
+
+void Engine::free_blocks(Object& object) {
   if (object.poison) {
     for (const Fragment& fragment : object.fragments) {
       stamp(memory_->bytes().subspan(fragment.offset, fragment.length), *object.poison);
@@ -511,7 +542,35 @@ void Engine::give_back(Object& object) {
     map_.discard(extent_of(fragment), object.bucket->colour);
     allocator_.release(extent_of(fragment));
   }
-  delete &object;
+}
+
+void Engine::condemn(Object& object) {
+  by_use_.pin(object);  // until its leases have been ended
+  evict(object);
+  object.condemned = true;
+  for (const Fragment& fragment : object.fragments) map_.unpin(extent_of(fragment));
+  pinned_blocks_ -= object.blocks;
+  free_blocks(object);
+  object.fragments.clear();
+  object.blocks = 0;
+  condemned_.push_back(&object);
+}
+
+void Engine::clear_condemned(Object& object) {
+  std::size_t next = 0;
+  for (bool more = true; more;) {
+    Critical critical(*this);
+    const std::size_t end = std::min(next + leases_at_once, leases_.size());
+    for (; next < end && object.pins() > 1; ++next) {
+      Lease& lease = leases_[next];
+      handled();
+      if (lease.object != &object) continue;
+      if (!lease.dropped) drop(lease);
+      free_up(lease);
+    }
+    more = next < leases_.size() && object.pins() > 1;
+    if (!more) unpin(object);
+  }
 }
 
 // --- Leases -------------------------------------------------------------------------------------
@@ -550,7 +609,7 @@ LeaseGrant Engine::grant(Object& object, Duration ttl, const GrantFault& fault,
   lease.epoch = lease_epoch_;
   lease_by_id_.insert(lease);
   ++live_leases_;
-  wheel_.arm(lease, clock_.now() + fault.real_ttl.value_or(ttl));
+  arm(lease, clock_.now() + fault.real_ttl.value_or(ttl));
   ++totals_.leases_granted;
   tell(lease, LeaseChange::What::granted);
   LeaseGrant granted{lease.id, object.fragments};
@@ -559,16 +618,21 @@ LeaseGrant Engine::grant(Object& object, Duration ttl, const GrantFault& fault,
     lease.takes_object = true;
   }
   if (fault.evict) {
-    end_leases_on(object);
-    evict(object);
+    condemn(object);
   } else if (fault.forget) {
     end(lease, LeaseChange::What::dropped);
   }
   return granted;
 }
 
+void Engine::arm(Timer& timer, TimePoint due) {
+  wheel_.arm(timer, due);
+  armed_for_ = std::min(armed_for_, due);
+}
+
 void Engine::end(Lease& lease, LeaseChange::What how) {
   using enum LeaseChange::What;
+  handled();
   totals_.leases_released += how == released;
   totals_.leases_expired += how == expired;
   totals_.leases_dropped += how == dropped;
@@ -589,6 +653,7 @@ void Engine::free_up(Lease& lease) {
 
 // Ends the lease for everybody, and leaves its pin to its TTL.
 void Engine::drop(Lease& lease) {
+  handled();
   ++totals_.leases_dropped;
   tell(lease, LeaseChange::What::dropped);
   lease_by_id_.erase(lease_by_id_.iterator_to(lease));
@@ -602,22 +667,15 @@ void Engine::tell(const Lease& lease, LeaseChange::What what) {
 }
 
 void Engine::expire(Lease& lease) {
-  if (lease.dropped) return free_up(lease);
+  if (lease.dropped) {
+    handled();
+    return free_up(lease);
+  }
   Object& object = *lease.object;
-  const bool takes_object = lease.takes_object && object.pins == 1 && !object.gone;
+  if (object.condemned) return end(lease, LeaseChange::What::dropped);
+  const bool takes_object = lease.takes_object && object.pins() == 1 && !object.gone;
   end(lease, LeaseChange::What::expired);
   if (takes_object) evict(object);
-}
-
-void Engine::end_leases_on(const Object& object) {
-  for (Lease& lease : leases_) {
-    if (lease.object != &object) continue;
-    if (lease.dropped) {
-      free_up(lease);
-    } else {
-      end(lease, LeaseChange::What::dropped);
-    }
-  }
 }
 
 // What began before the present epochs goes, so much at once and with the lock released in between.
@@ -627,6 +685,7 @@ void Engine::clear_old(bool keep_pins) {
     Critical critical(*this);
     for (; next < std::min(end, leases_.size()); ++next) {
       Lease& lease = leases_[next];
+      handled();
       if (lease.object == nullptr || lease.epoch == lease_epoch_) continue;
       Object& object = *lease.object;
       if (!lease.dropped) drop(lease);
@@ -637,9 +696,12 @@ void Engine::clear_old(bool keep_pins) {
   }
   for (bool more = true; more;) {
     Critical critical(*this);
-    for (std::size_t left = evictions_at_once; more && left > 0; --left) {
-      more = !evictable_.empty() && evictable_.begin()->epoch != object_epoch_;
-      if (more) drop(*evictable_.begin());
+    for (std::size_t left = evictions_at_once; left > 0; --left) {
+      Object* const oldest = least_used(left);
+      if (left == 0) break;
+      more = oldest != nullptr && oldest->epoch != object_epoch_;
+      if (!more) break;
+      drop(*oldest);
     }
   }
 }
@@ -647,7 +709,7 @@ void Engine::clear_old(bool keep_pins) {
 bool Engine::release(const LeaseId& id, std::string* bucket, std::string* key) {
   Critical critical(*this);
   const auto found = lease_by_id_.find(id, IdHash{}, IdEqual{});
-  if (found == lease_by_id_.end() || found->epoch != lease_epoch_) {
+  if (found == lease_by_id_.end() || !is_live(*found)) {
     ++totals_.releases_unknown;
     return false;
   }
@@ -664,11 +726,16 @@ bool Engine::release(const LeaseId& id, std::string* bucket, std::string* key) {
 }
 
 std::optional<std::pair<std::string, std::string>> Engine::leased_by(const LeaseId& id) const {
-  std::lock_guard lock(mutex_);
+  const Look look(*this);
   const auto found = lease_by_id_.find(id, IdHash{}, IdEqual{});
-  if (found == lease_by_id_.end() || found->epoch != lease_epoch_) return std::nullopt;
+  if (found == lease_by_id_.end() || !is_live(*found)) return std::nullopt;
   const Object& object = *found->object;
   return std::pair(std::string(object.bucket->name), object.key);
+}
+
+bool Engine::is_live(const Lease& lease) const {
+  return lease.object != nullptr && !lease.dropped && lease.epoch == lease_epoch_ &&
+         !lease.object->condemned;
 }
 
 // --- Waiters ------------------------------------------------------------------------------------
@@ -688,11 +755,12 @@ std::variant<LeaseGrant, Engine::WaiterId> Engine::acquire_or_wait(
   waiter.connection = connection;
   waiter.handler = std::move(handler);
   waiter.bucket->waiting[waiter.key].push_back(waiter);
-  wheel_.arm(waiter, clock_.now() + hold + fault.hold_longer);
+  arm(waiter, clock_.now() + hold + fault.hold_longer);
   return id;
 }
 
 Engine::GrantHandler Engine::remove(Waiter& waiter) {
+  handled();
   GrantHandler handler = std::move(waiter.handler);
   Bucket& bucket = *waiter.bucket;
   const auto queue = bucket.waiting.find(waiter.key);
@@ -755,9 +823,12 @@ void Engine::drop_objects() {
   clear_old(true);
 }
 
-void Engine::restart(std::shared_ptr<Memory> memory, const std::function<void()>& restarted) {
+bool Engine::restart(const std::function<std::shared_ptr<Memory>()>& exchange) {
+  std::shared_ptr<Memory> memory;  // outlives the lock: to unmap it takes long
   {
     Critical critical(*this);
+    memory = exchange();
+    if (!memory) return false;
     ++lease_epoch_;
     ++object_epoch_;
     const auto take_back = [this](Reservation& room) {
@@ -767,15 +838,15 @@ void Engine::restart(std::shared_ptr<Memory> memory, const std::function<void()>
     while (!puts_.empty()) take_back(puts_.front());
     while (!reservations_.empty()) take_back(reservations_.front());
     while (!waiters_.empty()) decided_.emplace_back(remove(waiters_.begin()->second), std::nullopt);
-    memory_ = std::move(memory);
-    restarted();
+    memory_.swap(memory);
   }
   clear_old(false);
+  return true;
 }
 
 void Engine::replace_memory(std::shared_ptr<Memory> memory) {
   Critical critical(*this);
-  memory_ = std::move(memory);
+  memory_.swap(memory);
 }
 
 void Engine::reset_counters() {
@@ -812,11 +883,9 @@ void Engine::run_due() {
 }
 
 Statistics Engine::statistics() const {
-  std::lock_guard lock(mutex_);
+  const Look look(*this);
   Statistics now = totals_;
-  now.buckets = static_cast<std::uint64_t>(
-      std::count_if(buckets_.begin(), buckets_.end(),
-                    [](const auto& entry) { return entry.second.objects > 0; }));
+  now.buckets = used_buckets_;
   now.live_leases = live_leases_;
   now.waiters = waiters_.size();
   now.puts_in_flight = puts_.size();
@@ -831,8 +900,8 @@ ObjectState Engine::shown(const Object& object) const {
   ObjectState state;
   state.bucket = object.bucket->name;
   state.key = object.key;
-  state.pins = object.pins;
-  state.last_use = object.last_use;
+  state.pins = object.pins();
+  state.last_use = object.last_use();
   for (const auto& [offset, length] : object.fragments) {
     state.fragments.push_back({offset, length});
     state.bytes += length;
@@ -847,12 +916,13 @@ LeaseState Engine::shown(const Lease& lease, TimePoint now) const {
 
 ObjectPage Engine::objects(std::uint64_t cursor, std::size_t most) const {
   most = std::clamp<std::size_t>(most, 1, listed_at_once);
-  std::lock_guard lock(mutex_);
+  const Look look(*this);
   ObjectPage page;
   auto object = objects_by_number_.upper_bound(cursor);
   // Those of a former epoch are gone; so many are looked at, whatever they are.
   std::uint64_t last = cursor;
   for (; object != objects_by_number_.end() && most > 0; ++object, --most) {
+    handled();
     last = object->number;
     if (object->epoch == object_epoch_) page.objects.push_back(shown(*object));
   }
@@ -862,21 +932,21 @@ ObjectPage Engine::objects(std::uint64_t cursor, std::size_t most) const {
 
 LeasePage Engine::leases(std::uint64_t cursor, std::size_t most) const {
   most = std::clamp<std::size_t>(most, 1, listed_at_once);
-  std::lock_guard lock(mutex_);
+  const Look look(*this);
   LeasePage page;
   const auto now = clock_.now();
   const auto end = std::min<std::uint64_t>(cursor + most, leases_.size());
   for (; cursor < end; ++cursor) {
     const Lease& lease = leases_[cursor];
-    const bool live = lease.object != nullptr && !lease.dropped && lease.epoch == lease_epoch_;
-    if (live) page.leases.push_back(shown(lease, now));
+    handled();
+    if (is_live(lease)) page.leases.push_back(shown(lease, now));
   }
   if (end < leases_.size()) page.next = end;
   return page;
 }
 
 BlockPage Engine::blocks(std::uint64_t first, std::size_t most) const {
-  std::lock_guard lock(mutex_);
+  const Look look(*this);
   BlockPage page;
   page.blocks = map_.blocks();
   page.next_block = std::min(first, page.blocks);
@@ -919,24 +989,52 @@ MapState Engine::map() const {
 }
 
 LiveState Engine::live(std::size_t most) const {
-  std::vector<std::pair<TimePoint, const Lease*>> leases;
-  std::vector<std::pair<TimePoint, const Waiter*>> waiters;
   const auto keep_first = [most](auto& all) {
     const auto end = all.begin() + static_cast<std::ptrdiff_t>(std::min(most, all.size()));
     std::partial_sort(all.begin(), end, all.end());
     all.erase(end, all.end());
   };
-  LiveState live;
-  std::lock_guard lock(mutex_);
-  for (const Lease& lease : leases_) {
-    const bool lives = lease.object != nullptr && !lease.dropped && lease.epoch == lease_epoch_;
-    if (lives) leases.emplace_back(lease.due(), &lease);
+  // By place and id, which tell whether a lease found in one step is there in the last one.
+  struct Found {
+    TimePoint due;
+    std::size_t place;
+    LeaseId id;
+    bool operator<(const Found& other) const { return due < other.due; }
+  };
+  std::vector<Found> leases;
+  std::size_t next = 0;
+  for (bool more = true; more;) {
+    {
+      const Look look(*this);
+      const std::size_t end = std::min(next + leases_at_once, leases_.size());
+      handled(end - next);
+      for (; next < end; ++next) {
+        const Lease& lease = leases_[next];
+        if (is_live(lease)) leases.push_back({lease.due(), next, lease.id});
+      }
+      more = next < leases_.size();
+    }
+    // Not after each step, which would sort what was sorted before.
+    if (!more || leases.size() > most + 8 * leases_at_once) keep_first(leases);
   }
+  LiveState live;
+  for (std::size_t first = 0; first < leases.size(); first += leases_at_once) {
+    const Look look(*this);
+    const auto now = clock_.now();
+    const std::size_t end = std::min(first + leases_at_once, leases.size());
+    handled(end - first);
+    for (std::size_t i = first; i < end; ++i) {
+      const Lease& lease = leases_[leases[i].place];
+      if (is_live(lease) && lease.id == leases[i].id) live.leases.push_back(shown(lease, now));
+    }
+  }
+  std::vector<std::pair<TimePoint, const Waiter*>> waiters;
+  const Look look(*this);
+  // As many as there are requests held, which connections bound.
+  handled(waiters_.size());
   for (const auto& [id, waiter] : waiters_) waiters.emplace_back(waiter.due(), &waiter);
-  keep_first(leases);
   keep_first(waiters);
   const auto now = clock_.now();
-  for (const auto& [due, lease] : leases) live.leases.push_back(shown(*lease, now));
   for (const auto& [due, waiter] : waiters) {
     live.waiters.push_back(
         {std::string(waiter->bucket->name), waiter->key, std::max(due - now, Duration::zero())});
@@ -944,8 +1042,14 @@ LiveState Engine::live(std::size_t most) const {
   return live;
 }
 
-State Engine::state() const {
+std::size_t Engine::longest_hold() const {
   std::lock_guard lock(mutex_);
+  return longest_hold_;
+}
+
+State Engine::state() const {
+  const Look look(*this);
+  handled(objects_.size() + lease_by_id_.size() + waiters_.size());
   State state;
   state.capacity = capacity_;
   state.block_size = block_size_;
@@ -978,7 +1082,9 @@ State Engine::state() const {
   }
   const auto now = clock_.now();
   const auto left = [now](TimePoint due) { return std::max(due - now, Duration::zero()); };
-  for (const Lease& lease : lease_by_id_) state.leases.push_back(shown(lease, now));
+  for (const Lease& lease : lease_by_id_) {
+    if (is_live(lease)) state.leases.push_back(shown(lease, now));
+  }
   for (const auto& [id, waiter] : waiters_) {
     state.waiters.push_back({std::string(waiter.bucket->name), waiter.key, left(waiter.due())});
   }

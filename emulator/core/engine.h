@@ -29,6 +29,7 @@
 #include "core/lease_id.h"
 #include "core/memory.h"
 #include "core/timer_wheel.h"
+#include "core/use_order.h"
 #include "hyperpod/emulator/options.h"
 #include "hyperpod/emulator/state.h"
 #include "hyperpod/emulator/statistics.h"
@@ -201,8 +202,10 @@ class Engine {
   /// free once it would have expired. PUTs in flight go on.
   void drop_objects();
   /// As if the process had died and come back with other memory: objects, leases, waiters and PUTs
-  /// in flight are gone. `restarted` is called under the lock at that moment.
-  void restart(std::shared_ptr<Memory> memory, const std::function<void()>& restarted);
+  /// in flight are gone. `exchange` is called under the lock at that moment, so that no lease is
+  /// granted between what it does and the end of all that was; it gives the memory from then on. If
+  /// it gives none, nothing has changed, and this is false.
+  bool restart(const std::function<std::shared_ptr<Memory>()>& exchange);
   /// Later PUTs go to other memory; offsets of what is stored stay as they are, so all of it must
   /// be backed.
   void replace_memory(std::shared_ptr<Memory> memory);
@@ -229,8 +232,14 @@ class Engine {
   /// A page of the blocks from `first` on, with about `most` runs; see BlockPage.
   BlockPage blocks(std::uint64_t first, std::size_t most) const;
   MapState map() const;
-  /// At most `most` leases and `most` waiters, each the next to end first.
+  /// At most `most` leases and `most` waiters, each the next to end first. A lease that comes or
+  /// goes meanwhile may be missing.
   LiveState live(std::size_t most) const;
+
+  /// The most objects, leases and waiters that one holding of the lock has handled so far. Whoever
+  /// waits for the lock waits for so many steps of some microseconds at most. state() and what a
+  /// PUT wakes count, too; blocks do not.
+  std::size_t longest_hold() const;
 
  private:
   friend class Put;
@@ -241,25 +250,23 @@ class Engine {
   // counts as gone, and is cleared away in steps.
   using Epoch = std::uint64_t;
 
-  using ByUse = boost::intrusive::set_base_hook<boost::intrusive::optimize_size<true>>;
   using ByHash = boost::intrusive::unordered_set_base_hook<boost::intrusive::store_hash<true>>;
 
   using ByNumber = boost::intrusive::set_base_hook<boost::intrusive::tag<struct ByNumberTag>,
                                                    boost::intrusive::optimize_size<true>>;
 
-  struct Object : ByUse, ByNumber, ByHash {
+  struct Object : UseOrder::Item, ByNumber, ByHash {
     Object(Bucket* in, std::string_view name) : bucket(in), key(name) {}
     Bucket* const bucket;
     const std::string key;
     Fragments fragments;
     std::uint64_t blocks = 0;
     std::uint64_t number = 0;  // counts what is stored
-    std::uint64_t last_use = 0;
     Epoch epoch = 0;
-    std::uint32_t pins = 0;
     bool gone = false;  // dropped under a lease: out of reach, and its blocks are kept
+    bool condemned =
+        false;  // evicted under its leases: gone, its blocks too, and no lease is known
     std::shared_ptr<const std::string> poison;
-    friend bool operator<(const Object& a, const Object& b) { return a.last_use < b.last_use; }
   };
 
   // Stands in leases_ for good and serves one lease after another.
@@ -354,6 +361,8 @@ class Engine {
   /// Holds the lock; on the way out tells the observer, rings the alarm and calls the handlers
   /// decided under it.
   class Critical;
+  /// Holds the lock for a look that changes nothing.
+  class Look;
 
   /// Null if the key is absent.
   Object* find(std::string_view bucket, std::string_view key);
@@ -382,7 +391,17 @@ class Engine {
   void evict(Object& object);
   /// Takes the object out of reach; its blocks are free once nothing pins them.
   void drop(Object& object);
-  void end_leases_on(const Object& object);
+  /// The least recently used object that no lease pins; null if there is none, or none was found
+  /// in so many steps.
+  Object* least_used(std::size_t& steps);
+  /// Drops the object under its leases, which nobody knows any more: its blocks are free at once.
+  void condemn(Object& object);
+  /// Ends the leases on an object that was condemned, so many at once.
+  void clear_condemned(Object& object);
+  bool is_live(const Lease& lease) const;
+  /// Counts something that a holding of the lock has handled.
+  void handled(std::size_t count = 1) const { handled_ += count; }
+  void arm(Timer& timer, TimePoint due);
   std::uint64_t whole_blocks(std::uint64_t bytes) const;
   std::uint64_t blocks_for(std::uint64_t size) const;
   /// How many of `blocks` a reservation gets at first.
@@ -393,7 +412,8 @@ class Engine {
   std::optional<tl::expected<void, PutRefusal>> try_reserve(Reservation& room, std::uint64_t blocks,
                                                             std::uint64_t in_all);
   Extents take_blocks(const Reservation& room, std::uint64_t blocks, std::uint64_t in_all);
-  void give_back(Object& object);
+  void free_object(Object& object);
+  void free_blocks(Object& object);
   bool back(const Extents& extents, Memory& memory) const;
   void free_blocks(const Fragments& fragments);
   Extent extent_of(const Fragment& fragment) const;
@@ -423,6 +443,7 @@ class Engine {
   std::deque<Lease> leases_;  // those that are free stand in free_leases_
   std::vector<Lease*> free_leases_;
   std::uint64_t live_leases_ = 0;
+  std::uint64_t used_buckets_ = 0;  // that have objects
   std::unordered_map<WaiterId, Waiter> waiters_;
   ByName<Bucket> buckets_;  // after waiters_, so that its queues end before what stands in them
   Bucket* last_bucket_ = nullptr;     // found last; most requests ask for the same one
@@ -435,22 +456,24 @@ class Engine {
   std::uint64_t stored_ = 0;
   std::vector<Leases::bucket_type> lease_slots_;
   Leases lease_by_id_;
-  // Objects that nothing pins, least recently used first. Nearly all are inserted at the end, which
-  // costs no search; where a lease has been long, its object goes where its use belongs.
-  boost::intrusive::set<Object, boost::intrusive::base_hook<ByUse>> evictable_;
+  UseOrder by_use_;  // of all objects that are not gone
   Epoch object_epoch_ = 0;
   Epoch lease_epoch_ = 0;
   std::uint64_t evictable_blocks_ = 0;
   std::uint64_t pinned_blocks_ = 0;
-  std::uint64_t uses_ = 0;
   WaiterId last_waiter_ = 0;
   Statistics totals_;
   std::function<void(const LeaseChange&)> observer_;
   std::vector<LeaseChange> changes_;  // for the observer
   std::vector<std::pair<GrantHandler, std::optional<LeaseGrant>>> decided_;
+  std::vector<Object*> condemned_;   // whose leases are to be ended; each has a pin for that
+  mutable std::size_t handled_ = 0;  // since the lock was taken
+  mutable std::size_t longest_hold_ = 0;
   std::function<void()> alarm_;
   // The earliest time that the alarm's owner knows of, from an alarm or from next_due().
   mutable std::optional<TimePoint> announced_due_;
+  // The earliest time that a timer was armed for since the lock was taken.
+  TimePoint armed_for_ = TimePoint::max();
 };
 
 }  // namespace hyperpod::emulator::core

@@ -851,9 +851,9 @@ TEST(Engine, ARestartFreesEverythingAtOnce) {
   const auto grant = *daemon.engine.acquire("bucket", "a", ttl);
   const auto put = *daemon.engine.begin_put("bucket", "c", block);
   const auto memory = std::make_shared<TestMemory>(4 * block);
-  int called = 0;
-  daemon.engine.restart(memory, [&] { ++called; });
-  EXPECT_EQ(called, 1);
+  EXPECT_FALSE(daemon.engine.restart([] { return nullptr; })) << "there is no other memory";
+  EXPECT_EQ(daemon.engine.statistics().live_leases, 1u);
+  EXPECT_TRUE(daemon.engine.restart([&] { return memory; }));
   const auto now = daemon.engine.statistics();
   EXPECT_EQ(now.used_bytes, 0u);
   EXPECT_EQ(now.objects, 0u);
@@ -861,6 +861,108 @@ TEST(Engine, ARestartFreesEverythingAtOnce) {
   EXPECT_EQ(put->commit(), PutOutcome::lost);
   EXPECT_FALSE(daemon.engine.release(grant.id));
   EXPECT_EQ(daemon.store("bucket", "d", bytes_of(4)), PutOutcome::stored);
+}
+
+TEST(Engine, NothingIsGrantedBetweenTheExchangeOfTheMemoryAndTheEndOfWhatWasStored) {
+  TestEngine daemon(options_of(4));
+  daemon.store("bucket", "key", bytes_of(1));
+  std::future<std::optional<LeaseGrant>> grant;
+  daemon.engine.restart([&] {
+    std::promise<void> asks;
+    auto asked = asks.get_future();
+    grant = std::async(std::launch::async, [&daemon, asks = std::move(asks)]() mutable {
+      asks.set_value();
+      return daemon.engine.acquire("bucket", "key", ttl);
+    });
+    asked.wait();
+    return std::make_shared<TestMemory>(4 * block);
+  });
+  EXPECT_FALSE(grant.get());
+}
+
+TEST(Engine, NoCallHandlesMoreThanSomeHundredsOfThingsUnderTheLock) {
+  constexpr int many = 10'000;
+  constexpr std::size_t most = 2048;
+  TestEngine daemon(options_of(many));
+  const auto fill = [&] {
+    for (int i = 0; i < many; ++i)
+      daemon.store("b" + std::to_string(i % 100), std::to_string(i), "x");
+  };
+  const auto lease_all = [&](Duration time) {
+    for (int i = 0; i < many; ++i) {
+      daemon.engine.acquire("b" + std::to_string(i % 100), std::to_string(i), time);
+    }
+  };
+  const auto expect_short = [&](const char* what) {
+    EXPECT_LE(daemon.engine.longest_hold(), most) << what;
+  };
+  fill();
+  lease_all(1h);
+  expect_short("storing and leasing");
+
+  EXPECT_THAT(daemon.engine.live(10).leases, SizeIs(10));
+  EXPECT_THAT(daemon.engine.live(many).leases, SizeIs(many));
+  daemon.engine.objects(0, many);
+  daemon.engine.leases(0, many);
+  daemon.engine.blocks(0, 100);
+  daemon.engine.statistics();
+  expect_short("looking");
+
+  for (int i = 0; i < many; ++i) daemon.engine.acquire("b0", "0", 2h);
+  daemon.engine.acquire("b0", "0", ttl, {.evict = true});
+  EXPECT_EQ(daemon.engine.statistics().live_leases, many - 1);
+  EXPECT_EQ(daemon.engine.statistics().used_bytes, (many - 1) * block);
+  expect_short("evicting under ten thousand leases");
+
+  daemon.clock.advance(1h);
+  EXPECT_EQ(daemon.engine.statistics().live_leases, 0u);
+  expect_short("expiring all at once");
+
+  lease_all(1h);
+  daemon.store("b0", "0", "x");
+  daemon.store("b", "evicts one behind all that are pinned", "x");
+  EXPECT_TRUE(daemon.engine.acquire("b", "evicts one behind all that are pinned", 1h));
+  expect_short("looking for what is not pinned");
+  daemon.engine.drop_leases();
+  expect_short("dropping leases");
+  daemon.clock.advance(1h);
+
+  EXPECT_EQ(daemon.store("b", "all", std::string(many * block, 'x')), PutOutcome::stored);
+  expect_short("evicting everything");
+  daemon.engine.drop_objects();
+  fill();
+  lease_all(1h);
+  daemon.engine.drop_objects();
+  daemon.clock.advance(1h);
+  EXPECT_EQ(daemon.engine.statistics().used_bytes, 0u);
+  expect_short("dropping objects");
+
+  fill();
+  lease_all(1h);
+  daemon.engine.restart([] { return std::make_shared<TestMemory>(many * block); });
+  expect_short("a restart");
+  EXPECT_EQ(daemon.engine.statistics().used_bytes, 0u);
+}
+
+TEST(Engine, AnEvictionUnderLeasesEndsThemAllAtOnceAndFreesTheBlocks) {
+  TestEngine daemon(options_of(2));
+  std::vector<std::pair<LeaseChange::What, std::uint64_t>> told;
+  daemon.engine.observe_leases(
+      [&](const LeaseChange& change) { told.emplace_back(change.what, change.connection); });
+  daemon.store("bucket", "key", bytes_of(2));
+  const auto first = *daemon.engine.acquire("bucket", "key", ttl, {}, 1);
+  const auto second = *daemon.engine.acquire("bucket", "key", ttl, {.evict = true}, 2);
+  using enum LeaseChange::What;
+  EXPECT_THAT(told, ElementsAre(std::pair(granted, 1u), std::pair(granted, 2u),
+                                std::pair(dropped, 1u), std::pair(dropped, 2u)));
+  EXPECT_FALSE(daemon.engine.release(first.id));
+  EXPECT_FALSE(daemon.engine.release(second.id));
+  EXPECT_FALSE(daemon.engine.leased_by(first.id));
+  EXPECT_EQ(daemon.engine.statistics().pinned_bytes, 0u);
+  EXPECT_EQ(daemon.engine.statistics().evictions, 1u);
+  EXPECT_EQ(daemon.store("bucket", "key", bytes_of(2)), PutOutcome::stored);
+  daemon.clock.advance(ttl);
+  EXPECT_TRUE(daemon.engine.acquire("bucket", "key", ttl));
 }
 
 TEST(Engine, ThousandsOfObjectsAndLeasesAreDroppedInSteps) {

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "hyperpod/base/assertions.h"
 #include "hyperpod/base/file_descriptor.h"
 
 namespace hyperpod::emulator::core {
@@ -168,6 +169,7 @@ Segment::Segment(Segment&& other) noexcept
       owner_(std::exchange(other.owner_, std::nullopt)),
       listing_(std::move(other.listing_)),
       mapping_(std::move(other.mapping_)),
+      coming_(std::move(other.coming_)),
       owner_pid_(other.owner_pid_),
       placeholder_(other.placeholder_) {}
 
@@ -177,6 +179,7 @@ Segment& Segment::operator=(Segment&& other) noexcept {
   std::swap(owner_, other.owner_);
   std::swap(listing_, other.listing_);
   std::swap(mapping_, other.mapping_);
+  std::swap(coming_, other.coming_);
   std::swap(owner_pid_, other.owner_pid_);
   std::swap(placeholder_, other.placeholder_);
   return *this;
@@ -184,6 +187,7 @@ Segment& Segment::operator=(Segment&& other) noexcept {
 
 Segment::~Segment() {
   if (!owner_ || owner_pid_ != ::getpid()) return;
+  if (coming_) ::unlink(paths_.coming.c_str());
   if (mapping_) {
     show();
     unlink_name();
@@ -241,19 +245,31 @@ Result<void> Segment::put_under_name() {
 }
 
 Result<void> Segment::renew(bool whole) {
+  if (auto prepared = prepare(whole); !prepared) return prepared;
+  return exchange();
+}
+
+Result<void> Segment::prepare(bool whole) {
   SegmentOptions options = options_;
   if (whole) options.reserve_unit = 0;
   auto made = make(options);
   if (!made) return tl::make_unexpected(made.error());
+  coming_ = std::move(*made);
+  return {};
+}
+
+Result<void> Segment::exchange() {
+  HYPERPOD_REQUIRE(coming_);
+  auto made = std::move(coming_);
   if (mapping_) show();
 
   // At each step the inode that is recorded is one that the next owner finds, if it is killed here.
   const ino_t former = mapping_ ? mapping_->inode : 0;
-  listing_.set_inodes(former, (*made)->inode);
+  listing_.set_inodes(former, made->inode);
   const bool set_aside =
       mapping_ && linked() && ::rename(path().c_str(), paths_.aside.c_str()) == 0;
   Result<void> put;
-  if (owner_->record((*made)->inode)) {
+  if (owner_->record(made->inode)) {
     put = put_under_name();
   } else {
     put = tl::make_unexpected(base::system_error(fmt::format("cannot write {}", paths_.owner),
@@ -267,7 +283,7 @@ Result<void> Segment::renew(bool whole) {
     return put;
   }
   if (set_aside) ::unlink(paths_.aside.c_str());
-  mapping_ = std::move(*made);
+  mapping_ = std::move(made);
   listing_.set_inodes(mapping_->inode);
   listing_.set_memory(mapping_->memory);
   return {};

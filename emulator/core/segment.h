@@ -69,6 +69,11 @@ class Segment {
   /// until the former mapping goes. On error nothing has changed: there was no room for it, or
   /// somebody else's file stands under the name.
   Result<void> renew(bool whole = false);
+  /// The two halves of renew(). The first reserves the memory, which takes long, and changes
+  /// nothing that others see; the second is done in tens of microseconds. REQUIRES that exchange()
+  /// follows a prepare() that succeeded.
+  Result<void> prepare(bool whole = false);
+  Result<void> exchange();
   /// Removes the name; the memory stays in use. What stands under the name later is not touched.
   void unlink_name();
   /// Puts an empty file in the segment's place, until show().
@@ -97,6 +102,7 @@ class Segment {
   std::optional<OwnerFile> owner_;  // none once moved from
   CrashListing listing_;
   std::shared_ptr<Mapping> mapping_;
+  std::shared_ptr<Mapping> coming_;  // between prepare() and exchange()
   pid_t owner_pid_ = 0;
   std::optional<ino_t> placeholder_;  // what stands in its place while it is hidden
 };

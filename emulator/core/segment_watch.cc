@@ -18,7 +18,7 @@ Result<SegmentWatch> SegmentWatch::create() {
 void SegmentWatch::follow(const std::string& path) {
   if (watched_ >= 0) ::inotify_rm_watch(events_.get(), watched_);
   // A name that goes changes the number of links, which is an attribute. What is written through a
-  // mapping is no modification; a truncation is.
+  // mapping does not count as a modification; a truncation is.
   watched_ = ::inotify_add_watch(events_.get(), path.c_str(), IN_ATTRIB | IN_MODIFY | IN_MOVE_SELF);
 }
 

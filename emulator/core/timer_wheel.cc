@@ -54,6 +54,7 @@ std::optional<TimerWheel::Stop> TimerWheel::next_stop() const {
 }
 
 std::optional<TimePoint> TimerWheel::next_due() const {
+  if (!moving_.empty()) return origin_ + Tick(tick_);
   if (!present_.empty()) return present_.begin()->due_;
   const auto stop = next_stop();
   if (!stop) return std::nullopt;
@@ -65,6 +66,13 @@ bool TimerWheel::run_due(TimePoint now, std::size_t most) {
   const auto target =
       std::max(tick_, static_cast<std::uint64_t>(std::max<std::int64_t>(elapsed, 0)));
   while (true) {
+    // First, for they may be due before what has been placed.
+    while (!moving_.empty()) {
+      if (most-- == 0) return true;
+      Timer& timer = moving_.front();
+      moving_.pop_front();
+      place(timer);
+    }
     while (!present_.empty() && present_.begin()->due_ <= now) {
       if (most-- == 0) return true;
       Timer& timer = *present_.begin();
@@ -74,13 +82,7 @@ bool TimerWheel::run_due(TimePoint now, std::size_t most) {
     const auto stop = next_stop();
     if (!stop || stop->tick > target) break;
     tick_ = stop->tick;
-    Slot reached;
-    reached.swap(wheel_[static_cast<std::size_t>(stop->level)][stop->slot]);
-    while (!reached.empty()) {
-      Timer& timer = reached.front();
-      reached.pop_front();
-      place(timer);
-    }
+    moving_.swap(wheel_[static_cast<std::size_t>(stop->level)][stop->slot]);
   }
   tick_ = target;
   return false;

@@ -63,8 +63,8 @@ class TimerWheel {
   /// nothing is armed. May name a moment at which timers only move down a level.
   std::optional<TimePoint> next_due() const;
 
-  /// Fires what is due at `now`, in order of time, but no more than `most` timers. True if some
-  /// that are due are left. `now` must not go back.
+  /// Fires what is due at `now`, in order of time. No more than `most` timers are fired or moved
+  /// down a level; true if some are left for another call. `now` must not go back.
   bool run_due(TimePoint now, std::size_t most = std::numeric_limits<std::size_t>::max());
 
  private:
@@ -91,6 +91,7 @@ class TimerWheel {
 
   TimePoint origin_;
   std::uint64_t tick_ = 0;  // every tick before this one has been run
+  Slot moving_;             // reached by tick_, and on their way down
   Present present_;         // due in this tick, or overdue
   std::array<std::array<Slot, slots>, levels> wheel_;
   // A bit per slot that may hold timers; bits of emptied slots are cleared when come across.

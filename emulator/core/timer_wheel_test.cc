@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <ostream>
@@ -96,6 +97,22 @@ TEST_F(TimerWheelTest, ATimerBeyondTheHorizonStillFires) {
   EXPECT_THAT(fired, IsEmpty());
   wheel.run_due(due);
   EXPECT_THAT(fired, ElementsAre(1));
+}
+
+TEST_F(TimerWheelTest, FiresAndMovesNoMoreAtOnceThanItMay) {
+  std::deque<Recorded> timers;
+  for (int i = 0; i < 10; ++i) {
+    wheel.arm(timers.emplace_back(fired, i), start + 10s + std::chrono::microseconds(i));
+  }
+  int calls = 1;
+  while (wheel.run_due(start + 1min, 3)) {
+    EXPECT_LE(*wheel.next_due(), start + 10s + std::chrono::microseconds(fired.size()))
+        << "some are still to be fired";
+    ++calls;
+  }
+  EXPECT_THAT(fired, ElementsAre(0, 1, 2, 3, 4, 5, 6, 7, 8, 9));
+  EXPECT_GT(calls, 2 * 10 / 3) << "each was fired, and moved before that";
+  EXPECT_EQ(wheel.next_due(), std::nullopt);
 }
 
 // --- Against a sorted map -----------------------------------------------------------------------
@@ -202,7 +219,8 @@ class WheelAgainstMap {
 
   void jump_to(TimePoint target) {
     now_ = target;
-    wheel_.run_due(now_);
+    while (wheel_.run_due(now_, 2)) {
+    }
     nothing_is_overdue();
   }
 
