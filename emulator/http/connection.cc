@@ -127,8 +127,8 @@ Awaitable<bool> Connection::read_more() {
     co_return !peer_gone_;
   }
   IoError ec;
-  in_.commit(co_await transport_->read_some(in_.prepare(), {}, ec));
-  if (ec) peer_gone_ = true;
+  const auto got = co_await begin_read(ec);
+  end_read(got, ec);
   co_return !peer_gone_;
 }
 
@@ -186,8 +186,8 @@ void Connection::watch() {
 Awaitable<void> Connection::keep_watching() {
   do {
     IoError ec;
-    in_.commit(co_await transport_->read_some(in_.prepare(), {}, ec));
-    if (ec) peer_gone_ = true;
+    const auto got = co_await begin_read(ec);
+    end_read(got, ec);
   } while (wants_watching_ && !peer_gone_ && !in_.full());
   watching_ = false;
   wake();

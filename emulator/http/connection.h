@@ -66,6 +66,16 @@ class Connection : public Managed,
   Awaitable<void> yield();
   /// Reads more into input(). False when the peer has gone.
   Awaitable<bool> read_more();
+  /// The halves of read_more(), for who would rather not have its coroutine. REQUIRES !watching().
+  Awaitable<std::size_t> begin_read(IoError& ec) {
+    return transport_->read_some(in_.prepare(), {}, ec);
+  }
+  void end_read(std::size_t got, const IoError& ec) {
+    in_.commit(got);
+    if (ec) peer_gone_ = true;
+  }
+  /// Whether a background read is under way.
+  bool watching() const { return watching_; }
   /// Reads up to window.size() bytes of a body, from input() or the transport. What follows the
   /// window, if `ends_here`, is framing or the next request and goes to input().
   Awaitable<std::size_t> read_body(std::span<std::byte> window, bool ends_here);

@@ -46,6 +46,10 @@ struct RequestHead {
   std::optional<std::string_view> shard_meta;  ///< Of a checkpoint's shard, as it came.
 
   bool has_body() const { return chunked || content_length.value_or(0) > 0; }
+  /// As far as the head tells it: a request without a length and a coding has no body.
+  std::optional<std::uint64_t> body_size() const {
+    return chunked ? std::nullopt : std::optional(content_length.value_or(0));
+  }
 };
 
 enum class HeadError {

@@ -107,32 +107,45 @@ std::optional<double> parse_seconds(std::string_view text) {
   return value;
 }
 
+/// Calls `visit` with the raw name and value of each parameter, in order, until it returns false.
+template <class Visit>
+void for_each_parameter(std::string_view query, Visit visit) {
+  while (!query.empty()) {
+    const auto end = query.find('&');
+    const auto pair = query.substr(0, end);
+    query = end == query.npos ? std::string_view{} : query.substr(end + 1);
+    const auto equals = pair.find('=');
+    const auto value = equals == pair.npos ? std::string_view{} : pair.substr(equals + 1);
+    if (!visit(pair.substr(0, equals), value)) return;
+  }
+}
+
 /// nullptr, or what is wrong with the query.
 const char* read_query(std::string_view query, const Behaviour& behaviour, Route& route) {
   std::optional<std::chrono::milliseconds> hold;
   std::optional<double> ttl;
-  while (!query.empty()) {
-    const auto end = std::min(query.find('&'), query.size());
-    const auto pair = query.substr(0, end);
-    query.remove_prefix(std::min(end + 1, query.size()));
-    const auto equals = std::min(pair.find('='), pair.size());
-    const auto decoded_name = text::percent_decode(pair.substr(0, equals));
-    const auto decoded_value = text::percent_decode(pair.substr(std::min(equals + 1, pair.size())));
-    if (!decoded_name || !decoded_value) {
-      return "The query is not percent-encoded UTF-8; encode it as RFC 3986 says.";
-    }
-    const std::string_view name = *decoded_name;
-    const std::string_view value = *decoded_value;
+  const char* wrong = nullptr;
+  const auto read = [&](std::string_view name, std::string_view value) {
     if (name == "timeout_ms") {
       if (hold || !(hold = parse_milliseconds(value))) {
-        return "timeout_ms must be given once, as a whole number of milliseconds of at least 0.";
+        wrong = "timeout_ms must be given once, as a whole number of milliseconds of at least 0.";
       }
     } else if (name == "ttl_s") {
       if (ttl || !(ttl = parse_seconds(value))) {
-        return "ttl_s must be given once, as a decimal number of seconds of at least 0.";
+        wrong = "ttl_s must be given once, as a decimal number of seconds of at least 0.";
       }
     }
-  }
+    return wrong == nullptr;
+  };
+  for_each_parameter(query, [&](std::string_view raw_name, std::string_view raw_value) {
+    if (text::is_plain(raw_name) && text::is_plain(raw_value)) return read(raw_name, raw_value);
+    const auto name = text::percent_decode(raw_name);
+    const auto value = text::percent_decode(raw_value);
+    if (name && value) return read(*name, *value);
+    wrong = "The query is not percent-encoded UTF-8; encode it as RFC 3986 says.";
+    return false;
+  });
+  if (wrong != nullptr) return wrong;
   route.hold = std::min(hold.value_or(behaviour.default_hold), behaviour.max_hold);
   route.ttl = behaviour.default_ttl;
   if (ttl) {
@@ -154,13 +167,10 @@ std::optional<std::uint64_t> parse_count(std::string_view text) {
 // A parameter of the query; nullopt where it is not there. Of several the last counts.
 std::optional<std::string_view> parameter(std::string_view query, std::string_view name) {
   std::optional<std::string_view> found;
-  while (!query.empty()) {
-    const auto end = std::min(query.find('&'), query.size());
-    const auto pair = query.substr(0, end);
-    query.remove_prefix(std::min(end + 1, query.size()));
-    if (pair.substr(0, pair.find('=')) != name) continue;
-    found = pair.substr(std::min(name.size() + 1, pair.size()));
-  }
+  for_each_parameter(query, [&](std::string_view other, std::string_view value) {
+    if (other == name) found = value;
+    return true;
+  });
   return found;
 }
 

@@ -126,12 +126,13 @@ bool Server::accept_all() {
 }
 
 void Server::admit(Worker& worker, Socket socket) {
-  // Counted once its fate is decided, so that whoever sees the count sees what became of it.
-  const auto counted = [this](void*) { ++counters_.accepted; };
-  const std::unique_ptr<void, decltype(counted)> at_the_end(this, counted);
-  const auto number = ++counters_.numbered;
+  decide(worker, std::move(socket), ++counters_.numbered);
+  ++counters_.accepted;  // now, so that whoever sees the count sees what became of it
+}
+
+void Server::decide(Worker& worker, Socket socket, std::uint64_t number) {
   const auto limit = options_.limits.connections;
-  if (limit > 0 && counters_.open >= limit) return;  // closed with the socket
+  if (limit > 0 && counters_.open >= limit) return;
   std::optional<FiredFault> fault;
   if (!faults_.empty()) {
     FaultSubject subject;

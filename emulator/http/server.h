@@ -75,6 +75,8 @@ class Server final : private Ticker {
   /// Takes every connection that has been made. False if that failed for want of something.
   bool accept_all();
   void admit(Worker& worker, Socket socket);
+  /// Serves it, lets it wait, or closes it with the socket.
+  void decide(Worker& worker, Socket socket, std::uint64_t number);
   /// Counts one connection more as open, unless there are as many as there may be.
   bool claim_connection();
   /// REQUIRES a claim.

@@ -11,6 +11,8 @@
 namespace hyperpod::emulator::http {
 namespace {
 
+constexpr std::string_view continue_line = "HTTP/1.1 100 Continue\r\n\r\n";
+
 void count_abandoned(Service& service, std::uint64_t connection, const std::string& bucket) {
   ++service.counters.abandoned;
   service.journal.count({LeaseChange::What::abandoned, connection, bucket});
@@ -81,9 +83,62 @@ Awaitable<void> Session::serve() {
     if (std::holds_alternative<ResetConnection>(ending)) reset();
     if (std::holds_alternative<NeverRespond>(ending)) co_await stop_responding(true);
   }
-  // Not one condition: g++ 12 miscompiles a co_await behind && there.
-  bool more = !peer_gone();
-  while (more) more = co_await serve_next();
+  // One coroutine for all requests: a frame for each and its calls would not fit Asio's cache, and
+  // be allocated each time.
+  while (!peer_gone()) {
+    set_idle(true);
+    const bool pipelined = !input().empty();
+    const auto head = co_await read_head();
+    // A peer that sends many requests at once is served in turn with the others.
+    if (pipelined && !peer_gone()) co_await yield();
+    if (peer_gone()) break;
+    set_idle(false);
+    ++service_.counters.in_flight;
+    begin(head ? *head : RequestHead{});
+    WireForm form;
+    Response response;
+    if (head) {
+      keep_alive_ = keep_alive_ && head->keep_alive;
+      form = {.http_1_0 = head->http_1_0, .with_body = head->method != "HEAD"};
+      const auto routed = route(head->method, head->target, behaviour_);
+      if (routed) note(*routed);
+      if (auto at_once = respond_at_once(*head, routed)) {
+        response = std::move(*at_once);
+      } else {
+        response = co_await respond(*head, routed);
+      }
+    } else {
+      keep_alive_ = false;
+      ++service_.counters.rejected;
+      response = head.error();
+    }
+    form.keep_alive = keep_alive_;
+    if (outlived()) close();
+    if (!peer_gone()) {
+      log(response);
+      if (fault_ || response.shard) {
+        co_await send_response(response, form);
+      } else {
+        // A response nearly always fits the send buffer, and then nothing has to be waited for.
+        out_.clear();
+        ++service_.counters.requests;
+        append_wire_form(response, form, out_);
+        entry_.bytes_out = out_.size();
+        // Before it is sent, so that whoever has a response finds its request in the journal.
+        record(response.status);
+        const auto rest = write_now(out_);
+        if (!rest.empty()) co_await write(rest);
+      }
+    }
+    if (!recorded_) {
+      if (granted_) count_abandoned(service_, number_, entry_.bucket);
+      record(0);
+    }
+    wait_.reset();
+    fault_.reset();
+    settle();
+    if (!keep_alive_) break;
+  }
 }
 
 void Session::end_waits() {
@@ -91,55 +146,6 @@ void Session::end_waits() {
   if (wait_ && wait_->waiting && service_.engine.drop_waiter(wait_->waiter)) {
     wait_decided(std::nullopt);
   }
-}
-
-Awaitable<bool> Session::serve_next() {
-  set_idle(true);
-  const bool pipelined = !input().empty();
-  const auto head = co_await read_head();
-  // A peer that sends many requests at once is served in turn with the others.
-  if (pipelined && !peer_gone()) co_await yield();
-  if (peer_gone()) co_return false;
-  set_idle(false);
-  ++service_.counters.in_flight;
-  begin(head ? *head : RequestHead{});
-  WireForm form;
-  Response response;
-  if (head) {
-    keep_alive_ = keep_alive_ && head->keep_alive;
-    form = {.http_1_0 = head->http_1_0, .with_body = head->method != "HEAD"};
-    response = co_await respond(*head);
-  } else {
-    keep_alive_ = false;
-    ++service_.counters.rejected;
-    response = head.error();
-  }
-  form.keep_alive = keep_alive_;
-  if (outlived()) close();
-  if (!peer_gone()) {
-    log(response);
-    if (fault_ || response.shard) {
-      co_await send_response(response, form);
-    } else {
-      // A response nearly always fits the send buffer, and then nothing has to be waited for.
-      out_.clear();
-      ++service_.counters.requests;
-      append_wire_form(response, form, out_);
-      entry_.bytes_out = out_.size();
-      // Before it is sent, so that whoever has a response finds its request in the journal.
-      record(response.status);
-      const auto rest = write_now(out_);
-      if (!rest.empty()) co_await write(rest);
-    }
-  }
-  if (!recorded_) {
-    if (granted_) count_abandoned(service_, number_, entry_.bucket);
-    record(0);
-  }
-  wait_.reset();
-  fault_.reset();
-  settle();
-  co_return keep_alive_ && !peer_gone();
 }
 
 void Session::begin(const RequestHead& head) {
@@ -206,7 +212,14 @@ Awaitable<tl::expected<RequestHead, Response>> Session::read_head() {
       begun = !in.empty() && !half_line;
       limit_time(begun ? limits.head_timeout : limits.idle_timeout);
     }
-    if (!co_await read_more()) co_return tl::make_unexpected(Response{});  // for nobody
+    if (watching()) {
+      co_await read_more();
+    } else {
+      IoError ec;
+      const auto got = co_await begin_read(ec);
+      end_read(got, ec);
+    }
+    if (peer_gone()) co_return tl::make_unexpected(Response{});  // for nobody
   }
   const auto head = parse_head(in.view().substr(0, scanner.length()), limits);
   in.consume(scanner.length());
@@ -310,14 +323,33 @@ Awaitable<void> Session::discard_body(const RequestHead& head) {
 // --- Operations
 // -----------------------------------------------------------------------------------
 
-Awaitable<Response> Session::respond(const RequestHead& head) {
-  const auto routed = route(head.method, head.target, behaviour_);
+void Session::note(const Route& route) {
+  entry_.operation = in_journal(route.operation);
+  entry_.bucket = route.bucket;
+  entry_.key = route.key;
+  entry_.lease_id = route.lease_id;
+  fault_ = fault_for(route);
+}
+
+std::optional<Response> Session::respond_at_once(const RequestHead& head, const Routed& routed) {
+  if (!routed || fault_ || head.has_body()) return std::nullopt;
+  const bool acquires = routed->operation == Operation::acquire;
+  if (!acquires && routed->operation != Operation::release) return std::nullopt;
+  if (outlived()) {
+    close();
+    return Response{};  // for nobody
+  }
+  if (!acquires) return release(*routed);
+  core::Engine& engine = service_.engine;
+  if (routed->hold == Duration::zero()) {
+    return leased(engine.acquire(routed->bucket, routed->key, routed->ttl, {}, number_));
+  }
+  const auto lease = engine.try_acquire(routed->bucket, routed->key, routed->ttl, {}, number_);
+  return lease ? std::optional(leased(lease)) : std::nullopt;
+}
+
+Awaitable<Response> Session::respond(const RequestHead& head, const Routed& routed) {
   if (routed) {
-    entry_.operation = in_journal(routed->operation);
-    entry_.bucket = routed->bucket;
-    entry_.key = routed->key;
-    entry_.lease_id = routed->lease_id;
-    fault_ = fault_for(*routed);
     if (fault_) {
       entry_.fault = fault_->name;
       set_pace(effects().bytes_per_second.value_or(0));
@@ -347,36 +379,37 @@ Awaitable<Response> Session::respond(const RequestHead& head) {
   }
   if (routed->operation == Operation::release) co_return release(*routed);
   const core::GrantFault fault = grant_fault();
-  const bool waits = routed->hold + fault.hold_longer > Duration::zero();
-  auto lease =
-      waits ? service_.engine.try_acquire(routed->bucket, routed->key, routed->ttl, fault, number_)
-            : service_.engine.acquire(routed->bucket, routed->key, routed->ttl, fault, number_);
-  if (!lease && waits) lease = co_await wait_for_key(*routed, fault);
-  co_return leased(lease);
+  if (routed->hold + fault.hold_longer > Duration::zero()) {
+    const auto lease = co_await wait_for_key(*routed, fault);
+    co_return leased(lease);
+  }
+  co_return leased(
+      service_.engine.acquire(routed->bucket, routed->key, routed->ttl, fault, number_));
 }
 
-Awaitable<Response> Session::put(const RequestHead& head, const Route& route) {
+std::optional<Response> Session::refused_form(const RequestHead& head) {
   if (head.chunked && !behaviour_.accept_chunked) {
-    co_await discard_body(head);
-    co_return refusal(411, "length_required", "A PUT needs a Content-Length.");
+    return refusal(411, "length_required", "The request needs a Content-Length.");
   }
   if (head.expects_continue && !behaviour_.honour_expect) {
     keep_alive_ = false;
-    co_return refusal(417, "unknown_expectation", "Send the body without Expect.");
+    return refusal(417, "unknown_expectation", "Send the body without Expect.");
   }
-  auto size = head.content_length;
-  if (!head.chunked && !size) size = 0;
-  const auto put = service_.engine.begin_put(route.bucket, route.key, size);
-  if (!put) {
-    if (put.error() == core::PutRefusal::too_large) {
-      keep_alive_ = false;  // response before the body is read
-    } else {
-      co_await discard_body(head);
-    }
-    co_return refused(put.error());
+  return std::nullopt;
+}
+
+Awaitable<Response> Session::refuse_body(const RequestHead& head, bool too_large,
+                                         Response refused) {
+  if (too_large) {
+    keep_alive_ = false;
+  } else {
+    co_await discard_body(head);
   }
+  co_return refused;
+}
+
+Awaitable<std::optional<Response>> Session::receive_whole(const RequestHead& head, BodySink& sink) {
   if (head.expects_continue) co_await write(continue_line);
-  BodySink sink(put->get(), worker().scratch());
   const auto end = co_await receive_body(head, sink);
   if (end != BodyEnd::complete) keep_alive_ = false;
   if (sink.refusal()) co_return refused(*sink.refusal());
@@ -385,6 +418,22 @@ Awaitable<Response> Session::put(const RequestHead& head, const Route& route) {
     co_return refusal(400, "malformed_body", "The chunked body is malformed.");
   }
   if (end == BodyEnd::cut) co_return Response{};  // for nobody
+  co_return std::nullopt;
+}
+
+Awaitable<Response> Session::put(const RequestHead& head, const Route& route) {
+  if (auto refused = refused_form(head)) {
+    co_await discard_body(head);
+    co_return *std::move(refused);
+  }
+  const auto put = service_.engine.begin_put(route.bucket, route.key, head.body_size());
+  if (!put) {
+    co_return co_await refuse_body(head, put.error() == core::PutRefusal::too_large,
+                                   refused(put.error()));
+  }
+  BodySink sink(put->get(), worker().scratch());
+  const auto ended = co_await receive_whole(head, sink);
+  if (ended) co_return *ended;
   switch ((*put)->commit()) {
     case core::PutOutcome::exists:
       co_return refused(core::PutRefusal::exists);

@@ -34,8 +34,6 @@ struct Service {
   PortCounters& counters;
 };
 
-inline constexpr std::string_view continue_line = "HTTP/1.1 100 Continue\r\n\r\n";
-
 class Session final : public Connection {
  public:
   /// `number` counts connections from 1.
@@ -58,9 +56,12 @@ class Session final : public Connection {
   Awaitable<void> serve() override;
   void end_waits() override;
 
-  Awaitable<bool> serve_next();
   Awaitable<tl::expected<RequestHead, Response>> read_head();
-  Awaitable<Response> respond(const RequestHead& head);
+  using Routed = tl::expected<Route, RouteRefusal>;
+  /// The response to what needs no waiting, as nearly all leases and releases; nothing for the
+  /// rest, which is respond()'s.
+  std::optional<Response> respond_at_once(const RequestHead& head, const Routed& routed);
+  Awaitable<Response> respond(const RequestHead& head, const Routed& routed);
   Awaitable<Response> put(const RequestHead& head, const Route& route);
   /// The response to a lease request; none is a miss.
   Response leased(const std::optional<core::LeaseGrant>& lease);
@@ -76,6 +77,16 @@ class Session final : public Connection {
   Awaitable<void> write_shard(const checkpoint::Shard& shard, std::uint64_t at_most);
   Response refused(core::PutRefusal why) const;
   void wait_decided(std::optional<core::LeaseGrant> grant);
+
+  // What PUTs of objects and of shards have in common. Each gives the response that ends the
+  // request, or nothing where it goes on.
+  /// Refuses a body that may not come in the form that the head announces; it is to be discarded.
+  std::optional<Response> refused_form(const RequestHead& head);
+  /// Makes `refused` the response before the body has come: one that is too large is not waited
+  /// for.
+  Awaitable<Response> refuse_body(const RequestHead& head, bool too_large, Response refused);
+  /// Receives the whole body into `sink`.
+  Awaitable<std::optional<Response>> receive_whole(const RequestHead& head, BodySink& sink);
 
   Awaitable<BodyEnd> receive_body(const RequestHead& head, BodySink& sink);
   Awaitable<BodyEnd> receive_counted(std::uint64_t length, BodySink& sink);
@@ -93,6 +104,8 @@ class Session final : public Connection {
   Awaitable<void> send_response(const Response& response, WireForm form);
 
   void begin(const RequestHead& head);
+  /// Notes what the request is, and looks for a fault.
+  void note(const Route& route);
   void record(int status);
   void log(const Response& response) const;
 

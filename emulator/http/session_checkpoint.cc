@@ -73,45 +73,27 @@ Response Session::get_shard(const Route& route) const {
 Awaitable<Response> Session::put_shard(const RequestHead& head, const Route& route) {
   // Before the body is read, which takes the head's place.
   const std::optional<std::string> meta(head.shard_meta);
-  if (head.chunked && !behaviour_.accept_chunked) {
+  if (auto refused = refused_form(head)) {
     co_await discard_body(head);
-    co_return refusal(411, "length_required", "A shard needs a Content-Length.");
+    co_return *std::move(refused);
   }
-  if (head.expects_continue && !behaviour_.honour_expect) {
-    keep_alive_ = false;
-    co_return refusal(417, "unknown_expectation", "Send the body without Expect.");
-  }
-  std::optional<std::uint64_t> size = head.content_length;
-  if (!head.chunked && !size) size = 0;
   const checkpoint::Address address{route.bucket, route.rank, route.step};
   if (!behaviour_.replace_shards && service_.checkpoints.read(address)) {
     co_await discard_body(head);
     co_return refusal(409, "exists", "The shard is stored already; its bytes stay as they are.");
   }
-  auto writer = service_.checkpoints.begin(address, size);
+  auto writer = service_.checkpoints.begin(address, head.body_size());
   if (!writer) {
-    if (writer.error() == checkpoint::Refusal::too_large) {
-      keep_alive_ = false;  // response before the body is read
-    } else {
-      co_await discard_body(head);
-    }
-    co_return refused(writer.error());
+    co_return co_await refuse_body(head, writer.error() == checkpoint::Refusal::too_large,
+                                   refused(writer.error()));
   }
-  if (head.expects_continue) co_await write(continue_line);
-
   const auto announced =
       meta && behaviour_.check_shards ? checkpoint::announced_checksum(*meta) : std::nullopt;
   std::optional<checkpoint::Checksum> checksum;
   if (announced) checksum.emplace();
   BodySink sink(writer->room(), worker().scratch(), checksum ? &*checksum : nullptr);
-  const auto end = co_await receive_body(head, sink);
-  if (end != BodyEnd::complete) keep_alive_ = false;
-  if (sink.refusal()) co_return refused(*sink.refusal());
-  if (end == BodyEnd::malformed) {
-    ++service_.counters.rejected;
-    co_return refusal(400, "malformed_body", "The chunked body is malformed.");
-  }
-  if (end == BodyEnd::cut) co_return Response{};  // for nobody
+  const auto ended = co_await receive_whole(head, sink);
+  if (ended) co_return *ended;
   if (entry_.bytes_in == 0 && !behaviour_.accept_empty_shards) {
     co_return refused(core::PutRefusal::empty);
   }

@@ -52,8 +52,9 @@ void Worker::run_and_wait(const std::function<void()>& work) {
 }
 
 void Worker::arm(core::Timer& timer, Duration after) {
-  wheel_.arm(timer, clock_.now() + after);
-  schedule();
+  const TimePoint due = clock_.now() + after;
+  wheel_.arm(timer, due);
+  if (!wakes_at_ || due < *wakes_at_) schedule();
 }
 
 void Worker::run_due() {

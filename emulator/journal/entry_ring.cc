@@ -2,6 +2,7 @@
 #include "journal/entry_ring.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "hyperpod/base/assertions.h"
 
@@ -41,7 +42,10 @@ void EntryRing::append(const JournalEntry& entry) {
   }
   const std::uint64_t begin = reserve_text(size);
   char* to = text_.get() + begin % text_capacity_;
-  for (const std::string_view text : all) to = std::ranges::copy(text, to).out;
+  for (const std::string_view text : all) {
+    if (!text.empty()) std::memcpy(to, text.data(), text.size());
+    to += text.size();
+  }
 
   const Record record{.at = entry.at,
                       .time = entry.time,

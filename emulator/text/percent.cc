@@ -1,14 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "text/percent.h"
 
+#include <algorithm>
 #include <cstdint>
+#include <cstring>
 
 namespace hyperpod::emulator::text {
 namespace {
 
+/// How many bytes of ASCII there are from `i` on, as far as can be told eight at a time.
+std::size_t whole_words_of_ascii(std::string_view text, std::size_t i) {
+  const std::size_t begin = i;
+  for (std::uint64_t word = 0; i + sizeof word <= text.size(); i += sizeof word) {
+    std::memcpy(&word, text.data() + i, sizeof word);
+    if ((word & 0x8080808080808080u) != 0) break;
+  }
+  return i - begin;
+}
+
 bool is_utf8(std::string_view text) {
   std::size_t i = 0;
-  while (i < text.size()) {
+  while (i += whole_words_of_ascii(text, i), i < text.size()) {
     const auto lead = static_cast<unsigned char>(text[i]);
     if (lead < 0x80) {
       ++i;
@@ -32,6 +44,11 @@ bool is_utf8(std::string_view text) {
 
 }  // namespace
 
+bool is_plain(std::string_view text) {
+  return std::ranges::all_of(
+      text, [](char c) { return static_cast<unsigned char>(c) < 0x80 && c != '%'; });
+}
+
 int hex_digit(char c) {
   if (c >= '0' && c <= '9') return c - '0';
   if (c >= 'a' && c <= 'f') return c - 'a' + 10;
@@ -42,17 +59,17 @@ int hex_digit(char c) {
 std::optional<std::string> percent_decode(std::string_view text) {
   std::string decoded;
   decoded.reserve(text.size());
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '%') {
-      decoded.push_back(text[i]);
-      continue;
-    }
-    if (i + 2 >= text.size()) return std::nullopt;
-    const int high = hex_digit(text[i + 1]);
-    const int low = hex_digit(text[i + 2]);
+  while (true) {
+    const auto escape = std::min(text.find('%'), text.size());
+    decoded.append(text.data(), escape);
+    text.remove_prefix(escape);
+    if (text.empty()) break;
+    if (text.size() < 3) return std::nullopt;
+    const int high = hex_digit(text[1]);
+    const int low = hex_digit(text[2]);
     if (high < 0 || low < 0) return std::nullopt;
     decoded.push_back(static_cast<char>(high << 4 | low));
-    i += 2;
+    text.remove_prefix(3);
   }
   if (!is_utf8(decoded)) return std::nullopt;
   return decoded;
