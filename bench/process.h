@@ -32,6 +32,8 @@ Result<base::ChildProcess> start(const std::vector<std::string>& arguments);
 /// CPU time so far of a process with all its threads, and of the processes that it started and that
 /// still run; in the kernel's ticks, of 10 ms as a rule.
 Result<CpuTime> cpu_time(pid_t pid);
+/// CPU time so far of those threads of a process that have this name, to the kernel's nanosecond.
+Result<std::chrono::milliseconds> cpu_time_of(pid_t pid, const std::string& thread);
 Result<Usage> usage(pid_t pid);
 
 /// True if the program can be started and ends with status 0.
