@@ -71,8 +71,8 @@ def _build(stage: pathlib.Path) -> None:
     subprocess.run(["cmake", "--preset", "portable", "-B", str(build), "-DHYPERPOD_PYTHON=ON",
                     "-DHYPERPOD_CONFORMANCE=OFF", f"-DPython3_EXECUTABLE={sys.executable}",
                     "-Wno-dev"], cwd=TREE, check=True, stdout=subprocess.DEVNULL)
-    subprocess.run(["cmake", "--build", str(build), "--target", f"{NAME}_native", *PROGRAMS, "--",
-                    "--quiet"], check=True)
+    subprocess.run(["cmake", "--build", str(build), "--target", f"{NAME}_native", *PROGRAMS],
+                   check=True, stdout=subprocess.DEVNULL)
     (stage / "bin").mkdir(parents=True)
     for name in PROGRAMS:
         subprocess.run(["strip", "-o", stage / "bin" / name, build / "bin" / name], check=True)
