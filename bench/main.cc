@@ -44,6 +44,11 @@ std::vector<Row> all_rows() {
       client_lookup(),
       client_threads(),
       client_memory(),
+      python_get_into(),
+      python_small(),
+      python_lmcache_small(),
+      python_lmcache_large(),
+      python_start(),
   };
 }
 

@@ -25,6 +25,7 @@ constexpr milliseconds start_patience{10'000};
 constexpr const char* debian_python = "/usr/bin/python3";
 constexpr const char* aiohttp_daemon = HYPERPOD_BENCH_COMPARATORS "/aiohttp_daemon.py";
 constexpr const char* aiohttp_client = HYPERPOD_BENCH_COMPARATORS "/aiohttp_client.py";
+constexpr const char* python_client = HYPERPOD_BENCH_COMPARATORS "/../python_client.py";
 
 // A segment that the next emulator to start clears away, should this run be killed.
 std::string unique_name() { return base::unique_name("hyperpod_test_"); }
@@ -47,6 +48,19 @@ Result<Server> start_announcing(const std::vector<std::string>& arguments) {
   Server server{std::move(*child), port};
   server.admin_port = port_of("admin");
   return server;
+}
+
+// The figure of that name in the line of JSON that a program prints which measures for so long.
+Result<double> figure_of(const std::vector<std::string>& arguments, const char* name,
+                         milliseconds duration) {
+  auto child = start(arguments);
+  if (!child) return tl::unexpected(child.error());
+  const auto line = child->read_line(start_patience + duration);
+  if (!line) return failure("a client in Python fails: " + line.error().message);
+  const auto report = nlohmann::json::parse(*line, nullptr, false);
+  const double figure = report.is_object() ? report.value(name, 0.0) : 0;
+  if (figure <= 0) return failure("a client in Python has no figure: " + *line);
+  return figure;
 }
 
 // nginx cannot tell which port it was given, so one is picked that is free now.
@@ -176,14 +190,35 @@ Result<double> run_aiohttp_client(const Server& emulator, const std::vector<std:
       "--shm-name",  emulator.segment,
       "--seconds",   std::to_string(static_cast<double>(duration.count()) / 1000)};
   arguments.insert(arguments.end(), keys.begin(), keys.end());
-  auto child = start(arguments);
-  if (!child) return tl::unexpected(child.error());
-  const auto line = child->read_line(start_patience + duration);
-  if (!line) return failure("the aiohttp client fails: " + line.error().message);
-  const auto report = nlohmann::json::parse(*line, nullptr, false);
-  const double rate = report.is_object() ? report.value("gets_per_second", 0.0) : 0;
-  if (rate <= 0) return failure("the aiohttp client has no figure: " + *line);
-  return rate;
+  return figure_of(arguments, "gets_per_second", duration);
+}
+
+Result<double> run_python_client(const std::string& kind, const Server& emulator,
+                                 const std::vector<std::string>& keys, std::size_t object_bytes,
+                                 milliseconds duration) {
+  const std::string programs = own_folder();
+  const std::string package = programs + "/../python";
+  if (!runs({"/usr/bin/env", "PYTHONPATH=" + package, debian_python, "-c",
+             "import hyperpod_kv; hyperpod_kv.Client"})) {
+    return tl::unexpected(
+        Error{ErrorCode::missing, "the Python package is not built; ./dev build builds it"});
+  }
+  std::vector<std::string> arguments{"/usr/bin/env",
+                                     "PYTHONPATH=" + package,
+                                     "HYPERPOD_KV_BIN=" + programs,
+                                     debian_python,
+                                     python_client,
+                                     kind,
+                                     "--url",
+                                     "127.0.0.1:" + std::to_string(emulator.port),
+                                     "--shm-name",
+                                     emulator.segment,
+                                     "--seconds",
+                                     std::to_string(static_cast<double>(duration.count()) / 1000),
+                                     "--object-bytes",
+                                     std::to_string(object_bytes)};
+  arguments.insert(arguments.end(), keys.begin(), keys.end());
+  return figure_of(arguments, "figure", duration);
 }
 
 Result<Server> start_raw_receiver(std::uint64_t capacity) {

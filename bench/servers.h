@@ -48,6 +48,12 @@ Result<Server> start_nginx(const std::string& program, const std::string& lease_
 /// comparators/aiohttp_daemon.py on Debian's Python.
 Result<Server> start_aiohttp_daemon(std::uint64_t capacity);
 
+/// What python_client.py measures of `kind` with the Python package of this build: gets a second,
+/// or milliseconds for "start". ErrorCode::missing if the package is not built.
+Result<double> run_python_client(const std::string& kind, const Server& emulator,
+                                 const std::vector<std::string>& keys, std::size_t object_bytes,
+                                 std::chrono::milliseconds duration);
+
 /// Gets a second of comparators/aiohttp_client.py, which reads `keys` from the emulator and its
 /// segment, all at once and over and over, for so long.
 Result<double> run_aiohttp_client(const Server& emulator, const std::vector<std::string>& keys,

@@ -77,7 +77,7 @@ class Client:
 
 
 async def read_over_and_over(client, key, start, end):
-    buffer = bytearray(1 << 16)
+    buffer = bytearray(1 << 25)
     count = 0
     while (now := time.monotonic()) < end:
         if await client.get(key, buffer) is None:

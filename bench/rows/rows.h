@@ -46,6 +46,16 @@ Row client_lookup();
 Row client_threads();
 /// Memory of a client with 128 open connections.
 Row client_memory();
+/// The Python package: get_into of 16 MiB against the C++ client's get.
+Row python_get_into();
+/// Coroutines that get 4 KiB, 64 in flight in one loop, against the client on aiohttp.
+Row python_small();
+/// LMCache's connector, gets of 4 KiB with 16 in flight, against the client on aiohttp.
+Row python_lmcache_small();
+/// The same with gets of 16 MiB, four in flight.
+Row python_lmcache_large();
+/// The start of a daemon of the fixture.
+Row python_start();
 /// Memory beside the segment with 100,000 objects and 1,024 connections.
 Row memory();
 /// Starting and stopping the emulator in-process.
