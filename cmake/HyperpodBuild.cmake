@@ -32,8 +32,9 @@ if(HYPERPOD_PORTABLE)
   list(PREPEND CMAKE_MODULE_PATH ${CMAKE_CURRENT_LIST_DIR}/portable)
   set(CMAKE_FIND_LIBRARY_SUFFIXES .a .so)
   set(OPENSSL_USE_STATIC_LIBS ON)
-  add_compile_options(-ffunction-sections -fdata-sections)
-  add_link_options(-static-libstdc++ -static-libgcc -Wl,--gc-sections -Wl,--as-needed)
+  # An extension module shares libgcc with its process: a thread that ends is unwound through frames of both.
+  add_link_options(-static-libstdc++ $<$<NOT:$<STREQUAL:$<TARGET_PROPERTY:TYPE>,MODULE_LIBRARY>>:-static-libgcc>
+                   -Wl,--gc-sections -Wl,--as-needed)
 endif()
 
 # What each of our targets is compiled with; PRIVATE, so that users of the libraries do not inherit it.
@@ -129,7 +130,7 @@ function(hyperpod_build_faster)
     set(precompile ON)
     hyperpod_precompiled(code HEADERS precompiled_code.h)
     hyperpod_precompiled(network HEADERS precompiled_code.h precompiled_network.h LIBS Boost::headers OpenSSL::SSL)
-    if(HYPERPOD_PYTHON AND NOT HYPERPOD_PORTABLE)
+    if(HYPERPOD_PYTHON)
       hyperpod_precompiled(shared HEADERS precompiled_code.h precompiled_network.h LIBS Boost::headers OpenSSL::SSL)
       set_target_properties(hyperpod_precompiled_shared PROPERTIES POSITION_INDEPENDENT_CODE ON)
     endif()

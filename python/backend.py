@@ -58,7 +58,7 @@ Description-Content-Type: text/markdown
 
 
 ENTRY_POINTS = f"""[pytest11]
-hyperpod_kv = hyperpod_kv.pytest_plugin
+hyperpod_kv.pytest_plugin = hyperpod_kv.pytest_plugin
 
 [console_scripts]
 {chr(10).join(f"{name} = hyperpod_kv._programs:main" for name in PROGRAMS)}
@@ -68,9 +68,12 @@ hyperpod_kv = hyperpod_kv.pytest_plugin
 def _build(stage: pathlib.Path) -> None:
     """Builds into the project's build/wheel, and puts what is built into the package in ``stage``."""
     build = TREE / "build" / f"wheel-{sys.implementation.cache_tag}"
-    subprocess.run(["cmake", "--preset", "portable", "-B", str(build), "-DHYPERPOD_PYTHON=ON",
-                    "-DHYPERPOD_CONFORMANCE=OFF", f"-DPython3_EXECUTABLE={sys.executable}",
-                    "-Wno-dev"], cwd=TREE, check=True, stdout=subprocess.DEVNULL)
+    # Compiled as for ./dev build, with whose objects a compiler cache then serves; linked otherwise.
+    subprocess.run(["cmake", "--preset", "release", "-B", str(build), "-DHYPERPOD_PORTABLE=ON",
+                    "-DHYPERPOD_TESTS=OFF", "-DHYPERPOD_BENCH=OFF", "-DHYPERPOD_CONFORMANCE=OFF",
+                    f"-DHYPERPOD_WERROR={'ON' if TREE == HERE.parent else 'OFF'}",
+                    f"-DPython3_EXECUTABLE={sys.executable}", "-Wno-dev"],
+                   cwd=TREE, check=True, stdout=subprocess.DEVNULL)
     subprocess.run(["cmake", "--build", str(build), "--target", f"{NAME}_native", *PROGRAMS],
                    check=True, stdout=subprocess.DEVNULL)
     (stage / "bin").mkdir(parents=True)
@@ -149,23 +152,21 @@ def build_sdist(sdist_directory, config_settings=None) -> str:
     if TREE != HERE.parent:
         raise RuntimeError("a source distribution is made from the project's repository")
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=TREE, check=True, capture_output=True)
-    files = {f"source/{name}": (TREE / name).read_bytes()
-             for name in listed.stdout.decode().split("\0")
-             if name and (TREE / name).is_file()}
-    modes = {f"source/{name}": (TREE / name).stat().st_mode & 0o111
-             for name in listed.stdout.decode().split("\0") if name and (TREE / name).is_file()}
+    paths = [TREE / name for name in listed.stdout.decode().split("\0") if name]
+    files = {f"source/{path.relative_to(TREE)}": (path.read_bytes(), path.stat().st_mode & 0o777)
+             for path in paths if path.is_file()}
     for name in ("pyproject.toml", "backend.py", "README.md"):
-        files[name] = (HERE / name).read_bytes()
-    files["PKG-INFO"] = _metadata().encode()
+        files[name] = ((HERE / name).read_bytes(), 0o644)
+    files["PKG-INFO"] = (_metadata().encode(), 0o644)
 
     sdist = f"{STEM}.tar.gz"
     with open(pathlib.Path(sdist_directory) / sdist, "wb") as out, \
             gzip.GzipFile("", "wb", mtime=_epoch(), fileobj=out) as packed, \
             tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for name, content in sorted(files.items()):
+        for name, (content, mode) in sorted(files.items()):
             entry = tarfile.TarInfo(f"{STEM}/{name}")
             entry.size = len(content)
-            entry.mode = 0o755 if modes.get(name) else 0o644
+            entry.mode = mode
             entry.mtime = _epoch()
             archive.addfile(entry, io.BytesIO(content))
     return sdist

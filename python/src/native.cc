@@ -938,7 +938,7 @@ py::tuple client_and_warnings(client::LoadedOptions loaded, const py::dict& give
 
 // pybind11 waits for ever in a subinterpreter. Python asks PyInit__native there unless the main
 // interpreter has the module already; client.py asks in_main_interpreter() for that case.
-#define PyInit__native make_native
+#define PyInit__native hyperpod_kv_make_native
 PYBIND11_MODULE(_native, module) {
   module.doc() = "hyperpod::client for Python; use hyperpod_kv.Client.";
   module.def("in_main_interpreter", in_main_interpreter);
@@ -1026,7 +1026,7 @@ PYBIND11_MODULE(_native, module) {
 #undef PyInit__native
 
 extern "C" PYBIND11_EXPORT PyObject* PyInit__native() {
-  if (in_main_interpreter()) return make_native();
+  if (in_main_interpreter()) return hyperpod_kv_make_native();
   PyErr_SetString(PyExc_ImportError, "hyperpod_kv cannot be used in a subinterpreter");
   return nullptr;
 }

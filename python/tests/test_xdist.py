@@ -18,9 +18,12 @@ WORKERS = 8
 
 
 def lives(pid):
+    """Whether a thread of the process runs that may still hold its files open."""
+    process = pathlib.Path(f"/proc/{pid}")
     try:
-        return "State:\tZ" not in pathlib.Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
+        return (len(list((process / "task").iterdir())) > 1
+                or "State:\tZ" not in (process / "status").read_text())
+    except (FileNotFoundError, ProcessLookupError):
         return False
 
 
