@@ -10,6 +10,7 @@
 #include <fstream>
 
 #include "machine.h"
+#include "plots.h"
 #include "report.h"
 #include "rows/rows.h"
 
@@ -23,12 +24,18 @@ std::vector<Row> all_rows() {
       lease_against_nginx(1024),
       lease_against_aiohttp(),
       lease_with_journal(),
-      fairness(),
+      fairness_beside_bodies(),
+      fairness_beside_pipelines(),
+      engine_calls(1'000),
+      engine_calls(1'000'000),
       idle_connections(),
       open_page(),
       held_leases(),
       put_against_raw_tcp(1),
       put_against_raw_tcp(4),
+      put_against_epoll(4 << 10),
+      put_against_epoll(64 << 10),
+      put_against_epoll(1 << 20),
       memory(),
       start_and_stop(),
       client_copy(1, Placement::contiguous),
@@ -56,6 +63,7 @@ struct Arguments {
   Settings settings;
   std::vector<std::string> only;
   std::string json;
+  std::string plots;
 };
 
 // Two ends of two thousand connections and some; the children inherit the limit.
@@ -90,6 +98,12 @@ int run(const std::vector<Row>& rows, const Arguments& arguments) {
     std::fprintf(stderr, "hyperpod-bench: %s cannot be written\n", arguments.json.c_str());
     return 1;
   }
+  if (!arguments.plots.empty()) {
+    if (auto written = write_plots(report, arguments.plots); !written) {
+      std::fprintf(stderr, "hyperpod-bench: %s\n", written.error().message.c_str());
+      return 1;
+    }
+  }
   return all_measured ? 0 : 1;
 }
 
@@ -110,6 +124,8 @@ int parse_and_run(int count, char** values) {
       ->check(CLI::Range(1, 100))
       ->capture_default_str();
   app.add_option("--json", arguments.json, "Where to write the report as JSON");
+  app.add_option("--plots", arguments.plots,
+                 "A folder for drawings of what was measured, as docs/performance.md shows them");
   app.add_option("--nginx", arguments.settings.nginx,
                  "The nginx program; searched for if not given");
   try {

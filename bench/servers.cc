@@ -221,9 +221,9 @@ Result<double> run_python_client(const std::string& kind, const Server& emulator
   return figure_of(arguments, "figure", duration);
 }
 
-Result<Server> start_raw_receiver(std::uint64_t capacity) {
-  return start_announcing(
-      {own_folder() + "/hyperpod-bench-raw-receiver", std::to_string(capacity)});
+Result<Server> start_raw_receiver(std::uint64_t capacity, std::uint64_t body, Receiving how) {
+  return start_announcing({own_folder() + "/hyperpod-bench-raw-receiver", std::to_string(capacity),
+                           std::to_string(body), how == Receiving::epoll ? "epoll" : "threads"});
 }
 
 }  // namespace hyperpod::bench

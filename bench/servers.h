@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The servers that are compared, each started as a child process on a free loopback port.
 //
-// Starting returns once the server answers. A comparator that is not installed is
+// Starting returns once the server responses. A comparator that is not installed is
 // ErrorCode::missing. Destruction stops the server.
 #pragma once
 
@@ -40,7 +40,7 @@ Result<Server> start_emulator(std::uint64_t capacity, std::uint64_t block_size,
                               Placement placement = Placement::contiguous,
                               const std::vector<std::string>& more = {});
 
-/// nginx with one worker a core that answers every lease request with `lease_body` and everything
+/// nginx with one worker a core that responses every lease request with `lease_body` and everything
 /// else with `other_body`, both with status 200. `program` is where to find it; empty searches.
 Result<Server> start_nginx(const std::string& program, const std::string& lease_body,
                            const std::string& other_body);
@@ -59,7 +59,10 @@ Result<double> run_python_client(const std::string& kind, const Server& emulator
 Result<double> run_aiohttp_client(const Server& emulator, const std::vector<std::string>& keys,
                                   std::chrono::milliseconds duration);
 
-/// comparators/raw_receiver.cc.
-Result<Server> start_raw_receiver(std::uint64_t capacity);
+/// How the raw receiver waits for bytes: see comparators/raw_receiver.cc.
+enum class Receiving { threads, epoll };
+
+/// comparators/raw_receiver.cc, for bodies of `body` bytes each.
+Result<Server> start_raw_receiver(std::uint64_t capacity, std::uint64_t body, Receiving how);
 
 }  // namespace hyperpod::bench

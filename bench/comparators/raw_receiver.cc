@@ -1,38 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
-// hyperpod-bench-raw-receiver CAPACITY: the fastest way known to us to bring bytes from TCP into a
-// shared-memory segment, as the measure for PUT.
+// hyperpod-bench-raw-receiver CAPACITY BODY threads|epoll: the fastest ways known to us to bring
+// bytes from TCP into a shared-memory segment, as the measure for PUT.
 //
-// Peers send bodies, each behind its length as eight bytes in the machine's order. A thread for
-// each connection receives them straight into the mapping, one after the other and round again, and
-// answers each with the two bytes "ok". Prints one line of JSON with its url when it serves.
+// Peers send bodies of BODY bytes, each behind its length as eight bytes in the machine's order.
+// They are received straight into the mapping, one after the other and round again, and each is
+// answered with the two bytes "ok". `threads`: a thread for each connection, which blocks, is the
+// fastest for large bodies. `epoll`: a loop for each core, as a server of many connections needs
+// them. Prints one line of JSON with its url when it serves.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <bit>
+#include <cerrno>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <string>
+#include <string_view>
 #include <thread>
+#include <vector>
 
 namespace {
 
 struct Mapping {
   char* begin;
   std::uint64_t size;
+  std::uint64_t body;
   std::atomic<std::uint64_t> used{0};
 
-  // The next `length` bytes, from the start again where the end is too near.
-  char* place(std::uint64_t length) {
-    const std::uint64_t slots = size / length;
-    return begin + used.fetch_add(1) % slots * length;
-  }
+  // For the next body, from the start again where the end is too near.
+  char* place() { return begin + used.fetch_add(1) % (size / body) * body; }
 };
 
 bool receive_exactly(int socket, char* to, std::uint64_t size) {
@@ -45,25 +51,63 @@ bool receive_exactly(int socket, char* to, std::uint64_t size) {
   return true;
 }
 
-void serve(int socket, Mapping& mapping) {
-  const int on = 1;
-  ::setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+bool send_ok(int socket) { return ::send(socket, "ok", 2, MSG_NOSIGNAL) == 2; }
+
+void serve_blocking(int socket, Mapping& mapping) {
   std::uint64_t length = 0;
   while (receive_exactly(socket, std::bit_cast<char*>(&length), sizeof length)) {
-    if (length == 0 || length > mapping.size) break;
-    if (!receive_exactly(socket, mapping.place(length), length)) break;
-    if (::send(socket, "ok", 2, MSG_NOSIGNAL) != 2) break;
+    if (length != mapping.body || !receive_exactly(socket, mapping.place(), length)) break;
+    if (!send_ok(socket)) break;
   }
   ::close(socket);
 }
 
-// The name is gone at once: nobody else maps this segment, and so it cannot be left behind.
+struct Connection {
+  int socket;
+  char* to;
+  std::uint64_t length = 0;  // as it came
+  std::uint64_t got = 0;     // of length and body
+};
+
+// One read, and the response if it was the last. False at the end of the connection.
+bool receive_some(Connection& connection, Mapping& mapping) {
+  constexpr std::uint64_t head = sizeof connection.length;
+  std::array<iovec, 2> parts{};
+  int count = 0;
+  if (connection.got < head) {
+    parts[0] = {std::bit_cast<char*>(&connection.length) + connection.got, head - connection.got};
+    count = 1;
+  }
+  const std::uint64_t of_body = connection.got - std::min(connection.got, head);
+  parts[static_cast<std::size_t>(count++)] = {connection.to + of_body, mapping.body - of_body};
+  const ssize_t got = ::readv(connection.socket, parts.data(), count);
+  if (got <= 0) return got < 0 && errno == EAGAIN;
+  connection.got += static_cast<std::uint64_t>(got);
+  if (connection.got < head + mapping.body) return true;
+  if (connection.length != mapping.body || !send_ok(connection.socket)) return false;
+  connection.got = 0;
+  connection.to = mapping.place();
+  return true;
+}
+
+void serve_events(int epoll, Mapping& mapping) {
+  std::array<epoll_event, 64> events{};
+  while (true) {
+    const int count = ::epoll_wait(epoll, events.data(), static_cast<int>(events.size()), -1);
+    for (int i = 0; i < count; ++i) {
+      auto* const connection =
+          static_cast<Connection*>(events[static_cast<std::size_t>(i)].data.ptr);
+      if (receive_some(*connection, mapping)) continue;
+      ::close(connection->socket);
+      delete connection;
+    }
+  }
+}
+
+// In a file without a name: nobody else maps it, and nothing can be left behind.
 char* map_segment(std::uint64_t size) {
-  const std::string name = "/hyperpod-bench-raw-" + std::to_string(::getpid());
-  const int fd = ::shm_open(name.c_str(), O_CREAT | O_EXCL | O_RDWR, 0600);
-  if (fd < 0) return nullptr;
-  ::shm_unlink(name.c_str());
-  if (::posix_fallocate(fd, 0, static_cast<off_t>(size)) != 0) return nullptr;
+  const int fd = ::open("/dev/shm", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+  if (fd < 0 || ::posix_fallocate(fd, 0, static_cast<off_t>(size)) != 0) return nullptr;
   void* begin = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   return begin == MAP_FAILED ? nullptr : static_cast<char*>(begin);
 }
@@ -86,20 +130,37 @@ int listen_on_loopback(std::uint16_t& port) {
 }  // namespace
 
 int main(int count, char** arguments) {
-  if (count != 2) return 2;
-  Mapping mapping{nullptr, std::strtoull(arguments[1], nullptr, 10)};
+  if (count != 4) return 2;
+  Mapping mapping{nullptr, std::strtoull(arguments[1], nullptr, 10),
+                  std::strtoull(arguments[2], nullptr, 10)};
+  const bool by_events = std::string_view(arguments[3]) == "epoll";
+  if (mapping.body == 0 || mapping.body > mapping.size) return 2;
   mapping.begin = map_segment(mapping.size);
   std::uint16_t port = 0;
   const int listener = listen_on_loopback(port);
+  std::vector<int> loops;
+  for (unsigned i = 0; by_events && i < std::max(1u, std::thread::hardware_concurrency()); ++i) {
+    loops.push_back(::epoll_create1(EPOLL_CLOEXEC));
+    std::thread(serve_events, loops.back(), std::ref(mapping)).detach();
+  }
   if (!mapping.begin || listener < 0) {
     std::perror("hyperpod-bench-raw-receiver");
     return 1;
   }
   std::printf("{\"event\":\"ready\",\"url\":\"tcp://127.0.0.1:%u\"}\n", unsigned{port});
   std::fflush(stdout);
-  while (true) {
-    const int socket = ::accept(listener, nullptr, nullptr);
+  for (std::size_t accepted = 0;; ++accepted) {
+    const int socket = ::accept4(listener, nullptr, nullptr, by_events ? SOCK_NONBLOCK : 0);
     if (socket < 0) return 1;
-    std::thread(serve, socket, std::ref(mapping)).detach();
+    const int on = 1;
+    ::setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    if (!by_events) {
+      std::thread(serve_blocking, socket, std::ref(mapping)).detach();
+      continue;
+    }
+    epoll_event event{};
+    event.events = EPOLLIN;
+    event.data.ptr = new Connection{socket, mapping.place()};
+    ::epoll_ctl(loops[accepted % loops.size()], EPOLL_CTL_ADD, socket, &event);
   }
 }

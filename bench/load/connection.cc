@@ -10,7 +10,7 @@
 #include <array>
 #include <bit>
 
-#include "load/answer.h"
+#include "load/response.h"
 
 namespace hyperpod::bench {
 
@@ -41,24 +41,25 @@ Result<void> send_all(int socket, std::string_view bytes) {
   return {};
 }
 
-Result<Reply> ask_over(int socket, std::string_view request) {
+Result<WholeResponse> ask_over(int socket, std::string_view request) {
   if (auto sent = send_all(socket, request); !sent) return tl::unexpected(sent.error());
   std::string received;
   std::array<char, 4096> buffer{};
   while (true) {
-    const auto parsed = parse_answer(received);
+    const auto parsed = parse_response(received);
     if (parsed.result == ParseResult::complete) {
-      return Reply{parsed.answer.status, std::string(parsed.answer.body)};
+      return WholeResponse{parsed.response.status, std::string(parsed.response.body)};
     }
-    if (parsed.result == ParseResult::unreadable) return failure("unreadable answer: " + received);
+    if (parsed.result == ParseResult::unreadable)
+      return failure("unreadable response: " + received);
     const ssize_t got = ::recv(socket, buffer.data(), buffer.size(), 0);
     if (got < 0) return system_failure("no response");
-    if (got == 0) return failure("the server closed the connection instead of answering");
+    if (got == 0) return failure("the server closed the connection before it responded");
     received.append(buffer.data(), static_cast<std::size_t>(got));
   }
 }
 
-Result<Reply> ask(std::uint16_t port, std::string_view request) {
+Result<WholeResponse> ask(std::uint16_t port, std::string_view request) {
   const auto socket = connect_to(port);
   if (!socket) return tl::unexpected(socket.error());
   return ask_over(socket->get(), request);

@@ -18,15 +18,15 @@ Result<base::FileDescriptor> connect_to(std::uint16_t port);
 /// Sends all of `bytes`; fails when the peer goes away or stalls.
 Result<void> send_all(int socket, std::string_view bytes);
 
-struct Reply {
+struct WholeResponse {
   int status;
   std::string body;
 };
 
 /// One request and its response on an open connection, with nothing before or behind it.
-Result<Reply> ask_over(int socket, std::string_view request);
+Result<WholeResponse> ask_over(int socket, std::string_view request);
 
 /// One request on a connection of its own; for setting up, not for measuring.
-Result<Reply> ask(std::uint16_t port, std::string_view request);
+Result<WholeResponse> ask(std::uint16_t port, std::string_view request);
 
 }  // namespace hyperpod::bench

@@ -67,7 +67,7 @@ class Loop {
     constexpr int timeout = std::chrono::milliseconds(patience).count();
     const int ready =
         ::epoll_wait(poll_.get(), events_.data(), static_cast<int>(events_.size()), timeout);
-    if (ready < 0 && errno != EINTR) return system_failure("waiting for answers failed");
+    if (ready < 0 && errno != EINTR) return system_failure("waiting for responses failed");
     if (ready == 0) return failure("the server has not answered for ten seconds");
     for (int i = 0; i < ready; ++i) {
       auto served = receive(*static_cast<Peer*>(events_[static_cast<std::size_t>(i)].data.ptr));
@@ -82,27 +82,27 @@ class Loop {
     if (got == 0) return failure("the server closed a connection that was in use");
     std::string_view bytes(buffer_.data(), static_cast<std::size_t>(got));
     if (!peer.pending.empty()) bytes = peer.pending.append(bytes);
-    const auto parsed = parse_answer(bytes);
+    const auto parsed = parse_response(bytes);
     if (parsed.result == ParseResult::incomplete) {
       if (peer.pending.empty()) peer.pending = bytes;
       return {};
     }
     if (parsed.result == ParseResult::unreadable || parsed.size != bytes.size()) {
-      return failure("the server sent what is not one answer: " +
+      return failure("the server sent what is not one response: " +
                      std::string(bytes.substr(0, 200)));
     }
-    return finish(peer, parsed.answer);
+    return finish(peer, parsed.response);
   }
 
-  Result<void> finish(Peer& peer, const Answer& answer) {
+  Result<void> finish(Peer& peer, const Response& response) {
     const Time now = steady_clock::now();
     last_ = now;
-    ++result_.answers;
+    ++result_.responses;
     --outstanding_;
     if (now >= window_.start && now < window_.end) result_.latencies.record(now - peer.sent);
-    if (!workload_.answered(peer.number, answer)) {
-      return failure("the server answered " + std::to_string(answer.status) + ": " +
-                     std::string(answer.body.substr(0, 200)));
+    if (!workload_.answered(peer.number, response)) {
+      return failure("the server answered " + std::to_string(response.status) + ": " +
+                     std::string(response.body.substr(0, 200)));
     }
     peer.pending.clear();
     return send_next(peer, now);
@@ -160,7 +160,7 @@ Result<RunResult> Load::run(Workload& workload, const RunOptions& options) {
   for (const auto& result : results) {
     if (!result) return tl::unexpected(result.error());
     total.latencies.merge(result->latencies);
-    total.answers += result->answers;
+    total.responses += result->responses;
     total.seconds = std::max(total.seconds, result->seconds);
   }
   return total;

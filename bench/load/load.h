@@ -13,8 +13,8 @@
 
 #include "error.h"
 #include "hyperpod/base/file_descriptor.h"
-#include "load/answer.h"
 #include "load/latencies.h"
+#include "load/response.h"
 
 namespace hyperpod::bench {
 
@@ -28,21 +28,21 @@ class Workload {
   /// finished, such as releasing a lease.
   virtual bool next(std::size_t connection, bool stopping, std::string& request) = 0;
   /// False if the response is not the one wanted, which ends the run as failed.
-  virtual bool answered(std::size_t connection, const Answer& answer) = 0;
+  virtual bool answered(std::size_t connection, const Response& response) = 0;
 };
 
 struct RunOptions {
-  /// Answers of this time are not counted.
+  /// Responses of this time are not counted.
   std::chrono::milliseconds warm_up{0};
-  /// Answers of this time, after the warm-up, are counted; then the run stops. A workload that has
-  /// no more requests ends it earlier.
+  /// Responses of this time, after the warm-up, are counted; then the run stops. A workload that
+  /// has no more requests ends it earlier.
   std::chrono::milliseconds duration{1000};
 };
 
 struct RunResult {
-  Latencies latencies;        ///< Of the requests counted.
-  double seconds = 0;         ///< In which they were answered.
-  std::uint64_t answers = 0;  ///< All of them, those of the warm-up and of the end included.
+  Latencies latencies;          ///< Of the requests counted.
+  double seconds = 0;           ///< In which they were answered.
+  std::uint64_t responses = 0;  ///< All of them, those of the warm-up and of the end included.
 
   double rate() const { return static_cast<double>(latencies.count()) / seconds; }
 };

@@ -18,10 +18,10 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// Accepts one connection and sends the next of `answers` for each request it gets, then closes.
+// Accepts one connection and sends the next of `responses` for each request it gets, then closes.
 class ScriptedServer {
  public:
-  explicit ScriptedServer(std::vector<std::string> answers) {
+  explicit ScriptedServer(std::vector<std::string> responses) {
     listener_ = base::FileDescriptor(::socket(AF_INET, SOCK_STREAM, 0));
     sockaddr_in address{};
     address.sin_family = AF_INET;
@@ -31,7 +31,7 @@ class ScriptedServer {
     EXPECT_EQ(::listen(listener_.get(), 8), 0);
     EXPECT_EQ(::getsockname(listener_.get(), std::bit_cast<sockaddr*>(&address), &size), 0);
     port_ = ntohs(address.sin_port);
-    thread_ = std::jthread([this, script = std::move(answers)] { serve(script); });
+    thread_ = std::jthread([this, script = std::move(responses)] { serve(script); });
   }
 
   std::uint16_t port() const { return port_; }
@@ -42,13 +42,13 @@ class ScriptedServer {
   }
 
  private:
-  void serve(const std::vector<std::string>& answers) {
+  void serve(const std::vector<std::string>& responses) {
     const base::FileDescriptor peer(::accept(listener_.get(), nullptr, nullptr));
     std::array<char, 4096> buffer{};
-    for (const std::string& answer : answers) {
+    for (const std::string& response : responses) {
       const ssize_t got = ::recv(peer.get(), buffer.data(), buffer.size(), 0);
       received_.append(buffer.data(), static_cast<std::size_t>(std::max<ssize_t>(0, got)));
-      ::send(peer.get(), answer.data(), answer.size(), MSG_NOSIGNAL);
+      ::send(peer.get(), response.data(), response.size(), MSG_NOSIGNAL);
     }
   }
 
@@ -84,7 +84,7 @@ TEST(Load, ReleasesWhatItHoldsAndBeginsNothingNewWhenStopping) {
   EXPECT_NE(request.find("/v1/leases/held/release"), request.npos);
 }
 
-TEST(Load, FailsOnAnAnswerThatIsNotWanted) {
+TEST(Load, FailsOnAResponseThatIsNotWanted) {
   ScriptedServer server({"HTTP/1.1 507 Insufficient Storage\r\nContent-Length: 0\r\n\r\n"});
   auto load = Load::connect(server.port(), 1);
   ASSERT_TRUE(load);
@@ -94,7 +94,7 @@ TEST(Load, FailsOnAnAnswerThatIsNotWanted) {
   EXPECT_NE(run.error().message.find("507"), std::string::npos);
 }
 
-TEST(Load, PutsAnswersTogetherThatArriveInPieces) {
+TEST(Load, PutsResponsesTogetherThatArriveInPieces) {
   ScriptedServer server({ok(std::string(100'000, 'k'))});  // more than one receive can take
   auto load = Load::connect(server.port(), 1);
   ASSERT_TRUE(load);

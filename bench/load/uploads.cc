@@ -14,13 +14,13 @@
 namespace hyperpod::bench {
 namespace {
 
-Result<void> await_answer(int socket, const Upload& options) {
+Result<void> await_response(int socket, const Upload& options) {
   std::string received;
   std::array<char, 4096> buffer{};
   while (true) {
     const ssize_t got = ::recv(socket, buffer.data(), buffer.size(), 0);
     if (got < 0) return system_failure("a body got no response");
-    if (got == 0) return failure("the server closed the connection instead of answering a body");
+    if (got == 0) return failure("the server closed the connection before it responded to a body");
     received.append(buffer.data(), static_cast<std::size_t>(got));
     const auto accepted = options.accepted(received);
     if (!accepted) return tl::unexpected(accepted.error());
@@ -32,7 +32,7 @@ Result<void> send_share(int socket, const Upload& options, std::atomic<std::uint
   for (auto taken = next++; taken < options.count; taken = next++) {
     auto done = send_all(socket, options.head(options.first + taken))
                     .and_then([&] { return send_all(socket, options.body); })
-                    .and_then([&] { return await_answer(socket, options); });
+                    .and_then([&] { return await_response(socket, options); });
     if (!done) return done;
   }
   return {};

@@ -23,11 +23,11 @@ struct Upload {
   std::string_view body;
   /// The bytes to send before the body of that number.
   std::function<std::string(std::uint64_t number)> head;
-  /// True once `received` is the whole answer; an error if it cannot become a good one.
+  /// True once `received` is the whole response; an error if it cannot become a good one.
   std::function<Result<bool>(std::string_view received)> accepted;
 };
 
-/// Sends all bodies and returns the bytes of body sent a second, until the last answer.
+/// Sends all bodies and returns the bytes of body sent a second, until the last response.
 Result<double> upload(const Upload& options);
 
 }  // namespace hyperpod::bench

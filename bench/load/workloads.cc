@@ -67,14 +67,14 @@ bool LeaseAndRelease::next(std::size_t connection, bool stopping, std::string& r
   return !stopping;
 }
 
-bool LeaseAndRelease::answered(std::size_t connection, const Answer& answer) {
+bool LeaseAndRelease::answered(std::size_t connection, const Response& response) {
   State& state = states_[connection];
-  if (answer.status != 200) return false;
+  if (response.status != 200) return false;
   if (!state.id.empty()) {
     state.id.clear();
     return true;
   }
-  state.id = lease_id(answer.body);
+  state.id = lease_id(response.body);
   return !state.id.empty();
 }
 
@@ -91,8 +91,8 @@ bool StoreObjects::next(std::size_t connection, bool stopping, std::string& requ
   return true;
 }
 
-bool StoreObjects::answered(std::size_t /*connection*/, const Answer& answer) {
-  return answer.status == 200;
+bool StoreObjects::answered(std::size_t /*connection*/, const Response& response) {
+  return response.status == 200;
 }
 
 HeldLease::HeldLease(std::size_t connections, unsigned hold_ms)
@@ -106,8 +106,8 @@ bool HeldLease::next(std::size_t connection, bool /*stopping*/, std::string& req
   return true;
 }
 
-bool HeldLease::answered(std::size_t /*connection*/, const Answer& answer) {
-  return answer.status == 504;
+bool HeldLease::answered(std::size_t /*connection*/, const Response& response) {
+  return response.status == 504;
 }
 
 }  // namespace hyperpod::bench

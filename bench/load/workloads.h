@@ -27,7 +27,7 @@ class LeaseAndRelease final : public Workload {
  public:
   explicit LeaseAndRelease(std::size_t connections);
   bool next(std::size_t connection, bool stopping, std::string& request) override;
-  bool answered(std::size_t connection, const Answer& answer) override;
+  bool answered(std::size_t connection, const Response& response) override;
 
  private:
   struct State {
@@ -42,7 +42,7 @@ class StoreObjects final : public Workload {
  public:
   StoreObjects(std::size_t connections, std::uint64_t count, std::string body);
   bool next(std::size_t connection, bool stopping, std::string& request) override;
-  bool answered(std::size_t connection, const Answer& answer) override;
+  bool answered(std::size_t connection, const Response& response) override;
 
  private:
   const std::uint64_t count_;
@@ -55,7 +55,7 @@ class HeldLease final : public Workload {
  public:
   HeldLease(std::size_t connections, unsigned hold_ms);
   bool next(std::size_t connection, bool stopping, std::string& request) override;
-  bool answered(std::size_t connection, const Answer& answer) override;
+  bool answered(std::size_t connection, const Response& response) override;
 
  private:
   const unsigned hold_ms_;

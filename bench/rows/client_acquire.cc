@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "load/answer.h"
 #include "load/connection.h"
+#include "load/response.h"
 #include "load/workloads.h"
 #include "report.h"
 #include "rows/client.h"

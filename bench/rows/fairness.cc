@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fairness: what others wait for while large bodies stream in.
+// Fairness: how long others wait while some send as much as they can.
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -32,22 +33,24 @@ constexpr std::size_t newcomers = 128;
 constexpr Milliseconds new_bound{500};
 constexpr Milliseconds established_bound{100};
 
+constexpr std::size_t pipelines = 300;
+constexpr std::size_t pipelined_bytes = 256 * 1024;  // some 2,000 requests each
+
 struct Waits {
   Milliseconds longest_new{0};
   Milliseconds longest_established{0};
 };
 
-// As long as `streaming`: requests over an established connection; in the middle, all newcomers at
-// once.
-Result<Waits> wait_beside(std::uint16_t port, const std::atomic<bool>& streaming) {
+// As long as `busy`: requests over an established connection; in the middle, all newcomers at once.
+Result<Waits> wait_beside(std::uint16_t port, const std::function<bool()>& busy) {
   const auto established = connect_to(port);
   if (!established) return tl::unexpected(established.error());
   Waits waits;
   bool came = false;
-  for (int asked = 0; streaming; ++asked) {
+  for (int asked = 0; busy(); ++asked) {
     const auto begin = steady_clock::now();
-    const auto reply = ask_over(established->get(), lease_request(0, 0));
-    if (!reply) return tl::unexpected(reply.error());
+    const auto response = ask_over(established->get(), lease_request(0, 0));
+    if (!response) return tl::unexpected(response.error());
     waits.longest_established =
         std::max<Milliseconds>(waits.longest_established, steady_clock::now() - begin);
     if (came || asked < 10) continue;
@@ -68,38 +71,86 @@ Result<Waits> wait_beside(std::uint16_t port, const std::atomic<bool>& streaming
     }
     waits.longest_new = steady_clock::now() - burst;
   }
-  if (!came) return failure("the bodies were over before anybody else came; send more of them");
+  if (!came) return failure("the load was over before anybody else came; send more of it");
   return waits;
 }
 
-Result<Finding> measure(const Settings& /*settings*/) {
+Finding found(const Waits& waits, std::string beside) {
+  return {waits.longest_new <= new_bound && waits.longest_established <= established_bound,
+          "128 new " + fixed(waits.longest_new.count(), 0) + " ms, established " +
+              fixed(waits.longest_established.count(), 0) + " ms",
+          "",
+          std::move(beside),
+          {{"longest_new_ms", waits.longest_new.count()},
+           {"longest_established_ms", waits.longest_established.count()}}};
+}
+
+Result<Finding> measure_beside_bodies(const Settings& /*settings*/) {
   const auto emulator = start_emulator(1024 * mebibyte, mebibyte);
   if (!emulator) return tl::unexpected(emulator.error());
   const std::string body(body_bytes, 'f');
   Sender sender = http_sender(*emulator, streams, body);
-  std::atomic<bool> streaming{true};
+  std::atomic<bool> busy{true};
   Result<double> sent = 0;
   std::jthread stream([&] {
     sent = sender.send(bodies);
-    streaming = false;
+    busy = false;
   });
-  const auto waits = wait_beside(emulator->port, streaming);
+  const auto waits = wait_beside(emulator->port, [&] { return busy.load(); });
   stream.join();
   if (!waits) return tl::unexpected(waits.error());
   if (!sent) return tl::unexpected(sent.error());
-  return Finding{waits->longest_new <= new_bound && waits->longest_established <= established_bound,
-                 "128 new " + fixed(waits->longest_new.count(), 0) + " ms, established " +
-                     fixed(waits->longest_established.count(), 0) + " ms",
-                 "",
-                 fixed(*sent / mebibyte, 0) + " MiB/s beside",
-                 {{"longest_new_ms", waits->longest_new.count()},
-                  {"longest_established_ms", waits->longest_established.count()}}};
+  return found(*waits, fixed(*sent / mebibyte, 0) + " MiB/s beside");
+}
+
+// Sends on each socket what it takes, in turns, until all have sent their share or nothing more is
+// taken for a tenth of a second: what the kernel holds keeps the server busy for seconds.
+void pipeline(const std::vector<base::FileDescriptor>& sockets, const std::string& requests) {
+  std::vector<std::size_t> sent(sockets.size(), 0);
+  auto progress = steady_clock::now();
+  for (bool more = true; more && steady_clock::now() - progress < std::chrono::milliseconds(100);) {
+    more = false;
+    for (std::size_t i = 0; i < sockets.size(); ++i) {
+      if (sent[i] == requests.size()) continue;
+      more = true;
+      const auto rest = std::string_view(requests).substr(sent[i]);
+      const auto taken =
+          ::send(sockets[i].get(), rest.data(), rest.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+      if (taken <= 0) continue;
+      sent[i] += static_cast<std::size_t>(taken);
+      progress = steady_clock::now();
+    }
+  }
+}
+
+Result<Finding> measure_beside_pipelines(const Settings& /*settings*/) {
+  const auto emulator = start_emulator_with_objects(1);
+  if (!emulator) return tl::unexpected(emulator.error());
+  std::string requests;
+  while (requests.size() < pipelined_bytes) requests += lease_request(0, 0);
+  std::vector<base::FileDescriptor> sockets;
+  for (std::size_t i = 0; i < pipelines; ++i) {
+    auto socket = connect_to(emulator->port);
+    if (!socket) return tl::unexpected(socket.error());
+    sockets.push_back(std::move(*socket));
+  }
+  pipeline(sockets, requests);
+  // Far fewer than wait in those sockets.
+  const auto waits = wait_beside(emulator->port, [asked = 0]() mutable { return asked++ < 300; });
+  if (!waits) return tl::unexpected(waits.error());
+  return found(*waits, grouped(pipelines) + " pipelines beside");
 }
 
 }  // namespace
 
-Row fairness() {
-  return {"fairness", "beside 32 PUT streams of 8 MiB", "<= 500 ms, <= 100 ms", measure};
+Row fairness_beside_bodies() {
+  return {"fairness", "beside 32 PUT streams of 8 MiB", "<= 500 ms, <= 100 ms",
+          measure_beside_bodies};
+}
+
+Row fairness_beside_pipelines() {
+  return {"fairness-pipelines", "beside 300 connections that pipeline and never read",
+          "<= 500 ms, <= 100 ms", measure_beside_pipelines};
 }
 
 }  // namespace hyperpod::bench

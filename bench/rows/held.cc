@@ -20,7 +20,7 @@ constexpr std::chrono::milliseconds hold{1000};
 constexpr std::chrono::milliseconds tolerance{50};
 constexpr double p99_bound = 1.5;
 
-// From the first waiting request to the last answer to one.
+// From the first waiting request to the last response to one.
 constexpr RunOptions others_run{.duration = hold + tolerance};
 
 Result<double> p99_of_others(const Server& emulator) {
@@ -32,7 +32,7 @@ Result<double> p99_of_others(const Server& emulator) {
   return Milliseconds(run->latencies.percentile(0.99)).count();
 }
 
-// The others' p99 while a thousand leases are held; the held ones' answer times go to `held`.
+// The others' p99 while a thousand leases are held; the held ones' response times go to `held`.
 Result<double> p99_beside_held(const Server& emulator, Latencies& held) {
   auto load = Load::connect(emulator.port, held_connections);
   if (!load) return tl::unexpected(load.error());

@@ -24,7 +24,7 @@ struct Contender {
   const Server& server;
   Latencies latencies = {};
   CpuTime cpu = {};
-  std::uint64_t answers = 0;
+  std::uint64_t responses = 0;
 
   Result<double> measure(std::size_t connections, milliseconds slice) {
     auto load = Load::connect(server.port, connections, load_threads());
@@ -38,13 +38,13 @@ struct Contender {
     latencies.merge(run->latencies);
     cpu.user += after->user - before->user;
     cpu.system += after->system - before->system;
-    answers += run->answers;
+    responses += run->responses;
     return run->rate();
   }
 
   /// Microseconds a request.
   double each(milliseconds time) const {
-    return static_cast<double>(time.count()) * 1000 / static_cast<double>(answers);
+    return static_cast<double>(time.count()) * 1000 / static_cast<double>(responses);
   }
 
   nlohmann::json details() const {
@@ -99,7 +99,7 @@ std::string with_thousands(std::size_t connections) {
   return grouped(static_cast<double>(connections)) + " connections";
 }
 
-// The bodies that the emulator answers a lease and a release with.
+// The bodies that the emulator responses a lease and a release with.
 struct Bodies {
   std::string lease;
   std::string release;

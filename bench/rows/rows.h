@@ -17,7 +17,11 @@ Row lease_against_aiohttp();
 /// which leaves totals. Both look for faults in an empty plan, which costs a load of memory.
 Row lease_with_journal();
 /// New connections and an established one beside 32 streams of large bodies.
-Row fairness();
+Row fairness_beside_bodies();
+/// The same beside 300 connections that pipeline requests and read no response.
+Row fairness_beside_pipelines();
+/// What the one lock that all requests share costs: a call of the engine with so many objects.
+Row engine_calls(std::uint64_t objects);
 /// CPU time and threads of 1,024 idle connections.
 Row idle_connections();
 /// CPU time of an open page, beside 100,000 objects and as many requests as there can be.
@@ -26,6 +30,8 @@ Row open_page();
 Row held_leases();
 /// Bodies of 16 MiB against raw TCP received into a mapping.
 Row put_against_raw_tcp(unsigned connections);
+/// Bodies of so many bytes over 16 connections against an epoll loop that receives into a mapping.
+Row put_against_epoll(std::uint64_t body);
 /// The client's copy out of a lease against memcpy out of the same mapping, one thread.
 Row client_copy(std::size_t object_mebibytes, Placement placement);
 /// The client's whole get of 16 MiB, both requests included, against that memcpy.

@@ -3,18 +3,18 @@
 
 #include <string>
 
-#include "load/answer.h"
+#include "load/response.h"
 #include "load/workloads.h"
 
 namespace hyperpod::bench {
 namespace {
 
 Result<bool> http_accepted(std::string_view received) {
-  const auto parsed = parse_answer(received);
+  const auto parsed = parse_response(received);
   if (parsed.result == ParseResult::incomplete) return false;
-  if (parsed.answer.status == 200) return true;
-  return failure("the emulator answered a body with " + std::to_string(parsed.answer.status) +
-                 ": " + std::string(parsed.answer.body));
+  if (parsed.response.status == 200) return true;
+  return failure("the emulator answered a body with " + std::to_string(parsed.response.status) +
+                 ": " + std::string(parsed.response.body));
 }
 
 }  // namespace

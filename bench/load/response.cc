@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "load/answer.h"
+#include "load/response.h"
 
 #include <strings.h>
 
@@ -27,7 +27,7 @@ std::optional<std::size_t> content_length(std::string_view head) {
 
 }  // namespace
 
-ParsedAnswer parse_answer(std::string_view bytes) {
+ParsedResponse parse_response(std::string_view bytes) {
   constexpr std::string_view status_line = "HTTP/1.1 200";
   const auto head_end = bytes.find("\r\n\r\n");
   if (head_end == bytes.npos) return {ParseResult::incomplete, {}};

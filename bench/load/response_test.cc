@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "load/answer.h"
+#include "load/response.h"
 
 #include <gtest/gtest.h>
 
@@ -10,32 +10,32 @@ constexpr std::string_view lease =
     "HTTP/1.1 200 OK\r\nServer: nginx\r\ncontent-length: 11\r\nConnection: "
     "keep-alive\r\n\r\n{\"id\":\"a1\"}";
 
-TEST(ParseAnswer, GivesStatusBodyAndSize) {
-  const auto parsed = parse_answer(lease);
+TEST(ParseResponse, GivesStatusBodyAndSize) {
+  const auto parsed = parse_response(lease);
   ASSERT_EQ(parsed.result, ParseResult::complete);
-  EXPECT_EQ(parsed.answer.status, 200);
-  EXPECT_EQ(parsed.answer.body, "{\"id\":\"a1\"}");
+  EXPECT_EQ(parsed.response.status, 200);
+  EXPECT_EQ(parsed.response.body, "{\"id\":\"a1\"}");
   EXPECT_EQ(parsed.size, lease.size());
 }
 
-TEST(ParseAnswer, IsIncompleteUntilTheLastByteOfTheBody) {
+TEST(ParseResponse, IsIncompleteUntilTheLastByteOfTheBody) {
   for (std::size_t size = 0; size < lease.size(); ++size) {
-    EXPECT_EQ(parse_answer(lease.substr(0, size)).result, ParseResult::incomplete) << size;
+    EXPECT_EQ(parse_response(lease.substr(0, size)).result, ParseResult::incomplete) << size;
   }
 }
 
-TEST(ParseAnswer, LeavesWhatFollowsTheAnswer) {
+TEST(ParseResponse, LeavesWhatFollowsTheResponse) {
   const std::string two = std::string(lease) + "HTTP/1.1 404 Not Found\r\n";
-  EXPECT_EQ(parse_answer(two).size, lease.size());
+  EXPECT_EQ(parse_response(two).size, lease.size());
 }
 
-TEST(ParseAnswer, RefusesAnAnswerWithoutALength) {
-  EXPECT_EQ(parse_answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n").result,
+TEST(ParseResponse, RefusesAResponseWithoutALength) {
+  EXPECT_EQ(parse_response("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n").result,
             ParseResult::unreadable);
 }
 
-TEST(ParseAnswer, RefusesWhatIsNotHttp) {
-  EXPECT_EQ(parse_answer("SSH-2.0-OpenSSH\r\n\r\n").result, ParseResult::unreadable);
+TEST(ParseResponse, RefusesWhatIsNotHttp) {
+  EXPECT_EQ(parse_response("SSH-2.0-OpenSSH\r\n\r\n").result, ParseResult::unreadable);
 }
 
 TEST(LeaseId, IsFoundWhereverItStands) {
