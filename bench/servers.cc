@@ -182,13 +182,14 @@ Result<Server> start_aiohttp_daemon(std::uint64_t capacity) {
 }
 
 Result<double> run_aiohttp_client(const Server& emulator, const std::vector<std::string>& keys,
-                                  milliseconds duration) {
+                                  std::size_t object_bytes, milliseconds duration) {
   if (auto usable = check_aiohttp(); !usable) return tl::unexpected(usable.error());
   std::vector<std::string> arguments{
-      debian_python, aiohttp_client,
-      "--port",      std::to_string(emulator.port),
-      "--shm-name",  emulator.segment,
-      "--seconds",   std::to_string(static_cast<double>(duration.count()) / 1000)};
+      debian_python,    aiohttp_client,
+      "--port",         std::to_string(emulator.port),
+      "--shm-name",     emulator.segment,
+      "--seconds",      std::to_string(static_cast<double>(duration.count()) / 1000),
+      "--object-bytes", std::to_string(object_bytes)};
   arguments.insert(arguments.end(), keys.begin(), keys.end());
   return figure_of(arguments, "gets_per_second", duration);
 }

@@ -55,9 +55,9 @@ Result<double> run_python_client(const std::string& kind, const Server& emulator
                                  std::chrono::milliseconds duration);
 
 /// Gets a second of comparators/aiohttp_client.py, which reads `keys` from the emulator and its
-/// segment, all at once and over and over, for so long.
+/// segment, objects of so many bytes, all at once and over and over, for so long.
 Result<double> run_aiohttp_client(const Server& emulator, const std::vector<std::string>& keys,
-                                  std::chrono::milliseconds duration);
+                                  std::size_t object_bytes, std::chrono::milliseconds duration);
 
 /// How the raw receiver waits for bytes: see comparators/raw_receiver.cc.
 enum class Receiving { threads, epoll };

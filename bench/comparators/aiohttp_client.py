@@ -76,8 +76,8 @@ class Client:
             raise RuntimeError(f"no release: {status}")
 
 
-async def read_over_and_over(client, key, start, end):
-    buffer = bytearray(1 << 25)
+async def read_over_and_over(client, key, object_bytes, start, end):
+    buffer = bytearray(object_bytes)
     count = 0
     while (now := time.monotonic()) < end:
         if await client.get(key, buffer) is None:
@@ -95,7 +95,8 @@ async def measure(arguments, mapping):
         client = Client(session, base, segment)
         start = time.monotonic() + WARM_UP
         end = start + arguments.seconds
-        tasks = [read_over_and_over(client, key, start, end) for key in arguments.keys]
+        tasks = [read_over_and_over(client, key, arguments.object_bytes, start, end)
+                 for key in arguments.keys]
         counts = await asyncio.gather(*tasks)
     segment.release()
     print(json.dumps({"gets_per_second": sum(counts) / arguments.seconds}), flush=True)
@@ -106,6 +107,7 @@ def main():
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--shm-name", required=True)
     parser.add_argument("--seconds", type=float, required=True)
+    parser.add_argument("--object-bytes", type=int, required=True)
     parser.add_argument("keys", nargs="+")
     arguments = parser.parse_args()
     # Not by multiprocessing.shared_memory, which would unlink the segment in the end.

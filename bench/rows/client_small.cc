@@ -38,7 +38,7 @@ Result<Finding> measure(const Settings& settings) {
   };
   const auto comparison = compare(
       settings.rounds, [&] { return operations_a_second(in_flight, settings.slice, get); },
-      [&] { return run_aiohttp_client(*emulator, keys, settings.slice); });
+      [&] { return run_aiohttp_client(*emulator, keys, object_bytes, settings.slice); });
   if (!comparison) return tl::unexpected(comparison.error());
   nlohmann::json details = comparison->details();
   details["unit"] = "gets/s";

@@ -89,7 +89,7 @@ Result<Finding> against_aiohttp(const char* kind, unsigned in_flight, std::size_
   const auto comparison = compare(
       settings.rounds,
       [&] { return run_python_client(kind, both->emulator, keys, object_bytes, settings.slice); },
-      [&] { return run_aiohttp_client(both->emulator, keys, settings.slice); });
+      [&] { return run_aiohttp_client(both->emulator, keys, object_bytes, settings.slice); });
   if (!comparison) return tl::unexpected(comparison.error());
   return finding(*comparison, bound, "aiohttp", "gets/s");
 }

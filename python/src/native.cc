@@ -706,12 +706,12 @@ class Client {
       std::int32_t format,
       const std::vector<std::pair<std::int32_t, std::array<std::int32_t, 4>>>& groups) {
     struct Kept {
-      std::unique_ptr<std::string> key;
+      std::string key;
       Buffer buffer;
     };
-    Kept kept{std::make_unique<std::string>(key_of(key)), Buffer(payload, false)};
+    auto kept = std::make_unique<Kept>(Kept{key_of(key), Buffer(payload, false)});
     std::vector<client::PutItem> items{
-        {.key = *kept.key, .bytes = kept.buffer.bytes(), .layout = layout_of(format, groups)}};
+        {.key = kept->key, .bytes = kept->buffer.bytes(), .layout = layout_of(format, groups)}};
     return client_->async_batched_put(std::move(items),
                                       report<std::vector<Result<client::PutOutcome>>>(
                                           to.shared(), token,
@@ -1025,6 +1025,7 @@ PYBIND11_MODULE(_native, module) {
 }
 #undef PyInit__native
 
+// NOLINTNEXTLINE(bugprone-reserved-identifier): Python makes the name
 extern "C" PYBIND11_EXPORT PyObject* PyInit__native() {
   if (in_main_interpreter()) return hyperpod_kv_make_native();
   PyErr_SetString(PyExc_ImportError, "hyperpod_kv cannot be used in a subinterpreter");
