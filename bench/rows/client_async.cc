@@ -2,6 +2,8 @@
 // The client's asynchronous calls, many in flight by one thread, against the load generator: an
 // epoll loop that makes the same two requests on as many sockets and reads nothing. What remains of
 // the difference is the client's queue, pool, timers, checks and parsing.
+#include <malloc.h>
+
 #include <atomic>
 #include <chrono>
 #include <fstream>
@@ -200,6 +202,7 @@ Own own_usage() {
 Result<Own> usage_of_client(std::uint32_t held) {
   const auto emulator = start_emulator(small_segment, object_bytes);
   if (!emulator) return tl::unexpected(emulator.error());
+  malloc_trim(0);  // what rows before this one have freed is not there for the client
   const Own before = own_usage();
   client::ClientOptions options;
   options.remote_url = "127.0.0.1:" + std::to_string(emulator->port);

@@ -18,7 +18,6 @@ namespace {
 
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-using testing::Process;
 
 struct Ended {
   int code;
@@ -30,7 +29,7 @@ Ended run_at(const std::string& url, std::vector<std::string> arguments,
              const std::string& input = {}) {
   arguments.insert(arguments.begin(),
                    {testing::program("hyperpod-kv"), "--url", url, "checkpoint"});
-  Process process(arguments, input);
+  auto process = testing::start(std::move(arguments), input);
   const int code = process.wait();
   return {code, process.output(), process.errors()};
 }
@@ -51,7 +50,7 @@ class CheckpointProgram : public ::testing::Test {
   }
   // As on a terminal, whose output and errors come together.
   Ended run_on_terminal(const std::string& arguments) {
-    Process process(
+    auto process = testing::start(
         {"/usr/bin/script", "-qec",
          testing::program("hyperpod-kv") + " --url " + emulator_.url() + " checkpoint " + arguments,
          "/dev/null"});
@@ -167,11 +166,11 @@ TEST_F(CheckpointProgram, ASignalLeavesNoUnfinishedFile) {
     conversation.send("HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\nhalf");
     conversation.peer_closes();
   });
-  Process process({testing::program("hyperpod-kv"), "--url", server.url(), "checkpoint", "get",
-                   "my run", "0", "7", path("out")});
+  auto process = testing::start({testing::program("hyperpod-kv"), "--url", server.url(),
+                                 "checkpoint", "get", "my run", "0", "7", path("out")});
   EXPECT_TRUE(testing::eventually([&] { return files().size() == 1; }));
   EXPECT_THAT(files().front(), HasSubstr(".out.part-"));
-  process.kill(SIGINT);
+  process.signal(SIGINT);
   EXPECT_EQ(process.wait(), -SIGINT);
   EXPECT_THAT(files(), IsEmpty());
 }

@@ -7,7 +7,6 @@
 #include <chrono>
 #include <csignal>
 #include <fstream>
-#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -23,7 +22,6 @@ using namespace std::chrono_literals;
 using nlohmann::json;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-using testing::Process;
 using testing::StandaloneEmulator;
 
 struct Ended {
@@ -45,7 +43,7 @@ class ProgramTest : public ::testing::Test {
     const std::string command = "env -u NO_COLOR TERM=xterm " + variable + " " +
                                 testing::program("hyperpod-kv") + " --url " + emulator_.url() +
                                 " --shm-name " + shm_name_ + " " + arguments;
-    Process process({"/usr/bin/script", "-qec", command, "/dev/null"});
+    auto process = testing::start({"/usr/bin/script", "-qec", command, "/dev/null"});
     const int code = process.wait();
     return {code, process.output(), process.errors()};
   }
@@ -53,7 +51,7 @@ class ProgramTest : public ::testing::Test {
   static Ended run_anywhere(std::vector<std::string> arguments, const std::string& input = {},
                             const std::vector<std::string>& environment = {}) {
     arguments.insert(arguments.begin(), testing::program("hyperpod-kv"));
-    Process process(arguments, input, environment);
+    auto process = testing::start(std::move(arguments), input, environment);
     const int code = process.wait();
     return {code, process.output(), process.errors()};
   }
@@ -252,7 +250,7 @@ class ExhaustedTest : public ProgramTest {
     command.insert(command.end(), {testing::program("hyperpod-kv"), "--url", emulator_.url(),
                                    "--shm-name", shm_name_});
     command.insert(command.end(), arguments.begin(), arguments.end());
-    Process process(command);
+    auto process = testing::start(std::move(command));
     const int code = process.wait();
     return {code, process.output(), process.errors()};
   }
@@ -313,12 +311,12 @@ TEST_F(ProgramTest, TellsOfContainersWhenTheSegmentIsMissing) {
 }
 
 TEST_F(ProgramTest, StaysRightForManyProcessesWhileItsDaemonIsKilledAndRestarted) {
-  std::vector<std::unique_ptr<Process>> processes;
+  std::vector<base::ChildProcess> processes;
   for (int i = 0; i < 4; ++i) {
-    processes.push_back(std::make_unique<Process>(std::vector<std::string>{
-        testing::program("hyperpod-kv"), "--url", emulator_.url(), "--shm-name", shm_name_,
-        "--timeout-ms", "1000", "--log-level", "off", "bench", "--threads", "2", "--size", "200KiB",
-        "--keys", "500", "--duration", "60", "--verify"}));
+    processes.push_back(testing::start(
+        {testing::program("hyperpod-kv"), "--url", emulator_.url(), "--shm-name", shm_name_,
+         "--timeout-ms", "1000", "--log-level", "off", "bench", "--threads", "2", "--size",
+         "200KiB", "--keys", "500", "--duration", "60", "--verify"}));
   }
   const auto shows_life = [](int port, const std::string& shm_name) {
     return testing::eventually([&] {
@@ -333,10 +331,10 @@ TEST_F(ProgramTest, StaysRightForManyProcessesWhileItsDaemonIsKilledAndRestarted
   emulator_.wait();
   StandaloneEmulator again(shm_name_, "64MiB", emulator_.port());
   EXPECT_TRUE(shows_life(again.port(), shm_name_)) << "service resumes";
-  for (const auto& process : processes) process->kill(SIGINT);
-  for (const auto& process : processes) {
-    EXPECT_EQ(process->wait(), 0) << process->errors();
-    const auto report = json::parse(process->output());
+  for (auto& process : processes) process.signal(SIGINT);
+  for (auto& process : processes) {
+    EXPECT_EQ(process.wait(), 0) << process.errors();
+    const auto report = json::parse(process.output());
     EXPECT_EQ(report["wrong"], 0);
     EXPECT_GT(report["get_hit"]["count"], 0);
   }

@@ -238,6 +238,7 @@ TEST_F(AsyncTest, CancelsAPutThatIsNotRead) {
 }
 
 TEST_F(AsyncTest, GetsAndStoresInBatches) {
+  options_.timeout = 30s;
   std::vector<std::string> buffers(300, std::string(5, '#'));
   std::vector<GetItem> gets;
   for (auto& buffer : buffers) gets.push_back({"key", std::as_writable_bytes(std::span(buffer))});

@@ -2,6 +2,7 @@
 #include "batch.h"
 
 #include <algorithm>
+#include <new>
 
 namespace hyperpod::client {
 
@@ -13,17 +14,20 @@ PrefixLookup::PrefixLookup(std::shared_ptr<ClientCore> core, std::vector<std::st
       deadline_(deadline),
       handler_(std::move(handler)),
       found_(keys_.size()),
-      end_(keys_.size()) {}
+      end_(keys_.size()) {
+  requests_.reserve(keys_.size());
+}
 
 void PrefixLookup::begin() {
   core_->post([self = shared_from_this()] { self->start_more(); });
 }
 
-void PrefixLookup::cancel() {
+void PrefixLookup::cancel() try {
   core_->post([self = shared_from_this()] {
     self->stop_at(self->hits_, Error{ErrorCode::cancelled, "the call was cancelled"});
     self->finish_if_known();
   });
+} catch (const std::bad_alloc&) {  // it ends by its deadline
 }
 
 void PrefixLookup::start_more() {
@@ -32,10 +36,14 @@ void PrefixLookup::start_more() {
   // No further beyond a first miss that is still to be found, either.
   while (requests_.size() < std::min(end_, hits_ + window)) {
     const std::size_t index = requests_.size();
-    requests_.push_back(core_->exists(keys_[index], read_, deadline_,
-                                      [self = shared_from_this(), index](Result<bool> found) {
-                                        self->ended(index, std::move(found));
-                                      }));
+    try {
+      requests_.push_back(core_->exists(keys_[index], read_, deadline_,
+                                        [self = shared_from_this(), index](Result<bool> found) {
+                                          self->ended(index, std::move(found));
+                                        }));
+    } catch (const std::bad_alloc&) {  // it was not begun
+      stop_at(index, no_memory());
+    }
   }
   finish_if_known();
 }

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <new>
 #include <optional>
 #include <string>
 #include <utility>
@@ -14,6 +15,7 @@
 
 #include "client_core.h"
 #include "hyperpod/client/call.h"
+#include "no_memory.h"
 #include "points.h"
 
 namespace hyperpod::client {
@@ -39,11 +41,12 @@ class Batch final : public Cancellable, public std::enable_shared_from_this<Batc
   }
 
   /// Any thread.
-  void cancel() override {
+  void cancel() override try {
     core_->post([self = this->shared_from_this()] {
       self->cancelled_ = true;
       for (std::size_t i = 0; i < self->begun_; ++i) self->calls_[i].cancel();
     });
+  } catch (const std::bad_alloc&) {  // it ends by its deadline
   }
 
  private:
@@ -51,15 +54,19 @@ class Batch final : public Cancellable, public std::enable_shared_from_this<Batc
     const std::size_t window = core_->options().max_concurrent_requests;
     while (begun_ < calls_.size() && begun_ - ended_ < window && !cancelled_) {
       const std::size_t index = begun_++;
-      calls_[index] =
-          start_(index, [self = this->shared_from_this(), index](Result<Outcome> outcome) mutable {
-            ClientCore& core = *self->core_;
-            core.post([self = std::move(self), index, outcome = std::move(outcome)]() mutable {
-              self->outcomes_[index] = std::move(outcome);
-              ++self->ended_;
-              self->start_more();
+      try {
+        calls_[index] =
+            start_(index, [self = this->shared_from_this(), index](Result<Outcome> outcome) {
+              self->outcomes_[index] = std::move(outcome);  // on whatever thread
+              self->core_->insist([self] {
+                ++self->ended_;
+                self->start_more();
+              });
             });
-          });
+      } catch (const std::bad_alloc&) {  // it was not begun
+        outcomes_[index] = tl::unexpected(no_memory());
+        ++ended_;
+      }
     }
     if (cancelled_) {
       for (; begun_ < calls_.size(); ++begun_, ++ended_) {

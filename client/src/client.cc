@@ -2,7 +2,6 @@
 #include "hyperpod/client/client.h"
 
 #include <condition_variable>
-#include <deque>
 #include <mutex>
 #include <new>
 #include <utility>
@@ -12,6 +11,7 @@
 #include "fork.h"
 #include "lease_impl.h"
 #include "log.h"
+#include "no_memory.h"
 #include "points.h"
 #include "waiter.h"
 
@@ -35,17 +35,17 @@ Error buffer_too_small(std::string_view key, std::uint64_t size, std::uint64_t r
           fmt::format("'{}' has {} bytes, and the buffer only {}", key, size, room)};
 }
 
-Error no_memory(std::string_view what) {
-  return {ErrorCode::out_of_resources, fmt::format("no memory is to be had for {}", what)};
-}
-
 // The outcome of a get whose lease request ended so; `read` reads a lease.
 template <class Outcome, class Read>
 Result<Outcome> outcome_of(ClientCore& core, LeaseResult lease, const Read& read) {
   Result<Outcome> outcome = [&]() -> Result<Outcome> {
     if (!lease) return tl::unexpected(std::move(lease).error());
     if (!*lease) return Outcome{};
-    return read(**lease);
+    try {
+      return read(**lease);
+    } catch (const std::bad_alloc&) {
+      return tl::unexpected(no_memory());
+    }
   }();
   outcome ? core.count_get(outcome->status) : core.count_get_error();
   return outcome;
@@ -64,7 +64,10 @@ auto reader_into(std::string_view key, std::span<std::byte> buffer) {
 
 Result<ObjectOutcome> read_object(const Lease& lease) {
   std::unique_ptr<std::byte[]> data(new (std::nothrow) std::byte[lease.size()]);
-  if (!data) return tl::unexpected(no_memory(fmt::format("{} bytes", lease.size())));
+  if (!data) {
+    return tl::unexpected(Error{ErrorCode::out_of_resources,
+                                fmt::format("no memory for an object of {} bytes", lease.size())});
+  }
   const auto status = status_of(lease.copy_to({data.get(), lease.size()}));
   if (!status) return tl::unexpected(status.error());
   if (*status != GetStatus::hit) return ObjectOutcome{*status, nullptr, 0};
@@ -168,29 +171,52 @@ Result<Outcome> wait_for(const ClientCore& core, const Start& start) try {
   Waiter<Result<Outcome>> waiter;
   start(waiter.handler());
   return waiter.wait();
-} catch (const std::bad_alloc&) {
-  return tl::unexpected(no_memory("the call"));
+} catch (const std::bad_alloc&) {  // it was not begun
+  return tl::unexpected(no_memory());
 }
 
 // Reads with the caller's own thread.
 template <class Outcome, class Read>
 Result<Outcome> blocking_get(ClientCore& core, std::string_view key, const ReadOptions& options,
-                             const Read& read) try {
+                             const Read& read) {
   auto lease = wait_for<std::optional<Lease>>(core, [&](auto handler) {
     core.acquire(key, options, core.read_deadline(options), std::move(handler));
   });
   if (core.is_forked()) return tl::unexpected(std::move(lease).error());
   return outcome_of<Outcome>(core, std::move(lease), read);
-} catch (const std::bad_alloc&) {
-  return tl::unexpected(no_memory("the object"));
 }
 
-// A handler that hands on to the caller's, where the caller wants it.
+// What `count` calls that are not begun come to.
 template <class Outcome>
-Handler<Outcome> delivering(std::shared_ptr<ClientCore> core, Handler<Outcome> handler) {
-  return [core = std::move(core), handler = std::move(handler)](Outcome outcome) mutable {
-    core->deliver(handler, std::move(outcome));
+auto all_fail(std::size_t count) {
+  return [count](const Error& error) {
+    return std::vector<Result<Outcome>>(count, tl::unexpected(error));
   };
+}
+
+template <class Outcome>
+auto fails() {
+  return [](const Error& error) -> Result<Outcome> { return tl::unexpected(error); };
+}
+
+// Begins a call by `start`, whose handler hands on to the caller's, where the caller wants it. What
+// cannot be begun has the outcome that `failed` makes of the error.
+template <class Outcome, class Failed, class Start>
+Call begin(const std::shared_ptr<ClientCore>& core, Handler<Outcome> handler, const Failed& failed,
+           const Start& start) {
+  if (auto usable = core->check_caller(false); !usable) {
+    core->deliver<Outcome>(handler, failed(usable.error()));
+    return {};
+  }
+  std::shared_ptr<Handler<Outcome>> kept;
+  try {
+    kept = std::make_shared<Handler<Outcome>>(std::move(handler));
+    return start(Handler<Outcome>(
+        [core, kept](Outcome outcome) { core->deliver(*kept, std::move(outcome)); }));
+  } catch (const std::bad_alloc&) {  // it was not begun
+    core->deliver<Outcome>(kept ? *kept : handler, failed(no_memory()));
+    return {};
+  }
 }
 
 }  // namespace
@@ -208,7 +234,7 @@ Result<Client> Client::create(ClientOptions options) try {
   if (!core) return tl::unexpected(std::move(core).error());
   return Client(*std::move(core));
 } catch (const std::bad_alloc&) {
-  return tl::unexpected(no_memory("a client"));
+  return tl::unexpected(no_memory());
 }
 
 Client::Client(std::shared_ptr<ClientCore> core) : core_(std::move(core)) {}
@@ -281,28 +307,37 @@ std::vector<Result<GetOutcome>> Client::batched_get(std::span<const GetItem> ite
   struct Arrived {
     std::mutex mutex;
     std::condition_variable changed;
-    std::deque<std::pair<std::size_t, LeaseResult>> leases;
+    std::vector<LeaseResult> leases;
+    std::vector<std::size_t> which;  // of them have arrived, in order
   } arrived;
+  arrived.leases.resize(items.size());
+  arrived.which.reserve(items.size());
+  const auto arrives = [&arrived](std::size_t index, LeaseResult lease) {
+    std::lock_guard lock(arrived.mutex);
+    arrived.leases[index] = std::move(lease);
+    arrived.which.push_back(index);
+    arrived.changed.notify_one();
+  };
   const TimePoint deadline = core_->read_deadline(read);
   std::size_t begun = 0;
   const auto start_next = [&] {
     const std::size_t index = begun++;
-    core_->acquire(items[index].key, read, deadline, [&arrived, index](LeaseResult lease) {
-      std::lock_guard lock(arrived.mutex);
-      arrived.leases.emplace_back(index, std::move(lease));
-      arrived.changed.notify_one();
-    });
+    try {
+      core_->acquire(items[index].key, read, deadline,
+                     [&arrives, index](LeaseResult lease) { arrives(index, std::move(lease)); });
+    } catch (const std::bad_alloc&) {  // it was not begun
+      arrives(index, tl::unexpected(no_memory()));
+    }
   };
   const std::size_t window =
       std::min<std::size_t>(items.size(), core_->options().max_concurrent_requests);
   while (begun < window) start_next();
   for (std::size_t ended = 0; ended < items.size(); ++ended) {
     std::unique_lock lock(arrived.mutex);
-    arrived.changed.wait(lock, [&] { return !arrived.leases.empty(); });
-    auto [index, lease] = std::move(arrived.leases.front());
-    arrived.leases.pop_front();
+    arrived.changed.wait(lock, [&] { return arrived.which.size() > ended; });
+    const std::size_t index = arrived.which[ended];
     lock.unlock();
-    outcomes[index] = outcome_of<GetOutcome>(*core_, std::move(lease),
+    outcomes[index] = outcome_of<GetOutcome>(*core_, std::move(arrived.leases[index]),
                                              reader_into(items[index].key, items[index].buffer));
     if (begun < items.size()) start_next();
   }
@@ -311,134 +346,123 @@ std::vector<Result<GetOutcome>> Client::batched_get(std::span<const GetItem> ite
 }
 
 std::vector<Result<PutOutcome>> Client::batched_put(std::span<const PutItem> items) {
+  std::vector<Result<PutOutcome>> outcomes(items.size());
   if (auto usable = core_->check_caller(true); !usable) {
-    return std::vector<Result<PutOutcome>>(items.size(), tl::unexpected(usable.error()));
+    return all_fail<PutOutcome>(items.size())(usable.error());
   }
-  Waiter<std::vector<Result<PutOutcome>>> waiter;
-  const TimePoint deadline = core_->put_deadline();
-  const auto batch = std::make_shared<Batch<PutOutcome>>(
-      core_, items.size(),
-      [core = core_, items, deadline](std::size_t i, Handler<Result<PutOutcome>> handler) {
-        return start_put(*core, items[i], deadline, std::move(handler));
-      },
-      waiter.handler());
-  batch->begin();
-  return waiter.wait();
+  try {
+    Waiter<std::vector<Result<PutOutcome>>> waiter;
+    const auto batch = std::make_shared<Batch<PutOutcome>>(
+        core_, items.size(),
+        [core = core_, items, deadline = core_->put_deadline()](std::size_t i,
+                                                                Handler<Result<PutOutcome>> each) {
+          return start_put(*core, items[i], deadline, std::move(each));
+        },
+        waiter.handler());
+    batch->begin();
+    return waiter.wait();
+  } catch (const std::bad_alloc&) {  // it was not begun
+    for (auto& outcome : outcomes) outcome = tl::unexpected(no_memory());
+    return outcomes;
+  }
 }
 
 ContainsOutcome Client::batched_contains(std::span<const std::string> keys,
-                                         const ReadOptions& read) {
+                                         const ReadOptions& read) try {
   if (auto usable = core_->check_caller(true); !usable) return {0, usable.error()};
   Waiter<ContainsOutcome> waiter;
   std::make_shared<PrefixLookup>(core_, std::vector(keys.begin(), keys.end()), read,
                                  core_->read_deadline(read), waiter.handler())
       ->begin();
   return waiter.wait();
+} catch (const std::bad_alloc&) {  // it was not begun
+  return {0, no_memory()};
 }
 
 Call Client::async_put(std::string_view key, std::span<const std::byte> object,
                        Handler<Result<PutOutcome>> handler) {
-  if (auto usable = core_->check_caller(false); !usable) {
-    core_->deliver<Result<PutOutcome>>(handler, tl::unexpected(usable.error()));
-    return {};
-  }
-  return start_put(*core_, {key, object}, core_->put_deadline(),
-                   delivering(core_, std::move(handler)));
+  return begin(core_, std::move(handler), fails<PutOutcome>(), [&](auto each) {
+    return start_put(*core_, {key, object}, core_->put_deadline(), std::move(each));
+  });
 }
 
 Call Client::async_get(std::string_view key, std::span<std::byte> buffer,
                        Handler<Result<GetOutcome>> handler, const ReadOptions& read) {
-  if (auto usable = core_->check_caller(false); !usable) {
-    core_->deliver<Result<GetOutcome>>(handler, tl::unexpected(usable.error()));
-    return {};
-  }
-  return start_get<GetOutcome>(
-      core_, key, read, core_->read_deadline(read),
-      [key = std::string(key), buffer](const Lease& lease) {
-        return reader_into(key, buffer)(lease);
-      },
-      delivering(core_, std::move(handler)));
+  return begin(core_, std::move(handler), fails<GetOutcome>(), [&](auto each) {
+    return start_get<GetOutcome>(
+        core_, key, read, core_->read_deadline(read),
+        [key = std::string(key), buffer](const Lease& lease) {
+          return reader_into(key, buffer)(lease);
+        },
+        std::move(each));
+  });
 }
 
 Call Client::async_get(std::string_view key, Handler<Result<ObjectOutcome>> handler,
                        const ReadOptions& read) {
-  if (auto usable = core_->check_caller(false); !usable) {
-    core_->deliver<Result<ObjectOutcome>>(handler, tl::unexpected(usable.error()));
-    return {};
-  }
-  return start_get<ObjectOutcome>(core_, key, read, core_->read_deadline(read), read_object,
-                                  delivering(core_, std::move(handler)));
+  return begin(core_, std::move(handler), fails<ObjectOutcome>(), [&](auto each) {
+    return start_get<ObjectOutcome>(core_, key, read, core_->read_deadline(read), read_object,
+                                    std::move(each));
+  });
 }
 
 Call Client::async_acquire(std::string_view key, Handler<Result<std::optional<Lease>>> handler,
                            const ReadOptions& read) {
-  if (auto usable = core_->check_caller(false); !usable) {
-    core_->deliver<LeaseResult>(handler, tl::unexpected(usable.error()));
-    return {};
-  }
-  return core_->acquire(key, read, core_->read_deadline(read),
-                        delivering(core_, std::move(handler)));
+  return begin(core_, std::move(handler), fails<std::optional<Lease>>(), [&](auto each) {
+    return core_->acquire(key, read, core_->read_deadline(read), std::move(each));
+  });
 }
 
 Call Client::async_exists(std::string_view key, Handler<Result<bool>> handler,
                           const ReadOptions& read) {
-  if (auto usable = core_->check_caller(false); !usable) {
-    core_->deliver<Result<bool>>(handler, tl::unexpected(usable.error()));
-    return {};
-  }
-  return Call(
-      core_->exists(key, read, core_->read_deadline(read), delivering(core_, std::move(handler))));
+  return begin(core_, std::move(handler), fails<bool>(), [&](auto each) {
+    return Call(core_->exists(key, read, core_->read_deadline(read), std::move(each)));
+  });
 }
 
 Call Client::async_batched_get(std::vector<GetItem> items,
                                Handler<std::vector<Result<GetOutcome>>> handler,
                                const ReadOptions& read) {
   const std::size_t count = items.size();
-  if (auto usable = core_->check_caller(false); !usable) {
-    core_->deliver(handler, std::vector<Result<GetOutcome>>(count, tl::unexpected(usable.error())));
-    return {};
-  }
-  const auto batch = std::make_shared<Batch<GetOutcome>>(
-      core_, count,
-      [core = core_, items = std::move(items), read, deadline = core_->read_deadline(read)](
-          std::size_t i, Handler<Result<GetOutcome>> each) {
-        return start_get<GetOutcome>(core, items[i].key, read, deadline,
-                                     reader_into(items[i].key, items[i].buffer), std::move(each));
-      },
-      delivering(core_, std::move(handler)));
-  batch->begin();
-  return Call(batch);
+  return begin(core_, std::move(handler), all_fail<GetOutcome>(count), [&](auto all) {
+    const auto batch = std::make_shared<Batch<GetOutcome>>(
+        core_, count,
+        [core = core_, items = std::move(items), read, deadline = core_->read_deadline(read)](
+            std::size_t i, Handler<Result<GetOutcome>> each) {
+          return start_get<GetOutcome>(core, items[i].key, read, deadline,
+                                       reader_into(items[i].key, items[i].buffer), std::move(each));
+        },
+        std::move(all));
+    batch->begin();
+    return Call(batch);
+  });
 }
 
 Call Client::async_batched_put(std::vector<PutItem> items,
                                Handler<std::vector<Result<PutOutcome>>> handler) {
   const std::size_t count = items.size();
-  if (auto usable = core_->check_caller(false); !usable) {
-    core_->deliver(handler, std::vector<Result<PutOutcome>>(count, tl::unexpected(usable.error())));
-    return {};
-  }
-  const auto batch = std::make_shared<Batch<PutOutcome>>(
-      core_, count,
-      [core = core_, items = std::move(items), deadline = core_->put_deadline()](
-          std::size_t i, Handler<Result<PutOutcome>> each) {
-        return start_put(*core, items[i], deadline, std::move(each));
-      },
-      delivering(core_, std::move(handler)));
-  batch->begin();
-  return Call(batch);
+  return begin(core_, std::move(handler), all_fail<PutOutcome>(count), [&](auto all) {
+    const auto batch = std::make_shared<Batch<PutOutcome>>(
+        core_, count,
+        [core = core_, items = std::move(items), deadline = core_->put_deadline()](
+            std::size_t i, Handler<Result<PutOutcome>> each) {
+          return start_put(*core, items[i], deadline, std::move(each));
+        },
+        std::move(all));
+    batch->begin();
+    return Call(batch);
+  });
 }
 
 Call Client::async_batched_contains(std::vector<std::string> keys, Handler<ContainsOutcome> handler,
                                     const ReadOptions& read) {
-  if (auto usable = core_->check_caller(false); !usable) {
-    core_->deliver(handler, ContainsOutcome{0, usable.error()});
-    return {};
-  }
-  const auto lookup =
-      std::make_shared<PrefixLookup>(core_, std::move(keys), read, core_->read_deadline(read),
-                                     delivering(core_, std::move(handler)));
-  lookup->begin();
-  return Call(lookup);
+  const auto failed = [](const Error& error) { return ContainsOutcome{0, error}; };
+  return begin(core_, std::move(handler), failed, [&](auto told) {
+    const auto lookup = std::make_shared<PrefixLookup>(core_, std::move(keys), read,
+                                                       core_->read_deadline(read), std::move(told));
+    lookup->begin();
+    return Call(lookup);
+  });
 }
 
 void Client::close() {

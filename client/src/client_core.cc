@@ -2,13 +2,14 @@
 #include "client_core.h"
 
 #include <algorithm>
-#include <exception>
+#include <new>
 #include <semaphore>
 #include <utility>
 
 #include "fork.h"
 #include "lease_impl.h"
 #include "log.h"
+#include "no_memory.h"
 #include "points.h"
 #include "transport/target.h"
 
@@ -123,12 +124,13 @@ class ClientCore::PutRequest final : public transport::Exchange, public Cancella
     core_->transport_.start(shared_from_this());
   }
 
-  void cancel() override {
+  void cancel() override try {
     const auto core = weak_core_.lock();
     if (!core) return;
     core->post([core, self = std::static_pointer_cast<PutRequest>(shared_from_this())] {
       if (self->core_) core->transport_.cancel(*self);
     });
+  } catch (const std::bad_alloc&) {  // it ends by its deadline
   }
 
  private:
@@ -189,7 +191,9 @@ std::shared_ptr<leases::Leases::Request> ClientCore::lease(leases::Wanted wanted
   wanted.wait = wait_of(read, options_);
   auto request =
       leases_.make_request(std::move(wanted), deadline, std::move(granted), shared_from_this());
-  post([this, request, error = std::move(error)] { leases_.start(request, error); });
+  post([this, request, error = std::move(error)]() mutable {
+    leases_.start(request, std::move(error));
+  });
   return request;
 }
 
@@ -216,8 +220,14 @@ Call ClientCore::acquire(std::string_view key, const ReadOptions& read, TimePoin
                       using Leased = Result<std::optional<Lease>>;
                       if (!granted) return handler(tl::unexpected(std::move(granted).error()));
                       if (!*granted) return handler(Leased(std::nullopt));
-                      handler(Leased(Lease(
-                          std::make_unique<Lease::Impl>(std::move(core), **std::move(granted)))));
+                      std::unique_ptr<Lease::Impl> impl;
+                      try {
+                        impl = std::make_unique<Lease::Impl>(core, **std::move(granted));
+                      } catch (const std::bad_alloc&) {  // which has moved nothing
+                        core->leases_.release(**std::move(granted), {}, core);
+                        return handler(tl::unexpected(no_memory()));
+                      }
+                      handler(Leased(Lease(std::move(impl))));
                     }));
 }
 
@@ -232,20 +242,17 @@ std::shared_ptr<leases::Leases::Request> ClientCore::exists(std::string_view key
                [core = shared_from_this(),
                 handler = std::move(handler)](Result<std::optional<Grant>> granted) mutable {
                  if (!granted) return handler(tl::unexpected(std::move(granted).error()));
-                 if (*granted) core->leases_.release(**granted, {}, core);
-                 handler(granted->has_value());
+                 const bool found = granted->has_value();
+                 if (found) core->leases_.release(**std::move(granted), {}, core);
+                 handler(found);
                });
 }
 
 void ClientCore::release(Grant grant, leases::Leases::Released released) {
   post([core = shared_from_this(), grant = std::move(grant),
         released = std::move(released)]() mutable {
-    core->leases_.release(grant, std::move(released), core);
+    core->leases_.release(std::move(grant), std::move(released), core);
   });
-}
-
-void ClientCore::post_copy(Task task) {
-  if (!copiers_.post(task)) task();  // no thread is to be had
 }
 
 void ClientCore::count_get(GetStatus status) {
@@ -257,17 +264,22 @@ Result<bool> ClientCore::is_current(const Grant& grant) const {
   return segments_[grant.host]->is_current(*grant.mapping);
 }
 
+struct ClientCore::Closing {
+  std::binary_semaphore closed{0};
+  Closing* next = nullptr;
+};
+
 void ClientCore::close() {
-  if (on_loop()) return begin_close({});
-  std::binary_semaphore closed(0);
-  post([this, &closed] { begin_close([&closed] { closed.release(); }); });
-  closed.acquire();
+  if (on_loop()) return begin_close(nullptr);
+  Closing closing;
+  insist([this, &closing] { begin_close(&closing); });
+  closing.closed.acquire();
 }
 
 // What is under way ends first, then releases that failed are tried once more, then all
 // connections are closed.
-void ClientCore::begin_close(std::function<void()> closed) {
-  if (closed) when_closed_.push_back(std::move(closed));
+void ClientCore::begin_close(Closing* closing) {
+  if (closing != nullptr) closing->next = std::exchange(closing_, closing);
   if (phase_ == Phase::open) {
     phase_ = Phase::draining;
     drain_limit_.arm(std::max(put_deadline(), read_deadline({})));
@@ -290,7 +302,11 @@ void ClientCore::continue_close() {
     transport_.close_connections();
     closed_ = true;
   }
-  for (const auto& closed : std::exchange(when_closed_, {})) closed();
+  for (Closing* closing = std::exchange(closing_, nullptr); closing != nullptr;) {
+    Closing* const next = closing->next;
+    closing->closed.release();  // and it is gone
+    closing = next;
+  }
 }
 
 }  // namespace hyperpod::client

@@ -10,10 +10,13 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <new>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "address.h"
@@ -68,7 +71,10 @@ class ClientCore : public std::enable_shared_from_this<ClientCore> {
                                                   Handler<Result<bool>> handler);
   /// Takes a request that still waits out of the queue. On the loop's thread.
   void cancel_queued(leases::Leases::Request& request) { transport_.cancel_queued(request); }
+  /// Throws std::bad_alloc; then nothing has been begun.
   void release(leases::Grant grant, leases::Leases::Released released);
+  /// Counts a lease that could not be released.
+  void count_left_to_its_ttl() { ++counters_.lease_release_failed; }
 
   /// Counts the outcome of a get.
   void count_get(GetStatus status);
@@ -81,15 +87,37 @@ class ClientCore : public std::enable_shared_from_this<ClientCore> {
   template <class Outcome>
   void deliver(Handler<Outcome>& handler, Outcome outcome) const {
     if (!options_.executor) return handler(std::move(outcome));
-    options_.executor([handler = std::move(handler), outcome = std::move(outcome)]() mutable {
+    auto telling = [handler = std::move(handler), outcome = std::move(outcome)]() mutable {
       handler(std::move(outcome));
-    });
+    };
+    Task task;
+    while (!task) {
+      try {
+        task = Task(std::move(telling));
+      } catch (const std::bad_alloc&) {  // nobody else can tell it
+        std::this_thread::yield();
+      }
+    }
+    options_.executor(std::move(task));
   }
 
   /// Has the loop's thread do `task`.
-  void post(Task task) { loop_->post(std::move(task)); }
+  void post(Task&& task) { loop_->post(std::move(task)); }
+  /// The same for what must be done: waits for memory if need be.
+  template <class Function>
+  void insist(const Function& task) {
+    loop_->insist(task);
+  }
   /// Does `task` where bytes are copied for asynchronous calls.
-  void post_copy(Task task);
+  template <class Function>
+  void post_copy(Function task) {
+    try {
+      Task posted(std::move(task));
+      if (!copiers_.post(posted)) posted();  // no thread is to be had
+    } catch (const std::bad_alloc&) {        // and `task` is as it was
+      task();
+    }
+  }
   /// For a copy that several threads may share; null if none may.
   memory::CopyThreads* copy_helpers() { return options_.copy_threads > 1 ? &helpers_ : nullptr; }
 
@@ -101,7 +129,8 @@ class ClientCore : public std::enable_shared_from_this<ClientCore> {
   std::shared_ptr<leases::Leases::Request> lease(leases::Wanted wanted, const ReadOptions& read,
                                                  TimePoint deadline, std::optional<Error> error,
                                                  leases::Leases::Granted granted);
-  void begin_close(std::function<void()> closed);
+  struct Closing;  // a close() that waits
+  void begin_close(Closing* closing);
   void continue_close();
 
   const ClientOptions options_;
@@ -119,7 +148,7 @@ class ClientCore : public std::enable_shared_from_this<ClientCore> {
   // Closing, on the loop's thread.
   enum class Phase { open, draining, flushing, closed };
   Phase phase_ = Phase::open;
-  std::vector<std::function<void()>> when_closed_;
+  Closing* closing_ = nullptr;
   transport::Timer drain_limit_;
   std::atomic<bool> closed_{false};
 };

@@ -3,7 +3,9 @@
 
 #include <pthread.h>
 
+#include <array>
 #include <atomic>
+#include <cstddef>
 #include <new>
 #include <utility>
 
@@ -28,8 +30,13 @@ std::uint32_t fork_generation() noexcept {
 }
 
 void keep_forever(std::shared_ptr<const void> object) noexcept {
-  Kept* const entry = new (std::nothrow) Kept{std::move(object), kept.load()};
-  if (entry == nullptr) return;
+  Kept* const entry = new (std::nothrow) Kept{nullptr, kept.load()};
+  if (entry == nullptr) {  // it is kept all the same, where nobody sees it
+    alignas(std::shared_ptr<const void>) std::array<std::byte, sizeof(object)> place;
+    new (place.data()) std::shared_ptr<const void>(std::move(object));
+    return;
+  }
+  entry->object = std::move(object);
   while (!kept.compare_exchange_weak(entry->next, entry)) {
   }
 }

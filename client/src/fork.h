@@ -11,8 +11,8 @@ namespace hyperpod::client {
 /// A number that differs in a child from what it was in the parent before the fork. Any thread.
 std::uint32_t fork_generation() noexcept;
 
-/// Keeps `object` from ever being destroyed: its threads and the holders of its locks live in the
-/// parent only. Any thread.
+/// Keeps `object` from ever being destroyed, as in a child, where its threads and the holders of
+/// its locks are not. Any thread.
 void keep_forever(std::shared_ptr<const void> object) noexcept;
 
 }  // namespace hyperpod::client

@@ -8,14 +8,16 @@
 
 #include "fork.h"
 #include "lease_impl.h"
+#include "no_memory.h"
 #include "points.h"
 #include "waiter.h"
 
 namespace hyperpod::client {
 
-Lease::Impl::Impl(std::shared_ptr<ClientCore> core, leases::Grant grant)
-    : core_(std::move(core)), grant_(std::move(grant)) {
-  fragments_.reserve(grant_.ranges.size());
+Lease::Impl::Impl(std::shared_ptr<ClientCore> core, leases::Grant&& grant)
+    : core_(std::move(core)) {
+  fragments_.reserve(grant.ranges.size());
+  grant_ = std::move(grant);
   for (const memory::FragmentRange& range : grant_.ranges) {
     auto bytes = grant_.mapping->bytes(range);
     HYPERPOD_POINT("lease.fragment", bytes, fragments_);
@@ -29,12 +31,16 @@ Lease::Impl::~Impl() {
     return;
   }
   if (released_) return;
-  if (core_->is_closed() && !core_->on_loop()) {  // nobody will wait for it later
-    Waiter<Result<void>> waiter;
-    release(waiter.handler());
-    std::ignore = waiter.wait();
-  } else {
-    release({});
+  try {
+    if (core_->is_closed() && !core_->on_loop()) {  // nobody will wait for it later
+      Waiter<Result<void>> waiter;
+      release(waiter.handler());
+      std::ignore = waiter.wait();
+    } else {
+      release({});
+    }
+  } catch (const std::bad_alloc&) {
+    core_->count_left_to_its_ttl();
   }
 }
 
@@ -63,8 +69,8 @@ Result<void> Lease::Impl::check() const {
 }
 
 void Lease::Impl::release(leases::Leases::Released released) {
-  released_ = true;
   core_->release(grant_, std::move(released));
+  released_ = true;
 }
 
 Lease::Lease(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -81,9 +87,13 @@ bool Lease::is_valid() const { return impl_->check().has_value(); }
 Result<void> Lease::release() {
   if (auto usable = impl_->core().check_caller(true); !usable) return usable;
   if (impl_->is_released()) return {};
-  Waiter<Result<void>> waiter;
-  impl_->release(waiter.handler());
-  return waiter.wait();
+  try {
+    Waiter<Result<void>> waiter;
+    impl_->release(waiter.handler());
+    return waiter.wait();
+  } catch (const std::bad_alloc&) {  // it may be tried again
+    return tl::unexpected(no_memory());
+  }
 }
 
 void Lease::async_release(Handler<Result<void>> handler) {
@@ -91,13 +101,18 @@ void Lease::async_release(Handler<Result<void>> handler) {
   if (auto usable = core->check_caller(false); !usable) {
     core->deliver(handler, std::move(usable));
     keep_forever(std::move(core));
-  } else if (impl_->is_released()) {
-    core->post(
-        [core, handler = std::move(handler)]() mutable { core->deliver(handler, Result<void>()); });
-  } else {
-    impl_->release([core, handler = std::move(handler)](Result<void> released) mutable {
-      core->deliver(handler, std::move(released));
-    });
+    return;
+  }
+  std::shared_ptr<Handler<Result<void>>> kept;
+  try {
+    kept = std::make_shared<Handler<Result<void>>>(std::move(handler));
+    leases::Leases::Released tell = [core, kept](Result<void> released) {
+      core->deliver(*kept, std::move(released));
+    };
+    if (!impl_->is_released()) return impl_->release(std::move(tell));
+    core->post([tell = std::move(tell)]() mutable { tell({}); });
+  } catch (const std::bad_alloc&) {
+    core->deliver<Result<void>>(kept ? *kept : handler, tl::unexpected(no_memory()));
   }
 }
 

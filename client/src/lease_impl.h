@@ -12,7 +12,8 @@ namespace hyperpod::client {
 
 class Lease::Impl {
  public:
-  Impl(std::shared_ptr<ClientCore> core, leases::Grant grant);
+  /// Throws std::bad_alloc, and has left `grant` as it was then.
+  Impl(std::shared_ptr<ClientCore> core, leases::Grant&& grant);
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
   ~Impl();

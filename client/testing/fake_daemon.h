@@ -17,6 +17,13 @@
 
 namespace hyperpod::client::testing {
 
+/// Whether a child made by fork() may start threads, which ThreadSanitizer does not bear.
+#ifdef __SANITIZE_THREAD__
+inline constexpr bool child_may_start_threads = false;
+#else
+inline constexpr bool child_may_start_threads = true;
+#endif
+
 class FakeDaemon {
  public:
   /// What to answer; nullopt closes the connection instead.

@@ -8,7 +8,6 @@
 
 #include <array>
 #include <stdexcept>
-#include <string_view>
 
 namespace hyperpod::client::testing {
 
@@ -24,8 +23,11 @@ struct TlsServer::Context {
   SSL_CTX* const ssl;
 };
 
-TlsServer::TlsServer(const std::string& certificate, const std::string& key)
+TlsServer::TlsServer(const std::string& certificate, const std::string& key,
+                     std::string_view response, bool says_goodbye)
     : context_(std::make_unique<Context>(certificate, key)),
+      response_(response),
+      says_goodbye_(says_goodbye),
       listener_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
   sockaddr_in address{};
   address.sin_family = AF_INET;
@@ -66,10 +68,8 @@ void TlsServer::serve() {
       }
       std::array<char, 4096> request;
       SSL_read(ssl, request.data(), static_cast<int>(request.size()));
-      constexpr std::string_view response =
-          "HTTP/1.1 504 Absent\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-      SSL_write(ssl, response.data(), static_cast<int>(response.size()));
-      SSL_shutdown(ssl);
+      SSL_write(ssl, response_.data(), static_cast<int>(response_.size()));
+      if (says_goodbye_) SSL_shutdown(ssl);
     }
     SSL_free(ssl);
     close(fd);

@@ -26,9 +26,10 @@ struct Checked {
   Report report;
 };
 
-Checked check(std::uint16_t port, bool https = false, const std::string& ca_file = {}) {
+Checked check(std::uint16_t port, bool https = false, const std::string& ca_file = {},
+              std::chrono::milliseconds patience = 1min) {
   Machine machine = machine_with();
-  machine.patience.answer = 300ms;
+  machine.patience.answer = patience;
   ClientOptions options;
   options.tls.ca_file = ca_file;
   DaemonAddress daemon;
@@ -94,7 +95,7 @@ TEST(ProtocolCheck, FindsACertificateThatNobodyVouchesFor) {
 
 TEST(ProtocolCheck, FindsAServerThatDoesNotAnswer) {
   ScriptedServer server([](Conversation& peer) { peer.peer_closes(); });
-  const auto checked = check(server.port());
+  const auto checked = check(server.port(), false, {}, 200ms);
   EXPECT_FALSE(checked.speaks);
   EXPECT_THAT(remarks(checked.report), ElementsAre("problem daemon-silent"));
 }

@@ -2,9 +2,11 @@
 #include "leases/leases.h"
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 #include "log.h"
+#include "no_memory.h"
 #include "points.h"
 #include "transport/target.h"
 
@@ -66,17 +68,18 @@ std::shared_ptr<Leases::Request> Leases::make_request(Wanted wanted, TimePoint d
                                    std::move(keep_alive));
 }
 
-void Leases::start(const std::shared_ptr<Request>& request, const std::optional<Error>& error) {
+void Leases::start(const std::shared_ptr<Request>& request, std::optional<Error> error) {
   if (!error) return transport_.start(request);
   loop_.retire(std::move(request->keep_alive_));
-  std::exchange(request->granted_, {})(tl::unexpected(*error));
+  std::exchange(request->granted_, {})(tl::unexpected(std::move(*error)));
 }
 
 void Leases::cancel(Request& request) {
   if (!request.granted_) return;
+  Error cancelled{ErrorCode::cancelled, "the call was cancelled"};
   Granted granted = std::exchange(request.granted_, {});
   transport_.cancel(request);
-  granted(tl::unexpected(Error{ErrorCode::cancelled, "the call was cancelled"}));
+  granted(tl::unexpected(std::move(cancelled)));
 }
 
 Leases::Request::Request(Leases& leases, Wanted wanted, TimePoint deadline, Granted granted,
@@ -88,12 +91,13 @@ Leases::Request::Request(Leases& leases, Wanted wanted, TimePoint deadline, Gran
       keep_alive_(std::move(keep_alive)),
       owner_(keep_alive_) {}
 
-void Leases::Request::cancel() {
+void Leases::Request::cancel() try {
   const auto owner = owner_.lock();
   if (!owner) return;
   leases_.loop_.post([owner, self = std::static_pointer_cast<Request>(shared_from_this())] {
     self->leases_.cancel(*self);
   });
+} catch (const std::bad_alloc&) {  // it ends by its deadline
 }
 
 Result<HttpRequest> Leases::Request::request(TimePoint now) {
@@ -116,10 +120,12 @@ Result<HttpRequest> Leases::Request::request(TimePoint now) {
 }
 
 void Leases::Request::complete(Outcome outcome) {
-  leases_.loop_.retire(std::move(keep_alive_));
+  if (keep_alive_) leases_.loop_.retire(std::move(keep_alive_));
   auto granted = judge(std::move(outcome));
   if (granted_) return std::exchange(granted_, {})(std::move(granted));
-  if (granted && *granted) leases_.release(**granted, {}, nullptr);  // it was cancelled
+  if (granted && *granted) {  // it was cancelled
+    leases_.release(**std::move(granted), {}, nullptr);
+  }
 }
 
 // What became of the request, with no thought of the segment yet.
@@ -131,9 +137,11 @@ Result<std::optional<Grant>> Leases::Request::judge(Outcome outcome) {
   HYPERPOD_POINT("lease.expires", grant.expires);
   if (!outcome) {
     Failure& failure = outcome.error();
-    const auto remains = parse_lease_response({}, failure.body);
-    if (!remains) grant.id = remains.error().id;
-    leases_.give_up(std::move(grant));
+    if (!failure.body.empty()) {
+      const auto remains = parse_lease_response({}, failure.body);
+      if (!remains) grant.id = remains.error().id;
+      leases_.give_up(std::move(grant));
+    }
     return tl::unexpected(std::move(failure.error));
   }
   bool is_miss = outcome->status == 404 || outcome->status == 504;
@@ -171,7 +179,7 @@ Result<std::optional<Grant>> Leases::Request::accept(Grant grant) {
   grant.mapping = nullptr;
   bool releases = true;
   HYPERPOD_POINT("lease.refused", releases);
-  if (releases) leases_.release(grant, {}, nullptr);
+  if (releases) leases_.release(std::move(grant), {}, nullptr);
   if (!current) return tl::unexpected(current.error());
   if (*current) return tl::unexpected(usable.error());
   log(leases_.logger_, LogLevel::info,
@@ -215,13 +223,13 @@ void Leases::give_up(Grant grant) {
   ++counters_.lease_acquired;
   bool releases = true;
   HYPERPOD_POINT("lease.refused", releases);
-  if (releases) release(grant, {}, nullptr);
+  if (releases) release(std::move(grant), {}, nullptr);
 }
 
 class Leases::ReleaseRequest final : public transport::Exchange {
  public:
-  ReleaseRequest(Leases& leases, PendingRelease release, TimePoint deadline, bool is_retry,
-                 Released released, std::shared_ptr<void> keep_alive)
+  ReleaseRequest(Leases& leases, PendingRelease&& release, TimePoint deadline, bool is_retry,
+                 Released&& released, std::shared_ptr<void>&& keep_alive)
       : Exchange(leases.transport_, release.host, RequestClass::release, deadline),
         leases_(leases),
         release_(std::move(release)),
@@ -258,13 +266,13 @@ class Leases::ReleaseRequest final : public transport::Exchange {
   std::shared_ptr<void> keep_alive_;
 };
 
-void Leases::release(const Grant& grant, Released released, std::shared_ptr<void> keep_alive) {
+void Leases::release(Grant grant, Released released, std::shared_ptr<void> keep_alive) {
   if (grant.mapping && is_replaced(grant.host, grant.mapping->identity())) {
     ++counters_.lease_lost;
     if (released) released({});
     return;
   }
-  PendingRelease release{grant.host, grant.id, grant.expires};
+  PendingRelease release{grant.host, std::move(grant.id), grant.expires};
   bool sends = true;
   HYPERPOD_POINT("release.begin", sends, release.lease_id);
   if (!sends) {
@@ -277,8 +285,17 @@ void Leases::release(const Grant& grant, Released released, std::shared_ptr<void
 
 void Leases::send_release(PendingRelease release, TimePoint deadline, bool is_retry,
                           Released released, std::shared_ptr<void> keep_alive) {
-  transport_.start(std::make_shared<ReleaseRequest>(*this, std::move(release), deadline, is_retry,
-                                                    std::move(released), std::move(keep_alive)));
+  std::shared_ptr<ReleaseRequest> request;
+  try {
+    request = std::make_shared<ReleaseRequest>(*this, std::move(release), deadline, is_retry,
+                                               std::move(released), std::move(keep_alive));
+  } catch (const std::bad_alloc&) {  // which has moved nothing
+    if (is_retry) --retries_[release.host]->in_flight;
+    ++counters_.lease_release_failed;
+    if (released) released(tl::unexpected(no_memory()));
+    return;
+  }
+  transport_.start(request);
 }
 
 void Leases::release_ended(PendingRelease release, const Result<void>& released, bool is_retry) {
@@ -301,8 +318,10 @@ void Leases::release_ended(PendingRelease release, const Result<void>& released,
 }
 
 // False if nobody will try again.
-bool Leases::put_off(const PendingRelease& release) {
+bool Leases::put_off(const PendingRelease& release) try {
   return !flushed_ && retries_[release.host]->queue.put_off(release, loop_.now());
+} catch (const std::bad_alloc&) {
+  return false;
 }
 
 void Leases::set_timer(Retries& retries) {
@@ -316,7 +335,11 @@ void Leases::set_timer(Retries& retries) {
 
 void Leases::retry_due(std::size_t host) {
   Retries& retries = *retries_[host];
-  auto due = retries.queue.take_due(loop_.now(), max_retries_in_flight - retries.in_flight);
+  std::vector<PendingRelease> due;
+  try {
+    due = retries.queue.take_due(loop_.now(), max_retries_in_flight - retries.in_flight);
+  } catch (const std::bad_alloc&) {  // they are still due
+  }
   retries.in_flight += due.size();
   for (PendingRelease& release : due) {
     if (is_replaced(host, release.segment)) {

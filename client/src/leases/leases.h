@@ -67,13 +67,14 @@ class Leases {
                                         std::shared_ptr<void> keep_alive);
   /// What cannot be used of a grant is released, and told as an error. With `error`, that is the
   /// outcome, and nothing is sent.
-  void start(const std::shared_ptr<Request>& request, const std::optional<Error>& error);
+  void start(const std::shared_ptr<Request>& request, std::optional<Error> error);
   /// Ends it in `cancelled` now; what is granted all the same is released.
   void cancel(Request& request);
 
   /// Releases, and says how that went. If the daemon does not confirm it, that is repeated until
-  /// the TTL has passed, with pauses and for each daemon by itself.
-  void release(const Grant& grant, Released released, std::shared_ptr<void> keep_alive);
+  /// the TTL has passed, with pauses and for each daemon by itself. Where there is no memory for
+  /// the request, the lease is left to its TTL.
+  void release(Grant grant, Released released, std::shared_ptr<void> keep_alive);
 
   /// Tries once more whatever is to be tried again, and nothing after that.
   void flush();

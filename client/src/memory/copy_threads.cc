@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "memory/copy_threads.h"
 
-#include <pthread.h>
-#include <signal.h>
-
 #include <algorithm>
 #include <condition_variable>
 #include <cstring>
 #include <deque>
+#include <exception>
 #include <mutex>
-#include <system_error>
+#include <new>
 #include <thread>
 #include <utility>
 #include <vector>
+
+#include "thread.h"
 
 namespace hyperpod::client::memory {
 namespace {
@@ -81,16 +81,12 @@ struct CopyThreads::State {
   // One more thread, if more is to be done than there are idle ones. REQUIRES: mutex is held.
   void start_if_needed(const std::shared_ptr<State>& self, std::size_t max_threads) {
     if (threads.size() >= max_threads || tasks.size() <= idle) return;
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     try {
-      threads.emplace_back([self] { self->run(); });
+      threads.reserve(threads.size() + 1);
+      threads.push_back(start_without_signals([self] { self->run(); }));
       ++idle;
-    } catch (const std::system_error&) {  // the caller does without
+    } catch (const std::exception&) {  // the caller does without
     }
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
   }
 };
 
@@ -113,7 +109,11 @@ CopyThreads::~CopyThreads() {
 bool CopyThreads::post(Task& task) {
   {
     std::lock_guard lock(state_->mutex);
-    state_->tasks.push_back(std::move(task));
+    try {
+      state_->tasks.push_back(std::move(task));
+    } catch (const std::bad_alloc&) {
+      return false;
+    }
     state_->start_if_needed(state_, max_threads_);
     if (state_->threads.empty()) {
       task = std::move(state_->tasks.back());
@@ -130,9 +130,12 @@ void CopyThreads::for_each(std::size_t count, const std::function<void(std::size
   const auto batch = std::make_shared<Batch>(count, work);
   {
     std::lock_guard lock(state_->mutex);
-    for (std::size_t i = 0; i < std::min(count - 1, max_threads_); ++i) {
-      state_->tasks.push_back([batch] { batch->take_part(); });
-      state_->start_if_needed(state_, max_threads_);
+    try {
+      for (std::size_t i = 0; i < std::min(count - 1, max_threads_); ++i) {
+        state_->tasks.push_back([batch] { batch->take_part(); });
+        state_->start_if_needed(state_, max_threads_);
+      }
+    } catch (const std::bad_alloc&) {  // those who have been asked are enough
     }
     if (state_->threads.empty()) state_->tasks.clear();
   }

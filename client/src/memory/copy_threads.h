@@ -23,7 +23,8 @@ class CopyThreads {
   /// Waits for what is under way, unless it is called on one of the threads.
   ~CopyThreads();
 
-  /// Has a thread do `task`; false if there is none and the system gives none.
+  /// Has a thread do `task`; false, and `task` as it was, if there is none and the system gives
+  /// none.
   bool post(Task& task);
 
   /// Calls work(0) … work(count - 1), on the caller's thread and on as many of these as are free,

@@ -66,18 +66,22 @@ Connection::Connection(Loop& loop, const DaemonAddress& address, TlsContext* tls
 
 Connection::~Connection() { close(); }
 
-// Runs one of the steps; running out of memory in it ends the exchange, not the process.
+// Runs one of the steps; running out of memory in it ends the exchange, or the idle connection.
 template <class Function>
 void Connection::guarded(Function function) try {
   function();
 } catch (const std::bad_alloc&) {
-  fail({ErrorCode::out_of_resources, "cannot be spoken to: no memory"});
+  listener_ != nullptr ? fail({ErrorCode::out_of_resources, {}}) : end_idle();
 }
 
 void Connection::exchange(HttpRequest request, Listener& listener) {
   request_ = std::move(request);
   listener_ = &listener;
   last_moved_ = loop_.now();
+  guarded([this] { begin(); });
+}
+
+void Connection::begin() {
   if (state_ == State::idle && has_unasked_bytes()) {
     // The loop has not come round to closing it.
     TransportFailure failure{ErrorCode::unreachable, "closed the connection without a response"};
@@ -85,10 +89,7 @@ void Connection::exchange(HttpRequest request, Listener& listener) {
     close();
     return end(tl::unexpected(std::move(failure)));
   }
-  if (state_ == State::idle) {
-    guarded([this] { begin_sending(); });
-    return;
-  }
+  if (state_ == State::idle) return begin_sending();
   state_ = State::connecting;
   const auto connector = std::make_shared<Connector>(loop_, address_.host, address_.port);
   connector_ = connector;
@@ -285,8 +286,10 @@ void Connection::receive() {
   socket_->async_receive(receive_buffer(),
                          [self = shared_from_this()](const IoError& error, std::size_t count) {
                            if (self->state_ == State::closed) return;
-                           self->guarded([&] { self->received(error, count); });
-                           if (self->state_ != State::closed) self->receive();
+                           self->guarded([&] {
+                             self->received(error, count);
+                             if (self->state_ != State::closed) self->receive();
+                           });
                          });
 }
 
@@ -361,7 +364,8 @@ void Connection::peer_closed() {
     failure.stale = is_reused();
     return fail(std::move(failure));
   }
-  parser_->end_of_stream();
+  // Whoever can cut TLS off must not be able to shorten a body.
+  if (!tls_ || tls_->peer_said_goodbye()) parser_->end_of_stream();
   cannot_send_ = true;
   if (parser_->state() == ResponseParser::State::complete) return complete();
   fail({ErrorCode::malformed_response,

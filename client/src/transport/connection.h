@@ -84,6 +84,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   template <class Function>
   void guarded(Function function);
+  void begin();
   void connected(tl::expected<Socket, TransportFailure> socket);
   void continue_handshake();
   void begin_sending();

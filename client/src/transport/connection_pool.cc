@@ -2,6 +2,7 @@
 #include "transport/connection_pool.h"
 
 #include <algorithm>
+#include <new>
 
 #include "points.h"
 
@@ -42,14 +43,20 @@ void ConnectionPool::make_room() {
   --open_;
 }
 
-void ConnectionPool::give_back(std::size_t host, std::shared_ptr<Connection> connection) {
+void ConnectionPool::give_back(std::size_t host, const std::shared_ptr<Connection>& connection) {
   if (closed_) connection->close();
   if (connection->is_closed()) {
     --open_;
     return;
   }
   const TimePoint now = loop_.now();
-  idle_[host].push_back({std::move(connection), now});
+  try {
+    idle_[host].push_back({connection, now});
+  } catch (const std::bad_alloc&) {
+    connection->close();
+    --open_;
+    return;
+  }
   if (!expiry_.is_armed()) expiry_.arm(now + idle_limit);
 }
 

@@ -34,7 +34,7 @@ class ConnectionPool {
   std::shared_ptr<Connection> take(std::size_t host, bool fresh);
 
   /// Keeps the connection for the next request, unless it is closed.
-  void give_back(std::size_t host, std::shared_ptr<Connection> connection);
+  void give_back(std::size_t host, const std::shared_ptr<Connection>& connection);
 
   /// Lets go of an idle connection that has been closed.
   void forget(const Connection& connection);

@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstring>
 #include <deque>
+#include <new>
 #include <utility>
 
 #include "points.h"
@@ -59,8 +60,18 @@ Connector::Connector(Loop& loop, std::string host, std::uint16_t port)
       failure_{ErrorCode::unreachable, {}},
       delay_(loop, [this] {
         const auto self = shared_from_this();
-        try_next();
+        guarded([this] { try_next(); });
       }) {}
+
+// Takes a step; running out of memory in it is the end.
+template <class Step>
+void Connector::guarded(Step step) {
+  try {
+    step();
+  } catch (const std::bad_alloc&) {
+    if (done_) finish(tl::unexpected(TransportFailure{ErrorCode::out_of_resources, {}}));
+  }
+}
 
 void Connector::start(Done done) {
   done_ = std::move(done);
@@ -70,7 +81,9 @@ void Connector::start(Done done) {
                                             const Resolution& resolution) {
     if (const auto alive = loop.lock()) {
       alive->post([self, resolution] {
-        if (const auto connector = self.lock()) connector->resolved(resolution);
+        if (const auto connector = self.lock()) {
+          connector->guarded([&] { connector->resolved(resolution); });
+        }
       });
     }
   });
@@ -137,7 +150,7 @@ void Connector::try_next() {
       if (is_shortage(result.value())) self->failure_ = no_socket(result.value());
       close_socket(socket);
       self->delay_.cancel();
-      self->try_next();
+      self->guarded([&] { self->try_next(); });
     });
     if (next_ < endpoints_.size()) delay_.arm(loop_.now() + attempt_delay);
     return;

@@ -38,6 +38,8 @@ class Connector : public std::enable_shared_from_this<Connector> {
 
  private:
   void resolved(const Resolution& resolution);
+  template <class Step>
+  void guarded(Step step);
   void try_next();
   void finish(tl::expected<Socket, TransportFailure> outcome);
 

@@ -2,21 +2,20 @@
 #include "transport/host_resolver.h"
 
 #include <netdb.h>
-#include <pthread.h>
-#include <signal.h>
 
 #include <array>
 #include <atomic>
 #include <condition_variable>
 #include <exception>
 #include <map>
+#include <memory>
 #include <mutex>
-#include <system_error>
-#include <thread>
+#include <new>
 #include <utility>
 
 #include "fork.h"
 #include "points.h"
+#include "thread.h"
 
 namespace hyperpod::client::transport {
 namespace {
@@ -29,6 +28,7 @@ Resolution look_up(const std::string& host, int flags) {
   if (const int error = getaddrinfo(host.c_str(), nullptr, &hints, &found); error != 0) {
     return {{}, gai_strerror(error)};
   }
+  const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> list(found, &freeaddrinfo);
   Resolution resolution;
   for (const addrinfo* entry = found; entry != nullptr; entry = entry->ai_next) {
     std::array<char, NI_MAXHOST> text{};
@@ -37,7 +37,6 @@ Resolution look_up(const std::string& host, int flags) {
       resolution.addresses.emplace_back(text.data());
     }
   }
-  freeaddrinfo(found);
   if (resolution.addresses.empty()) resolution.problem = "it has no address";
   return resolution;
 }
@@ -52,11 +51,18 @@ struct SharedResolver {
 struct HostResolver::State {
   explicit State(LookUp function) : look_up(std::move(function)) {}
 
-  // The callbacks that wait for `host`, of whom nobody else knows any more.
-  std::vector<Callback> take(const std::string& host) {
-    std::lock_guard lock(mutex);
-    auto entry = under_way.extract(host);
-    return entry ? std::move(entry.mapped()) : std::vector<Callback>{};
+  // Tells all who wait for `host`. Whoever runs out of memory with it has a deadline.
+  void tell(const std::string& host, const Resolution& resolution) {
+    std::unique_lock lock(mutex);
+    const auto entry = under_way.extract(host);
+    lock.unlock();
+    if (!entry) return;
+    for (const Callback& call : entry.mapped()) {
+      try {
+        call(resolution);
+      } catch (const std::bad_alloc&) {
+      }
+    }
   }
 
   const LookUp look_up;
@@ -96,27 +102,19 @@ void HostResolver::resolve(const std::string& host, Callback callback) {
     waiting.push_back(std::move(callback));
     if (waiting.size() > 1) return;
   }
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  std::string problem;
   try {
-    std::thread([state = state_, host] {
+    start_without_signals([state = state_, host] {
       Resolution resolution;
       try {
         resolution = state->look_up(host);
       } catch (const std::exception& error) {
         resolution = {{}, error.what(), true};
       }
-      for (const Callback& call : state->take(host)) call(resolution);
+      state->tell(host, resolution);
     }).detach();
-  } catch (const std::system_error& error) {
-    problem = error.what();
+  } catch (const std::exception& error) {
+    state_->tell(host, {{}, error.what(), true});
   }
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  if (problem.empty()) return;
-  for (const Callback& call : state_->take(host)) call({{}, problem, true});
 }
 
 std::optional<Resolution> HostResolver::resolve(const std::string& host,

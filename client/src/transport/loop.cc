@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "transport/loop.h"
 
-#include <pthread.h>
-#include <signal.h>
-
 #include <algorithm>
 #include <boost/asio/post.hpp>
 #include <exception>
 #include <limits>
+#include <new>
 #include <semaphore>
 #include <string>
 #include <utility>
+
+#include "fork.h"
+#include "thread.h"
 
 namespace hyperpod::client::transport {
 namespace {
@@ -19,21 +20,41 @@ constexpr Duration::rep never = std::numeric_limits<Duration::rep>::max();
 
 thread_local const Loop* loop_of_this_thread = nullptr;
 
-// Starts a thread that no signal of the process is delivered to.
-template <class Function>
-std::thread start_without_signals(Function function) {
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  struct Restore {
-    sigset_t& mask;
-    ~Restore() { pthread_sigmask(SIG_SETMASK, &mask, nullptr); }
-  } restore{before};
-  return std::thread(std::move(function));
-}
+constexpr std::size_t place_bytes = 128;
+
+// Gives one allocation its place, again and again.
+template <class T>
+struct PlaceAllocator {
+  using value_type = T;
+
+  explicit PlaceAllocator(void* bytes) : place(bytes) {}
+  template <class U>
+  PlaceAllocator(const PlaceAllocator<U>& other) : place(other.place) {}  // implicit, as Asio wants
+
+  T* allocate(std::size_t) {
+    static_assert(sizeof(T) <= place_bytes);
+    return static_cast<T*>(place);
+  }
+  void deallocate(T*, std::size_t) {}
+  template <class U>
+  bool operator==(const PlaceAllocator<U>& other) const {
+    return place == other.place;
+  }
+
+  void* place;
+};
 
 }  // namespace
+
+struct Loop::Wake {
+  static_assert(sizeof(WakeMemory) == place_bytes);
+  using allocator_type = PlaceAllocator<std::byte>;
+  allocator_type get_allocator() const noexcept {
+    return allocator_type(loop->wake_memory_.bytes.data());
+  }
+  void operator()() const { loop->run_tasks(); }
+  Loop* loop;
+};
 
 Result<std::shared_ptr<Loop>> Loop::start(std::shared_ptr<Clock> clock) try {
   std::shared_ptr<Loop> loop(new Loop(std::move(clock)));
@@ -58,15 +79,27 @@ Loop::Loop(std::shared_ptr<Clock> clock)
     : clock_(std::move(clock)),
       context_(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO),
       work_(context_.get_executor()),
-      earliest_(never),
-      alarm_(context_),
-      alarm_at_(TimePoint::max()) {}
+      earliest_(never) {
+  // The first socket brings what waits for sockets into being, which takes descriptors: now, where
+  // there is somebody to be told that there are none.
+  const Socket first(context_);
+}
 
 bool Loop::on_thread() const noexcept { return loop_of_this_thread == this; }
 
 void Loop::run() {
   loop_of_this_thread = this;
-  context_.run();
+  while (!context_.stopped()) {
+    try {
+      take_turn();
+    } catch (const std::bad_alloc&) {  // whoever waits has a deadline
+    }
+    while (!retired_.empty()) {
+      // Its end may retire others.
+      const auto object = std::move(retired_.back());
+      retired_.pop_back();
+    }
+  }
   {
     std::lock_guard lock(inbox_mutex_);
     ended_ = true;
@@ -75,12 +108,21 @@ void Loop::run() {
   clock_->detach(*this);
 }
 
+// Does one thing that is to be done, or waits until there is one.
+void Loop::take_turn() {
+  if (armed_.empty() || !clock_->runs_by_itself()) {
+    context_.run_one();
+    return;
+  }
+  const Duration left = armed_.begin()->first - clock_->now();
+  if (left <= Duration::zero()) fire_due();
+  // Asio knows no times beyond its own range.
+  constexpr Duration longest = std::chrono::hours{24};
+  context_.run_one_for(std::clamp(left, Duration::zero(), longest));
+}
+
 void Loop::stop() {
-  post([this] {
-    work_.reset();
-    alarm_.cancel();
-    alarm_at_ = TimePoint::min();  // is not set again
-  });
+  insist([this] { work_.reset(); });
   if (on_thread()) {
     thread_.detach();
   } else {
@@ -88,7 +130,7 @@ void Loop::stop() {
   }
 }
 
-bool Loop::post(Task task) {
+bool Loop::post(Task&& task) {
   {
     std::lock_guard lock(inbox_mutex_);
     if (ended_) return false;
@@ -96,7 +138,7 @@ bool Loop::post(Task task) {
     if (inbox_noticed_) return true;
     inbox_noticed_ = true;
   }
-  asio::post(context_, [this] { run_tasks(); });
+  asio::post(context_, Wake{this});
   return true;
 }
 
@@ -106,14 +148,21 @@ void Loop::run_tasks() {
     std::swap(tasks_, inbox_);
     inbox_noticed_ = false;
   }
-  for (Task& task : tasks_) task();
+  for (Task& task : tasks_) {
+    try {
+      task();
+    } catch (const std::bad_alloc&) {  // as in run()
+    }
+  }
   tasks_.clear();
 }
 
-void Loop::retire(std::shared_ptr<void> object) {
-  retired_.push_back(std::move(object));
-  if (retired_.size() > 1) return;
-  asio::post(context_, [this] { std::exchange(retired_, {}).clear(); });
+void Loop::retire(std::shared_ptr<void> object) noexcept {
+  try {
+    retired_.push_back(std::move(object));
+  } catch (const std::bad_alloc&) {
+    keep_forever(std::move(object));
+  }
 }
 
 void Loop::fire_due() {
@@ -126,21 +175,9 @@ void Loop::fire_due() {
   }
 }
 
-void Loop::set_alarm() {
-  const TimePoint earliest = armed_.empty() ? TimePoint::max() : armed_.begin()->first;
-  earliest_.store(earliest == TimePoint::max() ? never : earliest.time_since_epoch().count(),
+void Loop::note_earliest() {
+  earliest_.store(armed_.empty() ? never : armed_.begin()->first.time_since_epoch().count(),
                   std::memory_order_release);
-  if (!clock_->runs_by_itself() || earliest >= alarm_at_) return;
-  alarm_at_ = earliest;
-  // The system's timer knows no times beyond its own range.
-  constexpr Duration longest = std::chrono::hours{24};
-  alarm_.expires_after(std::clamp(earliest - clock_->now(), Duration::zero(), longest));
-  alarm_.async_wait([this](const IoError& error) {
-    if (error) return;
-    alarm_at_ = TimePoint::max();
-    fire_due();
-    set_alarm();
-  });
 }
 
 std::optional<TimePoint> Loop::next_due() const {
@@ -152,24 +189,33 @@ std::optional<TimePoint> Loop::next_due() const {
 void Loop::run_due(TimePoint) {
   std::binary_semaphore done(0);
   const bool posted = post([this, &done] {
+    struct Done {
+      std::binary_semaphore& semaphore;
+      ~Done() { semaphore.release(); }
+    } last{done};
     fire_due();
-    done.release();
   });
   if (posted) done.acquire();
 }
 
+Timer::Timer(Loop& loop, std::function<void()> function)
+    : loop_(loop), function_(std::move(function)) {
+  Loop::Armed one;
+  one.emplace(TimePoint{}, this);
+  node_ = one.extract(one.begin());
+}
+
 void Timer::arm(TimePoint due) {
-  if (armed_) loop_.armed_.erase(place_);
-  place_ = loop_.armed_.emplace(due, this);
-  armed_ = true;
-  loop_.set_alarm();
+  cancel();
+  node_.key() = due;
+  place_ = loop_.armed_.insert(std::move(node_));
+  loop_.note_earliest();
 }
 
 void Timer::cancel() {
-  if (!armed_) return;
-  armed_ = false;
-  loop_.armed_.erase(place_);
-  loop_.set_alarm();
+  if (!is_armed()) return;
+  node_ = loop_.armed_.extract(place_);
+  loop_.note_earliest();
 }
 
 }  // namespace hyperpod::client::transport

@@ -4,18 +4,23 @@
 //
 // All of the transport and the leases' bookkeeping live on this thread, and so need no lock. Only
 // post(), stop(), on_thread() and now() may be called from elsewhere.
+//
+// The thread outlives any want of memory: a step that runs out of it ends, and whoever waits for
+// what it was to do learns so then or at its deadline. Timers, and waking the thread, take none.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <boost/asio/basic_stream_socket.hpp>
-#include <boost/asio/basic_waitable_timer.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <cstddef>
 #include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <thread>
 #include <vector>
@@ -47,31 +52,50 @@ class Loop final : private base::Ticker, public std::enable_shared_from_this<Loo
   bool on_thread() const noexcept;
   TimePoint now() const { return clock_->now(); }
 
-  /// Has the thread do `task`, later. False if the thread has ended.
-  bool post(Task task);
+  /// Has the thread do `task`, later. False if the thread has ended. Throws std::bad_alloc, and has
+  /// left `task` as it was then.
+  bool post(Task&& task);
+
+  /// The same for what must be done: waits for memory if need be.
+  template <class Function>
+  void insist(const Function& task) {
+    while (true) {
+      try {
+        post(task);
+        return;
+      } catch (const std::bad_alloc&) {
+        std::this_thread::yield();
+      }
+    }
+  }
 
   /// Lets go of `object` once the call under way on the thread has returned, for that may be the
   /// end of what makes the call. On the thread only.
-  void retire(std::shared_ptr<void> object);
+  void retire(std::shared_ptr<void> object) noexcept;
 
   asio::io_context& context() { return context_; }
 
  private:
   friend class Timer;
-  using SystemTimer =
-      asio::basic_waitable_timer<std::chrono::steady_clock,
-                                 asio::wait_traits<std::chrono::steady_clock>, Executor>;
   using Armed = std::multimap<TimePoint, Timer*>;
+
+  // What wakes the thread is under way once at a time, so that one place for it is enough.
+  struct WakeMemory {
+    alignas(std::max_align_t) std::array<std::byte, 128> bytes;
+  };
+  struct Wake;
 
   explicit Loop(std::shared_ptr<Clock> clock);
   void run();
+  void take_turn();
   void run_tasks();
   void fire_due();
-  void set_alarm();
+  void note_earliest();
   std::optional<TimePoint> next_due() const override;
   void run_due(TimePoint now) override;
 
   const std::shared_ptr<Clock> clock_;
+  WakeMemory wake_memory_;  // outlives what context_ has not run
   asio::io_context context_;
   std::optional<asio::executor_work_guard<Executor>> work_;
   std::thread thread_;
@@ -85,14 +109,13 @@ class Loop final : private base::Ticker, public std::enable_shared_from_this<Loo
   std::vector<std::shared_ptr<void>> retired_;
   Armed armed_;
   std::atomic<Duration::rep> earliest_;  // of armed_, for next_due()
-  SystemTimer alarm_;
-  TimePoint alarm_at_;  // when alarm_ rings; it may be earlier than need be
 };
 
-/// Calls its function once when the clock has come to a time. Belongs to the loop's thread.
+/// Calls its function once when the clock has come to a time. Belongs to the loop's thread, except
+/// its construction.
 class Timer {
  public:
-  Timer(Loop& loop, std::function<void()> function) : loop_(loop), function_(std::move(function)) {}
+  Timer(Loop& loop, std::function<void()> function);
   Timer(const Timer&) = delete;
   Timer& operator=(const Timer&) = delete;
   ~Timer() { cancel(); }
@@ -100,13 +123,13 @@ class Timer {
   /// Replaces what it was armed for. A time that has come fires it soon, not at once.
   void arm(TimePoint due);
   void cancel();
-  bool is_armed() const { return armed_; }
+  bool is_armed() const { return node_.empty(); }
 
  private:
   friend class Loop;
   Loop& loop_;
   const std::function<void()> function_;
-  bool armed_ = false;
+  Loop::Armed::node_type node_;  // its own; in the loop's map while it is armed
   Loop::Armed::iterator place_;
 };
 

@@ -45,8 +45,8 @@ bool RequestGate::enter(Waiter& waiter, TimePoint now) {
     return true;
   }
   waiter.order_ = {now + handicap(waiter.request_), next_number_++};
-  waiter.queued_ = true;
   waiting_[waiter.host_].emplace(waiter.order_, &waiter);
+  waiter.queued_ = true;
   set_queued(queued_ + 1);
   return false;
 }

@@ -57,6 +57,8 @@ class TlsStream {
   /// The next decrypted bytes, which hold until the next call; empty if more must come first;
   /// nullopt if the peer has ended the stream or broken it.
   std::optional<std::string_view> read();
+  /// Whether the peer has said goodbye. A stream that ends without may have been cut off.
+  bool peer_said_goodbye() const { return (SSL_get_shutdown(ssl_) & SSL_RECEIVED_SHUTDOWN) != 0; }
   /// Whether something that has been fed is not read yet.
   bool has_more() const { return SSL_pending(ssl_) > 0 || BIO_pending(incoming_) > 0; }
 

@@ -2,9 +2,11 @@
 #include "transport/transport.h"
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 #include "log.h"
+#include "no_memory.h"
 #include "points.h"
 #include "transport/placement.h"
 
@@ -76,18 +78,45 @@ Outcome Transport::circuit_is_open(std::size_t host) const {
                   CircuitBreaker::failure_threshold, CircuitBreaker::probe_interval.count()));
 }
 
-void Transport::start(std::shared_ptr<Exchange> shared) {
+// Takes a step of its way; running out of memory there ends it.
+template <class Step>
+void Transport::guarded(Exchange& exchange, Step step) {
+  const auto self = exchange.shared_from_this();
+  try {
+    step();
+  } catch (const std::bad_alloc&) {
+    const bool is_under_way =
+        exchange.place_ < under_way_.size() && under_way_[exchange.place_] == self;
+    if (!is_under_way) return;
+    if (const auto connection = exchange.connection_) {
+      connection->fail({ErrorCode::out_of_resources, {}});
+    } else {
+      end(exchange, tl::unexpected(Failure{no_memory()}));
+    }
+  }
+}
+
+void Transport::start(const std::shared_ptr<Exchange>& shared) {
   Exchange& exchange = *shared;
-  exchange.place_ = under_way_.size();
-  under_way_.push_back(std::move(shared));
+  try {
+    under_way_.push_back(shared);
+  } catch (const std::bad_alloc&) {
+    return exchange.complete(tl::unexpected(Failure{no_memory()}));
+  }
+  exchange.place_ = under_way_.size() - 1;
+  guarded(exchange, [&] { enter(exchange); });
+}
+
+void Transport::enter(Exchange& exchange) {
   if (refusing_ && exchange.request_class() != RequestClass::release) {
-    return finish(exchange, client_is_closed());
+    return end(exchange, client_is_closed());
   }
   if (daemons_[exchange.host()]->breaker.refuses()) {
-    return finish(exchange, circuit_is_open(exchange.host()));
+    return end(exchange, circuit_is_open(exchange.host()));
   }
   exchange.timer_.arm(exchange.deadline_);
   if (gate_.enter(exchange, loop_.now())) {
+    exchange.is_let_in_ = true;
     dispatch(exchange);
   } else {
     HYPERPOD_POINT("transport.queued", *this, exchange);
@@ -97,8 +126,11 @@ void Transport::start(std::shared_ptr<Exchange> shared) {
 void Transport::admit_waiting() {
   if (admitting_) return;  // the loop below goes on
   admitting_ = true;
-  while (RequestGate::Waiter* const waiter = gate_.next())
-    dispatch(static_cast<Exchange&>(*waiter));
+  while (RequestGate::Waiter* const waiter = gate_.next()) {
+    Exchange& exchange = static_cast<Exchange&>(*waiter);
+    exchange.is_let_in_ = true;
+    guarded(exchange, [&] { dispatch(exchange); });
+  }
   admitting_ = false;
 }
 
@@ -107,14 +139,14 @@ void Transport::dispatch(Exchange& exchange) {
   HYPERPOD_POINT("transport.admitted", exchange);
   if (loop_.now() >= exchange.deadline_) return expire(exchange);
   if (!daemons_[exchange.host()]->breaker.admit()) {
-    return leave_and_finish(exchange, circuit_is_open(exchange.host()));
+    return end(exchange, circuit_is_open(exchange.host()));
   }
   send(exchange, false);
 }
 
 void Transport::send(Exchange& exchange, bool on_fresh_connection) {
   auto request = exchange.request(loop_.now());
-  if (!request) return leave_and_finish(exchange, tl::unexpected(Failure{request.error()}));
+  if (!request) return end(exchange, tl::unexpected(Failure{std::move(request).error()}));
   const auto connection = pool_.take(exchange.host(), on_fresh_connection);
   exchange.connection_ = connection;
   connection->exchange(*std::move(request), exchange);
@@ -127,16 +159,14 @@ void Transport::send(Exchange& exchange, bool on_fresh_connection) {
 void Transport::expire(Exchange& exchange) {
   HYPERPOD_POINT("transport.expired", exchange);
   if (loop_.now() < exchange.deadline_) return exchange.timer_.arm(exchange.deadline_);
-  if (exchange.connection_) {
-    const auto connection = exchange.connection_;
-    return connection->fail({ErrorCode::timed_out, "did not respond in time"});
-  }
-  Outcome outcome = failed(ErrorCode::timed_out,
-                           fmt::format("no request could be sent to {} in time: {} are in flight",
-                                       url(exchange.host()), gate_.counts().in_flight));
-  if (!exchange.is_queued()) return leave_and_finish(exchange, std::move(outcome));
-  gate_.withdraw(exchange);
-  finish(exchange, std::move(outcome));
+  guarded(exchange, [&] {
+    if (const auto connection = exchange.connection_) {
+      return connection->fail({ErrorCode::timed_out, "did not respond in time"});
+    }
+    end(exchange, failed(ErrorCode::timed_out,
+                         fmt::format("no request could be sent to {} in time: {} are in flight",
+                                     url(exchange.host()), gate_.counts().in_flight)));
+  });
 }
 
 void Transport::exchange_ended(Exchange& exchange, HttpOutcome outcome) {
@@ -150,9 +180,11 @@ void Transport::exchange_ended(Exchange& exchange, HttpOutcome outcome) {
         exchange.request_class() == RequestClass::prefetch) {
       ++leases_repeated_;
     }
-    return send(exchange, true);
   }
-  leave_and_finish(exchange, judge(exchange.host(), std::move(outcome)));
+  guarded(exchange, [&] {
+    if (again) return send(exchange, true);
+    end(exchange, judge(exchange.host(), std::move(outcome)));
+  });
 }
 
 // What the caller is told, and what it says of the daemon.
@@ -182,19 +214,22 @@ Outcome Transport::judge(std::size_t host, HttpOutcome outcome) {
   if (failure.code == ErrorCode::cancelled) return call_is_cancelled();
   if (failure.code == ErrorCode::closed) return client_is_closed();
   log(logger_, LogLevel::debug, "{} {}", daemon.url, failure.reason);
-  return tl::unexpected(
-      Failure{Error{failure.code, fmt::format("{} {}", daemon.url, failure.reason)},
-              std::move(failure.body)});
+  return tl::unexpected(Failure{
+      Error{failure.code,
+            fmt::format("{} {}", daemon.url,
+                        failure.reason.empty() ? "cannot be spoken to: no memory is to be had"
+                                               : failure.reason)},
+      std::move(failure.body)});
 }
 
-void Transport::leave_and_finish(Exchange& exchange, Outcome outcome) {
-  HYPERPOD_POINT("transport.leave", gate_, exchange, outcome);
-  gate_.leave(exchange.host());
-  admit_waiting();
-  finish(exchange, std::move(outcome));
-}
-
-void Transport::finish(Exchange& exchange, Outcome outcome) {
+// REQUIRES: it is under way, and on no connection.
+void Transport::end(Exchange& exchange, Outcome outcome) {
+  if (exchange.is_queued()) gate_.withdraw(exchange);
+  if (std::exchange(exchange.is_let_in_, false)) {
+    HYPERPOD_POINT("transport.leave", gate_, exchange, outcome);
+    gate_.leave(exchange.host());
+    admit_waiting();
+  }
   const auto self = std::move(under_way_[exchange.place_]);
   if (under_way_.back()) {
     under_way_.back()->place_ = exchange.place_;
@@ -202,7 +237,11 @@ void Transport::finish(Exchange& exchange, Outcome outcome) {
   }
   under_way_.pop_back();
   exchange.timer_.cancel();
-  exchange.complete(std::move(outcome));
+  try {
+    exchange.complete(std::move(outcome));
+  } catch (const std::bad_alloc&) {
+    exchange.complete(tl::unexpected(Failure{no_memory()}));
+  }
   if (under_way_.empty() && on_idle_) on_idle_();
 }
 
@@ -218,33 +257,33 @@ void Transport::cancel(Exchange& exchange) {
 
 bool Transport::cancel_queued(Exchange& exchange) {
   if (!exchange.is_queued()) return false;
-  gate_.withdraw(exchange);
-  finish(exchange, call_is_cancelled());
+  guarded(exchange, [&] { end(exchange, call_is_cancelled()); });
   return true;
 }
 
 void Transport::refuse_all_but_releases() {
   refusing_ = true;
   while (RequestGate::Waiter* const waiter = gate_.any_refusable()) {
-    gate_.withdraw(*waiter);
-    finish(static_cast<Exchange&>(*waiter), client_is_closed());
+    Exchange& exchange = static_cast<Exchange&>(*waiter);
+    guarded(exchange, [&] { end(exchange, client_is_closed()); });
   }
-  const auto under_way = under_way_;
-  for (const auto& exchange : under_way) {
-    const auto connection = exchange->connection_;
-    if (connection && connection->is_resolving()) connection->fail({ErrorCode::closed, {}});
+  for (std::size_t i = 0; i < under_way_.size();) {
+    const auto connection = under_way_[i]->connection_;
+    if (connection && connection->is_resolving()) {
+      connection->fail({ErrorCode::closed, {}});  // and another stands in its place
+    } else {
+      ++i;
+    }
   }
 }
 
 void Transport::abort_all() {
-  const auto under_way = under_way_;
-  for (const auto& exchange : under_way) {
-    const auto connection = exchange->connection_;
-    if (connection) {
+  for (std::size_t left = under_way_.size(); left > 0 && !under_way_.empty(); --left) {
+    const auto exchange = under_way_.back();
+    if (const auto connection = exchange->connection_) {
       connection->fail({ErrorCode::closed, {}});
-    } else if (exchange->is_queued()) {
-      gate_.withdraw(*exchange);
-      finish(*exchange, client_is_closed());
+    } else {
+      guarded(*exchange, [&] { end(*exchange, client_is_closed()); });
     }
   }
 }

@@ -54,7 +54,8 @@ class Exchange : public RequestGate::Waiter,
   /// The request, asked for right before it is sent, and once more if it is sent again. An error
   /// ends the exchange.
   virtual Result<HttpRequest> request(TimePoint now) = 0;
-  /// Called once, when all is over and nothing of the request is used any more.
+  /// Called once, when all is over and nothing of the request is used any more. If it throws
+  /// std::bad_alloc, it is called once more, with that for an error, and must not throw then.
   virtual void complete(Outcome outcome) = 0;
 
  private:
@@ -63,7 +64,8 @@ class Exchange : public RequestGate::Waiter,
 
   Transport& transport_;
   TimePoint deadline_;
-  std::size_t place_ = 0;  // among those under way
+  std::size_t place_ = 0;   // among those under way
+  bool is_let_in_ = false;  // it has a place of the gate
   std::shared_ptr<Connection> connection_;
   bool may_repeat_ = true;
   Timer timer_;
@@ -86,7 +88,7 @@ class Transport {
   /// Sends it when its turn has come. All is over by its deadline, queueing, resolving, connecting
   /// and handshake included. If the connection was used before and closes before any byte of a
   /// response, the request is sent once more, on a new connection.
-  void start(std::shared_ptr<Exchange> exchange);
+  void start(const std::shared_ptr<Exchange>& exchange);
 
   /// Ends it in `cancelled`. What waits is not sent; what has been sent loses its connection, so
   /// that the daemon can drop what it may still be holding. A request that has been sent whole and
@@ -124,14 +126,16 @@ class Transport {
   };
 
   friend class Exchange;
+  template <class Step>
+  void guarded(Exchange& exchange, Step step);
+  void enter(Exchange& exchange);
   void admit_waiting();
   void dispatch(Exchange& exchange);
   void send(Exchange& exchange, bool on_fresh_connection);
   void expire(Exchange& exchange);
   void exchange_ended(Exchange& exchange, HttpOutcome outcome);
   Outcome judge(std::size_t host, HttpOutcome outcome);
-  void leave_and_finish(Exchange& exchange, Outcome outcome);
-  void finish(Exchange& exchange, Outcome outcome);
+  void end(Exchange& exchange, Outcome outcome);
   Outcome circuit_is_open(std::size_t host) const;
 
   Loop& loop_;

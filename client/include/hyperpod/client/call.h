@@ -50,7 +50,8 @@ using Task = MoveOnlyFunction<void()>;
 /// Receives the outcome of an asynchronous call. It is called exactly once, after the call that
 /// started it has returned, with no lock held: on the client's I/O thread, which it must not block,
 /// or where ClientOptions::executor says. It must not throw. In a child process made by fork()
-/// there is no I/O thread: without an executor the handler is called before the call returns.
+/// there is no I/O thread: without an executor the handler is called before the call returns, as it
+/// is where there is no memory to begin the call.
 template <class Outcome>
 using Handler = MoveOnlyFunction<void(Outcome)>;
 

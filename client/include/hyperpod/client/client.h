@@ -131,9 +131,8 @@ class Client {
                                std::span<const std::byte> payload);
 
   /// Reads the object into `buffer`, which may be longer; the lease is released in the background.
-  /// What stands in `buffer` after anything
-  /// but a hit is worthless. Errors: segment_missing, segment_unreadable, too_large (the object
-  /// exceeds max_lease_bytes or the buffer).
+  /// What stands in `buffer` after anything but a hit is worthless. Errors: segment_missing,
+  /// segment_unreadable, too_large (the object exceeds max_lease_bytes or the buffer).
   Result<GetOutcome> get(std::string_view key, std::span<std::byte> buffer,
                          const ReadOptions& read = {});
 
@@ -155,10 +154,11 @@ class Client {
   Result<bool> exists(std::string_view key, const ReadOptions& read = {});
 
   /// Reads many objects at once; one outcome for each item, in order. All items share one deadline.
+  /// Throws std::bad_alloc if there is no memory for the outcomes.
   std::vector<Result<GetOutcome>> batched_get(std::span<const GetItem> items,
                                               const ReadOptions& read = {});
 
-  /// Stores many objects at once; one outcome for each item, in order.
+  /// Stores many objects at once; one outcome for each item, in order. Throws as batched_get().
   std::vector<Result<PutOutcome>> batched_put(std::span<const PutItem> items);
 
   /// Counts the keys that are there, from the first on, as LMCache does, under one deadline. Up to
