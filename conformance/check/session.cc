@@ -99,7 +99,8 @@ void Session::ensure_open(bool repeatable) {
   if (!idle_ || !connect_) return;
   const bool closed = ended_ || connection_.peer_has_closed();
   closes_unannounced_ = closes_unannounced_ || (closed && !last_says_close_);
-  // The end may be on its way still, and what cannot be sent once more would be lost.
+  // Where it has done so before, the end may be on its way, and what cannot be sent once more
+  // would be lost.
   const bool may_close = closes_unannounced_ && responses_ > 0 && !repeatable;
   if (last_says_close_ || closed || may_close) (void)reconnect();
 }
@@ -117,6 +118,14 @@ bool Session::reconnect() {
   last_says_close_ = false;
   responses_ = 0;
   ++reconnects_;
+  return true;
+}
+
+bool Session::send_again() {
+  if (!received_.empty() || responses_ == 0) return false;
+  closes_unannounced_ = true;
+  if (!repeatable_ || !reconnect()) return false;
+  transmit(*std::exchange(repeatable_, std::nullopt), repeatable_body_);
   return true;
 }
 
@@ -181,9 +190,10 @@ bool Session::silent_for(Duration time) {
       if ((*parsed)->response.status >= 200) return false;
       received_.erase(0, (*parsed)->consumed);
     }
-    if (ended_) return false;
+    if (ended_ && !send_again()) return false;
     if (const auto more = receive_more(deadline); !more) {
-      return more.error().code == ErrorCode::timed_out;
+      if (more.error().code == ErrorCode::timed_out) return true;
+      if (more.error().code != ErrorCode::closed || !send_again()) return false;
     }
   }
 }
@@ -261,12 +271,7 @@ Result<Response> Session::next_response(TimePoint deadline) {
     if (parsed && more) continue;
     const Error error = parsed ? more.error() : parsed.error();
     transcript_->add(Event::Kind::trouble, number_, error.message, received_);
-    const bool swallowed = error.code == ErrorCode::closed && received_.empty() && responses_ > 0;
-    closes_unannounced_ = closes_unannounced_ || swallowed;
-    if (swallowed && repeatable_ && reconnect()) {
-      transmit(*std::exchange(repeatable_, std::nullopt), repeatable_body_);
-      continue;
-    }
+    if (error.code == ErrorCode::closed && send_again()) continue;
     return tl::unexpected(error);
   }
 }

@@ -102,6 +102,9 @@ class Session {
   /// Before the first byte of a request: a connection that can carry it. `repeatable`: the request
   /// can be sent once more where the connection turns out to be closed.
   void ensure_open(bool repeatable);
+  /// Sends the request under way once more, if a reused connection swallowed it before a byte of
+  /// its response.
+  bool send_again();
   bool reconnect();
   Result<void> receive_more(TimePoint deadline);
   Result<Response> next_response(TimePoint deadline);

@@ -81,6 +81,8 @@ void keys_are_decoded_once(Check& check) {
   expect_different(check, session, "a%252Fb", "a%2Fb");
   expect_different(check, session, "a%25b", "a%2525b");
   expect_same(check, session, "100%25", "100%25");
+  expect_same(check, session, "%61%7A%41%5A%30%39%2D%2E%5F%7Ex", "azAZ09-._~x");
+  expect_same(check, session, "azAZ09-._~x", "%61%7A%41%5A%30%39%2D%2E%5F%7Ex");
 }
 
 void plus_is_a_plus(Check& check) {
@@ -137,6 +139,38 @@ void expect_byte_counts(Check& check, Session& session, unsigned char byte) {
   }
 }
 
+/// A key stands for itself, whatever patterns, quotes or queries mean elsewhere.
+void expect_no_patterns(Check& check, Session& session) {
+  const Name name = check.fresh_name();
+  check.store(session, {name.bucket, name.key + "abc"}, "x");
+  for (const std::string_view pattern : {"*",
+                                         "a*",
+                                         "a*c",
+                                         "%2A",
+                                         "%3F%3F%3F",
+                                         "a%3Fc",
+                                         "%25",
+                                         "a%25",
+                                         "a_c",
+                                         "a.c",
+                                         ".*",
+                                         "%5Babc%5D%2B",
+                                         "%5Ba-z%5D*",
+                                         "abc%7Cd",
+                                         "%7Babc,d%7D",
+                                         "abc%24",
+                                         "abc'%20OR%20'1'='1",
+                                         "ab%5Cc",
+                                         "abc%00",
+                                         "abc%0A"}) {
+    // A daemon may refuse control characters.
+    const Response response = session.acquire({name.bucket, name.key + std::string(pattern)});
+    check.expect(response.status / 100 != 2,
+                 "no grant for …" + std::string(pattern) + ", as only …abc was stored",
+                 described(response));
+  }
+}
+
 /// Keys that look like parts of a path, or like nothing. Each in a bucket of its own.
 void expect_special_words(Check& check, Session& session) {
   for (const std::string_view word : {"leases", "release", "kv", "v1", "null", "0", "-", "~", "*",
@@ -161,6 +195,7 @@ void keys_differ_by_a_byte(Check& check) {
                         "it was stored without " + std::string(ending) + " in front");
   }
   expect_special_words(check, session);
+  expect_no_patterns(check, session);
   for (const auto& [one, other] :
        std::vector<std::pair<std::string, std::string>>{{"a%00b", "a"},
                                                         {"a%00b", "a%00c"},

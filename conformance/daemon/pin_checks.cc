@@ -294,6 +294,16 @@ void expired_leases_pin_nothing(Check& check) {
                "room for " + std::to_string(fitted));
 }
 
+/// A key whose PUT found no room is free when there is room.
+void expect_refused_key_free(Check& check, Session& session, Pressure& pressure) {
+  const auto [name, refusal] = pressure.pin_until_refused();
+  pressure.release_all();
+  check.expect_absent(session, name, "its PUT found no room");
+  const Response again = pressure.store(name);
+  check.expect(again.status != 409, "a key whose PUT found no room to be free",
+               described(again) + " after " + described(refusal));
+}
+
 /// What was stored before the cache was filled is there with its own bytes, or not there at all and
 /// can be stored anew.
 void evicted_keys_are_absent(Check& check) {
@@ -336,11 +346,20 @@ void evicted_keys_are_absent(Check& check) {
                  described(granted));
     anew.emplace_back(check.grant_in(granted), body);
   }
+  for (int i = 0; i < 4; ++i) {
+    const Name name = check.fresh_name();
+    if (pressure.store(name).status / 100 != 2) continue;  // PIN-03 is about that.
+    const Response found = session.acquire(name);
+    check.expect(found.status / 100 == 2, "a lease on an eighth that a full cache has just stored",
+                 described(found));
+    check.release(session, check.grant_in(found));
+  }
   pressure.refill();
   for (const auto& [grant, body] : anew) {
     check.expect_bytes(grant, body, "an object stored anew after its eviction, others following");
     check.release(session, grant);
   }
+  expect_refused_key_free(check, session, pressure);
 }
 
 }  // namespace

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/preflight.h"
 
+#include <thread>
+
 namespace hyperpod::conformance::daemon {
 namespace {
 
@@ -34,6 +36,23 @@ bool found_in(const Segment& segment, const std::optional<Grant>& grant, std::st
          segment.contains(body.substr(body.size() / 2, piece_size), searched);
 }
 
+/// The same for a body that comes behind its head: a daemon may lose what comes with it, which is
+/// for the checks to tell.
+bool found_when_sent_apart(Check& check, const Segment& segment) {
+  const Name name = check.fresh_name();
+  const std::string body = check.bytes(object_size);
+  try {
+    Session session = check.connect();
+    session.send_raw(session.head_of(put_request(name, body)));
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    session.send_raw(body);
+    (void)session.response();
+    return found_in(segment, grant_of(check, session.acquire(name)), body);
+  } catch (const Violation&) {
+    return false;
+  }
+}
+
 tl::unexpected<Obstacle> no_such_daemon(const Target& target, const std::string& why) {
   return obstacle(Obstacle::Kind::no_such_daemon,
                   "what listens on " + target.endpoint.url() + " is not such a daemon: " + why +
@@ -64,7 +83,8 @@ tl::expected<std::shared_ptr<const Segment>, Obstacle> preflight(const Target& t
   if (!served) return no_such_daemon(target, responses);
   const auto grant = grant_of(check, *granted);
   auto segment = Segment::open(target.shm_name);
-  if (segment && (granted->status != 200 || found_in(*segment, grant, body))) {
+  if (segment && (granted->status != 200 || found_in(*segment, grant, body) ||
+                  found_when_sent_apart(check, *segment))) {
     check.release_open_leases();
     return std::make_shared<const Segment>(*std::move(segment));
   }

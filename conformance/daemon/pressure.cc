@@ -102,11 +102,11 @@ bool Pressure::pin_one(Way way, const Name& name, std::chrono::milliseconds ttl)
   return true;
 }
 
-Response Pressure::pin_until_refused() {
+std::pair<Name, Response> Pressure::pin_until_refused() {
   while (pinned_.size() <= 8) {
     const Name name = check_.fresh_name();
     Response stored = store(name);
-    if (stored.status / 100 != 2) return stored;
+    if (stored.status / 100 != 2) return {name, std::move(stored)};
     pinned_.push_back(
         {check_.lease(session_, name, {.ttl = std::chrono::seconds(60)}), stamp_of(name)});
   }

@@ -39,8 +39,8 @@ class Pressure {
   int pin(int count, std::chrono::milliseconds ttl = std::chrono::seconds(60));
   /// As pin(), with leases got in this way.
   int pin_by(Way way, int count, std::chrono::milliseconds ttl = std::chrono::seconds(60));
-  /// The response to the first PUT that finds no room, when each object before it is leased.
-  Response pin_until_refused();
+  /// The first PUT that finds no room, when each object before it is leased, and its response.
+  std::pair<Name, Response> pin_until_refused();
   /// That the bytes under the leases are what was stored: each eighth's own. Of each fragment and
   /// each MiB the beginning is read, for an eighth may be large.
   void expect_pinned_bytes(std::string_view when) const;

@@ -181,7 +181,13 @@ void body_may_come_late_and_in_pieces(Check& check) {
     rest.remove_prefix(with_head);
     const auto pause = with_head == 0 ? check.span(2300ms) : check.span(150ms);
     check.expect(session.silent_for(pause), "no response before the body", "one came");
+    bool looked = false;
     for (std::size_t piece = 28; !rest.empty(); piece = piece < 3000 ? piece * 2 : 2999) {
+      if (!looked && rest.size() < body.size() / 4) {
+        check.expect(session.silent_for(check.span(100ms)),
+                     "no response while a quarter of the body is missing", "one came");
+        looked = true;
+      }
       session.send_raw(rest.substr(0, piece));
       rest.remove_prefix(std::min(piece, rest.size()));
       std::this_thread::sleep_for(2ms);
@@ -463,7 +469,7 @@ void no_room_is_answered_507(Check& check) {
   const std::string body = check.bytes(10'000);
   check.store(session, pinned, body);
   const Grant grant = check.lease(session, pinned, {.ttl = check.span(60s)});
-  const Response refusal = pressure.pin_until_refused();
+  const Response refusal = pressure.pin_until_refused().second;
   check.expect_status(refusal, 507, "a PUT into a cache full of leased objects");
   check.expect_bytes(grant, body, "a leased object");
   pressure.release_all();

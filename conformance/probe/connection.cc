@@ -189,6 +189,9 @@ Result<std::size_t> Connection::receive(std::span<char> buffer, TimePoint deadli
     const ssize_t got = ::recv(fd_.get(), buffer.data(), buffer.size(), 0);
     if (got >= 0) return static_cast<std::size_t>(got);
     if (errno == EAGAIN) {
+      // A peer that sends a response in two pieces, without TCP_NODELAY, waits for this one's ACK.
+      constexpr int on = 1;
+      ::setsockopt(fd_.get(), IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
       if (auto ready = await(fd_.get(), POLLIN, deadline, "waiting for a response"); !ready) {
         return tl::unexpected(ready.error());
       }

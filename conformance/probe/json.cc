@@ -95,7 +95,7 @@ class Reader {
       if (!name || !take(':')) return false;
       auto member = this->value(depth + 1);
       if (!member) return false;
-      value.members.emplace_back(name->string(), *std::move(member));
+      value.members.push_back({name->string(), *std::move(member)});
       skip_space();
     } while (take(','));
     return take('}');
@@ -204,8 +204,8 @@ char escaped(char kind) {
 
 const JsonValue* JsonValue::find(std::string_view name) const {
   const JsonValue* found = nullptr;
-  for (const auto& [its_name, value] : members) {
-    if (its_name == name) found = &value;
+  for (const JsonMember& member : members) {
+    if (member.name == name) found = &member.value;
   }
   return found;
 }

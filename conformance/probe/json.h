@@ -7,10 +7,11 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 namespace hyperpod::conformance::probe {
+
+struct JsonMember;
 
 struct JsonValue {
   enum class Kind : std::uint8_t { null, boolean, number, string, array, object };
@@ -18,7 +19,7 @@ struct JsonValue {
   Kind kind = Kind::null;
   std::string_view text;            ///< As it stands there; of a string without its quotes.
   std::vector<JsonValue> elements;  ///< Of an array.
-  std::vector<std::pair<std::string, JsonValue>> members;  ///< Of an object, in order.
+  std::vector<JsonMember> members;  ///< Of an object, in order.
 
   /// Of members of one name the last, as Python takes it; nullptr if there is none.
   const JsonValue* find(std::string_view name) const;
@@ -28,6 +29,11 @@ struct JsonValue {
   std::optional<std::uint64_t> unsigned_integer() const;
   /// Any number written without fraction and exponent.
   bool is_integer() const;
+};
+
+struct JsonMember {
+  std::string name;
+  JsonValue value;
 };
 
 /// nullopt where the text is not one JSON value, or nested deeper than 500: then Python's reader,

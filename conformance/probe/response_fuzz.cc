@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fuzzes the one reader of what daemons and proxies answer: no bytes may upset the judge.
+// Fuzzes the readers of what daemons and proxies answer, of messages and of JSON: no bytes may
+// upset the judge.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 
+#include "probe/json.h"
 #include "probe/response.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -19,6 +21,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     (void)response.header("content-length");
     // What is a response stays one, whatever comes behind it.
     if (!at_end && !parse_response(std::string(bytes) + "HTTP/1.1 2", false)) std::abort();
+  }
+  if (const auto json = parse_json(bytes)) {
+    if (json->kind == JsonValue::Kind::string) (void)json->string();
+    (void)json->unsigned_integer();
+    (void)json->find("id");
   }
   return 0;
 }

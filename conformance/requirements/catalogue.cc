@@ -173,8 +173,9 @@ constexpr std::array requirements{
     Requirement{"PIN-04", C::pins, inferred, "mp",
                 "A lease that has expired pins nothing any longer."},
     Requirement{"PIN-05", C::pins, client, "conn, mp",
-                "An object that was evicted is absent: its key is a miss, can be stored anew, and "
-                "never leads to other bytes; what a full cache has stored is there."},
+                "An object that was evicted, or found no room, is absent: its key is a miss, can be "
+                "stored later, and never leads to other bytes; what a full cache has stored is "
+                "there."},
 
     Requirement{"REL-01", C::release, client, "conn, mp",
                 "The release of a live lease is answered 200."},

@@ -168,8 +168,11 @@ constexpr std::array requirements{
     Requirement{"C-BREAKER-04", C::recovery, client, "conn",
                 "A put is reported as stored for 200 and 409 alone, whatever else the daemon "
                 "answers, 201 included, or does not."},
-    Requirement{"C-BREAKER-05", C::recovery, client, "conn",
-                "A put that was refused is not sent again by itself."},
+    Requirement{
+        "C-BREAKER-05", C::recovery, client, "conn",
+        "A put that was answered with an error is not sent again by itself; one that a kept "
+        "connection swallowed, closed before a byte of the response, may be sent once "
+        "more."},
     Requirement{"C-BREAKER-06", C::recovery, inferred, "conn, mp",
                 "A kept connection that the daemon has closed meanwhile costs no operation: what "
                 "is sent next goes over a new one."},
