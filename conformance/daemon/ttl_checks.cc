@@ -15,11 +15,16 @@ Name stored(Check& check, Session& session) {
   return name;
 }
 
+/// That a lease asked for at `asked` is released with 200. Skips the check where its TTL may have
+/// passed by then, for then nothing can be said.
 void expect_alive_at(Check& check, Session& session, const Grant& grant, TimePoint asked,
-                     const std::string& what) {
-  check.expect_status(session.release(grant.id), 200,
-                      "a release " + in_ms(now() - asked) + " after a request with " + what);
+                     Duration ttl, const std::string& what) {
+  const Response response = session.release(grant.id);
   check.forget(grant);
+  if (response.status != 200 && response.arrived >= asked + ttl)
+    check.skip("this machine is too busy: a lease was released after its TTL of " + in_ms(ttl));
+  check.expect_status(response, 200,
+                      "a release " + in_ms(now() - asked) + " after a request with " + what);
 }
 
 void lease_lives_for_its_ttl(Check& check) {
@@ -42,17 +47,18 @@ void lease_lives_for_its_ttl(Check& check) {
   std::vector<Grant> usual;
   for (int i = 0; i < 2; ++i) usual.push_back(check.lease(session, name, {.ttl = 30s}));
   std::this_thread::sleep_until(before + ttl - check.span(500ms));
-  expect_alive_at(check, session, grant, before, "a TTL of " + in_ms(ttl));
-  expect_alive_at(check, session, hour, before, "ttl_s=3601.0");
+  expect_alive_at(check, session, grant, before, ttl, "a TTL of " + in_ms(ttl));
+  expect_alive_at(check, session, hour, before, 3601s, "ttl_s=3601.0");
   // A request that waited may count its TTL from its sending; half of it is left at least.
   if (woken.status / 100 == 2 && now() < woken_at + ttl / 2) {
     const Grant late = check.grant_in(woken);
-    expect_alive_at(check, session, late, woken_at, "a TTL of " + in_ms(ttl) + " that waited");
+    expect_alive_at(check, session, late, woken_at, ttl / 2,
+                    "a TTL of " + in_ms(ttl) + " that waited");
   }
-  expect_alive_at(check, session, usual[0], before, "ttl_s=30.0");
+  expect_alive_at(check, session, usual[0], before, 30s, "ttl_s=30.0");
   if (check.profile() == Profile::core) return;
   std::this_thread::sleep_until(before + 5600ms);
-  expect_alive_at(check, session, usual[1], before, "ttl_s=30.0");
+  expect_alive_at(check, session, usual[1], before, 30s, "ttl_s=30.0");
 }
 
 /// The form that Python gives to small and large numbers.
@@ -65,7 +71,7 @@ void exponents_are_understood(Check& check) {
   check.expect_status(granted, 200, "a lease request with ttl_s=1e%2B16");
   const Grant grant = check.grant_in(granted);
   std::this_thread::sleep_until(before + 1400ms);
-  expect_alive_at(check, session, grant, before, "ttl_s=1e+16");
+  expect_alive_at(check, session, grant, before, 1h, "ttl_s=1e+16");
   const Response brief =
       session.ask({"POST", name.target() + "/leases?timeout_ms=0&ttl_s=1e-05", {}, {}});
   check.expect_status(brief, 200, "a lease request with ttl_s=1e-05");
@@ -78,9 +84,7 @@ void fraction_of_ttl_counts(Check& check) {
   const TimePoint before = now();
   const Grant grant = check.lease(session, name, {.ttl = 1900ms});
   std::this_thread::sleep_until(before + 1400ms);
-  check.expect_status(session.release(grant.id), 200,
-                      "a release " + in_ms(now() - before) + " after a request with ttl_s=1.9");
-  check.forget(grant);
+  expect_alive_at(check, session, grant, before, 1900ms, "ttl_s=1.9");
 }
 
 void lease_ends_after_its_ttl(Check& check) {
