@@ -62,6 +62,8 @@ void add_daemon_options(CLI::App& app, DaemonArguments& arguments) {
       ->transform(CLI::AsSizeValue(false));
   app.add_option("--restart-command", arguments.restart_command,
                  "Shell command that restarts the daemon. Allows the chapter about restarts");
+  app.add_flag("--allow-reset", arguments.allow_reset,
+               "Allow the reset of the checkpoint API, which removes what others have stored");
   add_suite_options(app, arguments.suite);
 }
 

@@ -43,6 +43,7 @@ struct DaemonArguments {
   std::string ca_file;
   std::uint64_t capacity = 0;
   std::string restart_command;
+  bool allow_reset = false;
 };
 
 struct ClientArguments {

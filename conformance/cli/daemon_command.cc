@@ -53,6 +53,7 @@ int check_daemon(const DaemonArguments& arguments) {
   run.target.time_scale = suite.time_scale;
   run.target.worker_program = "/proc/self/exe";
   run.target.run_id = fresh_run_id();
+  run.target.allow_reset = arguments.allow_reset;
   run.restart_command = arguments.restart_command;
   if (!arguments.restart_command.empty()) {
     run.target.restart = [&] { return run_command(arguments.restart_command); };

@@ -25,5 +25,6 @@ std::span<const CheckEntry> http_checks();
 std::span<const CheckEntry> limit_checks();
 std::span<const CheckEntry> tls_checks();
 std::span<const CheckEntry> restart_checks();
+std::span<const CheckEntry> checkpoint_checks();
 
 }  // namespace hyperpod::conformance::daemon

@@ -41,6 +41,8 @@ struct Target {
   Profile profile = Profile::full;
   /// Restarts the daemon and returns when it may be asked again. Empty: it must not be restarted.
   std::function<Result<void>()> restart;
+  /// Everything that the daemon holds may be removed.
+  bool allow_reset = false;
   /// A hyperpod-conformance program, to be run as a worker process.
   std::string worker_program;
   /// Stands in every key, so that runs never meet.

@@ -68,7 +68,8 @@ std::span<const CheckEntry> daemon_checks() {
     for (const auto chapter :
          {store_checks(), key_checks(), bucket_checks(), lease_checks(), hold_checks(),
           ttl_checks(), pin_checks(), release_checks(), shared_memory_checks(),
-          concurrency_checks(), http_checks(), limit_checks(), tls_checks(), restart_checks()}) {
+          concurrency_checks(), http_checks(), limit_checks(), tls_checks(), restart_checks(),
+          checkpoint_checks()}) {
       joined.insert(joined.end(), chapter.begin(), chapter.end());
     }
     return joined;
@@ -103,6 +104,7 @@ static std::string command_of(const RunOptions& options) {
   if (target.bucket != Target().bucket) command += " --bucket " + shell_word(target.bucket);
   if (target.capacity != 0) command += " --capacity " + std::to_string(target.capacity);
   if (!target.tls.ca_file.empty()) command += " --tls-ca " + shell_word(target.tls.ca_file);
+  if (target.allow_reset) command += " --allow-reset";
   if (!options.restart_command.empty())
     command += " --restart-command " + shell_word(options.restart_command);
   return command;

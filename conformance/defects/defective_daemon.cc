@@ -140,6 +140,7 @@ daemon::Target DefectiveDaemon::target() {
   target.shm_name = setup_.options.shm_name;
   target.capacity = setup_.told_capacity != 0 ? setup_.told_capacity : setup_.options.capacity;
   if (!tls_directory_.empty()) target.tls.ca_file = tls_directory_ + "/ca.pem";
+  target.allow_reset = true;
   target.restart = [this] { return restart(); };
   return target;
 }
@@ -147,8 +148,8 @@ daemon::Target DefectiveDaemon::target() {
 std::span<const Defect> all_defects() {
   static const std::vector<Defect> all = [] {
     std::vector<Defect> joined;
-    for (auto& chapter :
-         {store_defects(), key_defects(), lease_defects(), memory_defects(), http_defects()}) {
+    for (auto& chapter : {store_defects(), key_defects(), lease_defects(), memory_defects(),
+                          http_defects(), checkpoint_defects()}) {
       joined.insert(joined.end(), chapter.begin(), chapter.end());
     }
     return joined;

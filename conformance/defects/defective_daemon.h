@@ -95,5 +95,6 @@ std::vector<Defect> key_defects();
 std::vector<Defect> lease_defects();
 std::vector<Defect> memory_defects();
 std::vector<Defect> http_defects();
+std::vector<Defect> checkpoint_defects();
 
 }  // namespace hyperpod::conformance::defects

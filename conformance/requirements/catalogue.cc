@@ -317,6 +317,63 @@ constexpr std::array requirements{
         "RESTART-06", C::restart, client, "mp",
         "Nothing that was stored before a restart is granted after it, or is in the way of a "
         "new PUT."},
+
+    Requirement{
+        "CP-01", C::checkpoints, client, "cp",
+        "A namespace that POST /v1/cp/namespaces/{ns}?num_ranks=N&steps_retained=M created tells "
+        "both numbers to a GET: 200 and JSON with num_ranks and steps_to_retain_per_rank."},
+    Requirement{"CP-02", C::checkpoints, client, "cp",
+                "The GET of a namespace that is not there is answered 404."},
+    Requirement{"CP-03", C::checkpoints, inferred, "cp",
+                "A namespace that is created again with other numbers is answered 409, and the "
+                "first numbers stay."},
+    Requirement{"CP-04", C::checkpoints, client, "cp",
+                "DELETE of a namespace is a success, and its GET is answered 404 then."},
+    Requirement{"CP-05", C::checkpoints, assumed, "", "With a namespace go its shards."},
+    Requirement{"CP-06", C::checkpoints, client, "cp",
+                "POST /v1/cp/checkpoints/{ns}/{rank}/{step} stores its body as that rank's shard "
+                "of that step, and a GET gives it back byte for byte: 200 with a Content-Length."},
+    Requirement{"CP-07", C::checkpoints, client, "cp",
+                "The header Shard-Meta of a shard comes back with its GET as it was sent."},
+    Requirement{
+        "CP-08", C::checkpoints, assumed, "cp",
+        "A shard may have no bytes, with Content-Length: 0 or with chunked transfer coding."},
+    Requirement{"CP-09", C::checkpoints, assumed, "",
+                "A shard for a namespace that is not there is answered 404."},
+    Requirement{"CP-10", C::checkpoints, assumed, "",
+                "A rank that is not a number from 0 to num_ranks - 1, or a step that is not a "
+                "number of at least 0, is answered 400."},
+    Requirement{
+        "CP-11", C::checkpoints, assumed, "",
+        "A shard stored again is replaced whole: a reader gets the old one or the new one."},
+    Requirement{"CP-12", C::checkpoints, assumed, "",
+                "The POST of a shard that is cut short leaves what was there."},
+    Requirement{"CP-13", C::checkpoints, assumed, "",
+                "A shard that does not fit the xxh3_128 checksum in its Shard-Meta is answered "
+                "400, and what was there stays."},
+    Requirement{"CP-14", C::checkpoints, client, "cp",
+                "The GET of a shard that is not there is answered 404."},
+    Requirement{"CP-15", C::checkpoints, client, "cp",
+                "DELETE of a shard is a success, and its GET is answered 404 then; other ranks "
+                "keep theirs."},
+    Requirement{
+        "CP-16", C::checkpoints, client, "cp",
+        "GET /v1/cp/checkpoints/{ns}/latest?limit=N is answered with a JSON array of at most N "
+        "steps, as numbers or texts in any order; where there is none, with [] or 404."},
+    Requirement{"CP-17", C::checkpoints, assumed, "",
+                "A step counts as latest once all num_ranks ranks have stored it."},
+    Requirement{"CP-18", C::checkpoints, assumed, "",
+                "Of each rank the newest steps_retained complete steps are kept; older ones go "
+                "when a newer one is complete."},
+    Requirement{"CP-19", C::checkpoints, client, "cp",
+                "Names of namespaces hold spaces, dots and any UTF-8, percent-encoded, and are "
+                "decoded once."},
+    Requirement{"CP-20", C::checkpoints, assumed, "", "A shard is never evicted for a KV object."},
+    Requirement{"CP-21", C::checkpoints, assumed, "",
+                "A shard for which there is no room is answered 507, and what was there stays."},
+    Requirement{
+        "CP-22", C::checkpoints, client, "cp",
+        "POST /v1/cp/cluster/reset is a success, and all namespaces and shards are gone then."},
 };
 
 }  // namespace
@@ -355,7 +412,7 @@ std::string_view name(Level level) {
 }
 
 std::string_view title(Chapter chapter) {
-  constexpr std::array<std::string_view, 24> titles{"store",
+  constexpr std::array<std::string_view, 25> titles{"store",
                                                     "keys",
                                                     "buckets",
                                                     "lease",
@@ -369,6 +426,7 @@ std::string_view title(Chapter chapter) {
                                                     "limits and hostile input",
                                                     "TLS",
                                                     "restart",
+                                                    "checkpoints",
                                                     "throttling",
                                                     "connections",
                                                     "many workers",

@@ -40,6 +40,7 @@ enum class Chapter {
   limits,
   tls,
   restart,
+  checkpoints,
   // Of clients.
   throttling,
   connections,

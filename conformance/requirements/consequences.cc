@@ -40,7 +40,7 @@ constexpr std::array of_one{
          "The client is healthy and stores nothing: nobody notices that the cache is empty."},
 };
 
-constexpr std::array<std::string_view, 24> of_chapter{
+constexpr std::array<std::string_view, 25> of_chapter{
     "Objects are lost or wrong: the model computes with other bytes than were stored.",
     "Objects of one prompt, model or user are taken for those of another.",
     "Tenants or models that share a daemon read each other's objects, or none.",
@@ -55,6 +55,7 @@ constexpr std::array<std::string_view, 24> of_chapter{
     "One broken or hostile client disturbs all others of the node.",
     "Clients that are to use TLS cannot, or are less safe than they think.",
     "After a restart clients read old bytes, or nothing, until they are restarted as well.",
+    "A training job cannot save, or restores what it did not save.",
     "One engine takes more of the daemon than its share, and others wait.",
     "The daemon runs out of connections, and other workers are refused.",
     "With many workers on a node the daemon is overrun, or some of them get nothing.",
@@ -86,6 +87,7 @@ std::string_view relied_on_by(const Requirement& requirement) {
   if (names("mp")) return "LMCache's multi-process client";
   if (names("1968")) return "both of LMCache's clients since pull request 1968";
   if (names("4234")) return "every client that shares a node (LMCache issue 4234)";
+  if (names("cp")) return "AWS's amzn-sagemaker-checkpointing";
   if (names("field")) return "seen on real nodes";
   return "LMCache's in-process connector, as its page documents";
 }
