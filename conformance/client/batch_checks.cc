@@ -15,6 +15,21 @@ Json hurried(const Check& check) {
           {"lease_wait_timeout_ms", check.span(300ms).count()}};
 }
 
+void expect_leases_of_a_batch_released(Check& check) {
+  TestDaemon& daemon = check.daemon();
+  ClientProcess client = check.client(daemon);
+  const auto keys = check.store_many(daemon, client.bucket(), 5, size);
+  daemon.begin();
+  Json items = Json::array();
+  for (const std::string& key : keys) items.push_back({{"key", key}, {"size", size}});
+  client.send({{"op", "batch_get"}, {"items", items}});
+  const auto outcomes = client.receive_outcomes();
+  for (std::size_t i = 0; i < outcomes.size(); ++i)
+    check.expect_hit(outcomes[i], i, size, "key " + std::to_string(i) + " of a batch");
+  client.close();
+  check.expect_all_released(daemon);
+}
+
 void gets_spoil_no_others(Check& check) {
   check.needs_operation("batch_get");
   TestDaemon& daemon = check.daemon();
@@ -45,6 +60,7 @@ void gets_spoil_no_others(Check& check) {
       check.expect_hit(outcomes[i], i < 5 ? i : i - 1, size, "key " + std::to_string(i));
     }
   }
+  expect_leases_of_a_batch_released(check);
 }
 
 void puts_spoil_no_others(Check& check) {

@@ -114,9 +114,13 @@ void connections_are_reused(Check& check) {
   daemon.begin();
   for (std::size_t i = 0; i < keys.size(); ++i)
     check.expect_hit(client.get(keys[i], size), i, size, "get after get");
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    const ClientOutcome put = client.put(check.fresh_key(), size, i);
+    check.expect(put.may_be_stored(), "put after put", put.described());
+  }
   // A client may release leases in the background, which takes a second connection.
   const std::size_t opened = daemon.connections().size();
-  check.figure("connections for 20 gets one after the other", std::to_string(opened));
+  check.figure("connections for 20 gets and 20 puts one after the other", std::to_string(opened));
   check.expect(opened <= 2, "1 connection, or 2 where leases are released in the background",
                std::to_string(opened));
 }

@@ -26,6 +26,7 @@ void keys_arrive_as_they_are(Check& check) {
                                       "100%25",
                                       "a+b c",
                                       "naïve/κλειδί/鍵",
+                                      "façade-ÿ",  // Latin-1 has all of it.
                                       "~!$&'()*,;=:@-._",
                                       "a//b/../c",
                                       "?x=1#y",
