@@ -57,7 +57,11 @@ class Emulator::Impl final : public admin::Control {
   std::uint16_t port() const { return server_->port(); }
 
   Statistics statistics() const override;
-  State state() const { return engine_.state(); }
+  State state() const {
+    State state = engine_.state();
+    state.namespaces = checkpoints_.namespaces();
+    return state;
+  }
   ObjectPage objects(std::uint64_t cursor, std::size_t most) const {
     return engine_.objects(cursor, most);
   }
@@ -69,6 +73,7 @@ class Emulator::Impl final : public admin::Control {
   }
   MapState map() const override { return engine_.map(); }
   LiveState live(std::size_t most) const override { return engine_.live(most); }
+  std::vector<NamespaceState> namespaces() const override { return checkpoints_.namespaces(); }
   SegmentState segment() const override;
   FaultPlan& faults() override { return faults_; }
   Journal& journal() override { return journal_; }
@@ -189,6 +194,12 @@ Statistics Emulator::Impl::statistics() const {
   Statistics now = engine_.statistics();
   server_->add_to(now);
   now.segment_losses = segment_losses_;
+  const checkpoint::Counters counters = checkpoints_.counters();
+  now.namespaces = counters.namespaces;
+  now.shards = counters.shards;
+  now.shard_bytes = counters.bytes;
+  now.shards_stored = counters.shards_stored;
+  now.shards_retired = counters.shards_retired;
   return now;
 }
 
@@ -214,6 +225,7 @@ void Emulator::Impl::reset(const ResetSelection& selection) {
   if (selection.journal) journal_.clear();
   if (selection.counters) {
     engine_.reset_counters();
+    checkpoints_.reset_counters();
     server_->reset_counters();
     segment_losses_ = 0;
   }

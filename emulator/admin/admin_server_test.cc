@@ -114,6 +114,7 @@ TEST_F(AdminServerTest, ShowsTheState) {
   control_.blocks_.objects = {{"b", "k", {{1024, 1000}}, 1000, 1, 7}};
   control_.live_.leases = {{"id", "b", "k", 1500us}};
   control_.live_.waiters = {{"b", "absent", 5s}};
+  control_.namespaces_ = {{"my run", 2, 3, 40, {20, 9}, {30}}};
   control_.blocks_.runs = {{0, 1, BlockRun::Owner::free, "", ""},
                            {1, 1, BlockRun::Owner::object, "b", "k"},
                            {2, 2, BlockRun::Owner::put, "b", "coming"}};
@@ -125,6 +126,8 @@ TEST_F(AdminServerTest, ShowsTheState) {
             R"("pins":1,"last_use":7}],"buckets":["b"],)"
             R"("leases":[{"id":"id","bucket":"b","key":"k","time_left_ms":2}],)"
             R"("waiters":[{"bucket":"b","key":"absent","time_left_ms":5000}],)"
+            R"("namespaces":[{"name":"my run","num_ranks":2,"steps_retained":3,"bytes":40,)"
+            R"("complete_steps":[20,9],"incomplete_steps":[30]}],)"
             R"("blocks":[{"first_block":0,"blocks":1,"owner":"free","bucket":"","key":""},)"
             R"({"first_block":1,"blocks":1,"owner":"object","bucket":"b","key":"k"},)"
             R"({"first_block":2,"blocks":2,"owner":"put","bucket":"b","key":"coming"}]})"
@@ -600,6 +603,7 @@ class DescribedTest : public AdminServerTest {
     control_.blocks_.objects = {{"b", "k", {{0, 1}}, 1, 1, 1}};
     control_.live_.leases = {{"id", "b", "k", 1s}};
     control_.live_.waiters = {{"b", "absent", 5s}};
+    control_.namespaces_ = {{"my run", 2, 3, 40, {20, 9}, {30}}};
     control_.blocks_.runs = {{0, 1, BlockRun::Owner::object, "b", "k"}};
     control_.journal_.record(entry("k"));
     const auto faults = faults_from_json(fmt::format(

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "hyperpod/emulator/clock.h"
 #include "hyperpod/emulator/error.h"
@@ -29,6 +30,7 @@ class Control {
   virtual MapState map() const = 0;
   /// At most `most` leases and `most` waiters, each the next to end first.
   virtual LiveState live(std::size_t most) const = 0;
+  virtual std::vector<NamespaceState> namespaces() const = 0;
   virtual SegmentState segment() const = 0;
   virtual FaultPlan& faults() = 0;
   virtual Journal& journal() = 0;

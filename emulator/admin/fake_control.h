@@ -31,6 +31,7 @@ class FakeControl : public Control {
   }
   MapState map() const override { return map_; }
   LiveState live(std::size_t /*most*/) const override { return live_; }
+  std::vector<NamespaceState> namespaces() const override { return namespaces_; }
   const std::string& url() const override { return url_; }
   std::chrono::system_clock::time_point started() const override { return {}; }
   std::chrono::milliseconds uptime() const override { return std::chrono::seconds{5}; }
@@ -52,6 +53,7 @@ class FakeControl : public Control {
   BlockPage blocks_;
   MapState map_;
   LiveState live_;
+  std::vector<NamespaceState> namespaces_;
   std::string url_ = "http://127.0.0.1:9200";
   SegmentState segment_;
   FaultPlan faults_;

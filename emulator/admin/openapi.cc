@@ -106,6 +106,12 @@ Json state_schema() {
        {"waiters",
         list_of(object(
             {{"bucket", text()}, {"key", text()}, {"time_left_ms", number("Of its hold")}}))},
+       {"namespaces", list_of(object({{"name", text()},
+                                      {"num_ranks", number()},
+                                      {"steps_retained", number()},
+                                      {"bytes", number("Of the bodies of its shards")},
+                                      {"complete_steps", list_of(number("Newest first"))},
+                                      {"incomplete_steps", list_of(number("Newest first"))}}))},
        {"blocks", list_of(object({{"first_block", number()},
                                   {"blocks", number("Neighbours with one owner")},
                                   {"owner", one_of({"free", "object", "put", "checkpoint"})},

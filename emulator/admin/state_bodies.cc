@@ -100,8 +100,10 @@ class StateSource final : public Source {
     next_ = 0;
     items_ = {};
     const LiveState live = control_.live(all);
-    out += fmt::format("],\"buckets\":{},\"leases\":{},\"waiters\":{},\"blocks\":[",
-                       to_text(Json(buckets_)), array_of(live.leases), array_of(live.waiters));
+    out +=
+        fmt::format("],\"buckets\":{},\"leases\":{},\"waiters\":{},\"namespaces\":{},\"blocks\":[",
+                    to_text(Json(buckets_)), array_of(live.leases), array_of(live.waiters),
+                    array_of(control_.namespaces()));
     buckets_.clear();
     return More::now;
   }

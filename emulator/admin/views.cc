@@ -15,16 +15,19 @@ using admin::view;  // beside the overloads that only this file needs
 using enum Counts;
 
 using S = Statistics;
-constexpr std::array<Figure<S>, 28> of_statistics{{
+constexpr std::array<Figure<S>, 33> of_statistics{{
     {"objects", &S::objects, what_is, "Objects stored"},
     {"buckets", &S::buckets, what_is, "Buckets that hold an object"},
     {"live_leases", &S::live_leases, what_is, "Leases granted and not ended"},
     {"waiters", &S::waiters, what_is, "Lease requests held because their key is absent"},
     {"puts_in_flight", &S::puts_in_flight, what_is, "PUTs that have begun and not ended"},
     {"capacity_bytes", &S::capacity_bytes, what_is, "Size of the segment"},
-    {"used_bytes", &S::used_bytes, what_is, "Blocks held by objects and by PUTs in flight"},
+    {"used_bytes", &S::used_bytes, what_is, "Blocks held by objects, shards and PUTs in flight"},
     {"pinned_bytes", &S::pinned_bytes, what_is, "Blocks of objects under a live lease"},
     {"evictable_bytes", &S::evictable_bytes, what_is, "Blocks of objects that no lease pins"},
+    {"namespaces", &S::namespaces, what_is, "Namespaces of checkpoints"},
+    {"shards", &S::shards, what_is, "Shards of checkpoints stored"},
+    {"shard_bytes", &S::shard_bytes, what_is, "Bytes of the shards stored"},
     {"puts_stored", &S::puts_stored, what_was, "PUTs that stored their body"},
     {"puts_existing", &S::puts_existing, what_was, "PUTs of a key that was there already"},
     {"puts_refused", &S::puts_refused, what_was, "PUTs without room, too large or empty"},
@@ -40,6 +43,9 @@ constexpr std::array<Figure<S>, 28> of_statistics{{
      "Held lease requests whose connection went away"},
     {"releases_unknown", &S::releases_unknown, what_was, "Releases of an id without a live lease"},
     {"evictions", &S::evictions, what_was, "Objects that made room for others"},
+    {"shards_stored", &S::shards_stored, what_was, "Shards of checkpoints that were stored"},
+    {"shards_retired", &S::shards_retired, what_was,
+     "Shards that went because newer steps are complete"},
     {"segment_losses", &S::segment_losses, what_was,
      "Times the segment has lost its name or was truncated"},
     {"requests", &S::requests, what_was, "Requests answered by the data port"},
@@ -136,6 +142,15 @@ Json view(const BlockRun& run) {
           {"owner", name_of(run.owner)},
           {"bucket", run.bucket},
           {"key", run.key}};
+}
+
+Json view(const NamespaceState& state) {
+  return {{"name", state.name},
+          {"num_ranks", state.num_ranks},
+          {"steps_retained", state.steps_retained},
+          {"bytes", state.bytes},
+          {"complete_steps", state.complete_steps},
+          {"incomplete_steps", state.incomplete_steps}};
 }
 
 Json view(const SegmentState& segment) {

@@ -37,6 +37,7 @@ Json view(const ObjectState& object);
 Json view(const LeaseState& lease);
 Json view(const WaiterState& waiter);
 Json view(const BlockRun& run);
+Json view(const NamespaceState& state);
 Json view(const SegmentState& segment);
 Json view_of_totals(const Journal& journal);
 

@@ -235,6 +235,36 @@ TEST_F(CheckpointPort, AnUncheckedShardIsKeptAsItCame) {
   EXPECT_EQ(save(0, 1, "other", hello_meta), 200);
 }
 
+TEST_F(CheckpointPort, StateAndStatisticsTellOfNamespaces) {
+  create("run", 2, 2);
+  create("other", 1, 3);
+  save(0, 1, "12345");
+  save(1, 1, "678");
+  save(0, 2, "9");
+  const auto namespaces = daemon().emulator().state().namespaces;
+  ASSERT_EQ(namespaces.size(), 2u);
+  EXPECT_EQ(namespaces[0].name, "other");
+  EXPECT_EQ(namespaces[1].name, "run");
+  EXPECT_EQ(namespaces[1].num_ranks, 2u);
+  EXPECT_EQ(namespaces[1].steps_retained, 2u);
+  EXPECT_EQ(namespaces[1].bytes, 9u);
+  EXPECT_THAT(namespaces[1].complete_steps, testing::ElementsAre(1));
+  EXPECT_THAT(namespaces[1].incomplete_steps, testing::ElementsAre(2));
+  for (int step = 3; step <= 5; ++step) {
+    for (const int rank : {0, 1}) save(rank, step, "x");
+  }
+  Statistics now = daemon().statistics();
+  EXPECT_EQ(now.namespaces, 2u);
+  EXPECT_EQ(now.shards, 4u);
+  EXPECT_EQ(now.shard_bytes, 4u);
+  EXPECT_EQ(now.shards_stored, 9u);
+  EXPECT_EQ(now.shards_retired, 5u);
+  daemon().emulator().reset({.objects = false, .counters = true});
+  now = daemon().statistics();
+  EXPECT_EQ(now.shards_stored, 0u);
+  EXPECT_EQ(now.shards, 4u) << "what is there stays";
+}
+
 TEST_F(CheckpointPort, FaultsMeetTheirOperationsAndAnyDoesNot) {
   const auto refuse = [](FaultOperation operation, int status) {
     Effects effects;

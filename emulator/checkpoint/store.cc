@@ -202,13 +202,14 @@ void Store::reset_counters() {
   counters_.shards_retired = 0;
 }
 
-std::vector<NamespaceState> Store::state() const {
+std::vector<NamespaceState> Store::namespaces() const {
   std::lock_guard lock(mutex_);
   std::vector<NamespaceState> all;
   for (const auto& [name, in] : namespaces_) {
     NamespaceState& shown = all.emplace_back();
     shown.name = name;
-    shown.options = in.options;
+    shown.num_ranks = in.options.num_ranks;
+    shown.steps_retained = in.options.steps_retained;
     for (const auto& [number, step] : in.steps) {
       auto& steps = in.complete.contains(number) ? shown.complete_steps : shown.incomplete_steps;
       steps.push_back(number);

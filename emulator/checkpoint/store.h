@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "core/engine.h"
+#include "hyperpod/emulator/state.h"
 
 namespace hyperpod::emulator::checkpoint {
 
@@ -62,15 +63,6 @@ enum class Creation {
   created,
   unchanged,  ///< It was there with the same options.
   conflict,   ///< It is there with other options, which stay (inferred).
-};
-
-/// What the emulator shows of a namespace; see State.
-struct NamespaceState {
-  std::string name;
-  NamespaceOptions options;
-  std::uint64_t bytes = 0;
-  std::vector<std::uint64_t> complete_steps;    ///< Newest first.
-  std::vector<std::uint64_t> incomplete_steps;  ///< Newest first.
 };
 
 struct Counters {
@@ -135,7 +127,8 @@ class Store {
 
   Counters counters() const;
   void reset_counters();
-  std::vector<NamespaceState> state() const;
+  /// By name. Nobody is served while it is made, some nanoseconds for each shard.
+  std::vector<NamespaceState> namespaces() const;
 
  private:
   using Step = std::map<std::uint64_t, Shard>;  // by rank

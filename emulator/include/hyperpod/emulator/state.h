@@ -47,6 +47,16 @@ struct WaiterState {
   Duration time_left{};  ///< Of its hold.
 };
 
+/// A namespace of checkpoints.
+struct NamespaceState {
+  std::string name;
+  std::uint64_t num_ranks = 0;
+  std::uint64_t steps_retained = 0;
+  std::uint64_t bytes = 0;                      ///< Of the bodies of its shards.
+  std::vector<std::uint64_t> complete_steps;    ///< That every rank has stored, newest first.
+  std::vector<std::uint64_t> incomplete_steps;  ///< Newest first.
+};
+
 /// Something that became of a lease.
 struct LeaseChange {
   enum class What {
@@ -82,6 +92,7 @@ struct State {
   std::vector<LeaseState> leases;
   std::vector<WaiterState> waiters;
   std::vector<BlockRun> blocks;
+  std::vector<NamespaceState> namespaces;  ///< By name; a moment later than the rest.
 };
 
 /// The segment as a map of cells, each of which stands for as many neighbouring blocks: cell c of n

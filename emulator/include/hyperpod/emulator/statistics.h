@@ -17,9 +17,13 @@ struct Statistics {
   std::uint64_t waiters = 0;         ///< Lease requests held because their key is absent.
   std::uint64_t puts_in_flight = 0;  ///< Reservations neither committed nor aborted yet.
   std::uint64_t capacity_bytes = 0;
-  std::uint64_t used_bytes = 0;       ///< Whole blocks, held by objects and by PUTs in flight.
+  std::uint64_t used_bytes = 0;       ///< Whole blocks, held by objects, shards and PUTs in flight.
   std::uint64_t pinned_bytes = 0;     ///< Part of used_bytes: blocks of objects under a live lease.
   std::uint64_t evictable_bytes = 0;  ///< Part of used_bytes: blocks of objects that no lease pins.
+
+  std::uint64_t namespaces = 0;       ///< Of checkpoints.
+  std::uint64_t shards = 0;           ///< Of checkpoints.
+  std::uint64_t shard_bytes = 0;      ///< Of their bodies.
 
   // What has happened.
   std::uint64_t puts_stored = 0;
@@ -35,6 +39,8 @@ struct Statistics {
   std::uint64_t waiters_dropped = 0;  ///< Their connection went away while they were held.
   std::uint64_t releases_unknown = 0;
   std::uint64_t evictions = 0;
+  std::uint64_t shards_stored = 0;
+  std::uint64_t shards_retired = 0;  ///< Gone because newer steps are complete.
   /// How often the segment has lost its name or was truncated, by a fault or by somebody else.
   std::uint64_t segment_losses = 0;
 
