@@ -140,7 +140,7 @@ TEST(Metrics, AreWellFormedBeforeAnythingHappened) {
   FakeControl control;
   const Exposition shown(metrics_text(control));
   EXPECT_THAT(shown.complaints(), IsEmpty());
-  EXPECT_EQ(shown.metrics().size(), 4u + 28u + 6u + 3u + 2u);
+  EXPECT_EQ(shown.metrics().size(), 4u + 33u + 6u + 3u + 2u);
   EXPECT_EQ(shown.value("hyperpod_emulator_request_duration_seconds_count{operation=\"put\"}"), 0);
 }
 
