@@ -495,21 +495,19 @@ void Engine::unpin(Object& object) {
 }
 
 void Engine::evict(Object& object) {
-  if (object.epoch == object_epoch_) {
-    ++totals_.evictions;
-    for (const Fragment& fragment : object.fragments) map_.count_eviction(extent_of(fragment));
-  }
+  count_eviction(object);
   drop(object);
 }
 
+void Engine::count_eviction(const Object& object) {
+  if (object.epoch != object_epoch_) return;
+  ++totals_.evictions;
+  for (const Fragment& fragment : object.fragments) map_.count_eviction(extent_of(fragment));
+}
+
 void Engine::drop(Object& object) {
-  handled();
   Bucket& bucket = *object.bucket;
-  --totals_.objects;
-  if (--bucket.objects == 0) --used_buckets_;
-  objects_.erase(objects_.iterator_to(object));
-  objects_by_number_.erase(objects_by_number_.iterator_to(object));
-  by_use_.remove(object);
+  take_out(object);
   if (object.pins() > 0) {
     object.gone = true;
     ++bucket.gone;
@@ -518,6 +516,15 @@ void Engine::drop(Object& object) {
   evictable_blocks_ -= object.blocks;
   free_object(object);
   drop_if_unused(bucket);
+}
+
+void Engine::take_out(Object& object) {
+  handled();
+  --totals_.objects;
+  if (--object.bucket->objects == 0) --used_buckets_;
+  objects_.erase(objects_.iterator_to(object));
+  objects_by_number_.erase(objects_by_number_.iterator_to(object));
+  by_use_.remove(object);
 }
 
 Engine::Object* Engine::least_used(std::size_t& steps) {
@@ -546,8 +553,11 @@ void Engine::free_blocks(Object& object) {
 
 void Engine::condemn(Object& object) {
   by_use_.pin(object);  // until its leases have been ended
-  evict(object);
+  count_eviction(object);
+  take_out(object);
+  object.gone = true;
   object.condemned = true;
+  ++object.bucket->gone;
   for (const Fragment& fragment : object.fragments) map_.unpin(extent_of(fragment));
   pinned_blocks_ -= object.blocks;
   free_blocks(object);

@@ -391,6 +391,8 @@ class Engine {
   void evict(Object& object);
   /// Takes the object out of reach; its blocks are free once nothing pins them.
   void drop(Object& object);
+  void take_out(Object& object);
+  void count_eviction(const Object& object);
   /// The least recently used object that no lease pins; null if there is none, or none was found
   /// in so many steps.
   Object* least_used(std::size_t& steps);
