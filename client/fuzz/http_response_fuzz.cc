@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Any bytes as what a daemon sends: read at once, or in two parts, they mean the same, and nothing
 // behind the response is taken.
+#include <algorithm>
+#include <cstdint>
 #include <cstdlib>
 #include <string_view>
 
