@@ -7,7 +7,7 @@
 set -eu
 
 say() { printf 'wheel: %s\n' "$*"; }
-left() { find / -xdev \( -path /proc -o -path /tmp/source \) -prune -o -name '*hyperpod*' -print | sort; find /dev/shm -type f; }
+left() { find / -xdev \( -path /proc -o -path /tmp/source -o -path /tmp/wheel \) -prune -o -name '*hyperpod*' -print | sort; find /dev/shm -type f; }
 
 inside() {
   mkdir /tmp/source /tmp/wheel
@@ -22,7 +22,7 @@ inside() {
   cd /tmp/source/python/tests
   /tmp/venv/bin/python -m pytest -q -p no:cacheprovider >/tmp/log 2>&1 || { tail -60 /tmp/log; return 1; }
   say "$(tail -n 1 /tmp/log)"
-  rm -rf /tmp/venv /tmp/wheel /tmp/pytest-of-*
+  rm -rf /tmp/venv /tmp/pytest-of-*
   left | diff /tmp/before - || { say "left behind"; return 1; }
   ! ls -l /proc/[0-9]*/exe 2>/dev/null | grep -F /tmp/venv || { say "still running"; return 1; }
   say "nothing is left behind"
