@@ -280,6 +280,7 @@ void ChildProcess::signal(int number) {
 
 std::optional<int> ChildProcess::wait_for(milliseconds patience) {
   if (status_) return status_;
+  if (pid_ <= 0) return 0;  // Moved from: waitpid() would wait for anybody's child.
   // Without a pidfd (a kernel before 5.3, or no descriptor left) there is only waiting in the call.
   if (process_ && !await_readable(process_.get(), after(patience))) return std::nullopt;
   int status = 0;

@@ -56,6 +56,7 @@ int check_self(const SelfCheckArguments& arguments) {
     options.seed = arguments.seed + i;
     begun = now();
     std::printf("seed %llu\n", static_cast<unsigned long long>(options.seed));
+    std::fflush(stdout);
     reports.push_back(defects::run_self_check(options));
     std::fputs(defects::matrix_text(reports.back(), arguments.reasons).c_str(), stdout);
     passed = passed && reports.back().passed();

@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 #include <random>
 #include <thread>
+#include <utility>
 
 #include "daemon/suite.h"
 #include "defects/trials.h"
@@ -85,7 +86,11 @@ class ReferenceDaemon {
     return daemon;
   }
 
-  ReferenceDaemon(ReferenceDaemon&&) = default;
+  ReferenceDaemon(ReferenceDaemon&& other) noexcept
+      : process_(std::exchange(other.process_, std::nullopt)),
+        shm_name_(std::move(other.shm_name_)),
+        ready_file_(std::move(other.ready_file_)),
+        ready_(std::move(other.ready_)) {}
   ReferenceDaemon& operator=(ReferenceDaemon&&) = delete;
   ~ReferenceDaemon() {
     if (!process_) return;
