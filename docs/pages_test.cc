@@ -139,7 +139,7 @@ TEST(FidelityPage, HasEveryInferredAndEveryAssumedFact) {
     }
   }
   for (const auto& named : {inferred, assumed}) {
-    for (const std::string& id : named) EXPECT_TRUE(known.contains(id)) << id << " is no fact";
+    for (const std::string& id : named) EXPECT_TRUE(known.contains(id)) << id << " is not a fact";
   }
 }
 
@@ -151,7 +151,7 @@ TEST(FidelityPage, NamesEverySwitchAndNoOther) {
     const auto all = hyperpod::emulator::config::settings();
     EXPECT_TRUE(option == "--list-options" ||
                 std::ranges::any_of(all, [&](const Setting& s) { return s.option == option; }))
-        << option << " is no option";
+        << option << " is not an option";
   }
   for (const Setting& setting : hyperpod::emulator::config::settings()) {
     if (!setting.key.starts_with("emulator.behaviour.") &&

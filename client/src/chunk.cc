@@ -205,7 +205,7 @@ Result<ChunkLayout> partial_layout(const ChunkLayout& full, std::uint64_t bytes)
   }
   if (bytes == 0 || bytes % token_bytes != 0 || bytes > full.payload_bytes()) {
     return tl::unexpected(malformed(
-        fmt::format("an object of {} bytes is no partial chunk of {} bytes a token and at "
+        fmt::format("an object of {} bytes is not a partial chunk of {} bytes a token and at "
                     "most {} bytes; do reader and writer agree on the layout?",
                     bytes, token_bytes, full.payload_bytes())));
   }

@@ -60,7 +60,7 @@ Result<EngineKey> EngineKey::parse(std::string_view text) {
   const auto world_size = number(parts[1], 10);
   const auto worker_id = number(parts[2], 10);
   if (!world_size || !worker_id) {
-    return tl::unexpected(unusable(text, "has a world size or worker id that is no number"));
+    return tl::unexpected(unusable(text, "has a world size or worker id that is not a number"));
   }
   if (!is_hex(parts[3])) return tl::unexpected(unusable(text, "has a chunk hash that is not hex"));
   EngineKey key{std::string(parts[0]), *world_size,           *worker_id,
@@ -87,7 +87,7 @@ Result<LegacyEngineKey> LegacyEngineKey::parse(std::string_view text) {
   const auto world_size = number(parts[2], 10);
   const auto worker_id = number(parts[3], 10);
   if (!world_size || !worker_id) {
-    return tl::unexpected(unusable(text, "has a world size or worker id that is no number"));
+    return tl::unexpected(unusable(text, "has a world size or worker id that is not a number"));
   }
   return LegacyEngineKey{std::string(parts[0]), std::string(parts[1]), *world_size, *worker_id,
                          std::string(parts[4])};

@@ -74,7 +74,7 @@ void write_process(MetricsWriter& out, Control& control) {
 
 void write_statistics(MetricsWriter& out, const Statistics& statistics) {
   for (const auto& figure : statistics_figures()) {
-    const bool total = figure.counts == Counts::what_was;
+    const bool total = figure.kind == Kind::counter;
     out.begin(fmt::format("{}{}", figure.name, total ? "_total" : ""), total ? "counter" : "gauge",
               figure.help);
     out.sample("", statistics.*figure.member);

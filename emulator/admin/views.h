@@ -19,14 +19,15 @@ namespace hyperpod::emulator::admin {
 
 using Json = nlohmann::ordered_json;
 
-enum class Counts { what_is, what_was };
+/// As Prometheus has them: a gauge goes up and down, a counter only up.
+enum class Kind { gauge, counter };
 
 /// A number that is shown in JSON under its name, and as a metric.
 template <class Struct>
 struct Figure {
   std::string_view name;
   std::uint64_t Struct::*member;
-  Counts counts;
+  Kind kind;
   std::string_view help;
 };
 std::span<const Figure<Statistics>> statistics_figures();

@@ -110,7 +110,7 @@ class ConfigurationCheck {
       report_.problem("config-file-missing",
                       fmt::format("'{}', which {} names, {}", file_name(), source,
                                   std::filesystem::exists(file_name(), error)
-                                      ? "is no regular file"
+                                      ? "is not a regular file"
                                       : "does not exist or may not be looked at"),
                       "mount the file, or correct the name");
       return false;

@@ -77,7 +77,7 @@ TEST_F(ConfigurationCheckTest, DoesNotWaitForAFileThatIsAPipe) {
   ASSERT_EQ(mkfifo(folder_.path("pipe").c_str(), 0600), 0);
   const auto checked = check({{"LMCACHE_CONFIG_FILE", folder_.path("pipe")}});
   EXPECT_THAT(remarks(checked.report), ElementsAre("problem config-file-missing"));
-  EXPECT_THAT(found(checked.report, "config-file-missing").text, HasSubstr("no regular file"));
+  EXPECT_THAT(found(checked.report, "config-file-missing").text, HasSubstr("not a regular file"));
 }
 
 TEST_F(ConfigurationCheckTest, SaysWhatCannotBeUsed) {

@@ -87,7 +87,7 @@ Result<std::shared_ptr<const SegmentMapping>> Segment::map() const {
   if (!S_ISREG(status.st_mode)) {
     return tl::unexpected(Error{
         ErrorCode::segment_unreadable,
-        fmt::format("{} is no shared-memory segment but a directory or device; mount the one file "
+        fmt::format("{} is a directory or device, not a shared-memory segment; mount the one file "
                     "there, not all of /dev/shm",
                     path_)});
   }
