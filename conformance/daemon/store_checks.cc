@@ -243,10 +243,15 @@ void chunked_bodies_are_accepted(Check& check) {
   check.expect_stored(session, name, body);
 }
 
+/// application/json, or a type made of it, as application/problem+json.
+bool is_json_type(std::string_view type) {
+  return type == "application/json" || type.ends_with("+json");
+}
+
 void expect_small_error(const Check& check, const Response& response, std::string_view what) {
   check.expect(response.status >= 400, "an error to " + std::string(what), described(response));
   if (response.body.empty()) return;
-  check.expect(response.media_type() == "application/json" && is_json(response.body),
+  check.expect(is_json_type(response.media_type()) && is_json(response.body),
                "an empty or a JSON body in the error to " + std::string(what), described(response));
 }
 
@@ -437,21 +442,31 @@ void many_objects_stay(Check& check) {
     for (std::size_t i = 0; i < some; ++i)
       check.expect_status(sessions[i].response(), 200, "the PUT of one of many small objects");
   }
+  // The cache may be full of what others stored, and then any of these may give way. A table of
+  // fixed length loses those that came first, all of them.
+  std::size_t lost = 0;
+  bool first_ones = true;
   for (std::size_t at = 0; at < names.size(); at += sessions.size()) {
     const std::size_t some = std::min(sessions.size(), names.size() - at);
     for (std::size_t i = 0; i < some; ++i) sessions[i].send(acquire_request(names[at + i], {}));
     for (std::size_t i = 0; i < some; ++i) {
       const Response response = sessions[i].response();
-      check.expect(response.status / 100 == 2,
-                   "each of " + std::to_string(count) +
-                       " small objects to stay, as half of "
-                       "the cache is free",
-                   "object " + std::to_string(at + i + 1) + ": " + described(response));
+      if (response.status / 100 != 2) {
+        first_ones = first_ones && lost == at + i;
+        ++lost;
+        continue;
+      }
       const Grant grant = check.grant_in(response);
       check.expect_bytes(grant, body_of(names[at + i]), "one of many small objects");
       check.release(sessions[i], grant);
     }
   }
+  check.figure("of them given way", std::to_string(lost));
+  check.expect(!first_ones || lost < count / 20,
+               "each of " + std::to_string(count) +
+                   " small objects to stay, as half of the cache "
+                   "is enough for all",
+               "the first " + std::to_string(lost) + " are gone");
 }
 
 void empty_body_is_answered_400(Check& check) {
