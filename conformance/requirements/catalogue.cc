@@ -172,10 +172,11 @@ constexpr std::array requirements{
                 "Objects that no lease pins give way to new ones: a full cache goes on storing."},
     Requirement{"PIN-04", C::pins, inferred, "mp",
                 "A lease that has expired pins nothing any longer."},
-    Requirement{"PIN-05", C::pins, client, "conn, mp",
-                "An object that was evicted, or found no room, is absent: its key is a miss, can be "
-                "stored later, and never leads to other bytes; what a full cache has stored is "
-                "there."},
+    Requirement{
+        "PIN-05", C::pins, client, "conn, mp",
+        "An object that was evicted, or found no room, is absent: its key is a miss, can be "
+        "stored later, and never leads to other bytes; what a full cache has stored is "
+        "there."},
 
     Requirement{"REL-01", C::release, client, "conn, mp",
                 "The release of a live lease is answered 200."},

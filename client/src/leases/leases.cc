@@ -273,6 +273,12 @@ void Leases::release(Grant grant, Released released, std::shared_ptr<void> keep_
     return;
   }
   PendingRelease release{grant.host, std::move(grant.id), grant.expires};
+  // Before it is sent: a daemon that restarts meanwhile fails it, and has another segment by then.
+  if (grant.mapping) {
+    release.segment = grant.mapping->identity();
+  } else if (const auto& segment = segments_[grant.host]) {
+    release.segment = segment->identity();
+  }
   bool sends = true;
   HYPERPOD_POINT("release.begin", sends, release.lease_id);
   if (!sends) {
@@ -305,9 +311,6 @@ void Leases::release_ended(PendingRelease release, const Result<void>& released,
     ++counters_.lease_released;
     HYPERPOD_POINT("release.released", *this, release);
   } else {
-    if (const auto& segment = segments_[release.host]; segment && !is_retry) {
-      release.segment = segment->identity();
-    }
     if (released.error().status == 404 || !put_off(release)) {
       ++counters_.lease_release_failed;
       log(logger_, LogLevel::warn, "lease {} was not released and ends with its TTL: {}",

@@ -18,8 +18,8 @@ struct PendingRelease {
   std::size_t host;
   std::string lease_id;
   TimePoint expires;
-  /// The daemon's segment when the release failed. Another one since then means another daemon,
-  /// to whom the id means nothing or somebody else's lease.
+  /// The segment that the lease was about. Another one since then means another daemon, to whom the
+  /// id means nothing or somebody else's lease.
   std::optional<memory::SegmentIdentity> segment = {};
   TimePoint next_attempt{};
   Duration pause{};

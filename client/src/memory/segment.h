@@ -9,10 +9,10 @@
 //   A. maps the segment S that the name stands for, and only then sends the lease request;
 //   B. when the answer is in, looks whether the name still stands for S.
 // By A, whoever answers is the daemon of S or a later one, for an earlier one was gone when S came
-// into being. By B, it is not a later one: that one had put its own segment in the place of S before
-// it answered. So the lease lies in S, and nothing else may be read through it. If B finds another
-// segment, the lease may be of either daemon, and the read is a miss. While S is mapped its inode
-// lives, so its number cannot come back for another file.
+// into being. By B, it is not a later one: that one had put its own segment in the place of S
+// before it answered. So the lease lies in S, and nothing else may be read through it. If B finds
+// another segment, the lease may be of either daemon, and the read is a miss. While S is mapped its
+// inode lives, so its number cannot come back for another file.
 //   C. Nobody but the daemon of S writes S, and that daemon leaves leased bytes alone until the
 //   TTL,
 // which the reader counts from before its request. A daemon that dies leaves S as it was: its bytes

@@ -21,9 +21,9 @@ struct Statistics {
   std::uint64_t pinned_bytes = 0;     ///< Part of used_bytes: blocks of objects under a live lease.
   std::uint64_t evictable_bytes = 0;  ///< Part of used_bytes: blocks of objects that no lease pins.
 
-  std::uint64_t namespaces = 0;       ///< Of checkpoints.
-  std::uint64_t shards = 0;           ///< Of checkpoints.
-  std::uint64_t shard_bytes = 0;      ///< Of their bodies.
+  std::uint64_t namespaces = 0;   ///< Of checkpoints.
+  std::uint64_t shards = 0;       ///< Of checkpoints.
+  std::uint64_t shard_bytes = 0;  ///< Of their bodies.
 
   // What has happened.
   std::uint64_t puts_stored = 0;
