@@ -662,14 +662,15 @@ probes({
     "fragments-ordered-by-offset-beyond-16": (20 * BLOCK,),
 }, Bench.stores)  # fmt: skip
 probes({
-    "last-byte-lost-at-1mib-multiples": (3 << 20,),
-    "bytes-lost-beyond-3mib": ((3 << 20) + 1,),
+    "last-byte-lost-at-1mib-multiples": (3 << 20, 2 << 20),
+    "bytes-lost-beyond-3mib": ((3 << 20) + 64,),
     "put-over-1mib-refused": ((1 << 20) + 1,),
     "end-of-large-bodies-late": ((1 << 20) + 1,),
 }, Bench.stores, capacity=8 << 20)  # fmt: skip
 probes({
-    "bytes-lost-beyond-16mib": ((16 << 20) + 1,),
-    "bytes-lost-beyond-64mib": ((64 << 20) + 1,),
+    # One byte alone would be what it was by chance, once in 256 times.
+    "bytes-lost-beyond-16mib": ((16 << 20) + 64,),
+    "bytes-lost-beyond-64mib": ((64 << 20) + 64,),
     "lengths-wrap-at-16mib": ((16 << 20) + 1,),
 }, Bench.stores, capacity=80 << 20)  # fmt: skip
 
