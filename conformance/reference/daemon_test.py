@@ -662,7 +662,7 @@ probes({
     "fragments-ordered-by-offset-beyond-16": (20 * BLOCK,),
 }, Bench.stores)  # fmt: skip
 probes({
-    "last-byte-lost-at-1mib-multiples": (3 << 20, 2 << 20),
+    "last-byte-lost-at-1mib-multiples": (3 << 20,),
     "bytes-lost-beyond-3mib": ((3 << 20) + 64,),
     "put-over-1mib-refused": ((1 << 20) + 1,),
     "end-of-large-bodies-late": ((1 << 20) + 1,),
