@@ -10,6 +10,7 @@ option(HYPERPOD_FUZZ "Build the libFuzzer targets (clang only)" OFF)
 option(HYPERPOD_WERROR "Treat warnings as errors" ${PROJECT_IS_TOP_LEVEL})
 option(HYPERPOD_ASSERTIONS "Check what functions REQUIRE; for builds that are tested" OFF)
 option(HYPERPOD_PRECOMPILE "Precompile the headers of libraries (g++ only); the presets set it" OFF)
+option(HYPERPOD_UNITY "Compile several files of a target as one; the presets set it" OFF)
 option(HYPERPOD_PORTABLE "Link libstdc++ and third-party libraries in; programs need glibc 2.34 alone" OFF)
 set(HYPERPOD_SANITIZE "" CACHE STRING "Value of -fsanitize= for every target, e.g. thread")
 
@@ -69,6 +70,12 @@ if(HYPERPOD_FUZZ)
   target_link_options(hyperpod_build INTERFACE -fsanitize=address,undefined)
 endif()
 
+# hyperpod_for_shared_objects(LIBRARY): may be linked into shared objects, as the Python package's module and users' own.
+function(hyperpod_for_shared_objects library)
+  set_target_properties(${library} PROPERTIES POSITION_INDEPENDENT_CODE ON)
+  target_compile_options(${library} PRIVATE -fno-semantic-interposition)  # else position independence costs inlining
+endfunction()
+
 # For code of tests: half the time of compiling it, and more under the sanitizers, is the optimizer's.
 add_library(hyperpod_unoptimized INTERFACE)
 target_compile_options(hyperpod_unoptimized INTERFACE -O0)
@@ -120,9 +127,10 @@ endfunction()
 # - Of the targets named all code is compiled as the build type says, because it moves bytes or measures. The rest
 #   (suite, doctor, command lines) is compiled with -O1: optimizing it took more time than parsing it, for code that
 #   waits for the network.
-# - With HYPERPOD_PRECOMPILE three sets of library headers are precompiled: for the tests, for what links Asio and
-#   OpenSSL (once more for what goes into a shared object), and for all else. No header of ours is among them, so no edit makes everything build again. Files must
-#   include what they use all the same: clang-tidy, `./dev odr`, the fuzz targets and every build by clang go without.
+# - With HYPERPOD_PRECOMPILE three sets of library headers are precompiled: for the tests, for the libraries that link
+#   Asio and OpenSSL, and for all else. No header of ours is among them, so no edit makes everything build again. Files
+#   must include what they use all the same: clang-tidy, `./dev odr`, the fuzz targets and every build by clang go without.
+# - With HYPERPOD_UNITY the rest is compiled six files at a time. clang-tidy and `./dev odr` see each file by itself.
 function(hyperpod_build_faster)
   cmake_parse_arguments(ARG "" "" "HOT" ${ARGN})
   set(precompile OFF)
@@ -130,10 +138,7 @@ function(hyperpod_build_faster)
     set(precompile ON)
     hyperpod_precompiled(code HEADERS precompiled_code.h)
     hyperpod_precompiled(network HEADERS precompiled_code.h precompiled_network.h LIBS Boost::headers OpenSSL::SSL)
-    if(HYPERPOD_PYTHON)
-      hyperpod_precompiled(shared HEADERS precompiled_code.h precompiled_network.h LIBS Boost::headers OpenSSL::SSL)
-      set_target_properties(hyperpod_precompiled_shared PROPERTIES POSITION_INDEPENDENT_CODE ON)
-    endif()
+    hyperpod_for_shared_objects(hyperpod_precompiled_network)
     if(HYPERPOD_TESTS)
       hyperpod_precompiled(tests HEADERS precompiled_code.h precompiled_tests.h LIBS hyperpod_unoptimized GTest::gmock)
     endif()
@@ -158,16 +163,24 @@ function(hyperpod_build_faster)
           set(set tests)
         endif()
       else()
+        get_target_property(for_shared_objects ${target} POSITION_INDEPENDENT_CODE)
         set(set code)
-        if(libraries MATCHES "Boost::headers.*OpenSSL::SSL")
-          set(set network)
-          if(target MATCHES _shared$)  # position-independent code has a set of its own
-            set(set shared)
+        if(for_shared_objects)  # the compiler takes headers that were precompiled with the same flags alone
+          set(set "")
+          if(libraries MATCHES "Boost::headers.*OpenSSL::SSL")
+            set(set network)
           endif()
         endif()
         if(NOT target IN_LIST ARG_HOT)
           target_compile_options(${target} PRIVATE $<$<NOT:$<CONFIG:Debug>>:-O1>
             $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)  # more false alarms the less is optimized
+        endif()
+      endif()
+      if(HYPERPOD_UNITY AND NOT target IN_LIST ARG_HOT AND NOT target STREQUAL hyperpod_client_points)
+        set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 6)
+        if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+          # It takes a file that another includes for a header.
+          target_compile_options(${target} PRIVATE -Wno-subobject-linkage)
         endif()
       endif()
       if(HYPERPOD_PORTABLE AND type MATCHES "EXECUTABLE|MODULE")
