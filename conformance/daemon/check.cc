@@ -140,6 +140,12 @@ std::vector<Session> Check::connect_many(std::size_t count) {
   return sessions;
 }
 
+Name Check::stored(Session& session, std::size_t size) {
+  const Name name = fresh_name();
+  store(session, name, bytes(size));
+  return name;
+}
+
 void Check::store(Session& session, const Name& name, std::string_view body) {
   const Response response = session.put(name, body);
   expect(response.status / 100 == 2, "200 to the PUT of a new key", described(response));

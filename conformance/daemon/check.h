@@ -76,6 +76,8 @@ class Check : public check::Check {
   // What most checks are built from. They accept what other requirements forbid (a 201, a wrong
   // content type), so that a defect fails the checks that are about it.
   void store(Session& session, const Name& name, std::string_view body);
+  /// Stores a new object of this many bytes.
+  Name stored(Session& session, std::size_t size = 1000);
   Grant lease(Session& session, const Name& name, const LeaseTerms& terms = {});
   /// The grant in a response; it is released when the check ends.
   Grant grant_in(const Response& response);

@@ -315,7 +315,7 @@ void concurrent_leases_are_different(Check& check) {
   }
 }
 
-std::string described(const WorkerFigures& worker) {
+std::string worker_text(const WorkerFigures& worker) {
   std::array<char, 160> text;
   std::snprintf(
       text.data(), text.size(),
@@ -334,7 +334,7 @@ void no_worker_starves(Check& check) {
   std::uint64_t fewest = UINT64_MAX;
   std::uint64_t most = 0;
   for (const WorkerFigures& worker : workers) {
-    check.figure("worker " + std::to_string(&worker - workers.data() + 1), described(worker));
+    check.figure("worker " + std::to_string(&worker - workers.data() + 1), worker_text(worker));
     fewest = std::min(fewest, worker.operations);
     most = std::max(most, worker.operations);
   }
@@ -345,7 +345,7 @@ void no_worker_starves(Check& check) {
     check.expect(worker.wrong == 0, "right responses to every request of every worker",
                  to_json(worker));
     check.expect(worker.held >= worker.connected - 4, "each held request to be answered",
-                 described(worker));
+                 worker_text(worker));
   }
   check.expect(fewest * 5 >= most && most > 0,
                "no worker to get less than a fifth of what another gets",

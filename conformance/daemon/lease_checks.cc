@@ -11,16 +11,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// Stores an object of this size and returns its name.
-Name stored(Check& check, Session& session, std::size_t size = 1000) {
-  const Name name = check.fresh_name();
-  check.store(session, name, check.bytes(size));
-  return name;
-}
-
 void grant_is_200_and_json(Check& check) {
   Session session = check.connect();
-  const Response response = session.acquire(stored(check, session));
+  const Response response = session.acquire(check.stored(session));
   check.expect_status(response, 200, "a lease request for a stored key");
   // The in-process client compares the type as it is written.
   const auto type = response.header("content-type").value_or("no Content-Type");
@@ -31,7 +24,7 @@ void grant_is_200_and_json(Check& check) {
 
 void grant_has_id_and_offsets(Check& check) {
   Session session = check.connect();
-  const Response response = session.acquire(stored(check, session));
+  const Response response = session.acquire(check.stored(session));
   check.expect(response.status / 100 == 2, "a lease on a stored key", described(response));
   const Grant grant = check.grant_in(response);
   check.expect(!grant.id.empty(), "an id that is not empty", response.body);
@@ -39,7 +32,7 @@ void grant_has_id_and_offsets(Check& check) {
 
 void ids_need_no_encoding(Check& check) {
   Session session = check.connect();
-  const Name name = stored(check, session);
+  const Name name = check.stored(session);
   for (int i = 0; i < 32; ++i) {
     const Grant grant = check.lease(session, name);
     const bool plain = std::ranges::all_of(grant.id, [](char c) {
@@ -53,7 +46,7 @@ void ids_need_no_encoding(Check& check) {
 
 void queries_of_the_clients_are_understood(Check& check) {
   Session session = check.connect();
-  const Name name = stored(check, session);
+  const Name name = check.stored(session);
   for (const char* query : {"timeout_ms=5000&ttl_s=30.0", "timeout_ms=1000&ttl_s=30.0",
                             "timeout_ms=0&ttl_s=0.5", "timeout_ms=100&ttl_s=12.25",
                             "timeout_ms=5000&ttl_s=30", "timeout_ms=15", "ttl_s=30.0", ""}) {
@@ -70,7 +63,7 @@ void queries_of_the_clients_are_understood(Check& check) {
 void fragments_cover_the_object(Check& check) {
   Session session = check.connect();
   for (const std::size_t size : {1u, 28u, 65'536u, 1'048'577u}) {
-    const Grant grant = check.lease(session, stored(check, session, size));
+    const Grant grant = check.lease(session, check.stored(session, size));
     check.expect(
         !grant.fragments.empty() && grant.size() == size,
         "fragments of " + std::to_string(size) + " bytes together",
@@ -92,7 +85,7 @@ void fragments_cover_the_object(Check& check) {
 
 void id_is_a_string(Check& check) {
   Session session = check.connect();
-  const Response response = session.acquire(stored(check, session));
+  const Response response = session.acquire(check.stored(session));
   check.expect(response.status / 100 == 2, "a lease on a stored key", described(response));
   const Grant grant = check.grant_in(response);
   check.expect(grant.id_is_string, "an id that is a JSON string", response.body);
@@ -106,12 +99,12 @@ void many_leases_at_once(Check& check) {
   std::vector<Session> sessions = check.connect_many(16);
   const std::size_t count = rounds * sessions.size();
   const std::string among = "one of " + std::to_string(count) + " live leases";
-  const Name popular = stored(check, sessions[0]);
+  const Name popular = check.stored(sessions[0]);
   std::vector<Grant> grants;
   std::set<std::string> ids;
   for (std::size_t round = 0; round < rounds; ++round) {
     // So few objects of their own that a small cache has room for them.
-    const Name name = round % 2 == 0 && round < 80 ? stored(check, sessions[0], 100) : popular;
+    const Name name = round % 2 == 0 && round < 80 ? check.stored(sessions[0], 100) : popular;
     for (Session& session : sessions) session.send(acquire_request(name, {.ttl = check.span(60s)}));
     for (Session& session : sessions) {
       const Response response = session.response();
@@ -139,7 +132,7 @@ void misses_are_ordinary(Check& check) {
   }
   check.expect(session.reconnects() == 0, "ten misses over one connection",
                std::to_string(session.reconnects() + 1) + " connections");
-  const Name name = stored(check, session);
+  const Name name = check.stored(session);
   check.release(session, check.lease(session, name));
 }
 
@@ -152,7 +145,7 @@ void missing_parameters_have_defaults(Check& check) {
   check.expect(is_miss(miss) && miss.took() < check.span(500ms),
                "a miss at once without timeout_ms",
                described(miss) + " after " + in_ms(miss.took()));
-  const Name name = stored(check, session);
+  const Name name = check.stored(session);
   const Response long_lived = ask(name, "");
   check.expect_status(long_lived, 200, "a lease request without parameters");
   const Grant grant = check.grant_in(long_lived);
@@ -167,7 +160,7 @@ void missing_parameters_have_defaults(Check& check) {
 
 void malformed_parameters_are_answered_400(Check& check) {
   Session session = check.connect();
-  const Name name = stored(check, session);
+  const Name name = check.stored(session);
   for (const char* query :
        {"timeout_ms=soon&ttl_s=30.0", "timeout_ms=-1&ttl_s=30.0", "timeout_ms=&ttl_s=30.0",
         "timeout_ms=0&ttl_s=nan", "timeout_ms=0&ttl_s=inf", "timeout_ms=0&ttl_s=-1",

@@ -9,7 +9,7 @@ namespace {
 constexpr Requirement preparation{"START", Chapter::store, Mark::client, "", ""};
 // Pieces are looked for, not the whole object: a daemon may have scattered it.
 constexpr std::size_t object_size = 4096;
-constexpr std::size_t piece_size = 64;
+constexpr std::size_t searched_size = 64;
 constexpr std::uint64_t searched = 4ull << 30;
 
 tl::unexpected<Obstacle> obstacle(Obstacle::Kind kind, std::string explanation) {
@@ -32,8 +32,8 @@ bool found_in(const Segment& segment, const std::optional<Grant>& grant, std::st
       read && *read == body) {
     return true;
   }
-  return segment.contains(body.substr(0, piece_size), searched) ||
-         segment.contains(body.substr(body.size() / 2, piece_size), searched);
+  return segment.contains(body.substr(0, searched_size), searched) ||
+         segment.contains(body.substr(body.size() / 2, searched_size), searched);
 }
 
 /// The same for a body that comes behind its head: a daemon may lose what comes with it, which is

@@ -10,15 +10,9 @@
 namespace hyperpod::conformance::daemon {
 namespace {
 
-Name stored(Check& check, Session& session) {
-  const Name name = check.fresh_name();
-  check.store(session, name, check.bytes(1000));
-  return name;
-}
-
 void live_lease_is_released_with_200(Check& check) {
   Session session = check.connect();
-  const Grant grant = check.lease(session, stored(check, session));
+  const Grant grant = check.lease(session, check.stored(session));
   check.expect_status(session.release(grant.id), 200, "the release of a live lease");
   check.forget(grant);
 }
@@ -26,7 +20,7 @@ void live_lease_is_released_with_200(Check& check) {
 void unknown_id_is_answered_404(Check& check) {
   Session session = check.connect();
   check.expect_status(session.release("no-such-lease"), 404, "the release of an id never given");
-  const Grant grant = check.lease(session, stored(check, session));
+  const Grant grant = check.lease(session, check.stored(session));
   check.release(session, grant);
   check.expect_status(session.release(grant.id), 404, "the second release of a lease");
 }
@@ -52,7 +46,7 @@ void release_ends_the_pin_at_once(Check& check) {
 
 void delete_is_no_release(Check& check) {
   Session session = check.connect();
-  const Name name = stored(check, session);
+  const Name name = check.stored(session);
   const Grant grant = check.lease(session, name);
   const Response response = session.ask({"DELETE", name.target() + "/leases/" + grant.id, {}, {}});
   check.expect_one_of(response, {404, 405}, "DELETE of a lease under its key");
@@ -63,10 +57,10 @@ void delete_is_no_release(Check& check) {
 
 void release_ends_one_lease(Check& check) {
   Session session = check.connect();
-  const Name name = stored(check, session);
+  const Name name = check.stored(session);
   const Grant first = check.lease(session, name);
   const Grant second = check.lease(session, name);
-  const Grant other = check.lease(session, stored(check, session));
+  const Grant other = check.lease(session, check.stored(session));
   for (const Grant* grant : {&second, &other, &first}) {
     check.expect_status(session.release(grant->id), 200,
                         "the release of a lease after another's release");
@@ -76,7 +70,7 @@ void release_ends_one_lease(Check& check) {
 
 void any_connection_may_release(Check& check) {
   Session acquiring = check.connect();
-  const Grant grant = check.lease(acquiring, stored(check, acquiring));
+  const Grant grant = check.lease(acquiring, check.stored(acquiring));
   acquiring.close();
   Session releasing = check.connect();
   check.expect_status(releasing.release(grant.id), 200,
@@ -87,7 +81,7 @@ void any_connection_may_release(Check& check) {
 /// A client that percent-encodes more of an id than needs it.
 void encoded_ids_are_decoded(Check& check) {
   Session session = check.connect();
-  const Grant grant = check.lease(session, stored(check, session));
+  const Grant grant = check.lease(session, check.stored(session));
   std::string encoded;
   for (const char c : grant.id) {
     std::array<char, 8> text;

@@ -9,12 +9,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-Name stored(Check& check, Session& session) {
-  const Name name = check.fresh_name();
-  check.store(session, name, check.bytes(1000));
-  return name;
-}
-
 /// That a lease asked for at `asked` is released with 200. Skips the check where its TTL may have
 /// passed by then, for then nothing can be said.
 void expect_alive_at(Check& check, Session& session, const Grant& grant, TimePoint asked,
@@ -29,7 +23,7 @@ void expect_alive_at(Check& check, Session& session, const Grant& grant, TimePoi
 
 void lease_lives_for_its_ttl(Check& check) {
   Session session = check.connect();
-  const Name name = stored(check, session);
+  const Name name = check.stored(session);
   const auto ttl = check.span(2000ms);
   // Pins the object meanwhile: other checks may fill the cache.
   const Grant hour = check.lease(session, name, {.ttl = 3'601s});
@@ -64,7 +58,7 @@ void lease_lives_for_its_ttl(Check& check) {
 /// The form that Python gives to small and large numbers.
 void exponents_are_understood(Check& check) {
   Session session = check.connect();
-  const Name name = stored(check, session);
+  const Name name = check.stored(session);
   const TimePoint before = now();
   const Response granted =
       session.ask({"POST", name.target() + "/leases?timeout_ms=0&ttl_s=1e%2B16", {}, {}});
@@ -81,7 +75,7 @@ void exponents_are_understood(Check& check) {
 
 void fraction_of_ttl_counts(Check& check) {
   Session session = check.connect();
-  const Name name = stored(check, session);
+  const Name name = check.stored(session);
   const TimePoint before = now();
   const Grant grant = check.lease(session, name, {.ttl = 1900ms});
   std::this_thread::sleep_until(before + 1400ms);
@@ -90,7 +84,7 @@ void fraction_of_ttl_counts(Check& check) {
 
 void lease_ends_after_its_ttl(Check& check) {
   Session session = check.connect();
-  const Name name = stored(check, session);
+  const Name name = check.stored(session);
   const auto ttl = check.span(500ms);
   const Grant grant = check.lease(session, name, {.ttl = ttl});
   std::this_thread::sleep_for(ttl + check.span(500ms));
@@ -100,7 +94,7 @@ void lease_ends_after_its_ttl(Check& check) {
 
 void each_lease_has_its_own_ttl(Check& check) {
   Session session = check.connect();
-  const Name name = stored(check, session);
+  const Name name = check.stored(session);
   const Grant before = check.lease(session, name, {.ttl = check.span(10s)});
   check.forget(check.lease(session, name, {.ttl = check.span(300ms)}));
   const Grant after = check.lease(session, name, {.ttl = check.span(10s)});

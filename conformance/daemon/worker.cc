@@ -14,16 +14,16 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr Requirement work{"WORKER", Chapter::concurrency, Mark::inferred, "", ""};
-constexpr auto hold = 500ms;
+constexpr auto hold_time = 500ms;
 
 /// Asks again and again over all sessions for keys that nobody stores.
 void hold_requests(Check& check, std::vector<Session>& sessions, TimePoint end,
                    WorkerFigures& figures) {
   while (now() < end) {
     for (Session& session : sessions)
-      session.send(acquire_request(check.fresh_name(), {.hold = hold}));
+      session.send(acquire_request(check.fresh_name(), {.hold = hold_time}));
     for (Session& session : sessions) {
-      ++(is_miss(session.response(check.span(5s) + hold)) ? figures.held : figures.wrong);
+      ++(is_miss(session.response(check.span(5s) + hold_time)) ? figures.held : figures.wrong);
     }
   }
 }

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <boost/asio/ip/address.hpp>
+#include <boost/beast/core/string.hpp>
 #include <utility>
 
 #include "text/printable.h"
@@ -15,11 +16,7 @@
 namespace hyperpod::emulator::admin {
 namespace {
 
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
-bool same_name(std::string_view a, std::string_view b) {
-  return std::ranges::equal(a, b, {}, lower, lower);
-}
+using boost::beast::iequals;
 
 // The host of "HOST", "HOST:PORT", "[ADDRESS]" or "[ADDRESS]:PORT", without brackets.
 std::string_view without_port(std::string_view host) {
@@ -44,7 +41,7 @@ std::string own_name() {
 bool is_json(std::string_view content_type) {
   std::string_view type = content_type.substr(0, content_type.find(';'));
   while (type.ends_with(' ') || type.ends_with('\t')) type.remove_suffix(1);
-  return same_name(type, "application/json");
+  return iequals(type, "application/json");
 }
 
 // Takes as long whatever the first difference is, so that nobody guesses byte by byte.
@@ -55,7 +52,7 @@ bool same_secret(std::string_view a, std::string_view b) {
 // The credentials behind "Bearer ", whose case does not count; empty if it is something else.
 std::string_view bearer(std::string_view authorization) {
   constexpr std::string_view scheme = "bearer ";
-  if (!same_name(authorization.substr(0, scheme.size()), scheme)) return {};
+  if (!iequals(authorization.substr(0, scheme.size()), scheme)) return {};
   authorization.remove_prefix(scheme.size());
   while (authorization.starts_with(' ')) authorization.remove_prefix(1);
   return authorization;
@@ -72,7 +69,7 @@ Access::Access(std::vector<std::string> hosts, std::string token)
 bool Access::allows_host(std::string_view host) const {
   const std::string_view name = without_port(host);
   return is_address(name) ||
-         std::ranges::any_of(hosts_, [&](const auto& each) { return same_name(each, name); });
+         std::ranges::any_of(hosts_, [&](const auto& each) { return iequals(each, name); });
 }
 
 std::optional<Refusal> Access::check(Guard guard, bool changes,
@@ -85,7 +82,7 @@ std::optional<Refusal> Access::check(Guard guard, bool changes,
                                "or localhost, or start the emulator with --admin-host",
                                text::quoted(provenance.host))};
   }
-  if (!provenance.origin.empty() && !same_name(provenance.origin, "http://" + provenance.host)) {
+  if (!provenance.origin.empty() && !iequals(provenance.origin, "http://" + provenance.host)) {
     return Refusal{403,
                    fmt::format("pages of {} may not use the admin port; open its own page at /",
                                text::quoted(provenance.origin))};

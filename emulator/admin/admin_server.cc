@@ -29,7 +29,7 @@ constexpr std::chrono::seconds finish_time{1};
 constexpr std::chrono::milliseconds accept_pause{100};
 // Changes of the journal come by the ten thousand; those who wait for some look this often.
 constexpr std::chrono::milliseconds journal_pause{1};
-constexpr std::chrono::milliseconds tick{500};
+constexpr std::chrono::milliseconds tick_period{500};
 
 }  // namespace
 
@@ -173,7 +173,7 @@ void AdminServer::Impl::look_at_journal_soon() {
 }
 
 void AdminServer::Impl::tick_later() {
-  tick_timer_.expires_after(tick);
+  tick_timer_.expires_after(tick_period);
   tick_timer_.async_wait([this](http::IoError ec) {
     if (ec) return;
     ticking_ = anybody_listens(Signal::tick);

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <boost/beast/core/string.hpp>
 #include <utility>
 
 #include "http/chunk_decoder.h"
@@ -13,6 +14,7 @@
 namespace hyperpod::emulator::admin {
 namespace {
 
+using boost::beast::iequals;
 using http::Awaitable;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
@@ -30,11 +32,6 @@ Limits admin_limits() {
   limits.idle_timeout = seconds{60};
   limits.drain_bytes = 64ull << 20;
   return limits;
-}
-
-bool same_name(std::string_view a, std::string_view b) {
-  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
-  return std::ranges::equal(a, b, {}, lower, lower);
 }
 
 // A part of a query, in which a plus is a space, as forms and programs write it.
@@ -161,11 +158,11 @@ std::optional<Refusal> Session::take_head(std::string_view bytes) {
   request_ = {};
   provenance_ = {};
   const auto visit = [this](std::string_view name, std::string_view value) {
-    std::string* const wanted = same_name(name, "host")            ? &provenance_.host
-                                : same_name(name, "origin")        ? &provenance_.origin
-                                : same_name(name, "authorization") ? &provenance_.authorization
-                                : same_name(name, "content-type")  ? &provenance_.content_type
-                                : same_name(name, "accept")        ? &request_.accept
+    std::string* const wanted = iequals(name, "host")            ? &provenance_.host
+                                : iequals(name, "origin")        ? &provenance_.origin
+                                : iequals(name, "authorization") ? &provenance_.authorization
+                                : iequals(name, "content-type")  ? &provenance_.content_type
+                                : iequals(name, "accept")        ? &request_.accept
                                                                    : nullptr;
     if (wanted == nullptr) return;
     if (!wanted->empty()) *wanted += ", ";

@@ -82,7 +82,7 @@ Json view_of(std::span<const Figure<Struct>> figures, const Struct& counted) {
   return json;
 }
 
-std::int64_t milliseconds(Duration duration) {
+std::int64_t whole_ms(Duration duration) {
   return std::chrono::ceil<std::chrono::milliseconds>(duration).count();
 }
 
@@ -127,13 +127,13 @@ Json view(const LeaseState& lease) {
   return {{"id", lease.id},
           {"bucket", lease.bucket},
           {"key", lease.key},
-          {"time_left_ms", milliseconds(lease.time_left)}};
+          {"time_left_ms", whole_ms(lease.time_left)}};
 }
 
 Json view(const WaiterState& waiter) {
   return {{"bucket", waiter.bucket},
           {"key", waiter.key},
-          {"time_left_ms", milliseconds(waiter.time_left)}};
+          {"time_left_ms", whole_ms(waiter.time_left)}};
 }
 
 Json view(const BlockRun& run) {

@@ -26,7 +26,7 @@ struct Refusal {
   std::string message;
 };
 
-tl::unexpected<Error> refuse(std::string message) {
+tl::unexpected<Error> refuse_document(std::string message) {
   return tl::unexpected(Error{ErrorCode::invalid_option, std::move(message)});
 }
 
@@ -143,11 +143,11 @@ Result<json> parse_json(std::string_view text) {
   try {
     return json::parse(text, JsonWatch());
   } catch (const Refusal& refusal) {
-    return refuse(refusal.message);
+    return refuse_document(refusal.message);
   } catch (const json::exception& failure) {
     const std::string_view message = failure.what();
     const auto prefix = message.find("] ");
-    return refuse(
+    return refuse_document(
         fmt::format("{}; correct the JSON there",
                     text::printable(message.substr(prefix == message.npos ? 0 : prefix + 2))));
   }
@@ -157,13 +157,13 @@ Result<json> parse_yaml(std::string_view text) {
   try {
     const auto documents = YAML::LoadAll(std::string(text));
     if (documents.size() != 1) {
-      return refuse(fmt::format("has {} YAML documents; give one", documents.size()));
+      return refuse_document(fmt::format("has {} YAML documents; give one", documents.size()));
     }
     return YamlConverter().convert(documents.front(), "");
   } catch (const Refusal& refusal) {
-    return refuse(refusal.message);
+    return refuse_document(refusal.message);
   } catch (const YAML::Exception& failure) {
-    return refuse(fmt::format("line {}, column {}: {}; correct the YAML there",
+    return refuse_document(fmt::format("line {}, column {}: {}; correct the YAML there",
                               failure.mark.line + 1, failure.mark.column + 1,
                               text::printable(failure.msg)));
   }

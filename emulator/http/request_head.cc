@@ -11,10 +11,10 @@ namespace hyperpod::emulator::http {
 namespace {
 
 namespace beast = boost::beast;
-namespace http = beast::http;
+namespace beast_http = beast::http;
 
 /// Keeps what the daemon needs of a head, without copying or storing any field.
-class HeadParser final : public http::basic_parser<true> {
+class HeadParser final : public beast_http::basic_parser<true> {
  public:
   HeadParser(std::uint32_t max_headers, const FieldVisitor& visit)
       : max_headers_(max_headers), visit_(visit) {}
@@ -27,29 +27,29 @@ class HeadParser final : public http::basic_parser<true> {
   using Ec = boost::system::error_code;
   using View = beast::string_view;
 
-  void on_request_impl(http::verb, View method, View target, int version, Ec&) override {
+  void on_request_impl(beast_http::verb, View method, View target, int version, Ec&) override {
     head.method = {method.data(), method.size()};
     head.target = {target.data(), target.size()};
     head.http_1_0 = version == 10;
   }
 
-  void on_field_impl(http::field name, View text, View value, Ec& ec) override {
+  void on_field_impl(beast_http::field name, View text, View value, Ec& ec) override {
     if (++fields_ > max_headers_) return refuse(HeadError::too_many_headers, ec);
     if (visit_) visit_({text.data(), text.size()}, {value.data(), value.size()});
     switch (name) {
-      case http::field::host:
+      case beast_http::field::host:
         ++hosts;
         break;
-      case http::field::transfer_encoding:
+      case beast_http::field::transfer_encoding:
         if (has_coding_ || head.http_1_0) return refuse(HeadError::malformed, ec);
         if (!beast::iequals(value, "chunked")) return refuse(HeadError::unknown_coding, ec);
         has_coding_ = true;
         break;
-      case http::field::expect:
+      case beast_http::field::expect:
         if (!beast::iequals(value, "100-continue")) return refuse(HeadError::unknown_expect, ec);
         head.expects_continue = !head.http_1_0;
         break;
-      case http::field::unknown:
+      case beast_http::field::unknown:
         if (!beast::iequals(text, "Shard-Meta")) break;
         if (head.shard_meta) return refuse(HeadError::malformed, ec);
         head.shard_meta = std::string_view(value.data(), value.size());
@@ -61,7 +61,7 @@ class HeadParser final : public http::basic_parser<true> {
 
   void refuse(HeadError why, Ec& ec) {
     error = why;
-    ec = http::error::bad_value;
+    ec = beast_http::error::bad_value;
   }
 
   void on_header_impl(Ec&) override {}
@@ -107,7 +107,7 @@ tl::expected<RequestHead, HeadError> parse_head(std::string_view head, const Lim
   boost::system::error_code ec;
   parser.put(boost::asio::buffer(head.data(), head.size()), ec);
   if (parser.error) return tl::make_unexpected(*parser.error);
-  if (ec == http::error::bad_version) return tl::make_unexpected(HeadError::unknown_version);
+  if (ec == beast_http::error::bad_version) return tl::make_unexpected(HeadError::unknown_version);
   // RFC 9112, 3.2: a request of HTTP/1.1 names its host once.
   const bool host_is_wrong = parser.hosts > 1 || (parser.hosts == 0 && !parser.head.http_1_0);
   if (ec || !parser.is_done() || host_is_wrong) return tl::make_unexpected(HeadError::malformed);
