@@ -130,7 +130,7 @@ endfunction()
 # - With HYPERPOD_PRECOMPILE three sets of library headers are precompiled: for the tests, for the libraries that link
 #   Asio and OpenSSL, and for all else. No header of ours is among them, so no edit makes everything build again. Files
 #   must include what they use all the same: clang-tidy, `./dev odr`, the fuzz targets and every build by clang go without.
-# - With HYPERPOD_UNITY a target is compiled as one file. clang-tidy and `./dev odr` see each file by itself.
+# - With HYPERPOD_UNITY twelve files of a target are compiled as one. clang-tidy and `./dev odr` see each file by itself.
 function(hyperpod_build_faster)
   cmake_parse_arguments(ARG "" "" "HOT" ${ARGN})
   set(precompile OFF)
@@ -177,7 +177,7 @@ function(hyperpod_build_faster)
         endif()
       endif()
       if(HYPERPOD_UNITY)
-        set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 0)
+        set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 12)
         if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
           # It takes a file that another includes for a header.
           target_compile_options(${target} PRIVATE -Wno-subobject-linkage)
