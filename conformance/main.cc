@@ -127,11 +127,6 @@ std::vector<std::string> option_names(const CLI::App& app) {
   return names;
 }
 
-std::string did_you_mean(const std::string& word, const std::vector<std::string>& candidates) {
-  const std::string meant = base::nearest(word, candidates);
-  return meant.empty() ? std::string() : "; did you mean " + meant + "?";
-}
-
 /// What is wrong with a command line, and the way out, in one line.
 std::string explained(const CLI::App& app, const CLI::ParseError& error) {
   const auto given = app.get_subcommands();
@@ -145,9 +140,10 @@ std::string explained(const CLI::App& app, const CLI::ParseError& error) {
   if (!words.empty() && words.front().starts_with('-')) {
     const std::string name = words.front().substr(0, words.front().find('='));
     what = "there is no option " + name +
-           did_you_mean(name, option_names(command == nullptr ? app : *command));
+           base::did_you_mean(name, option_names(command == nullptr ? app : *command));
   } else if (!words.empty() && command == nullptr) {
-    what = "there is no command \"" + words.front() + "\"" + did_you_mean(words.front(), commands);
+    what = "there is no command \"" + words.front() + "\"" +
+           base::did_you_mean(words.front(), commands);
   } else if (!words.empty()) {
     what = "\"" + words.front() + "\" belongs to no option";
   } else if (command == nullptr && error.get_name() == "RequiredError") {

@@ -19,5 +19,10 @@ TEST(Nearest, FindsWhatWasMeant) {
   EXPECT_EQ(nearest(std::string(100'000, 'p'), commands), "");
 }
 
+TEST(Nearest, IsOfferedBehindAMessage) {
+  EXPECT_EQ(did_you_mean("--capcity", {"--capacity", "--port"}), "; did you mean --capacity?");
+  EXPECT_EQ(did_you_mean("--frobnicate", {"--capacity", "--port"}), "");
+}
+
 }  // namespace
 }  // namespace hyperpod::base

@@ -360,11 +360,6 @@ std::vector<std::string> option_names(const CLI::App& app) {
   return names;
 }
 
-std::string did_you_mean(const std::string& word, const std::vector<std::string>& candidates) {
-  const std::string meant = base::nearest(word, candidates);
-  return meant.empty() ? std::string() : fmt::format("; did you mean {}?", meant);
-}
-
 // The command given, with those that it stands under.
 std::vector<const CLI::App*> commands_given(const CLI::App& app) {
   std::vector<const CLI::App*> given{&app};
@@ -390,7 +385,7 @@ std::string explain(const CLI::App& app, const CLI::ParseError& error) {
   std::string what;
   if (!commands.empty() && !words.empty() && !words.front().starts_with('-')) {
     what = fmt::format("there is no command '{}'{}", words.front(),
-                       did_you_mean(words.front(), commands));
+                       base::did_you_mean(words.front(), commands));
   } else if (!words.empty() && words.front().starts_with('-')) {
     const std::string name = words.front().substr(0, words.front().find('='));
     std::vector<std::string> options;
@@ -398,7 +393,7 @@ std::string explain(const CLI::App& app, const CLI::ParseError& error) {
       const auto more = option_names(*command);
       options.insert(options.end(), more.begin(), more.end());
     }
-    what = fmt::format("there is no option {}{}", name, did_you_mean(name, options));
+    what = fmt::format("there is no option {}{}", name, base::did_you_mean(name, options));
   } else if (!commands.empty() && error.get_name() == "RequiredError") {
     what = fmt::format("name a command: {} or {}",
                        fmt::join(commands.begin(), commands.end() - 1, ", "), commands.back());

@@ -18,7 +18,7 @@ struct PutCommand {
 
 struct GetCommand {
   std::string key;
-  std::optional<std::string> file;  // "-" is standard output, and so is none
+  std::optional<std::string> file;  // "-" and no value: standard output
 };
 
 struct ExistsCommand {
@@ -63,7 +63,7 @@ struct ShardPutCommand {
 
 struct ShardGetCommand {
   ShardName shard;
-  std::optional<std::string> file;  // "-" is standard output, and so is none
+  std::optional<std::string> file;  // "-" and no value: standard output
 };
 
 struct LatestCommand {

@@ -214,7 +214,7 @@ Result<void> apply_extra_config(const Sources& sources, LoadedOptions& loaded) {
 }
 
 // What extra_config is, given as a mapping or as JSON. LMCache goes on without one where the JSON
-// cannot be read, and so does this: the result is none then, and `sources` gets a warning.
+// cannot be read, and so does this: the result is empty then, and `sources` gets a warning.
 Result<std::optional<ConfigValue>> read_extra_config(const ConfigValue& given,
                                                      const std::string& where, Sources& sources) {
   if (given.kind == ConfigValue::Kind::mapping) return std::optional(given);

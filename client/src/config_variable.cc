@@ -16,7 +16,7 @@ class LiteralReader {
 
   enum class Outcome { text, several, invalid };
 
-  // One literal, or several side by side, which are one text. Several between commas are none.
+  // One literal, or several side by side, which are one text. Several between commas are a tuple.
   Outcome run(std::string& out) {
     bool several = false;
     skip_blanks();

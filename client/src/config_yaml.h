@@ -18,7 +18,7 @@ namespace hyperpod::client {
 
 /// The document in `text`, which is UTF-8. Mappings hold their entries down to the second level,
 /// the mappings in the document's own mapping; deeper ones are told to be there, without entries.
-/// An empty document is none. Errors (invalid_option): "line N: what is wrong".
+/// An empty document is a value of Kind::none. Errors (invalid_option): "line N: what is wrong".
 Result<ConfigValue> parse_yaml(std::string_view text);
 
 }  // namespace hyperpod::client

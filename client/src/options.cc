@@ -19,7 +19,7 @@ constexpr std::uint64_t min_put_chunk = 1024;
 
 Error invalid(std::string message) { return {ErrorCode::invalid_option, std::move(message)}; }
 
-// Compares in the value's own unit, for the longest milliseconds are no nanoseconds any more.
+// Compares in the value's own unit, for the longest time in milliseconds overflows in nanoseconds.
 template <class Duration>
 std::optional<Error> check_duration(const char* name, Duration value) {
   if (value <= Duration::zero()) return invalid(fmt::format("{} must be positive", name));

@@ -556,13 +556,13 @@ std::string difference(const json& document, const json& schema, const json& val
     return difference(document, document.at(at), value, path);
   }
   if (schema.contains("enum")) {
-    return std::ranges::count(schema["enum"], value) == 1 ? "" : path + " is none of the values";
+    return std::ranges::count(schema["enum"], value) == 1 ? "" : path + " is not among the values";
   }
   if (schema.contains("oneOf")) {
     for (const json& one : schema["oneOf"]) {
       if (difference(document, one, value, path).empty()) return "";
     }
-    return path + " is none of the kinds";
+    return path + " is not of any of the kinds";
   }
   const std::string type = schema.value("type", "");
   const bool fits = type == "object"    ? value.is_object()
@@ -572,7 +572,7 @@ std::string difference(const json& document, const json& schema, const json& val
                     : type == "number"  ? value.is_number()
                     : type == "boolean" ? value.is_boolean()
                                         : false;
-  if (!fits) return path + " is no " + type;
+  if (!fits) return path + " is not of type " + type;
   for (std::size_t i = 0; type == "array" && i < value.size(); ++i) {
     const auto wrong =
         difference(document, schema.at("items"), value[i], fmt::format("{}[{}]", path, i));

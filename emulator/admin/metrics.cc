@@ -103,7 +103,8 @@ void write_operations(MetricsWriter& out, const Journal& journal) {
   auto operations = journal.totals_by_operation();
   for (const JournalOperation operation : all_journal_operations) operations[operation];
 
-  out.begin("responses_total", "counter", "Requests by operation and status; 0 is no response");
+  out.begin("responses_total", "counter",
+            "Requests by operation and status; 0 stands for no response");
   for (const auto& [operation, totals] : operations) {
     for (const auto& [status, count] : totals.by_status) {
       out.sample(fmt::format("{},status=\"{}\"", label("operation", name_of(operation)), status),

@@ -163,7 +163,7 @@ std::optional<Refusal> Session::take_head(std::string_view bytes) {
                                 : iequals(name, "authorization") ? &provenance_.authorization
                                 : iequals(name, "content-type")  ? &provenance_.content_type
                                 : iequals(name, "accept")        ? &request_.accept
-                                                                   : nullptr;
+                                                                 : nullptr;
     if (wanted == nullptr) return;
     if (!wanted->empty()) *wanted += ", ";
     *wanted += value;

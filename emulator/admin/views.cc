@@ -131,9 +131,8 @@ Json view(const LeaseState& lease) {
 }
 
 Json view(const WaiterState& waiter) {
-  return {{"bucket", waiter.bucket},
-          {"key", waiter.key},
-          {"time_left_ms", whole_ms(waiter.time_left)}};
+  return {
+      {"bucket", waiter.bucket}, {"key", waiter.key}, {"time_left_ms", whole_ms(waiter.time_left)}};
 }
 
 Json view(const BlockRun& run) {

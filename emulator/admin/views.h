@@ -2,7 +2,7 @@
 // What the admin port shows, as JSON.
 //
 // Pure functions; any thread. Times are whole milliseconds, rounded up, so that what is left is not
-// shown as nothing; bytes of names that are no UTF-8 become U+FFFD when the JSON is written.
+// shown as nothing; bytes of names that are not UTF-8 become U+FFFD when the JSON is written.
 #pragma once
 
 #include <cstdint>

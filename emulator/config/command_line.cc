@@ -57,12 +57,7 @@ CLI::Option* add(CLI::App& app, const Setting& setting) {
 // One line, whatever CLI11 put into it.
 Error usage_error(std::string message) {
   while (!message.empty() && message.back() == '\n') message.pop_back();
-  return {ErrorCode::invalid_option, text::printable(message) + "; see --help"};
-}
-
-std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates) {
-  const std::string meant = base::nearest(word, candidates);
-  return meant.empty() ? std::string() : fmt::format("; did you mean {}", meant);
+  return {ErrorCode::invalid_option, text::printable(message) + " (see --help)"};
 }
 
 // What CLI11 finds wrong, or, of an option that does not exist, what was probably meant.
@@ -75,7 +70,7 @@ std::string explain(const CLI::App& app, const CLI::ParseError& failure) {
   }
   std::vector<std::string> names;
   for (const CLI::Option* option : app.get_options()) names.push_back(option->get_name());
-  return fmt::format("there is no option {}{}", name, did_you_mean(name, names));
+  return fmt::format("there is no option {}{}", name, base::did_you_mean(name, names));
 }
 
 using Environment = std::map<std::string, std::string, std::less<>>;
@@ -114,8 +109,8 @@ Result<void> apply(const Environment& environment, Draft& draft) {
   }
   for (const auto& [name, value] : unknown) {
     if (is_of_a_service(name)) continue;
-    draft.warn(fmt::format("{}: there is no such option{}; see --help", text::printable(name),
-                           did_you_mean(name, names)));
+    draft.warn(fmt::format("{}: there is no such option{} (see --help)", text::printable(name),
+                           base::did_you_mean(name, names)));
   }
   return {};
 }

@@ -233,7 +233,7 @@ TEST(Environment, AnErrorNamesTheVariable) {
 TEST(Environment, AnUnknownVariableIsWarnedAboutUnlessKubernetesMadeIt) {
   EXPECT_THAT(configured({}, {"HYPERPOD_EMULATOR_CAPACTIY=1GiB", "PATH=/bin", "EMPTY"}).warnings,
               ElementsAre("HYPERPOD_EMULATOR_CAPACTIY: there is no such option; did you mean "
-                          "HYPERPOD_EMULATOR_CAPACITY; see --help"));
+                          "HYPERPOD_EMULATOR_CAPACITY? (see --help)"));
   EXPECT_THAT(configured({}, {"HYPERPOD_EMULATOR_SERVICE_HOST=10.0.0.1",
                               "HYPERPOD_EMULATOR_SERVICE_PORT_DATA=9200",
                               "HYPERPOD_EMULATOR_PORT=tcp://10.0.0.1:9200",
@@ -550,7 +550,7 @@ TEST(CommandLine, RefusalsNameTheOption) {
 TEST(CommandLine, WhatIsNoOptionIsRefusedInOneLine) {
   EXPECT_THAT(usage_refusal({"--bogus"}), AllOf(HasSubstr("--bogus"), HasSubstr("see --help")));
   EXPECT_EQ(usage_refusal({"--capcity=1GiB"}),
-            "there is no option --capcity; did you mean --capacity; see --help");
+            "there is no option --capcity; did you mean --capacity? (see --help)");
   EXPECT_THAT(usage_refusal({"serve"}), HasSubstr("'serve'"));
   EXPECT_THAT(usage_refusal({"positional"}), HasSubstr("positional"));
   EXPECT_THAT(usage_refusal({"--capacity"}), HasSubstr("--capacity"));

@@ -164,8 +164,8 @@ Result<json> parse_yaml(std::string_view text) {
     return refuse_document(refusal.message);
   } catch (const YAML::Exception& failure) {
     return refuse_document(fmt::format("line {}, column {}: {}; correct the YAML there",
-                              failure.mark.line + 1, failure.mark.column + 1,
-                              text::printable(failure.msg)));
+                                       failure.mark.line + 1, failure.mark.column + 1,
+                                       text::printable(failure.msg)));
   }
 }
 

@@ -14,7 +14,7 @@ namespace hyperpod::emulator::faults {
 /// Strict JSON, of at most 16 levels, in which no member is given twice.
 Result<nlohmann::json> parse_json(std::string_view text);
 
-/// One YAML document as the JSON it stands for, under the same rules. A plain scalar that is no
+/// One YAML document as the JSON it stands for, under the same rules. A plain scalar that is not a
 /// JSON number, boolean or null is a string, so that 0600 and 250ms need no quotes.
 Result<nlohmann::json> parse_yaml(std::string_view text);
 

@@ -36,13 +36,14 @@ Result<HostPort> parse_host_port(std::string_view text) {
     return refuse(text, "has an IPv6 host without brackets");
   }
   if (host.empty()) return refuse(text, "names no host");
-  if (!std::ranges::all_of(host, may_stand_in_host)) return refuse(text, "has a host that is none");
+  if (!std::ranges::all_of(host, may_stand_in_host))
+    return refuse(text, "has a host that is neither a name nor an address");
 
   const std::string_view digits = text.substr(colon + 1);
   std::uint16_t port = 0;
   const auto [rest, failure] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
   if (failure != std::errc{} || rest != digits.data() + digits.size()) {
-    return refuse(text, "has a port that is none (0 to 65535)");
+    return refuse(text, "has a port that is not a number from 0 to 65535");
   }
   return HostPort{std::string(host), port};
 }

@@ -49,7 +49,7 @@ Result<std::uint64_t> parse(std::string_view text, const Measure& measure) {
   const char* const end = text.data() + text.size();
   const auto [rest, failure] = std::from_chars(text.data(), end, number);
   if (failure == std::errc::invalid_argument) {
-    return refuse(fmt::format("{} is no {}; write a whole number and a unit ({})", quoted(text),
+    return refuse(fmt::format("{} is not a {}; write a whole number and a unit ({})", quoted(text),
                               measure.noun, measure.units));
   }
   const std::string_view name(rest, static_cast<std::size_t>(end - rest));

@@ -98,7 +98,7 @@ class ConfigurationCheck {
     return std::nullopt;
   }
 
-  // A file that is none might be waited for without end.
+  // Reading what is not a regular file may never end.
   bool check_file() {
     if (file_name().empty()) {
       report_.ok("config-file", "no file: LMCACHE_CONFIG_FILE is not set");

@@ -19,7 +19,7 @@ struct Mount {
   friend bool operator==(const Mount&, const Mount&) = default;
 };
 
-/// In the file's order, in which later ones cover earlier ones. Lines that are no mounts are left
+/// In the file's order, in which later ones cover earlier ones. Lines that are not mounts are left
 /// out.
 std::vector<Mount> parse_mountinfo(std::string_view text);
 

@@ -125,7 +125,7 @@ class ProtocolCheck {
     if (miss.status == 200) {
       release(miss);
       report_.problem("daemon-grants-absent", "it grants a lease of a key that nobody stored",
-                      "it is no such daemon, or one with a defect", details);
+                      "it is not such a daemon, or it has a defect", details);
     } else if (has_page || !is_daemon_root) {
       report_.problem(
           "daemon-other-server",

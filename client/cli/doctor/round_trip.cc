@@ -110,7 +110,7 @@ class RoundTrip {
     if (stored && *stored == PutOutcome::stored) return true;
     if (stored) {
       return fail("store-refused", fmt::format("it says that {} is stored already", key_),
-                  "it is no such daemon, or one with a defect");
+                  "it is not such a daemon, or it has a defect");
     }
     const Error& error = stored.error();
     if (error.status == 0) {

@@ -13,4 +13,7 @@ namespace hyperpod::base {
 /// begins with the word, of at least two letters, comes first.
 std::string nearest(std::string_view word, const std::vector<std::string>& candidates);
 
+/// "; did you mean NEAREST?", to follow the message that `word` is unknown; "" if nearest() is.
+std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates);
+
 }  // namespace hyperpod::base

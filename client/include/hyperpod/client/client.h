@@ -75,7 +75,7 @@ struct ChunkOutcome {
 struct ContainsOutcome {
   /// How many keys, from the first on, are there.
   std::size_t hits = 0;
-  /// Why the count ended before the last key, if that was no miss.
+  /// Why the count ended before the last key, if that was not a miss.
   std::optional<Error> error;
 };
 
@@ -141,7 +141,7 @@ class Client {
 
   /// Reads the payload of a chunk. Its layout comes from its header, which is taken to hold as many
   /// groups as `expected`; with save_chunk_meta false it is `expected`, with fewer tokens if the
-  /// object is shorter. Errors: as get(), and malformed_response for an object that is no such
+  /// object is shorter. Errors: as get(), and malformed_response for an object that is not such a
   /// chunk.
   Result<ChunkOutcome> get_chunk(std::string_view key, std::span<std::byte> payload,
                                  const ChunkLayout& expected, const ReadOptions& read = {});

@@ -12,7 +12,7 @@ namespace hyperpod::client {
 struct Statistics {
   // As LMCache's client counts them.
   std::uint64_t get_success = 0;
-  std::uint64_t get_failure = 0;  ///< Whatever was no hit, misses included.
+  std::uint64_t get_failure = 0;  ///< Whatever was not a hit, misses included.
   std::uint64_t put_success = 0;  ///< Already stored included.
   std::uint64_t put_failure = 0;
   std::uint64_t lease_acquired = 0;  ///< Granted, those included that were then refused.
