@@ -170,6 +170,33 @@ TEST_F(AdminServerTest, ShowsEveryFigureOfTheStatistics) {
   EXPECT_EQ(shown.at("live_leases"), control_.statistics_.live_leases);
 }
 
+TEST_F(AdminServerTest, ShowsOneRequestWithItsHeads) {
+  const std::string request = "GET /v1/x HTTP/1.1\r\nHost: h\r\nAuthorization: Basic abc\r\n\r\n";
+  control_.journal_.record(entry("k1"), request, "HTTP/1.1 404 Not Found\r\n\r\n");
+  control_.journal_.record(entry("k2", 0), "\xff\x16", "");
+  control_.journal_.record(entry("k3"));
+
+  const json first = get("/v1/journal/1").body();
+  EXPECT_EQ(first.at("key"), "k1");
+  EXPECT_EQ(first.at("request_head"),
+            "GET /v1/x HTTP/1.1\r\nHost: h\r\nAuthorization: [redacted]\r\n\r\n");
+  EXPECT_EQ(first.at("response_head"), "HTTP/1.1 404 Not Found\r\n\r\n");
+  const json second = get("/v1/journal/2").body();
+  EXPECT_EQ(second.at("request_head"), "\xef\xbf\xbd\x16");
+  EXPECT_FALSE(second.contains("response_head"));
+  EXPECT_FALSE(get("/v1/journal/3").body().contains("request_head"));
+  // Lists stay short.
+  EXPECT_FALSE(get("/v1/journal").body().at("entries").at(0).contains("request_head"));
+
+  for (const char* gone : {"0", "4", "18446744073709551615"}) {
+    EXPECT_EQ(error_of(get(fmt::format("/v1/journal/{}", gone))), "404 not_found -") << gone;
+  }
+  for (const char* wrong : {"-1", "1.5", "last", "18446744073709551616", "%00", "1%20"}) {
+    EXPECT_EQ(error_of(get(fmt::format("/v1/journal/{}", wrong))), "400 invalid_request sequence")
+        << wrong;
+  }
+}
+
 TEST_F(AdminServerTest, ShowsTheJournalByFilter) {
   control_.journal_.record(entry("k1"));
   control_.journal_.record(entry("k2", 504));
@@ -605,7 +632,7 @@ class DescribedTest : public AdminServerTest {
     control_.live_.waiters = {{"b", "absent", 5s}};
     control_.namespaces_ = {{"my run", 2, 3, 40, {20, 9}, {30}}};
     control_.blocks_.runs = {{0, 1, BlockRun::Owner::object, "b", "k"}};
-    control_.journal_.record(entry("k"));
+    control_.journal_.record(entry("k"), "POST / HTTP/1.1\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n");
     const auto faults = faults_from_json(fmt::format(
         R"([{}, {{"name":"all","match":{{"bucket":"b","key":"k*","connection":1,"nth":2,
             "probability":0.5,"seed":7}},"script":[{{"delay":{{"low":"1s","high":"2s"}}}},
@@ -618,6 +645,7 @@ class DescribedTest : public AdminServerTest {
 
   static std::string concrete(std::string path) {
     if (const auto name = path.find("{name}"); name != path.npos) path.replace(name, 6, "slow");
+    if (const auto at = path.find("{sequence}"); at != path.npos) path.replace(at, 10, "1");
     return path;
   }
 
@@ -634,7 +662,7 @@ class DescribedTest : public AdminServerTest {
 
 TEST_F(DescribedTest, ServesExactlyTheMethodsThatAreDescribed) {
   EXPECT_EQ(document_.at("openapi"), "3.1.0");
-  EXPECT_EQ(document_.at("paths").size(), 21u);
+  EXPECT_EQ(document_.at("paths").size(), 22u);
   for (const auto& [path, operations] : document_.at("paths").items()) {
     for (const char* method : {"get", "put", "post", "delete", "patch", "options", "trace"}) {
       std::string upper(method);

@@ -63,13 +63,19 @@ std::optional<std::string> parameter(const Call& call, const std::string& name) 
 }
 
 template <class Number>
+std::optional<Number> whole_number(std::string_view text) {
+  Number value{};
+  const char* const end = text.data() + text.size();
+  const auto [rest, failure] = std::from_chars(text.data(), end, value);
+  if (failure == std::errc{} && rest == end && value >= 0) return value;
+  return std::nullopt;
+}
+
+template <class Number>
 tl::expected<std::optional<Number>, Refusal> number(const Call& call, const std::string& name) {
   const auto text = parameter(call, name);
   if (!text) return std::nullopt;
-  Number value{};
-  const char* const end = text->data() + text->size();
-  const auto [rest, failure] = std::from_chars(text->data(), end, value);
-  if (failure == std::errc{} && rest == end && value >= 0) return value;
+  if (const auto value = whole_number<Number>(*text)) return value;
   return refuse(name, fmt::format("{}={} is not a whole number in range; write digits", name,
                                   text::printable(*text)));
 }
@@ -191,7 +197,7 @@ std::string_view error_name(int status) {
 
 // --- Dispatch -----------------------------------------------------------------------------------
 
-// What stands for {name}, which only the end of a path can be; "" where the path has none.
+// What stands for {…}, which only the end of a path can be; "" where the path has none.
 std::optional<std::string> match(std::string_view route, std::string_view path) {
   const auto variable = route.find('{');
   if (variable == route.npos) return route == path ? std::optional<std::string>("") : std::nullopt;
@@ -392,6 +398,30 @@ Reply Endpoints::journal(const Call& call) {
   return Response{.wait = std::make_unique<JournalWait>(journal, selection, count->value_or(1),
                                                         milliseconds{**wait}),
                   .signal = Signal::journal};
+}
+
+Reply Endpoints::journal_entry(const Call& call) {
+  const Journal& journal = control_.journal();
+  const auto wanted = whole_number<std::uint64_t>(call.name);
+  if (!wanted) {
+    return refuse("sequence", fmt::format("{} is not a sequence; write digits, as in the entries "
+                                          "of /v1/journal",
+                                          text::quoted(call.name)));
+  }
+  JournalFilter from;
+  from.after_sequence = *wanted - std::min<std::uint64_t>(*wanted, 1);
+  const auto found = journal.entries(from, 1);
+  if (found.empty() || found[0].sequence != *wanted) {
+    return tl::make_unexpected(Refusal{
+        404, fmt::format("the journal does not have entry {}; GET /v1/journal lists what it has",
+                         *wanted)});
+  }
+  Json json = Json::parse(entry_to_json(found[0]));
+  if (auto heads = journal.heads(*wanted)) {
+    json["request_head"] = std::move(heads->request);
+    if (!heads->response.empty()) json["response_head"] = std::move(heads->response);
+  }
+  return json_response(json);
 }
 
 Reply Endpoints::totals(const Call& /*call*/) {
@@ -635,6 +665,11 @@ std::span<const Route> admin_routes() {
        .summary = "Figures over all requests, by operation, connection and bucket",
        .handler = &E::totals,
        .successes = {{200, "JournalTotals"}}},
+      {.method = "GET",
+       .path = "/v1/journal/{sequence}",
+       .summary = "One request, with its head and that of its response",
+       .handler = &E::journal_entry,
+       .successes = {{200, "JournalEntryWithHeads"}}},
       {.method = "GET",
        .path = "/v1/faults",
        .summary = "The faults in force and how often they fired",

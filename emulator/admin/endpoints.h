@@ -36,7 +36,7 @@ struct Route {
   };
   struct Call {
     const Request& request;
-    std::string name;  ///< What stands for {name} in the path, decoded.
+    std::string name;  ///< What stands for the path's variable, decoded.
   };
   /// A response that is not an error: its schema, or a content type that has none.
   struct Success {
@@ -68,7 +68,7 @@ class Endpoints {
   /// What a method and a path lead to; without a route, respond() says why not.
   struct Match {
     const Route* route = nullptr;
-    std::string name{};  ///< What stands for {name} in the path, decoded.
+    std::string name{};  ///< What stands for the path's variable, decoded.
     Refusal refusal{};
     std::string allow{};  ///< With 405.
   };
@@ -92,6 +92,7 @@ class Endpoints {
   Reply objects(const Route::Call& call);
   Reply leases(const Route::Call& call);
   Reply journal(const Route::Call& call);
+  Reply journal_entry(const Route::Call& call);
   Reply totals(const Route::Call& call);
   Reply faults(const Route::Call& call);
   Reply fault(const Route::Call& call);

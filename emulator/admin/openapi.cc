@@ -141,6 +141,16 @@ Json entry_schema() {
                       "Of its connection")}});
 }
 
+Json entry_with_heads_schema() {
+  Json schema = entry_schema();
+  schema["properties"]["request_head"] = text(
+      "As it came, cut after 1,024 bytes and without credentials; left out where it is not "
+      "kept any more");
+  schema["properties"]["response_head"] =
+      text("The same of the response; left out where none was sent as well");
+  return schema;
+}
+
 Json totals_schema() {
   return object(
       {{"recorded", number("Requests")},
@@ -188,6 +198,7 @@ Json schemas() {
   all["Operation"] = one_of({"put", "lease", "release", "checkpoint_put", "checkpoint_get",
                              "checkpoint_delete", "namespace", "other", "unreadable"});
   all["JournalEntry"] = entry_schema();
+  all["JournalEntryWithHeads"] = entry_with_heads_schema();
   all["Journal"] = object({{"recorded", number("Requests so far")},
                            {"dropped", number("Of which are no longer there")},
                            {"last_sequence", number("Of the newest")},
@@ -250,8 +261,9 @@ Json responses(const Route& route) {
 
 Json parameters(const Route& route) {
   Json all = Json::array();
-  if (route.path.find("{name}") != route.path.npos) {
-    all.push_back({{"name", "name"}, {"in", "path"}, {"required", true}, {"schema", text()}});
+  if (const auto begin = route.path.find('{'); begin != route.path.npos) {
+    const auto name = route.path.substr(begin + 1, route.path.find('}') - begin - 1);
+    all.push_back({{"name", name}, {"in", "path"}, {"required", true}, {"schema", text()}});
   }
   for (const QueryParameter& parameter : route.query) {
     const bool digits = parameter.type == QueryParameter::Type::number;

@@ -412,6 +412,38 @@ TEST_F(DataPort, CountsEachRequestOnce) {
   EXPECT_EQ(now.accepted_connections, 1u);
 }
 
+TEST_F(DataPort, KeepsTheHeadsOfRequestAndResponseInTheJournal) {
+  const std::string request = put_request("b/k", "the body");
+  EXPECT_EQ(client().ask(request).status, 200);
+  const auto reply = lease("b/k");
+  EXPECT_EQ(reply.status, 200);
+  const Journal& journal = daemon().emulator().journal();
+  const auto stored = journal.heads(1);
+  ASSERT_TRUE(stored);
+  EXPECT_EQ(stored->request, request.substr(0, request.find("the body")));
+  EXPECT_EQ(stored->response, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+  const auto leased = journal.heads(2);
+  ASSERT_TRUE(leased);
+  EXPECT_TRUE(leased->response.ends_with("\r\n\r\n")) << leased->response;
+  EXPECT_THAT(leased->response, HasSubstr("Content-Type: application/json\r\n"));
+
+  // What could not be understood is what one wants to see.
+  auto second = daemon().connect();
+  EXPECT_EQ(second.ask("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\nrest").status, 400);
+  ASSERT_TRUE(journal.heads(3));
+  EXPECT_EQ(journal.heads(3)->request, "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n");
+  auto third = daemon().connect();
+  EXPECT_EQ(third.ask("\x16\x03\x01").status, 400);
+  ASSERT_TRUE(journal.heads(4));
+  EXPECT_EQ(journal.heads(4)->request, "\x16\x03\x01");
+}
+
+TEST_F(DataPort, KeepsNoHeadsWithoutAJournal) {
+  options.journal_entries = 0;
+  EXPECT_EQ(put("b/k", "x").status, 200);
+  EXPECT_FALSE(daemon().emulator().journal().heads(1));
+}
+
 TEST_F(DataPort, LogsEachRefusalOnceAndTheRestForDebugging) {
   const auto log = std::make_shared<test::LogRecorder>();
   options.log = log;

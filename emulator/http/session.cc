@@ -29,6 +29,12 @@ void give_back(Service& service, const std::optional<core::LeaseGrant>& grant,
   }
 }
 
+/// The head within `sent`, the beginning of the wire form of `response` or all of it.
+std::string_view head_of(const Response& response, const WireForm& form, const std::string& wire,
+                         std::string_view sent) {
+  return sent.substr(0, wire.size() - (form.with_body ? response.body.size() : 0));
+}
+
 JournalOperation in_journal(Operation operation) {
   switch (operation) {
     case Operation::put:
@@ -125,14 +131,14 @@ Awaitable<void> Session::serve() {
         append_wire_form(response, form, out_);
         entry_.bytes_out = out_.size();
         // Before it is sent, so that whoever has a response finds its request in the journal.
-        record(response.status);
+        record(response.status, head_of(response, form, out_, out_));
         const auto rest = write_now(out_);
         if (!rest.empty()) co_await write(rest);
       }
     }
     if (!recorded_) {
       if (granted_) count_abandoned(service_, number_, entry_.bucket);
-      record(0);
+      record(0, {});
     }
     wait_.reset();
     fault_.reset();
@@ -153,6 +159,10 @@ void Session::begin(const RequestHead& head) {
     request_line_ = "an unreadable request";
     if (!head.method.empty()) request_line_.assign(head.method).append(" ").append(head.target);
   }
+  // What the journal keeps, and one byte more, which tells that there was more.
+  if (service_.options.journal_entries > 0) {
+    head_.assign(head_in_input_.substr(0, Journal::longest_head + 1));
+  }
   entry_.at = worker().clock().now();
   entry_.time = std::chrono::system_clock::now();
   entry_.operation = head.method.empty() ? JournalOperation::unreadable : JournalOperation::other;
@@ -169,7 +179,7 @@ void Session::begin(const RequestHead& head) {
 }
 
 // What the journal calls under way ends here, before the peer can know its response and ask anew.
-void Session::record(int status) {
+void Session::record(int status, std::string_view response_head) {
   recorded_ = true;
   --service_.counters.in_flight;
   entry_.status = status;
@@ -181,7 +191,7 @@ void Session::record(int status) {
   } else {
     entry_.end = keep_alive_ ? ConnectionEnd::kept : ConnectionEnd::closed_by_us;
   }
-  service_.journal.record(entry_);
+  service_.journal.record(entry_, head_, response_head);
 }
 
 // --- Heads and bodies
@@ -198,6 +208,7 @@ Awaitable<tl::expected<RequestHead, Response>> Session::read_head() {
   while (true) {
     // RFC 9112, 2.2: empty lines before a request are ignored.
     while (!begun && in.view().starts_with("\r\n")) in.consume(2);
+    head_in_input_ = in.view();
     const bool half_line = !begun && in.view() == "\r";
     const auto status = scanner.scan(half_line ? std::string_view{} : in.view());
     if (status == HeadScanner::Status::complete) break;
@@ -221,7 +232,8 @@ Awaitable<tl::expected<RequestHead, Response>> Session::read_head() {
     }
     if (peer_gone()) co_return tl::make_unexpected(Response{});  // for nobody
   }
-  const auto head = parse_head(in.view().substr(0, scanner.length()), limits);
+  head_in_input_ = in.view().substr(0, scanner.length());
+  const auto head = parse_head(head_in_input_, limits);
   in.consume(scanner.length());
   if (head) co_return *head;
   switch (head.error()) {
@@ -623,6 +635,7 @@ Awaitable<void> Session::send_response(const Response& response, WireForm form) 
     rest = rest.substr(0, *limit);
     keep_alive_ = false;
   }
+  const std::string_view sent = rest;
   std::uint64_t of_shard = response.shard && form.with_body ? response.shard->size() : 0;
   if (const auto& limit = effects().close_after_bytes) {
     of_shard = std::min(of_shard, *limit - rest.size());
@@ -634,7 +647,7 @@ Awaitable<void> Session::send_response(const Response& response, WireForm form) 
     co_await pause(*effects().dribble, false);
   }
   // Before the last write, so that whoever has a response finds its request in the journal.
-  record(response.status);
+  record(response.status, head_of(response, form, out_, sent));
   co_await write(rest);
   if (of_shard > 0) co_await write_shard(*response.shard, of_shard);
   set_pace(0);

@@ -106,7 +106,7 @@ class Session final : public Connection {
   void begin(const RequestHead& head);
   /// Notes what the request is, and looks for a fault.
   void note(const Route& route);
-  void record(int status);
+  void record(int status, std::string_view response_head);
   void log(const Response& response) const;
 
   Service& service_;
@@ -118,7 +118,9 @@ class Session final : public Connection {
   TimePoint body_begun_;
   std::optional<FiredFault> fault_;
   std::unique_ptr<Wait> wait_;
-  std::string request_line_;  // for the log: views into the input do not last
+  std::string_view head_in_input_;  // until more is read
+  std::string head_;                // its beginning, for the journal
+  std::string request_line_;        // for the log
   std::string out_;
   JournalEntry entry_;
   bool granted_ = false;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The newest entries of a journal in a fixed amount of memory.
+// The newest entries of a journal in a fixed amount of memory, and the heads of the newest of them.
 //
 // Not thread-safe: the owner locks. Nothing is allocated after construction.
 #pragma once
@@ -8,6 +8,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <string_view>
 #include <vector>
 
 #include "hyperpod/emulator/journal.h"
@@ -20,8 +22,10 @@ class EntryRing {
   explicit EntryRing(std::size_t capacity);
 
   /// Appends `entry` under the next sequence and drops the oldest entries that are in its way. Of
-  /// each text at most Journal::longest_text bytes are kept.
-  void append(const JournalEntry& entry);
+  /// each text at most Journal::longest_text bytes are kept, of each head one more than
+  /// Journal::longest_head, which tells that it was cut. Heads push out older heads only.
+  void append(const JournalEntry& entry, std::string_view request_head,
+              std::string_view response_head);
 
   /// The sequence that append() gives next; from 1.
   std::uint64_t next() const { return next_; }
@@ -30,6 +34,9 @@ class EntryRing {
 
   /// Copies an entry out. REQUIRES oldest() <= sequence < next().
   void load(std::uint64_t sequence, JournalEntry& entry) const;
+  /// Copies the heads out, as they came; nothing where they have given way or there were none.
+  /// REQUIRES as load().
+  std::optional<JournalHeads> load_heads(std::uint64_t sequence) const;
 
   /// Forgets all entries. Sequences go on.
   void clear() { oldest_ = next_; }
@@ -49,6 +56,9 @@ class EntryRing {
     std::uint64_t in_flight;
     std::uint64_t text_begin;
     std::array<std::uint32_t, texts> text_sizes;
+    std::uint64_t heads_begin;
+    std::uint16_t request_head;  // sizes
+    std::uint16_t response_head;
     int status;
     JournalOperation operation;
     ConnectionEnd end;
@@ -58,15 +68,26 @@ class EntryRing {
   std::size_t place_of(std::uint64_t sequence) const { return (sequence - 1) % capacity_; }
   std::uint64_t reserve_text(std::size_t size);
 
+  // Bytes in a row, the newest of all that were ever put in. Positions only grow and are taken
+  // modulo the size; those before end - size have been overwritten. Nothing wraps.
+  struct Bytes {
+    explicit Bytes(std::size_t size, bool used);
+    /// The position of `count` bytes to be written. REQUIRES count <= size.
+    std::uint64_t reserve(std::size_t count);
+    char* at(std::uint64_t position) const { return bytes.get() + position % size; }
+    bool holds(std::uint64_t position) const { return position + size >= end; }
+
+    const std::size_t size;
+    std::unique_ptr<char[]> bytes;
+    std::uint64_t end = 0;
+  };
+
   const std::size_t capacity_;
-  const std::size_t text_capacity_;
   std::uint64_t next_ = 1;
   std::uint64_t oldest_ = 1;
   std::vector<Record> records_;  // the entry with sequence s stands at place_of(s)
-  // Positions only grow and are taken modulo text_capacity_, so that those before
-  // text_end_ - text_capacity_ have been overwritten. No text wraps.
-  std::unique_ptr<char[]> text_;
-  std::uint64_t text_end_ = 0;
+  Bytes text_;
+  Bytes heads_;
 };
 
 }  // namespace hyperpod::emulator::journal

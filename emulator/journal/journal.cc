@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "journal/entry_ring.h"
+#include "journal/head.h"
 #include "text/time.h"
 
 namespace hyperpod::emulator {
@@ -224,9 +225,10 @@ Journal::Journal(std::size_t capacity, int miss_status)
     : impl_(std::make_unique<Impl>(capacity, miss_status)) {}
 Journal::~Journal() = default;
 
-void Journal::record(const JournalEntry& entry) {
+void Journal::record(const JournalEntry& entry, std::string_view request_head,
+                     std::string_view response_head) {
   impl_->change([&] {
-    impl_->entries.append(entry);
+    impl_->entries.append(entry, request_head, response_head);
     impl_->count(entry);
   });
 }
@@ -331,6 +333,19 @@ std::vector<JournalEntry> Journal::newest(const JournalFilter& filter, std::size
   while (end != 0) end = impl_->scan_back(filter, end, most, found);
   std::ranges::reverse(found);
   return found;
+}
+
+std::optional<JournalHeads> Journal::heads(std::uint64_t sequence) const {
+  std::optional<JournalHeads> heads;
+  {
+    std::lock_guard lock(impl_->mutex);
+    const journal::EntryRing& entries = impl_->entries;
+    if (sequence < entries.oldest() || sequence >= entries.next()) return std::nullopt;
+    heads = entries.load_heads(sequence);
+  }
+  if (!heads) return std::nullopt;
+  return JournalHeads{.request = journal::presentable_head(heads->request),
+                      .response = journal::presentable_head(heads->response)};
 }
 
 std::uint64_t Journal::last_sequence() const {

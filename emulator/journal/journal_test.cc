@@ -130,6 +130,89 @@ TEST(Journal, LongNamesPushOutMoreEntriesAndStayWhole) {
   }
 }
 
+TEST(Journal, KeepsTheHeadsOfRequestsAndResponses) {
+  Journal journal(4);
+  journal.record(lease("a"), "POST /a HTTP/1.1\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n");
+  journal.record(lease("b", 0), "POST /b HTTP/1.1\r\n\r\n");
+  journal.record(lease("c"));
+  const auto first = journal.heads(1);
+  ASSERT_TRUE(first);
+  EXPECT_EQ(first->request, "POST /a HTTP/1.1\r\n\r\n");
+  EXPECT_EQ(first->response, "HTTP/1.1 200 OK\r\n\r\n");
+  ASSERT_TRUE(journal.heads(2));
+  EXPECT_EQ(journal.heads(2)->response, "");
+  EXPECT_FALSE(journal.heads(3));
+  EXPECT_FALSE(journal.heads(0));
+  EXPECT_FALSE(journal.heads(4));
+  journal.clear();
+  EXPECT_FALSE(journal.heads(1));
+  Journal totals_only(0);
+  totals_only.record(lease("a"), "POST /a HTTP/1.1\r\n\r\n");
+  EXPECT_FALSE(totals_only.heads(1));
+}
+
+TEST(Journal, CutsLongHeadsAndSaysSo) {
+  Journal journal(4);
+  const std::string most = "GET /" + std::string(Journal::longest_head - 5, 'x');
+  journal.record(lease("a"), most, most + "y");
+  EXPECT_EQ(journal.heads(1)->request, most);
+  EXPECT_EQ(journal.heads(1)->response, most + "\r\n[cut]");
+}
+
+TEST(Journal, LongHeadsPushOutOlderHeadsAndNoEntry) {
+  Journal journal(100);
+  for (int i = 1; i <= 1000; ++i) {
+    journal.record(lease(std::to_string(i)), std::to_string(i) + " " + std::string(1000, 'q'),
+                   std::to_string(i) + std::string(i * 37 % 1000, 'r'));
+  }
+  EXPECT_EQ(journal.entries().size(), 100u);
+  std::uint64_t kept = 0;
+  for (std::uint64_t sequence = 901; sequence <= 1000; ++sequence) {
+    const auto heads = journal.heads(sequence);
+    EXPECT_TRUE(heads || kept == 0) << sequence << ": the newest have theirs";
+    if (!heads) continue;
+    ++kept;
+    EXPECT_TRUE(heads->request.starts_with(std::to_string(sequence) + " q"));
+    EXPECT_EQ(heads->response, std::to_string(sequence) + std::string(sequence * 37 % 1000, 'r'));
+  }
+  EXPECT_GE(kept, 25u);
+  EXPECT_LT(kept, 100u);
+}
+
+// What the journal makes of a head.
+std::string shown(std::string_view head) {
+  Journal journal(1);
+  journal.record(lease("k"), head);
+  return journal.heads(1)->request;
+}
+
+TEST(Journal, ShowsNoCredentials) {
+  EXPECT_EQ(
+      shown("PUT /v1/kv/tokens/key:1 HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer s3\r\n\r\n"),
+      "PUT /v1/kv/tokens/key:1 HTTP/1.1\r\nHost: a\r\nAuthorization: [redacted]\r\n\r\n");
+  for (const char* name :
+       {"PROXY-AUTHORIZATION", "cookie", "Set-Cookie", "X-Amz-Security-Token", "x-api-key",
+        "X-Vault-Token", "X-Client-Secret", "X-Password", "Authorization ", "X-Auth-User"}) {
+    const std::string out = shown("GET / HTTP/1.1\r\n" + std::string(name) + ":s3\r\nA: b\r\n\r\n");
+    EXPECT_EQ(out.find("s3"), out.npos) << out;
+    EXPECT_TRUE(out.ends_with("\r\nA: b\r\n\r\n")) << out;
+  }
+  // What is not a request, or not a whole one.
+  for (const char* head :
+       {"GET / HTTP/1.1\nAuthorization: s3\n", "GET / HTTP/1.1\r\nAuthorization: s3",
+        "GET / HTTP/1.1\r\nAuthorization:\r\n s3\r\n\ts3\r\n\r\n", "Authorization: Bearer s3\r\n",
+        "GET / HTTP/1.1\r\nauthorization s3\r\n", "GET / HTTP/1.1\r\nAuthorization: a\rs3\r\n"}) {
+    EXPECT_EQ(shown(head).find("s3"), std::string::npos) << shown(head);
+  }
+  EXPECT_EQ(shown("GET /a?b=c&X-Amz-Signature=s3&t%6fken=s3&d HTTP/1.1\r\n\r\n"),
+            "GET /a?b=c&X-Amz-Signature=[redacted]&t%6fken=[redacted]&d HTTP/1.1\r\n\r\n");
+  EXPECT_EQ(shown("GET http://me:s3@host/a@b HTTP/1.1\r\n\r\n"),
+            "GET http://[redacted]@host/a@b HTTP/1.1\r\n\r\n");
+  EXPECT_EQ(shown("GET /a://b@c HTTP/1.1\r\n\r\n"), "GET /a://b@c HTTP/1.1\r\n\r\n");
+  EXPECT_EQ(shown("POST /x/leases?timeout_ms=5&ttl_s=1 HTTP/1.1\r\nUser-Agent: a\r\n\r\n"),
+            "POST /x/leases?timeout_ms=5&ttl_s=1 HTTP/1.1\r\nUser-Agent: a\r\n\r\n");
+}
+
 TEST(Journal, CutsATextThatIsLongerThanItKeeps) {
   Journal journal(1);
   JournalEntry entry = lease(std::string(1 << 20, 'k'));
@@ -152,7 +235,7 @@ TEST(Journal, HundredThousandEntriesTakeBoundedMemory) {
   record_all();
   EXPECT_EQ(journal.entries({}, 1).front().sequence, 1u);
   const std::size_t in_use = bytes_in_use();
-  EXPECT_LT(in_use, before + 400 * capacity);
+  EXPECT_LT(in_use, before + 400 * capacity + (1 << 20));  // and the heads
   record_all();
   record_all();
   // A thousandth of what the entries take.

@@ -7,6 +7,7 @@
 const $ = (id) => document.getElementById(id);
 const history_length = 600; // ticks, which come twice a second
 const rows_shown = 50;
+const objects_listed = 100; // at once
 const colours = 8;
 
 // What the emulator has told.
@@ -97,7 +98,7 @@ function complain(message) {
   $('notice').textContent = message;
 }
 
-async function ask(method, path, body) {
+async function ask(method, path, body, refused = complain) {
   const options = { method, headers: headers(), cache: 'no-store' };
   if (body !== undefined) {
     options.headers['Content-Type'] = 'application/json';
@@ -110,7 +111,7 @@ async function ask(method, path, body) {
     if (method !== 'GET') complain('');
     return answer;
   } catch (error) {
-    complain(error instanceof TypeError ? 'the emulator does not respond' : error.message);
+    refused(error instanceof TypeError ? 'the emulator does not respond' : error.message);
     return undefined;
   }
 }
@@ -464,15 +465,25 @@ function move_cursor(to) {
 async function list_cell() {
   if (cursor < 0) return;
   const [first, end] = blocks_of(cursor);
-  const answer = await ask('GET', `v1/objects?first_block=${first}&end_block=${end}&limit=100`);
-  if (!answer) return;
-  const list = $('cell-objects');
-  list.hidden = false;
-  list.replaceChildren(make('ul', { className: 'bars', attributes: { 'aria-label': 'Objects of the cell' } },
-    ...answer.objects.map((object) => make('li', {},
-      make('span', { className: 'name key', textContent: `${object.bucket}/${object.key}`, title: object.key }),
-      make('span', { className: 'left', textContent: `${bytes(object.bytes)}${object.pins ? `, ${object.pins} pins` : ''}` })))));
-  if (answer.objects.length === 0) list.replaceChildren(make('p', { className: 'none', textContent: 'No object begins in this cell.' }));
+  const list = make('ul', { className: 'bars', attributes: { 'aria-label': 'Objects of the cell' } });
+  if (!await list_objects(list, first, end)) return;
+  $('cell-objects').hidden = false;
+  $('cell-objects').replaceChildren(list.children.length ? list : make('p', { className: 'none', textContent: 'No object begins in this cell.' }));
+}
+
+// A page of the objects that begin in these blocks; a cell of a large segment has thousands.
+async function list_objects(list, first, end) {
+  const answer = await ask('GET', `v1/objects?first_block=${first}&end_block=${end}&limit=${objects_listed}`);
+  if (!answer) return false;
+  list.append(...answer.objects.map((object) => make('li', {},
+    make('span', { className: 'name key', textContent: `${object.bucket}/${object.key}`, title: object.key }),
+    make('span', { className: 'left', textContent: `${bytes(object.bytes)}${object.pins ? `, ${object.pins} pins` : ''}` }))));
+  if (answer.objects.length < objects_listed) return true;
+  const next = Math.floor(answer.objects.at(-1).fragments[0].offset / told.info.block_size) + 1;
+  const more = make('li', {}, make('button', { type: 'button', textContent: 'Show more',
+    onclick: async () => { if (await list_objects(list, next, end)) more.remove(); } }));
+  list.append(more);
+  return true;
 }
 
 // --- Leases and waiters --------------------------------------------------------------------------
@@ -604,7 +615,20 @@ function open_detail(entry) {
   ];
   $('detail-list').replaceChildren(...facts.filter(([, value]) => value).flatMap(([name, value]) =>
     [make('dt', { textContent: name }), make('dd', { textContent: value })]));
+  $('detail').dataset.sequence = entry.sequence;
+  $('detail-heads').replaceChildren();
   $('detail').showModal();
+  show_heads(entry.sequence);
+}
+
+async function show_heads(sequence) {
+  let why = 'not kept any more';
+  const entry = await ask('GET', `v1/journal/${sequence}`, undefined, (message) => { why = message; });
+  if ($('detail').dataset.sequence !== String(sequence)) return; // another one has been opened
+  const response = entry?.request_head && !entry.status ? 'none was sent' : why;
+  $('detail-heads').replaceChildren(...[['Request head', entry?.request_head, why], ['Response head', entry?.response_head, response]].flatMap(
+    ([title, head, otherwise]) => [make('h3', { textContent: title }),
+      head ? make('pre', { textContent: head, tabIndex: 0, attributes: { 'aria-label': title } }) : make('p', { className: 'none', textContent: otherwise })]));
 }
 
 // --- Faults and scenarios ------------------------------------------------------------------------
@@ -631,8 +655,21 @@ function toggle(name, checked, what, count, change) {
     make('span', { className: 'what', textContent: what }));
 }
 
-// Replaces what a list shows, and keeps the focus on the switch that had it.
+// Shows `items` in a list of switches. While they are the same ones, each stays the element that it is: one that is
+// replaced under a finger is not pressed. Otherwise the focus stays on the switch that had it.
 function refill(list, items) {
+  const name_of = (row) => row.querySelector('button')?.dataset.name;
+  const rows = [...list.children];
+  if (rows.length === items.length && rows.every((row, i) => name_of(row) !== undefined && name_of(row) === name_of(items[i]))) {
+    rows.forEach((row, i) => {
+      const [button, ...words] = row.children;
+      const [fresh, ...fresh_words] = items[i].children;
+      button.onclick = fresh.onclick;
+      button.setAttribute('aria-checked', fresh.getAttribute('aria-checked'));
+      words.forEach((word, k) => { if (word.textContent !== fresh_words[k].textContent) word.textContent = fresh_words[k].textContent; });
+    });
+    return;
+  }
   const focused = list.contains(document.activeElement) ? document.activeElement.dataset.name : undefined;
   list.replaceChildren(...items);
   if (focused !== undefined) [...list.querySelectorAll('button')].find((button) => button.dataset.name === focused)?.focus();

@@ -147,6 +147,25 @@ class PageTest(unittest.TestCase):
         self.find("#map").send_keys(Keys.ENTER)
         self.wait("the cell's objects", lambda: "lmcache/greeting" in self.text("#cell-objects"))
 
+    def test_a_cell_of_many_objects_is_listed_page_by_page(self):
+        self.open()
+        self.wait_ready()
+        for i in range(250):
+            self.assertEqual(self.emulator.put(f"many-{i}", size=1), 200)
+        self.wait("the objects", lambda: self.text("#tile-objects") == "250")
+        # As if all blocks were one cell.
+        self.browser.execute_script("cursor = 0; told.map.cells.length = 1; list_cell()")
+        rows = lambda: len(self.browser.find_elements(By.CSS_SELECTOR, "#cell-objects .name"))
+        more = lambda: self.browser.find_elements(By.CSS_SELECTOR, "#cell-objects button")
+        self.wait("the first page", lambda: rows() == 100)
+        more()[0].click()
+        self.wait("the second page", lambda: rows() == 200)
+        more()[0].click()
+        self.wait("the last page", lambda: rows() == 250)
+        self.wait("no more", lambda: not more())
+        names = [each.text for each in self.browser.find_elements(By.CSS_SELECTOR, "#cell-objects .name")]
+        self.assertEqual(len(set(names)), 250)
+
     def test_a_waiter_is_seen_until_its_key_is_stored(self):
         self.open()
         self.wait_ready()
@@ -168,11 +187,12 @@ class PageTest(unittest.TestCase):
         field.send_keys('{"name":"busy","match":{"operation":"put"},"effects":{"status":503}}')
         self.find("#new-fault button").click()
         self.wait("the fault", lambda: self.text("#faults .name") == "busy")
+        switch = self.find(self.switch("busy"))
         self.assertEqual(self.emulator.put("refused"), 503)
         self.wait("its count", lambda: "fired 1 of 1" in self.text("#faults .count"))
         self.wait("the request", lambda: "busy" in self.text("#requests tbody"))
 
-        self.find(self.switch("busy")).click()
+        switch.click()  # the same element, however often its count has changed
         self.wait("the fault to be off", lambda: self.text("#faults .count") == "off")
         self.assertEqual(self.emulator.put("stored"), 200)
         self.find(self.switch("busy")).click()
@@ -201,7 +221,7 @@ class PageTest(unittest.TestCase):
     def test_requests_are_filtered_and_shown_in_full(self):
         self.open()
         self.wait_ready()
-        self.emulator.put("one")
+        ask("PUT", f"{self.emulator.url}/v1/kv/lmcache/one", b"x" * 1000, {"Authorization": "Bearer s3cret"})
         self.emulator.lease("two")
         self.wait("both requests", lambda: len(self.browser.find_elements(By.CSS_SELECTOR, "#requests tbody tr")) == 2)
         self.find("#filters [name=key]").send_keys("one")
@@ -213,6 +233,13 @@ class PageTest(unittest.TestCase):
         detail = self.text("#detail")
         for part in ("PUT /v1/kv/lmcache/one", "200", "not held", "1,000 B"):
             self.assertIn(part, detail)
+        self.wait("the heads", lambda: len(self.browser.find_elements(By.CSS_SELECTOR, "#detail-heads pre")) == 2)
+        request, response = (each.text for each in self.browser.find_elements(By.CSS_SELECTOR, "#detail-heads pre"))
+        self.assertTrue(request.startswith("PUT /v1/kv/lmcache/one HTTP/1.1"), request)
+        self.assertIn("Content-Length: 1000", request)
+        self.assertIn("Authorization: [redacted]", request)
+        self.assertTrue(response.startswith("HTTP/1.1 200 OK"), response)
+        self.shot("request")
         self.find("#detail").send_keys(Keys.ESCAPE)
         self.wait("the dialog to close", lambda: not self.find("#detail").get_property("open"))
 

@@ -4,7 +4,7 @@
 // Thread-safe. Memory is bounded: the newest entries are kept and the rest counted; the totals stay
 // right whatever is dropped. A request is recorded before the last of its response is sent, so
 // whoever has a response finds its request here. record() allocates nothing except for a bucket or
-// a status not seen before.
+// a status not seen before. Credentials never leave it: see JournalHeads.
 #pragma once
 
 #include <array>
@@ -79,6 +79,15 @@ struct JournalEntry {
   std::uint64_t in_flight = 0;  ///< Requests under way when this one began, itself included.
   std::string fault;            ///< Name of the fault that hit it.
   ConnectionEnd end = ConnectionEnd::kept;
+};
+
+/// What stood on the wire before the bodies, line ends included. Each is cut after
+/// Journal::longest_head bytes, and says so in a last line. Values of fields and of query
+/// parameters whose names speak of credentials (authorization, cookie, token, key, ...) read
+/// "[redacted]".
+struct JournalHeads {
+  std::string request;   ///< Of a request that could not be understood: what came.
+  std::string response;  ///< Empty where no response was sent.
 };
 
 /// One JSON object without a line break. Times are whole microseconds; what is not UTF-8 in a name
@@ -164,15 +173,19 @@ class Journal {
   static constexpr std::size_t buckets_kept = 1024;
   static constexpr std::size_t longest_bucket_kept = 255;
   static constexpr std::size_t longest_text = 64 * 1024;
+  static constexpr std::size_t longest_head = 1024;
 
-  /// Keeps at most `capacity` entries, in about 400 bytes each; where names are long, fewer. 0
-  /// keeps totals only.
+  /// Keeps at most `capacity` entries, in about 400 bytes each; where names are long, fewer. The
+  /// heads of the newest of them take 512 bytes an entry besides, but at most 1 MiB. 0 keeps totals
+  /// only.
   /// A lease request answered with `miss_status` is a miss, not an error.
   explicit Journal(std::size_t capacity, int miss_status = 504);
   ~Journal();
 
   /// Appends; `entry.sequence` is set here. Entries beyond the capacity push out the oldest.
-  void record(const JournalEntry& entry);
+  /// The heads are kept as long as there is room for them, which entries never give way for.
+  void record(const JournalEntry& entry, std::string_view request_head = {},
+              std::string_view response_head = {});
   /// Counts in the totals, and nowhere else.
   void count(const LeaseChange& change);
 
@@ -188,6 +201,9 @@ class Journal {
 
   /// The last `most` entries that are kept and that the filter accepts, oldest first. As entries().
   std::vector<JournalEntry> newest(const JournalFilter& filter, std::size_t most) const;
+
+  /// Nothing where the entry, or its heads, are not kept.
+  std::optional<JournalHeads> heads(std::uint64_t sequence) const;
 
   /// 0 before the first entry.
   std::uint64_t last_sequence() const;
