@@ -32,6 +32,11 @@ Row held_leases();
 Row put_against_raw_tcp(unsigned connections);
 /// Bodies of so many bytes over 16 connections against an epoll loop that receives into a mapping.
 Row put_against_epoll(std::uint64_t body);
+/// Shards of 64 MiB against raw TCP received into a mapping, and sent out of one.
+Row checkpoint_put();
+Row checkpoint_get();
+/// The latest of 10,000 steps.
+Row checkpoint_latest();
 /// The client's copy out of a lease against memcpy out of the same mapping, one thread.
 Row client_copy(std::size_t object_mebibytes, Placement placement);
 /// The client's whole get of 16 MiB, both requests included, against that memcpy.

@@ -7,7 +7,6 @@
 #include "load/workloads.h"
 
 namespace hyperpod::bench {
-namespace {
 
 Result<bool> http_accepted(std::string_view received) {
   const auto parsed = parse_response(received);
@@ -16,8 +15,6 @@ Result<bool> http_accepted(std::string_view received) {
   return failure("the emulator answered a body with " + std::to_string(parsed.response.status) +
                  ": " + std::string(parsed.response.body));
 }
-
-}  // namespace
 
 Sender::Sender(const Server& server, unsigned connections, std::string_view body,
                decltype(Upload::head) head, decltype(Upload::accepted) accepted)

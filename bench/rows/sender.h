@@ -24,6 +24,9 @@ class Sender {
   Upload upload_;
 };
 
+/// Whether this is the whole of a response of status 200; an error for another status.
+Result<bool> http_accepted(std::string_view received);
+
 /// Sends PUTs to the emulator.
 Sender http_sender(const Server& emulator, unsigned connections, std::string_view body);
 
