@@ -18,6 +18,7 @@
 
 #include "commands.h"
 #include "exit_code.h"
+#include "hyperpod/base/file_descriptor.h"
 #include "hyperpod/base/terminal.h"
 #include "hyperpod/client/checkpoints.h"
 
@@ -148,20 +149,23 @@ class StreamSink final : public ShardSink {
   bool written_ = false;
 };
 
-// A descriptor from which standard input can be read twice: itself, or an unnamed copy of it.
-Result<int> rereadable_input() {
+// A descriptor from which standard input can be read twice: another of itself, or of an unnamed
+// copy of it.
+Result<base::FileDescriptor> rereadable_input() {
   struct stat status {};
   if (fstat(STDIN_FILENO, &status) == 0 && S_ISREG(status.st_mode) &&
       lseek(STDIN_FILENO, 0, SEEK_CUR) == 0) {
-    return STDIN_FILENO;
+    base::FileDescriptor same(fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0));
+    if (!same) return tl::unexpected(file_error("cannot read standard input"));
+    return same;
   }
   const char* const named = std::getenv("TMPDIR");
   std::string name(named != nullptr && *named != '\0' ? named : "/tmp");
   name += "/hyperpod-kv-XXXXXX";
-  const int copy = mkostemp(name.data(), O_CLOEXEC);
-  if (copy < 0) return tl::unexpected(file_error("cannot keep standard input in " + name));
+  base::FileDescriptor copy(mkostemp(name.data(), O_CLOEXEC));
+  if (!copy) return tl::unexpected(file_error("cannot keep standard input in " + name));
   unlink(name.c_str());
-  StreamSink file(copy, false);
+  StreamSink file(copy.get(), false);
   std::array<std::byte, 1 << 16> piece;
   for (;;) {
     const ssize_t count = ::read(STDIN_FILENO, piece.data(), piece.size());
@@ -219,10 +223,12 @@ struct Run {
 
   int operator()(const ShardPutCommand& command) {
     std::string file = command.file;
+    base::FileDescriptor input;
     if (file == "-") {
-      const auto input = rereadable_input();
-      if (!input) return fail(input.error());
-      file = fmt::format("/proc/self/fd/{}", *input);
+      auto opened = rereadable_input();
+      if (!opened) return fail(opened.error());
+      input = *std::move(opened);
+      file = fmt::format("/proc/self/fd/{}", input.get());
     }
     const auto stored = [&] {
       ProgressLine progress;

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <mutex>
 #include <string>
+#include <thread>
 
 #include "testing/full_listener.h"
 #include "testing/scripted_server.h"
@@ -226,6 +227,37 @@ TEST(HttpConnection, ReplacesADeadConnectionUnnoticed) {
     EXPECT_TRUE(got) << got.error().reason;
     EXPECT_EQ(server.connections(), 2);
   }
+}
+
+TEST(HttpConnection, ClosesWhatHasBeenIdleForHalfAMinute) {
+  std::atomic<int> closed{0};
+  ScriptedServer server([&](Conversation& c) {
+    while (c.read_request()) c.send(answer(200));
+    ++closed;
+  });
+  auto clock = std::make_shared<ManualClock>();
+  HttpConnection connection(address_of(server), {}, clock);
+  const auto exchange = [&] {
+    return connection.exchange({.target = "/v1/x"}, clock->now() + plenty).has_value();
+  };
+  ASSERT_TRUE(exchange());
+  clock->advance(29s);
+  ASSERT_TRUE(exchange());
+  clock->advance(29s);
+  EXPECT_TRUE(connection.is_reusable());
+  EXPECT_EQ(server.connections(), 1);
+  clock->advance(1s);
+  EXPECT_TRUE(client::testing::eventually([&] { return closed == 1; }));
+  EXPECT_FALSE(connection.is_reusable());
+
+  // As well where it is idle between two attempts of one call.
+  ASSERT_TRUE(exchange());
+  std::thread caller([&] { connection.rest(clock->now() + 31s); });
+  EXPECT_TRUE(client::testing::eventually([&] { return closed == 2; }));
+  clock->advance(31s);
+  caller.join();
+  EXPECT_TRUE(exchange());
+  EXPECT_EQ(server.connections(), 3);
 }
 
 // A daemon closes an idle connection at the very moment at which it is used again.

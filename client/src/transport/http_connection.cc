@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "transport/connection.h"
+#include "transport/connection_pool.h"
 #include "transport/loop.h"
 #include "waiter.h"
 
@@ -22,6 +23,7 @@ class HttpConnection::Peer final : private Connection::Listener {
   ~Peer() {
     Waiter<bool> closed;
     loop_->post([this, done = closed.handler()]() mutable {
+      timer_.cancel();
       if (connection_) connection_->close();
       done(true);
     });
@@ -53,6 +55,7 @@ class HttpConnection::Peer final : private Connection::Listener {
     loop_->post([this, time, rested = waiter.handler()]() mutable {
       if (cancelled_) return rested(false);
       rested_ = std::move(rested);
+      if (connection_ && time > loop_->now() + ConnectionPool::idle_limit) close();
       timer_.arm(time);
     });
     waiter.wait();
@@ -82,20 +85,31 @@ class HttpConnection::Peer final : private Connection::Listener {
   void time_is_up() {
     if (rested_) return end_rest();
     const auto connection = connection_;
+    if (!ended_) return close();
     const TimePoint next = due(connection->last_moved());
     if (loop_->now() < next) return timer_.arm(next);
     connection->fail({ErrorCode::timed_out,
                       next == deadline_ ? "did not respond in time" : "has stopped responding"});
   }
 
+  void close() {
+    reusable_ = false;
+    connection_->close();
+  }
+
   void end_rest() {
-    timer_.cancel();
+    begin_idling();
     std::exchange(rested_, {})(true);
   }
 
-  void exchange_ended(HttpOutcome outcome) override {
+  void begin_idling() {
     timer_.cancel();
+    if (reusable_) timer_.arm(loop_->now() + ConnectionPool::idle_limit);
+  }
+
+  void exchange_ended(HttpOutcome outcome) override {
     reusable_ = !connection_->is_closed();
+    begin_idling();
     std::exchange(ended_, {})(std::move(outcome));
   }
 
@@ -108,7 +122,7 @@ class HttpConnection::Peer final : private Connection::Listener {
   TimePoint deadline_{};
   Duration stall_{};
   bool cancelled_ = false;
-  Timer timer_;
+  Timer timer_;  // ends the exchange or rest under way, or else the idle connection
   std::atomic<bool> reusable_{false};
 };
 

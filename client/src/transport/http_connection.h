@@ -38,7 +38,8 @@ class HttpConnection {
   void cancel();
   void resume();
 
-  /// Whether another exchange may follow on the same connection.
+  /// Whether another exchange may follow on the same connection. One that has been idle for
+  /// ConnectionPool::idle_limit is closed; the next exchange makes another.
   bool is_reusable() const;
 
  private:

@@ -43,7 +43,8 @@ struct CheckpointOptions {
   /// How long to wait before the first retry; each further one waits twice as long. A daemon's
   /// Retry-After in seconds goes before it, up to five minutes.
   std::chrono::milliseconds retry_backoff{1500};
-  /// Connections that are kept for later calls, each with a thread. A call has one of its own.
+  /// Connections that are kept for later calls, each with a thread. A call has one of its own. A
+  /// connection that has been idle for 30 s is closed; its thread stays.
   std::uint32_t idle_connections = 8;
   /// Speak HTTPS to a daemon whose address says neither http:// nor https://.
   bool use_https = false;
