@@ -3,12 +3,15 @@
 //
 // Exit status: 0 whatever the verdicts, 1 if a row could not be measured, 2 for bad arguments.
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <fstream>
 
+#include "hyperpod/base/terminal.h"
 #include "machine.h"
 #include "plots.h"
 #include "report.h"
@@ -36,6 +39,9 @@ std::vector<Row> all_rows() {
       put_against_epoll(4 << 10),
       put_against_epoll(64 << 10),
       put_against_epoll(1 << 20),
+      checkpoint_put(),
+      checkpoint_get(),
+      checkpoint_latest(),
       memory(),
       start_and_stop(),
       client_copy(1, Placement::contiguous),
@@ -78,6 +84,29 @@ bool wanted(const Row& row, const std::vector<std::string>& only) {
   return only.empty() || std::ranges::find(only, row.id) != only.end();
 }
 
+// What is measured now, on a terminal.
+class ProgressLine {
+ public:
+  explicit ProgressLine(std::size_t rows) : rows_(rows) {}
+
+  void show(const Row& row) const {
+    if (!shown_) return;
+    const auto elapsed = std::chrono::steady_clock::now() - begun_;
+    std::fprintf(stderr, "\r\x1b[K%s  %s", base::progress_bar(done_, rows_, elapsed).c_str(),
+                 row.id.c_str());
+  }
+  void hide() {
+    ++done_;
+    if (shown_) std::fputs("\r\x1b[K", stderr);
+  }
+
+ private:
+  const std::size_t rows_;
+  const bool shown_ = base::is_terminal(STDERR_FILENO);
+  const std::chrono::steady_clock::time_point begun_ = std::chrono::steady_clock::now();
+  std::size_t done_ = 0;
+};
+
 int run(const std::vector<Row>& rows, const Arguments& arguments) {
   nlohmann::json report{{"machine", machine_report()},
                         {"rounds", arguments.settings.rounds},
@@ -85,10 +114,15 @@ int run(const std::vector<Row>& rows, const Arguments& arguments) {
                         {"rows", nlohmann::json::array()}};
   bool all_measured = true;
   print_heading();
+  const auto to_measure = static_cast<std::size_t>(
+      std::ranges::count_if(rows, [&](const Row& row) { return wanted(row, arguments.only); }));
+  ProgressLine progress(to_measure);
   for (const Row& row : rows) {
     if (!wanted(row, arguments.only)) continue;
+    progress.show(row);
     const OtherPrograms others;
     const auto finding = row.measure(arguments.settings);
+    progress.hide();
     const double share = others.share();
     print_row(row, finding, share);
     report["rows"].push_back(row_report(row, finding, share));

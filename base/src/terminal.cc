@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <string_view>
 
@@ -16,6 +17,17 @@ bool wants_colour(int descriptor) {
   const bool refused = no_colour != nullptr && *no_colour != '\0';
   const bool dumb = terminal != nullptr && std::string_view(terminal) == "dumb";
   return !refused && !dumb && is_terminal(descriptor);
+}
+
+std::string progress_bar(std::size_t done, std::size_t total, std::chrono::nanoseconds elapsed) {
+  constexpr std::size_t width = 24;
+  const std::size_t filled = total == 0 ? width : width * std::min(done, total) / total;
+  std::string bar = "[" + std::string(filled, '#') + std::string(width - filled, '.') + "] " +
+                    std::to_string(done) + "/" + std::to_string(total);
+  if (done == 0 || done >= total) return bar;
+  const double left = std::chrono::duration<double>(elapsed).count() *
+                      static_cast<double>(total - done) / static_cast<double>(done);
+  return bar + ", about " + std::to_string(static_cast<long long>(left)) + " s left";
 }
 
 bool is_printable(std::span<const std::byte> bytes) {

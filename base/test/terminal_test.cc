@@ -10,6 +10,16 @@ namespace {
 
 bool printable(std::string_view text) { return is_printable(std::as_bytes(std::span(text))); }
 
+TEST(Terminal, TellsHowFarAWorkHasComeAndHowLongItTakes) {
+  using namespace std::chrono_literals;
+  EXPECT_EQ(progress_bar(12, 48, 10s), "[######..................] 12/48, about 30 s left");
+  EXPECT_EQ(progress_bar(48, 48, 10s), "[########################] 48/48");
+  EXPECT_EQ(progress_bar(0, 48, 0s), "[........................] 0/48");
+  EXPECT_EQ(progress_bar(0, 0, 0s), "[########################] 0/0");
+  EXPECT_EQ(progress_bar(1, 1'000'000, 24h),
+            "[........................] 1/1000000, about 86399913600 s left");
+}
+
 TEST(Terminal, TakesTextForPrintable) {
   EXPECT_TRUE(printable(""));
   EXPECT_TRUE(printable("line\n\tline\r\n"));

@@ -47,7 +47,7 @@ int check_self(const SelfCheckArguments& arguments) {
     if (terminal) std::fputs("\r\x1b[K", stdout);
     std::printf("%3zu/%zu  %s", done, total, defects::trial_line(trial).c_str());
     if (terminal && done < total)
-      std::fputs(progress_bar(done, total, now() - begun).c_str(), stdout);
+      std::fputs(base::progress_bar(done, total, now() - begun).c_str(), stdout);
     std::fflush(stdout);
   };
   bool passed = true;

@@ -111,13 +111,6 @@ TEST(ShellWord, IsOneWordWhateverItHolds) {
   EXPECT_EQ(shell_word(""), "''");
 }
 
-TEST(ProgressBar, TellsHowFarAndHowLong) {
-  using namespace std::chrono_literals;
-  EXPECT_EQ(progress_bar(12, 48, 10s), "[######..................] 12/48, about 30 s left");
-  EXPECT_EQ(progress_bar(48, 48, 10s), "[########################] 48/48");
-  EXPECT_EQ(progress_bar(0, 48, 0s), "[........................] 0/48");
-}
-
 TEST(Json, TellsHowToRepeatTheRun) {
   const auto json = nlohmann::json::parse(to_json(sample(), false));
   EXPECT_EQ(json["reproduce"],

@@ -3,10 +3,10 @@
 
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <map>
 
+#include "hyperpod/base/terminal.h"
 #include "requirements/consequences.h"
 
 namespace hyperpod::conformance::report {
@@ -107,17 +107,6 @@ std::string summary(const Report& report, bool strict) {
   return text + (report.partial() ? " (a partial run)." : ".");
 }
 
-std::string progress_bar(std::size_t done, std::size_t total, Duration elapsed) {
-  constexpr std::size_t width = 24;
-  const std::size_t filled = total == 0 ? width : width * std::min(done, total) / total;
-  std::string bar = "[" + std::string(filled, '#') + std::string(width - filled, '.') + "] " +
-                    std::to_string(done) + "/" + std::to_string(total);
-  if (done == 0 || done >= total) return bar;
-  const auto left = std::chrono::duration_cast<std::chrono::seconds>(
-      elapsed * static_cast<Duration::rep>(total - done) / static_cast<Duration::rep>(done));
-  return bar + ", about " + std::to_string(left.count()) + " s left";
-}
-
 TextReport::TextReport(std::FILE* out) : out_(out), terminal_(::isatty(::fileno(out)) == 1) {}
 
 std::string TextReport::coloured(Outcome outcome, std::string text) const {
@@ -128,7 +117,7 @@ std::string TextReport::coloured(Outcome outcome, std::string text) const {
 
 void TextReport::progress(const CheckResult& result, std::size_t done, std::size_t total) {
   if (terminal_) {
-    std::fprintf(out_, "\r\x1b[K%s  %.*s", progress_bar(done, total, now() - begun_).c_str(),
+    std::fprintf(out_, "\r\x1b[K%s  %.*s", base::progress_bar(done, total, now() - begun_).c_str(),
                  static_cast<int>(result.requirement->id.size()), result.requirement->id.data());
     if (done == total) std::fprintf(out_, "\r\x1b[K");
   } else {

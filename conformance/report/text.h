@@ -21,9 +21,6 @@ std::string verdict(const Report& report, bool strict);
 /// The same with the counts, as a sentence.
 std::string summary(const Report& report, bool strict);
 
-/// "[######..................] 12/48, about 30 s left", for a terminal.
-std::string progress_bar(std::size_t done, std::size_t total, Duration elapsed);
-
 /// Writes to one stream. On a terminal: colours, and a line of progress that is overwritten;
 /// otherwise a plain line for each check.
 class TextReport {
