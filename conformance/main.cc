@@ -8,6 +8,7 @@
 
 #include "cli/commands.h"
 #include "hyperpod/base/nearest.h"
+#include "hyperpod/base/standard_descriptors.h"
 
 namespace hyperpod::conformance::cli {
 namespace {
@@ -193,6 +194,7 @@ int run(int argc, char** argv) {
 }  // namespace hyperpod::conformance::cli
 
 int main(int argc, char** argv) {
+  hyperpod::base::take_standard_descriptors();
   ::signal(SIGPIPE, SIG_IGN);
   hyperpod::conformance::cli::raise_descriptor_limit();
   return hyperpod::conformance::cli::run(argc, argv);

@@ -26,6 +26,7 @@
 #include "config/token_file.h"
 #include "core/signals.h"
 #include "hyperpod/base/file_descriptor.h"
+#include "hyperpod/base/standard_descriptors.h"
 #include "hyperpod/emulator/emulator.h"
 #include "text/log.h"
 
@@ -238,4 +239,7 @@ int run(int argc, const char* const* argv) {
 }  // namespace
 }  // namespace hyperpod::emulator
 
-int main(int argc, char** argv) { return hyperpod::emulator::run(argc, argv); }
+int main(int argc, char** argv) {
+  hyperpod::base::take_standard_descriptors();
+  return hyperpod::emulator::run(argc, argv);
+}

@@ -79,6 +79,18 @@ class CheckpointProgram : public ::testing::Test {
   testing::StandaloneEmulator emulator_{testing::TestSegment::unique_name("checkpoint"), "64MiB"};
 };
 
+// A closed standard input is not whatever the program opens next.
+TEST_F(CheckpointProgram, AClosedStandardInputIsAnError) {
+  EXPECT_EQ(run({"namespaces", "my run", "--num-ranks", "1", "--steps-retained", "2"}).code, 0);
+  const std::string kv = testing::program("hyperpod-kv") + " --url " + emulator_.url();
+  for (const std::string put : {" checkpoint put 'my run' 0 1 - <&-", " put key - <&-"}) {
+    auto process = testing::start({"/bin/sh", "-c", "exec timeout 60 " + kv + put});
+    EXPECT_EQ(process.wait(), 2) << put;
+    EXPECT_THAT(process.errors(), HasSubstr("Bad file descriptor")) << put;
+  }
+  EXPECT_EQ(run({"get", "my run", "0", "1", "/dev/null"}).code, 1);
+}
+
 TEST_F(CheckpointProgram, ShowsCreatesAndDeletesNamespaces) {
   const auto absent = run({"namespaces", "my run"});
   EXPECT_EQ(absent.code, 1);

@@ -16,6 +16,7 @@
 #include "command_line.h"
 #include "commands.h"
 #include "exit_code.h"
+#include "hyperpod/base/standard_descriptors.h"
 #include "hyperpod/base/terminal.h"
 #include "hyperpod/client/client.h"
 #include "limits_in_force.h"
@@ -75,6 +76,7 @@ int fail_on_system(const std::system_error& error) {
 
 int main(int argc, char** argv) {
   using namespace hyperpod::client::cli;
+  hyperpod::base::take_standard_descriptors();
   try {
     const auto parsed = parse_command_line(argc, argv);
     if (const auto* early = std::get_if<EarlyExit>(&parsed)) {
