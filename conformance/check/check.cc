@@ -25,4 +25,10 @@ void Check::plot(Plot plot) {
   plots_.push_back(std::move(plot));
 }
 
+void Check::forget_figures() {
+  const std::lock_guard lock(mutex_);
+  figures_.clear();
+  plots_.clear();
+}
+
 }  // namespace hyperpod::conformance::check

@@ -39,6 +39,8 @@ class Check {
   /// A figure for the report, whatever the outcome.
   void figure(std::string_view name, std::string_view value);
   void plot(Plot plot);
+  /// Of figures and plots none is left.
+  void forget_figures();
   Transcript& transcript() { return transcript_; }
 
   /// Runs `body` and tells how it ended, with figures and plots. Never throws.

@@ -102,6 +102,30 @@ void leases_overtake_puts(Check& check) {
                std::to_string(puts_before) + " puts were sent before the last lease");
 }
 
+/// As many requests fail as may be in flight; the places that they had are free again.
+void expect_places_outlive_failures(Check& check) {
+  // One less than after which a client may leave the daemon alone for a while.
+  constexpr std::size_t limit = 2;
+  TestDaemon& daemon = check.daemon();
+  ClientProcess client =
+      check.client(daemon, {{"max_concurrent_requests", limit},
+                            {"timeout_ms", check.span(2s).count()},
+                            {"lease_wait_timeout_ms", check.span(500ms).count()}});
+  const auto keys = check.store_many(daemon, client.bucket(), limit + 1, size);
+  daemon.begin();
+  emulator::Effects cut;
+  cut.ending = emulator::ResetConnection{};
+  for (std::size_t i = 0; i < limit; ++i) {
+    daemon.add_fault(
+        {.match = {.operation = emulator::FaultOperation::lease, .key = keys[i]}, .script = {cut}});
+    const ClientOutcome failed = client.get(keys[i], size);
+    check.expect(!failed.is_hit(), "a miss or an error where the connection is reset",
+                 failed.described());
+  }
+  check.expect_hit(client.get(keys[limit], size), limit, size,
+                   "a get after as many failed as may be in flight");
+}
+
 void backlog_is_done(Check& check) {
   check.needs_parameter("max_concurrent_requests");
   constexpr std::size_t count = 70;
@@ -115,6 +139,7 @@ void backlog_is_done(Check& check) {
       check.expect_hit(outcome, i, size, "each of the queued gets");
     }
   }
+  expect_places_outlive_failures(check);
 }
 
 void default_limit_is_100(Check& check) {

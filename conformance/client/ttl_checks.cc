@@ -2,9 +2,15 @@
 // TTL: what a client does whose time has run out without its noticing. Its process is stopped with
 // SIGSTOP at the point in question and continued when the bytes under its lease are others.
 #include <fstream>
+#include <memory>
+#include <mutex>
+#include <vector>
 
+#include "client/other_segment.h"
 #include "client/payload.h"
 #include "client/suite.h"
+#include "probe/segment.h"
+#include "proxy/mutating_proxy.h"
 #include "proxy/recording_proxy.h"
 
 namespace hyperpod::conformance::client {
@@ -82,6 +88,42 @@ void bytes_of_another_stay_in(Check& check) {
                "the end of the TTL");
   (void)check.store_many(daemon, get.client.bucket(), 8, size, 100);
   expect_no_stale_hit(check, get.go_on(), payload(seed_of_stopped, size));
+  expect_copy_before_release(check);
+}
+
+/// The room of an object is used anew at the very moment at which its lease is released.
+void expect_copy_before_release(Check& check) {
+  struct Seen {
+    std::mutex mutex;
+    std::vector<Fragment> fragments;
+  };
+  const auto seen = std::make_shared<Seen>();
+  TestDaemon& daemon = check.daemon();
+  const auto keys = check.store_many(daemon, "conformance", 1, size);
+  daemon.begin();
+  Mutation reusing;
+  reusing.response = [seen](const ReceivedRequest& asked, ResponseMessage& response) {
+    if (!asked.head.is_acquire() || response.status != 200) return;
+    const std::lock_guard lock(seen->mutex);
+    for (const Json& fragment : Json::parse(response.body).at("offsets"))
+      seen->fragments.push_back({fragment.at("offset"), fragment.at("len")});
+  };
+  reusing.request = [seen, path = daemon.segment_path()](
+                        RequestHead& head,
+                        const ReceivedRequest&) -> std::optional<ResponseMessage> {
+    if (head.method != "POST" || !head.target.starts_with("/v1/leases/")) return std::nullopt;
+    const std::lock_guard lock(seen->mutex);
+    std::fstream segment(path, std::ios::in | std::ios::out | std::ios::binary);
+    for (const Fragment& fragment : seen->fragments) {
+      segment.seekp(static_cast<std::streamoff>(fragment.offset));
+      segment << std::string(fragment.len, '!');
+    }
+    return std::nullopt;
+  };
+  MutatingProxy proxy(daemon.emulator().port(), reusing);
+  ClientProcess client = check.client_at("http://127.0.0.1:" + std::to_string(proxy.port()),
+                                         daemon.shm_name(), Json::object());
+  expect_no_stale_hit(check, client.get(keys[0], size), payload(0, size));
 }
 
 /// Bytes of this mapping that a process has touched, as /proc/PID/smaps tells; 0 if it has none.
@@ -153,6 +195,23 @@ void copy_that_ends_late_is_a_miss(Check& check) {
              std::to_string(attempts) + " times");
 }
 
+/// A lease that is granted when the segment under the name is another one already: its places are
+/// those of the new segment.
+void expect_new_segment_read(Check& check) {
+  constexpr std::uint64_t seed_of_new = 50;
+  TestDaemon& daemon = check.daemon();
+  TestDaemon& next = check.daemon();
+  const auto keys = check.store_many(daemon, "conformance", 2, size);
+  // At the same places.
+  for (std::size_t i = 0; i < keys.size(); ++i)
+    next.store("conformance", keys[i], check.object(payload(seed_of_new + i, size)));
+  OtherSegment other(daemon, next);
+  ClientProcess client = check.client_at(other.url(), daemon.shm_name(), Json::object());
+  check.expect_hit(client.get(keys[0], size), 0, size, "a get before the segment is replaced");
+  other.replace_at_next_grant();
+  expect_no_stale_hit(check, client.get(keys[1], size), payload(seed_of_new + 1, size));
+}
+
 void restart_in_between_is_noticed(Check& check) {
   StoppedGet get(check, check.daemon(), check.span(60s), std::nullopt);
   emulator::Effects restart;
@@ -161,6 +220,7 @@ void restart_in_between_is_noticed(Check& check) {
   // Other bytes stand at every offset that the old segment had in use.
   (void)check.store_many(get.daemon, get.client.bucket(), 4, size, 100);
   expect_no_stale_hit(check, get.go_on(), payload(seed_of_stopped, size));
+  expect_new_segment_read(check);
 }
 
 void asked_ttl_is_the_configured_one(Check& check) {

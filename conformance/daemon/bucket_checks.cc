@@ -33,8 +33,8 @@ void expect_apart(Check& check, Session& session, const Name& one, const Name& o
 }
 
 /// Buckets with each byte in front, in the middle and behind: all of them different ones.
-void every_byte_counts(Check& check, Session& session) {
-  for (int byte = 0; byte < 128; ++byte) {
+void every_byte_counts(Check& check) {
+  check.side_by_side(128, [&](Session& session, std::size_t byte) {
     const std::string text = encoded(static_cast<unsigned char>(byte));
     const Name base = in_bucket(check.fresh_name(), "");
     const bool control = byte < 0x20 || byte == 0x7F;
@@ -48,18 +48,19 @@ void every_byte_counts(Check& check, Session& session) {
       check.expect_stored(session, {bucket, "key"}, bucket);
     }
     check.expect_stored(session, base, "plain");
-  }
+  });
 }
 
 /// Bucket and key are two names, whatever stands between them when they are put together.
-void expect_boundary(Check& check, Session& session) {
-  for (const std::string_view separator :
-       {"%3A", ":", "%00", "@", "-", "_", ".", "%7C", "%20", "%0A", "%25", "%2F%2F"}) {
-    const std::string at(separator);
+void expect_boundary(Check& check) {
+  static constexpr std::array<std::string_view, 12> separators{
+      "%3A", ":", "%00", "@", "-", "_", ".", "%7C", "%20", "%0A", "%25", "%2F%2F"};
+  check.side_by_side(separators.size(), [&](Session& session, std::size_t i) {
+    const std::string at(separators[i]);
     const Name base = in_bucket(check.fresh_name(), "");
     expect_apart(check, session, {base.bucket + at + "x", "y" + at + "z"},
                  {base.bucket, "x" + at + "y" + at + "z"});
-  }
+  });
 }
 
 /// A long name may be refused, and not cut.
@@ -77,24 +78,24 @@ void expect_long_names_whole(Check& check, Session& session) {
   }
 }
 
-void expect_many_apart(Check& check, Session& session, const Name& base) {
-  const int buckets = check.profile() == Profile::core   ? 80
-                      : check.profile() == Profile::full ? 300
-                                                         : 3000;
-  for (int i = 0; i < buckets; ++i) {
+void expect_many_apart(Check& check, const Name& base) {
+  const std::size_t buckets = check.profile() == Profile::core   ? 80
+                              : check.profile() == Profile::full ? 300
+                                                                 : 3000;
+  check.side_by_side(buckets, [&](Session& session, std::size_t i) {
     const Name next = in_bucket(base, "-" + std::to_string(i));
     check.expect(session.put(next, std::to_string(i)).status / 100 == 2,
                  "the key to be free in the bucket " + next.bucket, "it is not");
     check.expect_stored(session, next, std::to_string(i));
-  }
-  for (int i = 0; i < buckets; i += 7) {
-    const Name earlier = in_bucket(base, "-" + std::to_string(i));
+  });
+  check.side_by_side(buckets / 7, [&](Session& session, std::size_t i) {
+    const Name earlier = in_bucket(base, "-" + std::to_string(7 * i));
     const Response response = session.acquire(earlier);
-    if (response.status / 100 != 2) continue;  // It may have been evicted.
+    if (response.status / 100 != 2) return;  // It may have been evicted.
     const Grant grant = check.grant_in(response);
-    check.expect_bytes(grant, std::to_string(i), "the object of the bucket " + earlier.bucket);
+    check.expect_bytes(grant, std::to_string(7 * i), "the object of the bucket " + earlier.bucket);
     check.release(session, grant);
-  }
+  });
 }
 
 void same_key_in_two_buckets(Check& check) {
@@ -114,15 +115,16 @@ void same_key_in_two_buckets(Check& check) {
   const Name joined = in_bucket(fresh, "a");
   expect_apart(check, session, {joined.bucket + "%2Fb", "c"}, {joined.bucket, "b%2Fc"});
   expect_apart(check, session, {joined.bucket + "d", "c"}, {joined.bucket, "dc"});
-  expect_boundary(check, session);
-  for (const auto& [first, second] : lookalikes()) {
+  expect_boundary(check);
+  check.side_by_side(lookalikes().size(), [&](Session& other, std::size_t i) {
+    const auto& [first, second] = lookalikes()[i];
     const Name base = in_bucket(check.fresh_name(), "");
-    expect_apart(check, session, {base.bucket + std::string(first), "key"},
+    expect_apart(check, other, {base.bucket + std::string(first), "key"},
                  {base.bucket + std::string(second), "key"});
-  }
+  });
   expect_long_names_whole(check, session);
-  expect_many_apart(check, session, fresh);
-  if (check.profile() != Profile::core) every_byte_counts(check, session);
+  expect_many_apart(check, fresh);
+  if (check.profile() != Profile::core) every_byte_counts(check);
 }
 
 void bucket_names_are_decoded_once(Check& check) {

@@ -2,7 +2,10 @@
 #include "daemon/check.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
+#include <exception>
+#include <thread>
 
 #include "probe/json.h"
 
@@ -146,6 +149,30 @@ Name Check::stored(Session& session, std::size_t size) {
   return name;
 }
 
+void Check::side_by_side(std::size_t count,
+                         const std::function<void(Session&, std::size_t)>& work) {
+  constexpr std::size_t at_once = 8;
+  std::vector<Session> sessions = connect_many(std::min(count, at_once));
+  std::atomic<std::size_t> next = 0;
+  std::mutex guard;  // of `thrown`
+  std::exception_ptr thrown;
+  {
+    std::vector<std::jthread> threads;
+    for (Session& session : sessions) {
+      threads.emplace_back([&] {
+        try {
+          for (std::size_t i = next++; i < count; i = next++) work(session, i);
+        } catch (...) {
+          next = count;
+          const std::lock_guard lock(guard);
+          if (!thrown) thrown = std::current_exception();
+        }
+      });
+    }
+  }
+  if (thrown) std::rethrow_exception(thrown);
+}
+
 void Check::store(Session& session, const Name& name, std::string_view body) {
   const Response response = session.put(name, body);
   expect(response.status / 100 == 2, "200 to the PUT of a new key", described(response));
@@ -153,8 +180,43 @@ void Check::store(Session& session, const Name& name, std::string_view body) {
 
 Grant Check::lease(Session& session, const Name& name, const LeaseTerms& terms) {
   const Response response = session.acquire(name, terms);
+  expect_present(response, "a lease on a key that was stored");
   expect(response.status / 100 == 2, "a lease on a key that was stored", described(response));
   return grant_in(response);
+}
+
+std::vector<Grant> Check::lease_many(std::vector<Session>& sessions, const Name& name,
+                                     std::size_t count, const LeaseTerms& terms,
+                                     std::string_view what) {
+  std::vector<Grant> grants;
+  while (grants.size() < count) {
+    const std::span some =
+        std::span(sessions).first(std::min(sessions.size(), count - grants.size()));
+    for (Session& session : some) session.send(acquire_request(name, terms));
+    for (Session& session : some) {
+      const Response response = session.response();
+      expect_present(response, "the grant of " + std::string(what));
+      expect(response.status / 100 == 2, "the grant of " + std::string(what), described(response));
+      grants.push_back(grant_in(response));
+    }
+  }
+  return grants;
+}
+
+std::optional<Response> Check::release_many(std::vector<Session>& sessions,
+                                            std::span<const Grant> grants) {
+  std::optional<Response> odd;
+  while (!grants.empty()) {
+    const std::size_t some = std::min(sessions.size(), grants.size());
+    for (std::size_t i = 0; i < some; ++i) sessions[i].send(release_request(grants[i].id));
+    for (std::size_t i = 0; i < some; ++i) {
+      Response response = sessions[i].response();
+      if (response.status != 200 && !odd) odd = std::move(response);
+      forget(grants[i]);
+    }
+    grants = grants.subspan(some);
+  }
+  return odd;
 }
 
 Grant Check::grant_in(const Response& response) {
@@ -206,6 +268,15 @@ void Check::expect_absent(Session& session, const Name& name, std::string_view w
   expect(is_miss(response), "a miss (504 or 404): " + std::string(why), described(response));
 }
 
+void Check::expect_present(const Response& response, std::string_view what) const {
+  if (is_miss(response)) throw Missing{{std::string(what), described(response)}};
+}
+
+void Check::expect_taken(const Response& response, std::string_view what) const {
+  if (response.status / 100 == 2)
+    throw Missing{{"409 to " + std::string(what), described(response)}};
+}
+
 void Check::expect_alive() {
   Session session = connect();
   const Name name = fresh_name();
@@ -229,6 +300,12 @@ void Check::release_open_leases() {
   } catch (const Violation&) {
     // What cannot be released now ends with its TTL.
   }
+}
+
+void Check::begin_again() {
+  release_open_leases();
+  open_leases_.clear();
+  forget_figures();
 }
 
 }  // namespace hyperpod::conformance::daemon

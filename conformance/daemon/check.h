@@ -7,7 +7,9 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <random>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -29,6 +31,10 @@ struct Grant {
 
   std::uint64_t size() const;
 };
+
+/// An object that was stored is not there. A full cache may let any object give way that no lease
+/// pins, so a check that ends in this way is run again before it counts.
+struct Missing : Violation {};
 
 /// Which daemon, and how to treat it.
 struct Target {
@@ -72,6 +78,9 @@ class Check : public check::Check {
   /// For checks of the connection itself.
   Result<Session> try_connect(const Endpoint& endpoint, const TlsSettings& tls, int family);
   std::vector<Session> connect_many(std::size_t count);
+  /// Calls `work` for 0 to count - 1, several at a time, each with a session that nobody else uses
+  /// meanwhile. Throws what one of them threw; those that have not begun are left out then.
+  void side_by_side(std::size_t count, const std::function<void(Session&, std::size_t)>& work);
 
   // What most checks are built from. They accept what other requirements forbid (a 201, a wrong
   // content type), so that a defect fails the checks that are about it.
@@ -79,6 +88,12 @@ class Check : public check::Check {
   /// Stores a new object of this many bytes.
   Name stored(Session& session, std::size_t size = 1000);
   Grant lease(Session& session, const Name& name, const LeaseTerms& terms = {});
+  /// So many leases on one object, asked for over all sessions at a time; `what` names them.
+  std::vector<Grant> lease_many(std::vector<Session>& sessions, const Name& name, std::size_t count,
+                                const LeaseTerms& terms, std::string_view what);
+  /// Releases these, likewise. The first response that is not a 200, if there is one.
+  std::optional<Response> release_many(std::vector<Session>& sessions,
+                                       std::span<const Grant> grants);
   /// The grant in a response; it is released when the check ends.
   Grant grant_in(const Response& response);
   /// Whatever the daemon answers.
@@ -90,6 +105,11 @@ class Check : public check::Check {
   /// Leases `name` anew and compares.
   void expect_stored(Session& session, const Name& name, std::string_view bytes);
   void expect_absent(Session& session, const Name& name, std::string_view why);
+  /// Throws Missing if a lease on a stored key was refused as a miss is; other refusals are the
+  /// caller's to judge.
+  void expect_present(const Response& response, std::string_view what) const;
+  /// Throws Missing if the second PUT of a stored key was answered as the first one.
+  void expect_taken(const Response& response, std::string_view what) const;
   /// That a new connection is served, which is what matters after an attack.
   void expect_alive();
 
@@ -99,6 +119,8 @@ class Check : public check::Check {
 
   /// Releases what the check has leased and not released, as far as the daemon lets it.
   void release_open_leases();
+  /// Before the check is run once more: what the run before it left is gone.
+  void begin_again();
   std::shared_ptr<const Segment> shared_segment() const { return segment_; }
 
  private:

@@ -17,8 +17,9 @@ void expect_same(Check& check, Session& session, std::string_view one, std::stri
   check.store(session, {name.bucket, name.key + std::string(one)}, body);
   const Name again{name.bucket, name.key + std::string(other)};
   const Response response = session.acquire(again);
-  check.expect(response.status / 100 == 2,
-               "a lease on " + again.key + ", stored as " + std::string(one), described(response));
+  const std::string what = "a lease on " + again.key + ", stored as " + std::string(one);
+  check.expect_present(response, what);
+  check.expect(response.status / 100 == 2, what, described(response));
   const Grant grant = check.grant_in(response);
   check.expect_bytes(grant, body, "the object stored as " + std::string(one));
   check.release(session, grant);
@@ -172,19 +173,23 @@ void expect_no_patterns(Check& check, Session& session) {
 }
 
 /// Keys that look like parts of a path, or like nothing. Each in a bucket of its own.
-void expect_special_words(Check& check, Session& session) {
-  for (const std::string_view word : {"leases", "release", "kv", "v1", "null", "0", "-", "~", "*",
-                                      "%2F", "%25", "%20", "index.html", "..."}) {
-    const Name name{check.target().bucket + "-" + check.fresh_name().key, std::string(word)};
+void expect_special_words(Check& check) {
+  static constexpr std::array<std::string_view, 14> words{
+      "leases", "release", "kv",  "v1",  "null", "0",          "-",
+      "~",      "*",       "%2F", "%25", "%20",  "index.html", "..."};
+  check.side_by_side(words.size(), [&](Session& session, std::size_t i) {
+    const Name name{check.target().bucket + "-" + check.fresh_name().key, std::string(words[i])};
     const std::string body = check.bytes(50);
     check.store(session, name, body);
     check.expect_stored(session, name, body);
-  }
+  });
 }
 
 void keys_differ_by_a_byte(Check& check) {
   Session session = check.connect();
-  for (const auto& [one, other] : lookalikes()) expect_different(check, session, one, other);
+  check.side_by_side(lookalikes().size(), [&](Session& beside, std::size_t i) {
+    expect_different(check, beside, lookalikes()[i].first, lookalikes()[i].second);
+  });
   // Not at the end alone: an ending that is dropped, or a beginning, makes one of two names.
   for (const std::string_view ending : {"%20", ".", "%2F", "%0A", "%00"}) {
     const Name name = check.fresh_name();
@@ -194,7 +199,7 @@ void keys_differ_by_a_byte(Check& check) {
     check.expect_absent(session, {name.bucket, std::string(ending) + name.key},
                         "it was stored without " + std::string(ending) + " in front");
   }
-  expect_special_words(check, session);
+  expect_special_words(check);
   expect_no_patterns(check, session);
   for (const auto& [one, other] :
        std::vector<std::pair<std::string, std::string>>{{"a%00b", "a"},
@@ -208,8 +213,9 @@ void keys_differ_by_a_byte(Check& check) {
     expect_not_confused(check, session, long_key + "1", long_key + "2");
   }
   if (check.profile() == Profile::core) return;
-  for (int byte = 0; byte < 128; ++byte)
-    expect_byte_counts(check, session, static_cast<unsigned char>(byte));
+  check.side_by_side(128, [&](Session& beside, std::size_t byte) {
+    expect_byte_counts(check, beside, static_cast<unsigned char>(byte));
+  });
 }
 
 /// So many keys that a short hash of them would repeat.

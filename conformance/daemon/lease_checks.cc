@@ -14,6 +14,7 @@ using namespace std::chrono_literals;
 void grant_is_200_and_json(Check& check) {
   Session session = check.connect();
   const Response response = session.acquire(check.stored(session));
+  check.expect_present(response, "a lease on a stored key");
   check.expect_status(response, 200, "a lease request for a stored key");
   // The in-process client compares the type as it is written.
   const auto type = response.header("content-type").value_or("no Content-Type");
@@ -25,6 +26,7 @@ void grant_is_200_and_json(Check& check) {
 void grant_has_id_and_offsets(Check& check) {
   Session session = check.connect();
   const Response response = session.acquire(check.stored(session));
+  check.expect_present(response, "a lease on a stored key");
   check.expect(response.status / 100 == 2, "a lease on a stored key", described(response));
   const Grant grant = check.grant_in(response);
   check.expect(!grant.id.empty(), "an id that is not empty", response.body);
@@ -55,7 +57,9 @@ void queries_of_the_clients_are_understood(Check& check) {
                      "\r\nUser-Agent: LMCache-SageMaker-HyperPod/1.0\r\nAccept: */*\r\n"
                      "Content-Length: 0\r\n\r\n");
     const Response response = session.response();
-    check.expect_status(response, 200, std::string("a lease request with ") + query);
+    const std::string what = std::string("a lease request with ") + query;
+    check.expect_present(response, what);
+    check.expect_status(response, 200, what);
     check.release(session, check.grant_in(response));
   }
 }
@@ -86,6 +90,7 @@ void fragments_cover_the_object(Check& check) {
 void id_is_a_string(Check& check) {
   Session session = check.connect();
   const Response response = session.acquire(check.stored(session));
+  check.expect_present(response, "a lease on a stored key");
   check.expect(response.status / 100 == 2, "a lease on a stored key", described(response));
   const Grant grant = check.grant_in(response);
   check.expect(grant.id_is_string, "an id that is a JSON string", response.body);
@@ -105,24 +110,17 @@ void many_leases_at_once(Check& check) {
   for (std::size_t round = 0; round < rounds; ++round) {
     // So few objects of their own that a small cache has room for them.
     const Name name = round % 2 == 0 && round < 80 ? check.stored(sessions[0], 100) : popular;
-    for (Session& session : sessions) session.send(acquire_request(name, {.ttl = check.span(60s)}));
-    for (Session& session : sessions) {
-      const Response response = session.response();
-      check.expect(response.status / 100 == 2, "the grant of " + among, described(response));
-      grants.push_back(check.grant_in(response));
-      ids.insert(grants.back().id);
+    std::vector<Grant> some =
+        check.lease_many(sessions, name, sessions.size(), {.ttl = check.span(60s)}, among);
+    for (Grant& grant : some) {
+      ids.insert(grant.id);
+      grants.push_back(std::move(grant));
     }
   }
   check.expect(ids.size() == grants.size(), std::to_string(count) + " leases with ids of their own",
                std::to_string(ids.size()) + " different ids");
-  for (std::size_t i = 0; i < count; i += sessions.size()) {
-    for (std::size_t k = 0; k < sessions.size(); ++k)
-      sessions[k].send(release_request(grants[i + k].id));
-    for (std::size_t k = 0; k < sessions.size(); ++k) {
-      check.expect_status(sessions[k].response(), 200, "the release of " + among);
-      check.forget(grants[i + k]);
-    }
-  }
+  if (const auto odd = check.release_many(sessions, grants))
+    check.expect_status(*odd, 200, "the release of " + among);
 }
 
 void misses_are_ordinary(Check& check) {

@@ -20,20 +20,26 @@ void expect_refused(Check& check, const std::string& bytes, std::initializer_lis
   if (response) check.expect_one_of(*response, statuses, what);
 }
 
-std::string put_head(const Name& name, std::string_view headers) {
-  return "PUT " + name.target() + " HTTP/1.1\r\nHost: x\r\n" + std::string(headers) + "\r\n";
+std::string host_of(const Check& check) {
+  return "Host: " + check.target().endpoint.authority() + "\r\n";
 }
 
-std::string whole_put(const Name& name) { return put_head(name, "Content-Length: 1\r\n") + "x"; }
+std::string put_head(const Check& check, const Name& name, std::string_view headers) {
+  return "PUT " + name.target() + " HTTP/1.1\r\n" + host_of(check) + std::string(headers) + "\r\n";
+}
+
+std::string whole_put(const Check& check, const Name& name) {
+  return put_head(check, name, "Content-Length: 1\r\n") + "x";
+}
 
 void both_framings_are_refused(Check& check) {
   const Name name = check.fresh_name();
   const Name smuggled = check.fresh_name("-smuggled");
-  const std::string behind = "0\r\n\r\n" + whole_put(smuggled);
+  const std::string behind = "0\r\n\r\n" + whole_put(check, smuggled);
   const std::string length = "Content-Length: " + std::to_string(behind.size()) + "\r\n";
   const std::string coding = "Transfer-Encoding: chunked\r\n";
   for (const std::string& headers : {length + coding, coding + length}) {
-    expect_refused(check, put_head(name, headers) + behind, {400},
+    expect_refused(check, put_head(check, name, headers) + behind, {400},
                    "a PUT with Content-Length and Transfer-Encoding");
   }
   Session session = check.connect();
@@ -47,7 +53,7 @@ void doubtful_lengths_are_refused(Check& check) {
        {"Content-Length: 1\r\nContent-Length: 2\r\n", "Content-Length: -1\r\n",
         "Content-Length: 1x\r\n", "Content-Length: 99999999999999999999999\r\n",
         "Content-Length: 0x1\r\n"}) {
-    expect_refused(check, put_head(name, headers) + "xx", {400, 413},
+    expect_refused(check, put_head(check, name, headers) + "xx", {400, 413},
                    std::string("a PUT with ") + headers);
   }
   Session session = check.connect();
@@ -59,7 +65,7 @@ void malformed_chunks_are_refused(Check& check) {
   for (const char* body :
        {"zz\r\nxx\r\n0\r\n\r\n", "-2\r\nxx\r\n0\r\n\r\n", "0x2\r\nxx\r\n0\r\n\r\n",
         "FFFFFFFFFFFFFFFFFF\r\nxx\r\n0\r\n\r\n", "2\r\nxxyy\r\n0\r\n\r\n", "\r\nxx\r\n0\r\n\r\n"}) {
-    expect_refused(check, put_head(name, "Transfer-Encoding: chunked\r\n") + body,
+    expect_refused(check, put_head(check, name, "Transfer-Encoding: chunked\r\n") + body,
                    {400, 411, 413, 501}, "a PUT with a malformed chunk");
   }
   Session session = check.connect();
@@ -68,17 +74,17 @@ void malformed_chunks_are_refused(Check& check) {
 
 void long_targets_are_refused(Check& check) {
   const Name name = check.fresh_name(std::string(64 * 1024, 'k'));
-  expect_refused(check, whole_put(name), {414, 431, 400}, "a target of 64 KiB");
+  expect_refused(check, whole_put(check, name), {414, 431, 400}, "a target of 64 KiB");
   check.expect_alive();
 }
 
 void large_heads_are_refused(Check& check) {
   const Name name = check.fresh_name();
-  expect_refused(check, put_head(name, "X: " + std::string(1 << 20, 'x') + "\r\n"), {431, 400},
-                 "a head of 1 MiB");
+  expect_refused(check, put_head(check, name, "X: " + std::string(1 << 20, 'x') + "\r\n"),
+                 {431, 400}, "a head of 1 MiB");
   std::string many;
   for (int i = 0; i < 5000; ++i) many += "X-" + std::to_string(i) + ": 1\r\n";
-  expect_refused(check, put_head(name, many + "Content-Length: 1\r\n") + "x", {431, 400},
+  expect_refused(check, put_head(check, name, many + "Content-Length: 1\r\n") + "x", {431, 400},
                  "a head of 5,000 headers");
   check.expect_alive();
 }
@@ -88,7 +94,7 @@ void nul_in_a_head_is_refused(Check& check) {
   const Name name = check.fresh_name();
   using namespace std::string_literals;
   for (const std::string& header : {"X\0: ab\r\n"s, "Content\0-Length: 1\r\n"s}) {
-    expect_refused(check, put_head(name, header + "Content-Length: 1\r\n") + "x", {400},
+    expect_refused(check, put_head(check, name, header + "Content-Length: 1\r\n") + "x", {400},
                    "a head with a NUL in a name");
   }
   Session session = check.connect();
@@ -96,7 +102,7 @@ void nul_in_a_head_is_refused(Check& check) {
   const Name harmless = check.fresh_name();
   const Response response = [&] {
     Session one = check.connect();
-    (void)one.try_send_raw(put_head(harmless, "X: a\0b\r\nContent-Length: 1\r\n"s) + "x");
+    (void)one.try_send_raw(put_head(check, harmless, "X: a\0b\r\nContent-Length: 1\r\n"s) + "x");
     return one.response_or_close().value_or(Response{});
   }();
   check.expect(response.status == 0 || response.status == 400 || response.status / 100 == 2,
@@ -131,8 +137,8 @@ void garbage_is_refused(Check& check) {
   expect_refused(check, "GARBAGE\r\n\r\n", {400}, "a line that is not a request");
   expect_refused(check, check.bytes(4000) + "\r\n\r\n", {400}, "4,000 random bytes");
   expect_refused(check, "\x16\x03\x01\x02\r\n\r\n", {400}, "the beginning of a TLS handshake");
-  expect_refused(check, "PUT " + name.target() + " HTTP/9.9.9\r\nHost: x\r\n\r\n", {400, 505},
-                 "a request of an unknown version");
+  expect_refused(check, "PUT " + name.target() + " HTTP/9.9.9\r\n" + host_of(check) + "\r\n",
+                 {400, 505}, "a request of an unknown version");
   check.expect_stored(witness, name, "x");
 }
 
@@ -145,7 +151,7 @@ void host_is_required(Check& check) {
 void unfinished_heads_are_cut(Check& check) {
   Session session = check.connect();
   const TimePoint begun = now();
-  session.send_raw("PUT /v1/kv/bucket/key HTTP/1.1\r\nHost: x\r\nX-Slow: ");
+  session.send_raw("PUT /v1/kv/bucket/key HTTP/1.1\r\n" + host_of(check) + "X-Slow: ");
   const auto limit = 10s + check.span(3s);
   while (now() < begun + limit) {
     if (session.closes_within(250ms)) return;

@@ -21,7 +21,11 @@ constexpr int in_the_long_run = 28;
 class Histories {
  public:
   Histories(Check& check, HeldObjects& held)
-      : check_(check), held_(held), session_(check.connect()), other_(check.connect()) {}
+      : check_(check),
+        held_(held),
+        session_(check.connect()),
+        other_(check.connect()),
+        many_(check.connect_many(16)) {}
 
   void make_all() {
     plain();
@@ -127,17 +131,14 @@ class Histories {
   void before_many_others() {
     const Object object = stored();
     held_.add(lease(object), object.second, "before a hundred other leases");
-    const Object popular = stored();
-    for (int i = 0; i < 100; ++i) (void)lease(popular);
+    (void)many_leases(stored(), 100);
   }
 
   /// 256 leases on one object are none to a counter of 8 bits.
-  void among_as_many_as_a_byte_counts(int count, int released) {
+  void among_as_many_as_a_byte_counts(std::size_t count, std::size_t released) {
     const Object object = stored();
-    std::vector<Grant> leases;
-    for (int i = 0; i < count; ++i) leases.push_back(lease(object));
-    for (int i = 0; i < released; ++i)
-      check_.release(session_, leases[static_cast<std::size_t>(i)]);
+    const std::vector<Grant> leases = many_leases(object, count);
+    (void)check_.release_many(many_, std::span(leases).first(released));
     held_.add(leases.back(), object.second,
               "among " + std::to_string(count) + " leases, of which " + std::to_string(released) +
                   " were released");
@@ -180,10 +181,16 @@ class Histories {
     (void)other_.ask({"DELETE", object.first.target() + "/leases/" + grant.id, {}, {}});
   }
 
+  std::vector<Grant> many_leases(const Object& object, std::size_t count) {
+    return check_.lease_many(many_, object.first, count, {.ttl = 60s},
+                             "one of many leases on one object");
+  }
+
   Check& check_;
   HeldObjects& held_;
   Session session_;
   Session other_;
+  std::vector<Session> many_;
 };
 
 /// That a lease's bytes stand when more than half of its TTL has passed and the cache has been

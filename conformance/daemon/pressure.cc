@@ -44,8 +44,8 @@ Response Pressure::store(const Name& name) {
 std::optional<Response> Pressure::try_to_store(const Name& name) {
   const std::string stamp = stamp_of(name);
   if (piece_.size() > stamp.size()) std::ranges::copy(stamp, piece_.begin());
-  bool open = session_.try_send_raw("PUT " + name.target() + " HTTP/1.1\r\nHost: x\r\n" +
-                                    "Content-Length: " + std::to_string(size_) + "\r\n\r\n");
+  bool open = session_.try_send_raw(
+      session_.head_of({"PUT", name.target(), {{"Content-Length", std::to_string(size_)}}, {}}));
   for (std::uint64_t left = size_; left > 0 && open;) {
     const auto size = std::min<std::uint64_t>(left, piece_.size());
     open = session_.try_send_raw(std::string_view(piece_).substr(0, size));

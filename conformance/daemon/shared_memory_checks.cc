@@ -75,6 +75,7 @@ void bytes_are_there_when_the_grant_is(Check& check) {
     if (wait) response = leasing.response();
     // Whether a request that waits is woken is HOLD-04's to judge.
     if (!response || is_miss(*response)) response = leasing.acquire(name);
+    check.expect_present(*response, "a lease on a key that was stored");
     check.expect(response->status / 100 == 2, "a lease on a key that was stored",
                  described(*response));
     const Grant grant = check.grant_in(*response);

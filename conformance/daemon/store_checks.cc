@@ -65,14 +65,21 @@ void body_is_stored_byte_for_byte(Check& check) {
       check.profile() == Profile::core ? std::min<std::size_t>(room, 1u << 20) : room;
   std::vector<std::string> bodies = delicate_bodies(check);
   for (const std::size_t size : delicate_sizes(most)) bodies.push_back(check.bytes(size));
+  // The larger ones alone, so that a small cache has room.
+  const auto larger = std::ranges::partition(
+      bodies, [](const std::string& body) { return body.size() <= 128u << 10; });
   std::vector<Name> names;
-  for (const std::string& body : bodies) {
-    names.push_back(check.fresh_name());
-    check.store(session, names.back(), body);
-    check.expect_stored(session, names.back(), body);
-  }
-  for (std::size_t i = 0; i < bodies.size(); ++i)
-    expect_same_again(check, session, names[i], bodies[i]);
+  for (std::size_t i = 0; i < bodies.size(); ++i) names.push_back(check.fresh_name());
+  const auto expect_kept = [&](Session& using_it, std::size_t i) {
+    check.store(using_it, names[i], bodies[i]);
+    check.expect_stored(using_it, names[i], bodies[i]);
+  };
+  check.side_by_side(bodies.size() - larger.size(), expect_kept);
+  for (std::size_t i = bodies.size() - larger.size(); i < bodies.size(); ++i)
+    expect_kept(session, i);
+  check.side_by_side(bodies.size(), [&](Session& other, std::size_t i) {
+    expect_same_again(check, other, names[i], bodies[i]);
+  });
 }
 
 /// The room that one of these objects, of one size, takes: the least distance between two of them.
@@ -163,38 +170,63 @@ void existing_key_is_answered_409(Check& check) {
       const std::string what = "a second PUT of a key, of " + std::to_string(again.size()) +
                                " bytes after " + std::to_string(size) +
                                (leased ? ", under a lease" : "");
-      check.expect_status(session.put(name, again), 409, what);
+      const Response second = session.put(name, again);
+      check.expect_taken(second, what);
+      check.expect_status(second, 409, what);
       if (grant) check.expect_bytes(*grant, body, "the leased object after " + what);
       check.expect_stored(session, name, body);
     }
   }
 }
 
-void body_may_come_late_and_in_pieces(Check& check) {
-  Session session = check.connect();
-  const std::string body = check.bytes(100'000);
-  // With the first bytes in the head's own segment, and with none.
-  for (const std::size_t with_head : {28u, 0u}) {
-    const Name name = check.fresh_name();
-    std::string_view rest = body;
-    session.send_raw(session.head_of(put_request(name, body)) + body.substr(0, with_head));
-    rest.remove_prefix(with_head);
-    const auto pause = with_head == 0 ? check.span(2300ms) : check.span(150ms);
-    check.expect(session.silent_for(pause), "no response before the body", "one came");
+/// A PUT whose body comes in pieces, some time after its head.
+class PutInPieces {
+ public:
+  /// Sends the head, and so many bytes of the body in its own segment.
+  PutInPieces(Check& check, std::size_t with_head)
+      : check_(check),
+        session_(check.connect()),
+        name_(check.fresh_name()),
+        body_(check.bytes(100'000)),
+        sent_(with_head) {
+    session_.send_raw(session_.head_of(put_request(name_, body_)) + body_.substr(0, with_head));
+  }
+
+  /// Sends the rest from then on, and expects the object.
+  void finish_from(TimePoint time) {
+    check_.expect(session_.silent_for(std::max(time - now(), Duration::zero())),
+                  "no response before the body", "one came");
     bool looked = false;
-    for (std::size_t piece = 28; !rest.empty(); piece = piece < 3000 ? piece * 2 : 2999) {
-      if (!looked && rest.size() < body.size() / 4) {
-        check.expect(session.silent_for(check.span(100ms)),
-                     "no response while a quarter of the body is missing", "one came");
+    for (std::size_t piece = 28; sent_ < body_.size(); piece = piece < 3000 ? piece * 2 : 2999) {
+      if (!looked && sent_ > body_.size() / 4 * 3) {
+        check_.expect(session_.silent_for(check_.span(100ms)),
+                      "no response while a quarter of the body is missing", "one came");
         looked = true;
       }
-      session.send_raw(rest.substr(0, piece));
-      rest.remove_prefix(std::min(piece, rest.size()));
+      session_.send_raw(std::string_view(body_).substr(sent_, piece));
+      sent_ += piece;
       std::this_thread::sleep_for(2ms);
     }
-    check.expect_status(session.response(), 200, "a PUT whose body came late and in pieces");
-    check.expect_stored(session, name, body);
+    check_.expect_status(session_.response(), 200, "a PUT whose body came late and in pieces");
+    check_.expect_stored(session_, name_, body_);
   }
+
+ private:
+  Check& check_;
+  Session session_;
+  Name name_;
+  std::string body_;
+  std::size_t sent_;
+};
+
+void body_may_come_late_and_in_pieces(Check& check) {
+  // Longer than the time limits that servers set to a pause.
+  const auto pause = check.span(check.profile() == Profile::core ? 2300ms : 5300ms);
+  PutInPieces late(check, 0);
+  const TimePoint end = now() + pause;
+  PutInPieces early(check, 28);
+  early.finish_from(now() + check.span(150ms));
+  late.finish_from(end);
 }
 
 void heads_of_the_clients_are_accepted(Check& check) {
@@ -235,9 +267,8 @@ void chunked_bodies_are_accepted(Check& check) {
   Session session = check.connect();
   const Name name = check.fresh_name();
   const std::string body = check.bytes(30);
-  session.send_raw("PUT " + name.target() +
-                   " HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + "A\r\n" +
-                   body.substr(0, 10) + "\r\n14;ext=1\r\n" + body.substr(10) + "\r\n");
+  session.send_raw(session.head_of({"PUT", name.target(), {{"Transfer-Encoding", "chunked"}}, {}}) +
+                   "A\r\n" + body.substr(0, 10) + "\r\n14;ext=1\r\n" + body.substr(10) + "\r\n");
   session.send_raw("0\r\nTrailer: 1\r\n\r\n");
   check.expect_status(session.response(), 200, "a PUT with a chunked body");
   check.expect_stored(session, name, body);
@@ -259,7 +290,9 @@ void errors_have_an_empty_or_json_body(Check& check) {
   Session session = check.connect();
   const Name name = check.fresh_name();
   check.store(session, name, "x");
-  expect_small_error(check, session.put(name, "y"), "a second PUT of a key");
+  const Response second = session.put(name, "y");
+  // Whether it is refused is PUT-02's to judge.
+  if (second.status >= 400) expect_small_error(check, second, "a second PUT of a key");
   expect_small_error(check, session.acquire(check.fresh_name()), "a lease on an absent key");
   // Whether this one is an error is REL-02's to judge.
   const Response released = session.release("no-such-lease");
@@ -267,9 +300,8 @@ void errors_have_an_empty_or_json_body(Check& check) {
 }
 
 /// A body in which every 512 bytes stand a request, should somebody read it as requests.
-std::string body_of_requests(const Name& smuggled) {
-  std::string request =
-      "PUT " + smuggled.target() + " HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx";
+std::string body_of_requests(const Session& session, const Name& smuggled) {
+  std::string request = session.head_of(put_request(smuggled, "x")) + "x";
   request.resize(512, '\n');
   std::string body;
   while (body.size() < 1 << 20) body += request;
@@ -303,7 +335,9 @@ void refused_bodies_are_never_requests(Check& check) {
   const Name smuggled = check.fresh_name("-smuggled");
   Session first = check.connect();
   check.store(first, name, "x");
-  const std::string body = body_of_requests(smuggled);
+  // Pinned, for it is asked for once more when much has been sent.
+  const Grant pin = check.lease(first, name, {.ttl = check.span(60s)});
+  const std::string body = body_of_requests(first, smuggled);
   const std::vector<std::pair<std::string, std::string>> refused{
       {name.target(), "a second PUT of a key"},
       {"/v1/kv/" + name.bucket, "a PUT without a key"},
@@ -313,6 +347,7 @@ void refused_bodies_are_never_requests(Check& check) {
       expect_body_passed_over(check, target, what, late, name, body);
   }
   check.expect_absent(first, smuggled, "its PUT stood in the body of a refused one");
+  check.release(first, pin);
 }
 
 void cut_short_leaves_nothing(Check& check) {
@@ -346,6 +381,7 @@ void of_two_puts_at_once_one_wins(Check& check) {
   for (std::size_t i = 0; i < 2; ++i) (void)sessions[i].try_send_raw(bodies[i].substr(50'000));
   const std::vector<Response> responses{sessions[0].response(), sessions[1].response()};
   const std::size_t winner = responses[0].status == 200 ? 0 : 1;
+  check.expect_taken(responses[1 - winner], "one of two PUTs of a key at once");
   check.expect(responses[winner].status == 200 && responses[1 - winner].status == 409,
                "200 to one of two PUTs of a key at once and 409 to the other",
                described(responses[0]) + " and " + described(responses[1]));
@@ -465,11 +501,12 @@ void many_objects_stay(Check& check) {
     }
   }
   check.figure("of them given way", std::to_string(lost));
-  check.expect(!first_ones || lost < count / 20,
-               "each of " + std::to_string(count) +
-                   " small objects to stay, as half of the cache "
-                   "is enough for all",
-               "the first " + std::to_string(lost) + " are gone");
+  // A daemon that lets much go at once, to have room ahead, has room the next time.
+  if (first_ones && lost >= count / 20) {
+    throw Missing{{"each of " + std::to_string(count) +
+                       " small objects to stay, as half of the cache is enough for all",
+                   "the first " + std::to_string(lost) + " are gone"}};
+  }
 }
 
 void empty_body_is_answered_400(Check& check) {
@@ -498,8 +535,8 @@ void too_large_is_answered_413(Check& check) {
   Session session = check.connect();
   const std::uint64_t size = check.capacity() + 1;
   const Name name = check.fresh_name();
-  session.send_raw("PUT " + name.target() +
-                   " HTTP/1.1\r\nHost: x\r\nContent-Length: " + std::to_string(size) + "\r\n\r\n");
+  session.send_raw(
+      session.head_of({"PUT", name.target(), {{"Content-Length", std::to_string(size)}}, {}}));
   check.expect_status(session.response(), 413, "the head of a PUT larger than the cache");
 }
 
@@ -520,9 +557,10 @@ void cut_short_gives_back_its_room(Check& check) {
   const std::uint64_t size = check.capacity() / 4 * 3;
   for (int i = 0; i < 3; ++i) {
     Session session = check.connect();
-    session.send_raw("PUT " + check.fresh_name().target() +
-                     " HTTP/1.1\r\nHost: x\r\nContent-Length: " + std::to_string(size) +
-                     "\r\n\r\n" + check.bytes(100'000));
+    session.send_raw(
+        session.head_of(
+            {"PUT", check.fresh_name().target(), {{"Content-Length", std::to_string(size)}}, {}}) +
+        check.bytes(100'000));
     std::this_thread::sleep_for(check.span(50ms));
     session.reset();
   }

@@ -39,7 +39,7 @@ REASONS = {
     100: "Continue", 102: "Processing", 103: "Early Hints", 200: "OK", 201: "Created", 202: "Accepted",
     204: "No Content", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed",
     406: "Not Acceptable", 408: "Request Timeout", 409: "Conflict", 411: "Length Required",
-    413: "Content Too Large", 414: "URI Too Long", 417: "Expectation Failed", 422: "Unprocessable Content",
+    413: "Content Too Large", 414: "URI Too Long", 417: "Expectation Failed", 421: "Misdirected Request", 422: "Unprocessable Content",
     431: "Request Header Fields Too Large", 500: "Internal Server Error", 501: "Not Implemented",
     503: "Service Unavailable", 504: "Gateway Timeout", 505: "HTTP Version Not Supported",
     507: "Insufficient Storage",
@@ -268,9 +268,12 @@ class Connection(asyncio.Protocol):
                 yield piece
             return
         left = request.length
+        deadline = self.loop.time() + 3
         while left > 0:
             if not self.buffer:
                 seconds = 2 if "late-body-refused" in self.on else None
+                if "body-limited-to-3s" in self.on:
+                    seconds = max(0, deadline - self.loop.time())
                 try:
                     await self.more(seconds)
                 except TimeoutError:
@@ -294,9 +297,10 @@ class Connection(asyncio.Protocol):
     async def _chunks(self):
         while True:
             size = (await self._line()).split(b";")[0].strip(b" \t")
-            if not re.fullmatch(rb"[0-9A-Fa-f]{1,15}", size):
+            digits = rb"[0-9]{1,15}" if "chunk-sizes-in-decimal" in self.on else rb"[0-9A-Fa-f]{1,15}"
+            if not re.fullmatch(digits, size):
                 raise Refusal(400, "a chunk's size is malformed", close=True)
-            left = int(size, 16)
+            left = int(size, 10 if "chunk-sizes-in-decimal" in self.on else 16)
             if left == 0:
                 break
             while left > 0:
@@ -413,7 +417,8 @@ class Connection(asyncio.Protocol):
             pass
         elif not bare:
             form = "%06d" if "length-with-zeros" in on else "%d"
-            headers.append(("Content-Length", form % len(body)))
+            short = body and response.status >= 400 and "error-length-one-short" in on
+            headers.append(("Content-Length", form % (len(body) - bool(short))))
             if body and "length-and-chunked-together" in on:
                 headers.append(("Transfer-Encoding", "chunked"))
                 body = self._in_chunks(body)
@@ -423,8 +428,12 @@ class Connection(asyncio.Protocol):
             headers.append(("CONNECTION", "Close"))
         elif close and "close-unannounced" not in on:
             headers.append(("Connection", "close"))
+        elif "close-after-twenty-announced" in on:
+            headers.append(("Keep-Alive", "timeout=5, max=%d" % (20 - self.responses)))
         elif "keep-alive-announced" in on:
             headers += [("Connection", "keep-alive"), ("Keep-Alive", "timeout=30")]
+        if response.status >= 400 and "retry-after" in on:
+            headers.append(("Retry-After", "1"))
         if "more-headers" in on:
             headers += [("Date", "Sat, 28 Nov 2026 00:00:00 GMT"), ("Server", "reference/1 (a; b)"),
                         ("Set-Cookie", "a=b"), ("Set-Cookie", "c=d"), ("X-Empty", ""),
@@ -471,6 +480,7 @@ class Connection(asyncio.Protocol):
             or ("close-after-error" in on and response.status >= 400)
             or ("close-after-a-hundred" in on and self.responses >= 100)
             or ("close-after-three" in on and self.responses >= 3)
+            or ("close-after-twenty-announced" in on and self.responses >= 20)
         )
 
     async def close_after_reading(self):
@@ -511,10 +521,14 @@ class Connection(asyncio.Protocol):
         request.with_head = len(self.buffer)
         if request.version == b"HTTP/1.0" and "http-1.0-refused" in self.on:
             raise Refusal(505, "HTTP/1.1 is spoken")
+        if "host-compared" in self.on and request.header(b"host") not in self.daemon.hosts():
+            raise Refusal(421, "this is another host")
         if "unasked-100" in self.on and request.method == b"PUT" and request.version == b"HTTP/1.1":
             await self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         elif "expect-refused" in self.on and b"expect" in request.headers:
             return await self.respond(request, self.error(417, "Expect is not supported", close=True))
+        elif "expect-answered-by-409" in self.on and b"expect" in request.headers and self._is_taken(request):
+            return await self.respond(request, self.conflict_response(close=True))
         elif b"100-continue" in request.header(b"expect") and request.has_body:
             if "expect-ignored" not in self.on and request.length <= self.daemon.capacity:
                 await self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -534,6 +548,13 @@ class Connection(asyncio.Protocol):
         if "pipelined-requests-dropped" in self.on and response.status < 400:
             self.buffer.clear()
         return keep
+
+    def _is_taken(self, request):
+        """Whether this is a PUT of a stored key."""
+        segments = request.target.partition(b"?")[0].split(b"/")[1:]
+        if request.method != b"PUT" or len(segments) != 4 or segments[:2] != [b"v1", b"kv"]:
+            return False
+        return self.daemon.store.taken(self.name(*segments[2:]))
 
     def error(self, status, why, close=False):
         return Response(status, json.dumps({"error": why}).encode(), close=close)
@@ -626,6 +647,8 @@ class Connection(asyncio.Protocol):
             "put-over-1mib-refused" in on and request.length > 1 << 20
         ):
             return self.error(413, "the body is larger than the capacity", close=True)
+        while "racing-put-waits" in on and store.uploads.get(name) and not self.gone.done():
+            await asyncio.wait({self.gone}, timeout=0.01)
         if store.taken(name):
             return await self.conflict(request, name, store)
         if "room-taken-at-the-end" in on:
@@ -748,6 +771,15 @@ class Connection(asyncio.Protocol):
             return self.error(500, "the segment is gone")
         if "leases-limited-to-500" in on and len(store.leases) >= 500:
             return self.error(503, "there are too many leases")
+        mine = sum(lease.connection is self for lease in store.leases.values())
+        if "leases-limited-to-16-a-connection" in on and mine >= 16:
+            return self.error(503, "there are too many leases over this connection")
+        if "leases-are-exclusive" in on:
+            end = self.loop.time() + hold
+            while name in store.objects and store.objects[name].pins and self.loop.time() < end:
+                await asyncio.wait({self.gone}, timeout=0.02)
+            if name in store.objects and store.objects[name].pins:
+                return self.error(504, "the object is leased")
         lease = store.acquire(name, ttl, self)
         if lease is None:
             lease = await self.hold(name, hold, ttl, store)
@@ -756,7 +788,8 @@ class Connection(asyncio.Protocol):
         if lease is None:
             if "miss-204" in on:
                 return Response(204)
-            status = 404 if "miss-404" in on else 500 if "miss-500" in on else 504
+            absent = "miss-404-in-absent-bucket" in on and store.lacks_bucket(name[0])
+            status = 404 if "miss-404" in on or absent else 500 if "miss-500" in on else 504
             return self.error(status, "no such object")
         return self.grant(store, lease)
 
@@ -767,9 +800,12 @@ class Connection(asyncio.Protocol):
             seconds = min(seconds, 1)
         if "hold-capped-at-3s" in on:
             seconds = min(seconds, 3)
-        no_bucket = all(bucket != name[0] for bucket, _ in store.objects)
+        if "hold-of-whole-seconds" in on:
+            seconds = int(seconds)
+        if "hold-ends-with-its-ttl" in on:
+            seconds = min(seconds, ttl)
         if (
-            ("no-hold-in-absent-bucket" in on and no_bucket)
+            ("no-hold-in-absent-bucket" in on and store.lacks_bucket(name[0]))
             or ("no-hold-while-put-under-way" in on and name in store.uploads)
             or ("held-requests-limited-to-100" in on and store.held() >= 100)
         ):
@@ -782,6 +818,7 @@ class Connection(asyncio.Protocol):
             0.3 if "holds-end-300ms-late" in on
             else 0.6 if "hold-ends-600ms-late" in on
             else seconds / 3 if "hold-ends-a-third-late" in on
+            else -0.01 if "holds-end-10ms-early" in on
             else 0
         )  # fmt: skip
         began = self.began if "hold-counts-from-the-connection" in on else self.loop.time()
@@ -794,6 +831,10 @@ class Connection(asyncio.Protocol):
                 left = deadline - self.loop.time()
                 if left <= 0:
                     break
+                if "held-requests-cut-when-idle" in on:
+                    left = min(left, waiter.arrived + 2 - self.loop.time())
+                    if left <= 0:
+                        raise Gone
                 if on & {"waiters-look-each-200ms", "interim-while-held"}:
                     left = min(left, 0.2)
                 await asyncio.wait({waiter.future, self.gone}, timeout=left, return_when="FIRST_COMPLETED")
@@ -890,6 +931,7 @@ class Daemon:
         self.connections = set()
         self.connections_in_all = 0
         self.servers = []
+        self.address = None  # Host and port.
         self.turn = asyncio.Lock()
         self.workers = asyncio.Semaphore(32)
         self._open_store()
@@ -916,6 +958,7 @@ class Daemon:
             make = lambda: self.connection_type(self)
             server = await self.loop.create_server(make, sock=listener, backlog=4096)
             self.servers.append(server)
+        self.address = host, port
         if "segment-comes-back" in self.on:
             self.loop.call_later(0.3, self._bring_back)
         return port
@@ -927,7 +970,12 @@ class Daemon:
 
     async def restart(self):
         """A new segment; what was stored and who was connected is gone."""
+        if "restart-refuses-for-2s" in self.on:
+            self._close_listeners()
         await self._disconnect()
+        if "restart-refuses-for-2s" in self.on:
+            await asyncio.sleep(2)
+            await self.listen(*self.address)
         before = self.store
         if "old-segment-after-restart" in self.on:
             self.store = kept.Store(self.loop, before.segment, self.on, self.block)
@@ -949,9 +997,17 @@ class Daemon:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def stop(self):
+    def _close_listeners(self):
         for server in self.servers:
             server.close()
+        self.servers.clear()
+
+    def hosts(self):
+        """The values of Host under which this daemon is asked."""
+        return {b"%s:%d" % (name, self.address[1]) for name in (b"localhost", b"127.0.0.1", b"[::1]")}
+
+    async def stop(self):
+        self._close_listeners()
         await self._disconnect()
         self.store.segment.close()
 

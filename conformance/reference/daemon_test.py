@@ -61,7 +61,8 @@ class Client:
 
     def send(self, data):
         self.last_method = data.split(b" ")[0]
-        self.socket.sendall(data)
+        host = b"127.0.0.1:%d" % self.socket.getpeername()[1]
+        self.socket.sendall(data.replace(b"\r\nHost: x\r\n", b"\r\nHost: %s\r\n" % host, 1))
 
     def response(self):
         """The next response; None if the connection ends before it."""
@@ -320,6 +321,7 @@ probes({
     "ttl-fraction-dropped": (1.5, 1.9),
     "ttl-exponent-ignored": (5, 1e16),
     "ttl-wraps-after-an-hour": (60, 3605.0),
+    "ttl-in-milliseconds": (1, 30.0),
 }, lives_for)  # fmt: skip
 
 
@@ -436,6 +438,54 @@ def _(b):
     b.release(grant["id"])
     b.grant(key)
     return b.release(grant["id"]) == 404
+
+
+@probe("release-crosses-buckets")
+def _(b):
+    key, body, grant = b.leased()
+    b.put(key, b"x", bucket="other")
+    b.release(b.grant(key, bucket="other")["id"])
+    return b.safe(body, grant)
+
+
+@probe("unknown-release-ends-the-latest")
+def _(b):
+    _, body, grant = b.leased()
+    return b.release("nobody") == 404 and b.safe(body, grant)
+
+
+@probe("moved-under-a-lease")
+def _(b):
+    key, body, grant = b.leased()
+    b.grant(key)
+    return b.safe(body, grant)
+
+
+@probe("shared-room-freed-with-the-first")
+def _(b):
+    body = os.urandom(1000)
+    key = fresh()
+    b.put(fresh(), body)
+    b.put(key, body)
+    return b.safe(body, b.grant(key))
+
+
+@probe("ids-compared-without-case")
+def _(b):
+    _, body, grant = b.leased()
+    b.release(b.leased()[2]["id"])
+    return b.safe(body, grant)
+
+
+@probe("leases-are-exclusive")
+def _(b):
+    return b.grant(b.leased()[0]) is not None
+
+
+@probe("leases-limited-to-16-a-connection")
+def _(b):
+    client, key = b.client(), b.leased()[0]
+    return all([b.grant(key, client=client) for _ in range(17)])
 
 
 @probe("aborted-put-removes-the-object")
@@ -658,6 +708,8 @@ probes({
     "last-byte-lost-at-powers-of-two": (2048,),
     "last-fragment-padded": (100,),
     "short-objects-padded": (5,),
+    "fragments-overlap-at-multiples": (4 * BLOCK,),
+    "offsets-from-fragment-to-fragment": (10 * BLOCK,),
     "fragments-beyond-64-untold": (80 * BLOCK,),
     "fragments-ordered-by-offset-beyond-16": (20 * BLOCK,),
 }, Bench.stores)  # fmt: skip
@@ -802,6 +854,45 @@ def _(b):
     return b.has_room()
 
 
+@probe("body-limited-to-3s")
+def _(b):
+    key, body = fresh(), os.urandom(1000)
+    client = b.begin_put(key, body, 500)
+    b.advance(4)
+    with contextlib.suppress(OSError):
+        client.socket.sendall(body[500:])
+    return client.response().status == 200
+
+
+@probe("slow-put-loses-its-room")
+def _(b):
+    key, body = fresh(), os.urandom(1000)
+    client = b.begin_put(key, body, 500)
+    b.advance(1)
+    b.fill()
+    client.socket.sendall(body[500:])
+    return client.response().status == 200 and b.read(b.grant(key)) == body
+
+
+@probe("equal-body-conflicts")
+def _(b):
+    return [b.put(fresh(), b"the same") for _ in range(2)] == [200, 200]
+
+
+@probe("miss-remembered-for-a-second")
+def _(b):
+    key = fresh()
+    b.acquire(key)
+    return b.put(key, b"x") == 200 and b.grant(key) is not None
+
+
+@probe("chunk-sizes-in-decimal")
+def _(b):
+    key = fresh()
+    head = "PUT /v1/kv/b/%s HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" % key
+    return b.ask(head.encode() + b"a\r\n0123456789\r\n0\r\n\r\n").status == 200
+
+
 @probe("object-visible-at-its-head")
 def _(b):
     key = fresh()
@@ -863,6 +954,23 @@ def over_after(b, seconds, hold):
 
 
 probes({"hold-ends-600ms-late": (1.3, 1000), "hold-ends-a-third-late": (3.3, 3000)}, over_after)
+
+
+@probe("hold-of-whole-seconds")
+def _(b):
+    return held_after(b, 1.2, 1500)
+
+
+@probe("hold-ends-with-its-ttl")
+def _(b):
+    b.hold(fresh(), ttl=1.0)
+    b.advance(1.5)
+    return b.held() == 1
+
+
+@probe("held-requests-cut-when-idle")
+def _(b):
+    return held_after(b, 2.5)
 
 
 @probe("no-hold-in-absent-bucket")
@@ -1274,6 +1382,14 @@ def _(b):
     return not response.body or response.headers[b"content-type"] == [b"application/json"]
 
 
+@probe("error-length-one-short")
+def _(b):
+    client = b.client()
+    b.acquire(fresh(), client=client)
+    client.send(lease_head(fresh()))
+    return client.file.readline().startswith(b"HTTP/1.1 504")
+
+
 @probe("miss-500")
 def _(b):
     return b.acquire(fresh()).status in (404, 504)
@@ -1417,7 +1533,8 @@ class Variations(WithBench):
 
     def test_each_serves(self):
         for variation in switches.VARIATIONS:
-            capacity = 16 << 20 if variation.name == "blocks-of-1mib" else 1 << 20
+            large = variation.name in ("blocks-of-1mib", "first-mib-reserved")
+            capacity = 16 << 20 if large else 1 << 20
             with self.subTest(variation.name):
                 with contextlib.closing(Bench(variation.name, capacity=capacity)) as bench:
                     self.round_of(bench)

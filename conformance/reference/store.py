@@ -101,6 +101,7 @@ class Waiter:
         self.connection = connection
         self.future = future
         self.arrived = arrived
+        self.ended = False
 
 
 class Upload:
@@ -111,6 +112,8 @@ class Upload:
         self.stored = stored
         self.received = 0
         self.pieces = 0
+        self.began = store.loop.time()
+        self.robbed = False
         self._fragment = 0
         self._at = 0  # Within that fragment.
         self.done = False
@@ -151,7 +154,9 @@ class Store:
         if "a-tenth-reserved" in switches:
             count -= count // 10
         self.free = list(range(count))
-        self.blocks_in_all = count
+        if "first-mib-reserved" in switches:
+            self.free = self.free[(1 << 20) // block :]
+        self.blocks_in_all = len(self.free)
         if "scattered" in switches:
             self.random.shuffle(self.free)
         # For defects.
@@ -161,6 +166,7 @@ class Store:
         self.old_ids = set()
         self.last_released = None
         self.missed_names = set()
+        self.missed_at = {}
         self.scratch = bytearray()
         self.newest = None
         self.last_put = 0
@@ -233,8 +239,11 @@ class Store:
         return None
 
     def _give_back(self, blocks):
-        if self.users:
+        if self.users and "shared-room-freed-with-the-first" not in self.on:
             blocks = [block for block in blocks if not self._has_other_user(block)]
+        if "freed-room-scrubbed" in self.on:
+            for block in blocks:
+                self.segment.bytes[block * self.block : (block + 1) * self.block] = bytes(self.block)
         if "scattered" in self.on:
             self.free.extend(blocks)
             self.random.shuffle(self.free)
@@ -273,6 +282,8 @@ class Store:
                 self._end(lease)
         if "full-cache-refuses" in on:
             return False
+        if "slow-put-loses-its-room" in on and self._rob_a_put():
+            return True
         free = (stored for stored in self.objects.values() if stored.pins == 0)
         if "evict-at-random" in on or "evict-largest" in on or "evict-all" in on:
             free = list(free)
@@ -303,6 +314,14 @@ class Store:
         if "evicted-blocks-freed-twice" in on:
             self._give_back(victim.blocks)
         return True
+
+    def _rob_a_put(self):
+        for upload in [upload for uploads in self.uploads.values() for upload in uploads]:
+            if upload.received and not upload.robbed and self.loop.time() - upload.began > 0.1:
+                upload.robbed = True
+                self._give_back(upload.stored.blocks)
+                return True
+        return False
 
     def _drop(self, stored):
         """Forgets an object. Leased room comes back with the last pin."""
@@ -428,6 +447,9 @@ class Store:
         if "racing-puts-mixed" in on and self.objects.get(name) is stored:
             return False
         self._damage(upload)
+        if "equal-body-conflicts" in on and self._has_twin(stored):
+            self._give_back(stored.blocks)
+            return False
         if stored.told == "dropped":
             stored.told = None
             self._give_back(stored.blocks)
@@ -458,7 +480,15 @@ class Store:
         if "objects-limited-to-500" in on:
             while len(self.objects) > 500:
                 self._drop(next(iter(self.objects.values())))
+        if "moved-at-each-put" in on:
+            still = [other for other in self.objects.values() if not other.pins]
+            if still:
+                self._moved(self.random.choice(still))
         return True
+
+    def _has_twin(self, stored):
+        same_size = (other for other in self.objects.values() if other.size == stored.size)
+        return any(self.bytes_of(other) == self.bytes_of(stored) for other in same_size)
 
     def _damage(self, upload):
         """The defects of sizes, done to the bytes that have arrived."""
@@ -557,6 +587,8 @@ class Store:
     def find(self, name):
         """The object of this name, or None."""
         stored = self.objects.get(name)
+        if "miss-remembered-for-a-second" in self.on and self.loop.time() < self.missed_at.get(name, 0) + 1:
+            return None
         if stored is None and "key-star-matches" in self.on and b"*" in name[1]:
             pattern = b".*".join(re.escape(part) for part in name[1].split(b"*"))
             same = (other for other in self.objects if other[0] == name[0])
@@ -576,6 +608,8 @@ class Store:
             if "evict-first-in" not in self.on:
                 self.objects.move_to_end(name)
             if "moved-between-leases" in self.on and stored.pins == 0:
+                stored = self._moved(stored)
+            elif "moved-under-a-lease" in self.on and stored.pins > 0:
                 stored = self._moved(stored)
         return self._grant(stored, ttl, connection)
 
@@ -637,6 +671,10 @@ class Store:
             stored.first_leased = now
         if "ttl-capped-at-5s" in on:
             ttl = min(ttl, 5.0)
+        if "ttl-in-milliseconds" in on:
+            ttl /= 1000
+        if "ttl-of-a-second-at-least" in on:
+            ttl = max(ttl, 1.0)
         if "ttl-wraps-after-an-hour" in on:
             ttl %= 3600
         begins = now if since is None else since
@@ -740,7 +778,13 @@ class Store:
         """Whether there was a lease of this id. Its pin is gone then."""
         on = self.on
         lease = self.leases.get(id)
+        if "ids-compared-without-case" in on:
+            same = (other for other in self.leases.values() if other.id.lower() == id.lower())
+            lease = next(same, None)
         if lease is None:
+            if "unknown-release-ends-the-latest" in on:
+                for other in list(self.leases.values())[-1:]:
+                    self._unpin(other)
             if "pin-ends-with-double-release" in on and id in self.old_ids:
                 stored = next((s for s in self.objects.values() if id in s.released), None)
                 if stored is not None:
@@ -762,6 +806,10 @@ class Store:
             for other in [other for other in self.leases.values() if other.number == lease.number - 1]:
                 self._unpin(other)
         self._end(lease)
+        if "release-crosses-buckets" in on:
+            for other in self.objects.values():
+                if other.name[1] == stored.name[1] and other is not stored:
+                    self.unpin_all(other)
         if "room-freed-at-release" in on and stored.pins == 0 and self.objects.get(stored.name) is stored:
             self._give_back(stored.blocks)
             stored.blocks = []
@@ -800,12 +848,19 @@ class Store:
         """Tells that a held request has ended as a miss."""
         if "second-wave-not-woken" in self.on:
             self.missed_names.add(name)
+        if "miss-remembered-for-a-second" in self.on:
+            self.missed_at[name] = self.loop.time()
+
+    def lacks_bucket(self, name):
+        """Whether nothing is stored in a bucket."""
+        return all(bucket != name for bucket, _ in self.objects)
 
     def held(self):
         return sum(len(waiters) for waiters in self.waiters.values())
 
     def end_hold(self, waiter):
         """After a timeout, or when its client is gone. A lease granted meanwhile is the caller's."""
+        waiter.ended = True
         waiters = self.waiters.get(waiter.name, [])
         if waiter in waiters:
             waiters.remove(waiter)
@@ -831,8 +886,11 @@ class Store:
             if rest:
                 self.waiters[name] = rest
         shared = None
-        for waiter in waiters:
+        for turn, waiter in enumerate(waiters):
             if waiter.future.done():
+                continue
+            if "waiters-woken-20ms-apart" in on and turn:
+                self.loop.call_later(0.02 * turn, self._wake_late, waiter, name)
                 continue
             if "woken-with-the-newest-object" in on:
                 self.loop.call_later(0.2, self._wake_with_newest, waiter)
@@ -846,6 +904,10 @@ class Store:
             if "woken-lease-pins-twice" in on:
                 self._pin_until(stored, lease.expires)
             waiter.future.set_result(lease)
+
+    def _wake_late(self, waiter, name):
+        if not waiter.future.done() and not waiter.ended:
+            waiter.future.set_result(self.acquire(name, waiter.ttl, waiter.connection))
 
     def _wake_with_newest(self, waiter):
         if not waiter.future.done():
@@ -879,6 +941,11 @@ class Store:
             fragments = fragments[:64]
         if "fragments-ordered-by-offset-beyond-16" in on and len(fragments) > 16:
             fragments.sort()
+        if "fragments-overlap-at-multiples" in on and stored.size % self.block == 0:
+            fragments[0] = (fragments[0][0], fragments[0][1] + self.block)
+        if "offsets-from-fragment-to-fragment" in on:
+            befores = [0] + [offset for offset, _ in fragments]
+            fragments = [(abs(o - before), n) for before, (o, n) in zip(befores, fragments)]
         offset, length = fragments[-1]
         if "last-fragment-padded" in on:
             fragments[-1] = (offset, -(-length // 64) * 64)

@@ -99,7 +99,8 @@ constexpr std::array requirements{
                 "not have."},
     Requirement{"C-LEASE-04", C::client_leases, inferred, "mp",
                 "A lease whose fragments cannot be used (a negative offset, one beyond the "
-                "segment, an empty fragment) is released before it is refused."},
+                "segment, an empty fragment), or whose segment is another by now, is released "
+                "before it is refused."},
     Requirement{
         "C-LEASE-05", C::client_leases, client, "conn, mp",
         "A lease of more bytes than max_lease_size_mb allows is released and never copied."},
@@ -120,13 +121,15 @@ constexpr std::array requirements{
                 "A client that was stopped until its lease had expired gives out none of the bytes "
                 "that stand there by then."},
     Requirement{"C-TTL-02", C::client_ttl, client, "mp",
-                "The same when the room has meanwhile been given to another object."},
+                "The same when the room has meanwhile been given to another object; and no byte is "
+                "read when the lease has been released."},
     Requirement{"C-TTL-03", C::client_ttl, client, "mp",
                 "A client that was stopped in the middle of its copy until the lease had expired "
                 "takes the copy for a miss."},
     Requirement{"C-TTL-04", C::client_ttl, inferred, "mp",
                 "A client that was stopped while the daemon restarted gives out none of the "
-                "bytes that stand in the new segment."},
+                "bytes that stand in the new segment, and a lease of the new daemon is never read "
+                "from the old segment."},
     Requirement{"C-TTL-05", C::client_ttl, client, "doc, conn",
                 "The TTL that is asked for is lease_ttl_s, and 30.0 by default."},
 
