@@ -57,8 +57,9 @@ int check_client(const ClientArguments& arguments) {
   run.progress = [&](const CheckResult& result, std::size_t done, std::size_t total) {
     text.progress(result, done, total);
   };
-  const auto report = client::run_client_suite(run);
+  auto report = client::run_client_suite(run);
   if (!report) return report_obstacle(report.error());
+  if (suite.strict) report->command += " --strict";
   text.finish(*report, suite.strict);
   return write_reports(suite, *report);
 }

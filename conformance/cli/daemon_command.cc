@@ -64,8 +64,9 @@ int check_daemon(const DaemonArguments& arguments) {
   run.progress = [&](const CheckResult& result, std::size_t done, std::size_t total) {
     text.progress(result, done, total);
   };
-  const auto report = daemon::run_daemon_suite(run);
+  auto report = daemon::run_daemon_suite(run);
   if (!report) return report_obstacle(report.error());
+  if (suite.strict) report->command += " --strict";
   text.finish(*report, suite.strict);
   return write_reports(suite, *report);
 }

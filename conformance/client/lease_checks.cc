@@ -32,6 +32,23 @@ emulator::Effects granting(GrantDefect defect) {
   return effects;
 }
 
+/// A lease on bytes that cannot be read, as another segment stands under the name.
+void expect_released_when_not_copied(Check& check) {
+  TestDaemon& daemon = check.daemon();
+  TestDaemon& next = check.daemon();
+  const auto keys = check.store_many(daemon, "conformance", 2, size);
+  daemon.begin();
+  OtherSegment other(daemon, next);
+  ClientProcess client = check.client_at(other.url(), daemon.shm_name(), parameters(check));
+  check.expect_hit(client.get(keys[0], size), 0, size, "a get before the segment is replaced");
+  other.replace_at_next_grant();
+  (void)client.get(keys[1], size);
+  (void)daemon.reaches([&] { return daemon.statistics().live_leases == 0; }, check.span(2s));
+  check.expect(daemon.statistics().live_leases == 0,
+               "the release of a lease that was granted as the segment was replaced",
+               "the lease is live");
+}
+
 void all_are_released(Check& check) {
   TestDaemon& daemon = check.daemon();
   ClientProcess client = check.client(daemon, parameters(check));
@@ -60,6 +77,7 @@ void all_are_released(Check& check) {
   (void)client.concurrent(operations);
   client.close();
   check.expect_all_released(daemon);
+  expect_released_when_not_copied(check);
 }
 
 void each_once_by_its_id(Check& check) {
@@ -108,23 +126,6 @@ void only_the_protocols_requests(Check& check) {
   check.expect(!daemon.requests(JournalOperation::release).empty(), "a release", "none");
 }
 
-/// A lease on bytes that cannot be read, as another segment stands under the name.
-void expect_released_when_not_copied(Check& check) {
-  TestDaemon& daemon = check.daemon();
-  TestDaemon& next = check.daemon();
-  const auto keys = check.store_many(daemon, "conformance", 2, size);
-  daemon.begin();
-  OtherSegment other(daemon, next);
-  ClientProcess client = check.client_at(other.url(), daemon.shm_name(), parameters(check));
-  check.expect_hit(client.get(keys[0], size), 0, size, "a get before the segment is replaced");
-  other.replace_at_next_grant();
-  (void)client.get(keys[1], size);
-  (void)daemon.reaches([&] { return daemon.statistics().live_leases == 0; }, check.span(2s));
-  check.expect(daemon.statistics().live_leases == 0,
-               "the release of a lease that was granted as the segment was replaced",
-               "the lease is live");
-}
-
 void unusable_is_released(Check& check) {
   constexpr std::array defects{GrantDefect::negative_offset, GrantDefect::out_of_range_offset,
                                GrantDefect::zero_length_fragment};
@@ -138,7 +139,6 @@ void unusable_is_released(Check& check) {
     check.expect(!outcome.is_hit(), "a miss or an error", outcome.described());
   }
   check.expect_all_released(daemon);
-  expect_released_when_not_copied(check);
 }
 
 void oversized_is_released(Check& check) {

@@ -76,21 +76,6 @@ void poisoned_bytes_stay_in(Check& check) {
   expect_no_stale_hit(check, get.go_on(), payload(seed_of_stopped, size));
 }
 
-void bytes_of_another_stay_in(Check& check) {
-  const auto ttl = check.span(1000ms);
-  // Eight blocks, so that eight other objects take all the room.
-  TestDaemon& daemon = check.daemon([](emulator::Options& options) {
-    options.block_size = size;
-    options.capacity = 8 * size;
-  });
-  StoppedGet get(check, daemon, ttl, std::nullopt);
-  daemon.await([&] { return daemon.statistics().leases_expired == 1; }, ttl + check.span(10s),
-               "the end of the TTL");
-  (void)check.store_many(daemon, get.client.bucket(), 8, size, 100);
-  expect_no_stale_hit(check, get.go_on(), payload(seed_of_stopped, size));
-  expect_copy_before_release(check);
-}
-
 /// The room of an object is used anew at the very moment at which its lease is released.
 void expect_copy_before_release(Check& check) {
   struct Seen {
@@ -104,8 +89,9 @@ void expect_copy_before_release(Check& check) {
   Mutation reusing;
   reusing.response = [seen](const ReceivedRequest& asked, ResponseMessage& response) {
     if (!asked.head.is_acquire() || response.status != 200) return;
+    const Json grant = Json::parse(response.body);
     const std::lock_guard lock(seen->mutex);
-    for (const Json& fragment : Json::parse(response.body).at("offsets"))
+    for (const Json& fragment : grant.at("offsets"))
       seen->fragments.push_back({fragment.at("offset"), fragment.at("len")});
   };
   reusing.request = [seen, path = daemon.segment_path()](
@@ -124,6 +110,21 @@ void expect_copy_before_release(Check& check) {
   ClientProcess client = check.client_at("http://127.0.0.1:" + std::to_string(proxy.port()),
                                          daemon.shm_name(), Json::object());
   expect_no_stale_hit(check, client.get(keys[0], size), payload(0, size));
+}
+
+void bytes_of_another_stay_in(Check& check) {
+  const auto ttl = check.span(1000ms);
+  // Eight blocks, so that eight other objects take all the room.
+  TestDaemon& daemon = check.daemon([](emulator::Options& options) {
+    options.block_size = size;
+    options.capacity = 8 * size;
+  });
+  StoppedGet get(check, daemon, ttl, std::nullopt);
+  daemon.await([&] { return daemon.statistics().leases_expired == 1; }, ttl + check.span(10s),
+               "the end of the TTL");
+  (void)check.store_many(daemon, get.client.bucket(), 8, size, 100);
+  expect_no_stale_hit(check, get.go_on(), payload(seed_of_stopped, size));
+  expect_copy_before_release(check);
 }
 
 /// Bytes of this mapping that a process has touched, as /proc/PID/smaps tells; 0 if it has none.

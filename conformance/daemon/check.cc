@@ -49,6 +49,19 @@ Grant parse_grant(const Response& response) {
   return grant;
 }
 
+/// Of many objects in a full cache some may give way, so each is tried again by itself.
+void do_patiently(const std::function<void(Session&, std::size_t)>& work, Session& session,
+                  std::size_t i) {
+  for (int attempt = 1; attempt < attempts_where_missing; ++attempt) {
+    try {
+      return work(session, i);
+    } catch (const Missing&) {
+      continue;
+    }
+  }
+  work(session, i);
+}
+
 std::string listed(const std::vector<Fragment>& fragments) {
   std::string text;
   for (const Fragment& fragment : fragments) {
@@ -161,7 +174,7 @@ void Check::side_by_side(std::size_t count,
     for (Session& session : sessions) {
       threads.emplace_back([&] {
         try {
-          for (std::size_t i = next++; i < count; i = next++) work(session, i);
+          for (std::size_t i = next++; i < count; i = next++) do_patiently(work, session, i);
         } catch (...) {
           next = count;
           const std::lock_guard lock(guard);

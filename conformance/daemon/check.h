@@ -35,6 +35,7 @@ struct Grant {
 /// An object that was stored is not there. A full cache may let any object give way that no lease
 /// pins, so a check that ends in this way is run again before it counts.
 struct Missing : Violation {};
+inline constexpr int attempts_where_missing = 3;
 
 /// Which daemon, and how to treat it.
 struct Target {
@@ -79,7 +80,8 @@ class Check : public check::Check {
   Result<Session> try_connect(const Endpoint& endpoint, const TlsSettings& tls, int family);
   std::vector<Session> connect_many(std::size_t count);
   /// Calls `work` for 0 to count - 1, several at a time, each with a session that nobody else uses
-  /// meanwhile. Throws what one of them threw; those that have not begun are left out then.
+  /// meanwhile; once more where it ended in Missing. Throws what one of them threw; those that have
+  /// not begun are left out then.
   void side_by_side(std::size_t count, const std::function<void(Session&, std::size_t)>& work);
 
   // What most checks are built from. They accept what other requirements forbid (a 201, a wrong

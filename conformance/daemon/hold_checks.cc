@@ -24,9 +24,10 @@ class Waiting {
     return wait_for(name, std::move(how), check_.connect());
   }
 
-  Name wait_for(const Name& name, std::string how, Session session) {
+  Name wait_for(const Name& name, std::string how, Session session,
+                std::chrono::milliseconds ttl = LeaseTerms().ttl) {
     sessions_.push_back(std::move(session));
-    sessions_.back().send(acquire_request(name, {.hold = hold_}));
+    sessions_.back().send(acquire_request(name, {.hold = hold_, .ttl = ttl}));
     begun_.push_back(now());
     how_.push_back(std::move(how));
     names_.push_back(name);
@@ -82,6 +83,7 @@ void absent_key_is_held(Check& check) {
   std::this_thread::sleep_for(100ms);
   waiting.wait_for(plain, "for a key that nobody stores");
   waiting.wait_for(check.fresh_name(), "over a connection that was used before", std::move(used));
+  waiting.wait_for(check.fresh_name(), "for a lease of half a second", check.connect(), 500ms);
   waiting.wait_for({check.target().bucket + "-" + plain.key, "key"},
                    "for a key in a bucket that does not exist");
   const Name arriving = waiting.wait_for(check.fresh_name(), "while a PUT of its key is under way");

@@ -41,6 +41,8 @@ class Histories {
     among_as_many_as_a_byte_counts(256, 0);
     among_as_many_as_a_byte_counts(300, 299);
     before_a_release_of_another_object();
+    before_a_release_in_another_bucket();
+    beside_an_equal_object();
     beside_a_shorter_lease(true);
     beside_a_shorter_lease(false);
     behind_a_released_lease();
@@ -148,6 +150,24 @@ class Histories {
     const Object object = stored();
     held_.add(lease(object), object.second, "before another object's lease that was then released");
     check_.release(session_, lease(stored()));
+  }
+
+  void before_a_release_in_another_bucket() {
+    const Object object = stored();
+    held_.add(lease(object), object.second,
+              "before a lease on the same key of another bucket that was then released");
+    const Name other{object.first.bucket + "-other", object.first.key};
+    check_.store(session_, other, "x");
+    check_.release(session_, check_.lease(session_, other, {.ttl = 60s}));
+  }
+
+  /// A daemon may let both lie at one place; the other one gives way when the cache is filled.
+  void beside_an_equal_object() {
+    const Object object = stored();
+    const Name twin = check_.fresh_name();
+    check_.store(session_, twin, object.second);
+    held_.add(check_.lease(session_, twin, {.ttl = 60s}), object.second,
+              "beside an object of the same bytes");
   }
 
   void beside_a_shorter_lease(bool before) {
@@ -311,6 +331,32 @@ void expect_refused_key_free(Check& check, Session& session, Pressure& pressure)
                described(again) + " after " + described(refusal));
 }
 
+/// A PUT that is under way while the cache is filled, and ends later.
+class SlowPut {
+ public:
+  SlowPut(Check& check, std::pair<Name, std::string> object)
+      : check_(check), session_(check.connect()), name_(object.first), body_(object.second) {
+    const std::string half = body_.substr(0, body_.size() / 2);
+    (void)session_.try_send_raw(session_.head_of(put_request(name_, body_)) + half);
+  }
+
+  /// If it is stored then, its bytes are the body's. It may be refused, for there was no room.
+  void finish() {
+    (void)session_.try_send_raw(std::string_view(body_).substr(body_.size() / 2));
+    const auto stored = session_.response_or_close(check_.span(std::chrono::seconds(10)));
+    if (!stored || stored->status != 200) return;
+    const Grant grant = check_.lease(session_, name_);
+    check_.expect_bytes(grant, body_, "an object whose PUT was under way as the cache was filled");
+    check_.release(session_, grant);
+  }
+
+ private:
+  Check& check_;
+  Session session_;
+  Name name_;
+  std::string body_;
+};
+
 /// What was stored before the cache was filled is there with its own bytes, or not there at all and
 /// can be stored anew.
 void evicted_keys_are_absent(Check& check) {
@@ -323,7 +369,9 @@ void evicted_keys_are_absent(Check& check) {
     check.store(session, objects.back().first, objects.back().second);
   }
   Pressure pressure(check);
+  SlowPut slow(check, sizes.make());
   pressure.refill();
+  slow.finish();
   int evicted = 0;
   std::vector<std::pair<Grant, std::string>> anew;
   for (const auto& [name, body] : objects) {

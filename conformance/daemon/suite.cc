@@ -79,8 +79,7 @@ std::span<const CheckEntry> daemon_checks() {
 
 /// What a defect loses is missing each time; what a full cache has let go is not.
 static void run_until_judged(const CheckEntry& entry, Check& check) {
-  constexpr int attempts = 3;
-  for (int attempt = 1; attempt < attempts; ++attempt) {
+  for (int attempt = 1; attempt < attempts_where_missing; ++attempt) {
     try {
       return entry.run(check);
     } catch (const Missing&) {
@@ -112,7 +111,7 @@ static std::vector<Fact> facts_of(const Target& target) {
 /// The command line up to what chooses the checks.
 static std::string command_of(const RunOptions& options) {
   const Target& target = options.target;
-  std::string command = "hyperpod-conformance daemon --url " + target.endpoint.url() +
+  std::string command = "hyperpod-conformance daemon --url " + shell_word(target.endpoint.url()) +
                         " --shm-name " + shell_word(target.shm_name);
   if (target.bucket != Target().bucket) command += " --bucket " + shell_word(target.bucket);
   if (target.capacity != 0) command += " --capacity " + std::to_string(target.capacity);

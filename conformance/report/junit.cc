@@ -58,11 +58,11 @@ struct Totals {
     if (result.outcome == Outcome::skip) ++skipped;
   }
 
+  /// Of all suites; one suite tells how many were skipped as well.
   std::string attributes(Duration time) const {
     return attribute("tests", std::to_string(tests)) +
            attribute("failures", std::to_string(failures)) +
-           attribute("errors", std::to_string(errors)) +
-           attribute("skipped", std::to_string(skipped)) + attribute("time", seconds(time));
+           attribute("errors", std::to_string(errors)) + attribute("time", seconds(time));
   }
 };
 
@@ -99,6 +99,7 @@ std::string to_junit(const Report& report, bool strict) {
     Totals totals;
     for (const CheckResult* result : results) totals.add(*result, strict);
     text += "  <testsuite" + attribute("name", title(chapter)) + totals.attributes(totals.took) +
+            attribute("skipped", std::to_string(totals.skipped)) +
             attribute("timestamp", report.started.substr(0, 19)) + ">\n";
     for (const CheckResult* result : results) text += test_case(*result, report.subject, strict);
     text += "  </testsuite>\n";

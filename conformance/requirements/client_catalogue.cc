@@ -99,8 +99,7 @@ constexpr std::array requirements{
                 "not have."},
     Requirement{"C-LEASE-04", C::client_leases, inferred, "mp",
                 "A lease whose fragments cannot be used (a negative offset, one beyond the "
-                "segment, an empty fragment), or whose segment is another by now, is released "
-                "before it is refused."},
+                "segment, an empty fragment) is released before it is refused."},
     Requirement{
         "C-LEASE-05", C::client_leases, client, "conn, mp",
         "A lease of more bytes than max_lease_size_mb allows is released and never copied."},
