@@ -521,7 +521,8 @@ class Connection(asyncio.Protocol):
         request.with_head = len(self.buffer)
         if request.version == b"HTTP/1.0" and "http-1.0-refused" in self.on:
             raise Refusal(505, "HTTP/1.1 is spoken")
-        if "host-compared" in self.on and request.header(b"host") not in self.daemon.hosts():
+        other_host = b"host" in request.headers and request.header(b"host") not in self.daemon.hosts()
+        if "host-compared" in self.on and other_host:
             raise Refusal(421, "this is another host")
         if "unasked-100" in self.on and request.method == b"PUT" and request.version == b"HTTP/1.1":
             await self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
