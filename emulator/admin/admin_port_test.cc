@@ -449,11 +449,15 @@ TEST_F(AdminPort, EndsWaitsAndEventsWhenItStops) {
 
 TEST_F(AdminPort, TellsTheStateOnceAndThenWhatChanges) {
   control_.map_ = {.blocks = 2, .cells = {{.objects = 1, .colour = 1}, {}}, .buckets = {{"b", 1}}};
+  control_.namespaces_ = {{"my run", 2, 9, 40, {9, 8, 7, 6, 5, 4, 3}, {10}}};
   Peer peer(*server_);
   peer.send(get("/v1/events"));
   EXPECT_THAT(peer.receive("\r\n\r\n"), AllOf(ok, HasSubstr("text/event-stream")));
+  // Of a namespace the newest steps, for it may have thousands.
   EXPECT_THAT(peer.receive("\n\n"),
-              AllOf(HasSubstr("\"version\""), HasSubstr("\"cells\":[[0,1,0,0,1,0,0]]")));
+              AllOf(HasSubstr("\"version\""), HasSubstr("\"cells\":[[0,1,0,0,1,0,0]]"),
+                    HasSubstr(R"("complete":{"all":7,"first":[9,8,7,6,5]})"),
+                    HasSubstr(R"("incomplete":{"all":1,"first":[10]})")));
   JournalEntry entry;
   entry.key = "just now";
   control_.journal_.record(entry);

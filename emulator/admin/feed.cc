@@ -56,6 +56,27 @@ Json first_view(std::uint64_t all, const std::vector<Item>& first) {
   return {{"all", all}, {"first", std::move(views)}};
 }
 
+// The newest steps and how many there are: a namespace may have thousands.
+Json steps_view(const std::vector<std::uint64_t>& newest_first) {
+  constexpr std::size_t steps_shown = 5;
+  const auto shown = std::min(steps_shown, newest_first.size());
+  return {{"all", newest_first.size()}, {"first", Json(std::span(newest_first).first(shown))}};
+}
+
+Json namespaces_view(const std::vector<NamespaceState>& namespaces) {
+  Json views = Json::array();
+  for (const NamespaceState& each :
+       std::span(namespaces).first(std::min(most_shown, namespaces.size()))) {
+    views.push_back({{"name", each.name},
+                     {"num_ranks", each.num_ranks},
+                     {"steps_retained", each.steps_retained},
+                     {"bytes", each.bytes},
+                     {"complete", steps_view(each.complete_steps)},
+                     {"incomplete", steps_view(each.incomplete_steps)}});
+  }
+  return {{"all", namespaces.size()}, {"first", std::move(views)}};
+}
+
 Json faults_view(const FaultPlan& plan) {
   Json faults = Json::array();
   for (const auto& [fault, counts] : plan.list()) {
@@ -130,6 +151,7 @@ Feed::Look Feed::look() {
   members["buckets"] = buckets_view(look.map);
   members["leases"] = first_view(statistics.live_leases, live.leases);
   members["waiters"] = first_view(statistics.waiters, live.waiters);
+  members["namespaces"] = namespaces_view(control_.namespaces());
   members["faults"] = faults_view(control_.faults());
   members["bounds_us"] = bounds_view();
   return look;

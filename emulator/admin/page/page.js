@@ -189,7 +189,7 @@ function take(event, whole) {
   Object.assign(told.statistics, event.statistics);
   Object.assign(told.latency, event.latency);
   if (event.requests) told.requests = [...event.requests.slice().reverse(), ...told.requests].slice(0, rows_shown);
-  for (const name of ['info', 'clock', 'readiness', 'segment', 'buckets', 'leases', 'waiters', 'faults', 'bounds_us', 'uptime_ms', 'now_us']) {
+  for (const name of ['info', 'clock', 'readiness', 'segment', 'buckets', 'leases', 'waiters', 'namespaces', 'faults', 'bounds_us', 'uptime_ms', 'now_us']) {
     if (event[name] !== undefined) told[name] = event[name];
   }
   told.heard = performance.now();
@@ -200,7 +200,8 @@ function take(event, whole) {
 
 // --- Figures over time ---------------------------------------------------------------------------
 
-const operations = ['put', 'lease', 'release', 'other', 'unreadable'];
+const of_checkpoints = ['checkpoint_put', 'checkpoint_get', 'checkpoint_delete', 'namespace'];
+const operations = ['put', 'lease', 'release', ...of_checkpoints, 'other', 'unreadable'];
 
 // The bound under which `share` of the durations lie, in microseconds.
 function percentile(counts, share) {
@@ -236,6 +237,7 @@ function measure() {
       });
       rates[operation] = sum / seconds;
     }
+    rates.checkpoint = of_checkpoints.reduce((sum, operation) => sum + rates[operation], 0);
     const hits = since('leases_granted');
     const asked = hits + since('lease_misses');
     series.push({
@@ -258,7 +260,7 @@ function last_value(name) {
 
 const plots = [
   { canvas: 'plot-rate', key: 'key-rate', stacked: true, unit: (value) => compact(value),
-    lines: [['put', 1], ['lease', 3], ['release', 5], ['other', 2]].map(([name, colour]) => ({ name, colour, of: (tick) => tick.rates[name] })) },
+    lines: [['put', 1], ['lease', 3], ['release', 5], ['checkpoint', 4], ['other', 2]].map(([name, colour]) => ({ name, colour, of: (tick) => tick.rates[name] })) },
   { canvas: 'plot-latency', key: 'key-latency', logarithmic: true, unit: (value) => (value < 1 ? String(Number(value.toPrecision(2))) : compact(value)),
     lines: [['p50', 7], ['p90', 1], ['p99', 4]].map(([name, colour]) => ({ name, colour, of: (tick) => tick[name] === null ? null : tick[name] / 1000 })) },
   { canvas: 'plot-hits', key: 'key-hits', top: 1, unit: (value) => `${number(100 * value)} %`,
@@ -535,6 +537,22 @@ function show_times() {
   }
 }
 
+// --- Checkpoints ---------------------------------------------------------------------------------
+
+function show_checkpoints() {
+  const { all, first } = told.namespaces;
+  $('checkpoints').hidden = all === 0;
+  text('checkpoints-about', all > first.length ? `${number(all)} namespaces, ${first.length} shown` : '');
+  const steps = ({ all, first }) => (all > first.length ? `${first.join(', ')} and ${number(all - first.length)} older` : first.join(', ') || 'none');
+  $('namespaces').tBodies[0].replaceChildren(...first.map((each) => make('tr', {},
+    make('td', { className: 'key', textContent: each.name }),
+    make('td', { className: 'number', textContent: number(each.num_ranks) }),
+    make('td', { className: 'number', textContent: number(each.steps_retained) }),
+    make('td', { className: 'number', textContent: bytes(each.bytes) }),
+    make('td', { textContent: steps(each.complete) }),
+    make('td', { textContent: steps(each.incomplete) }))));
+}
+
 // --- Requests ------------------------------------------------------------------------------------
 
 let paused = false;
@@ -593,6 +611,10 @@ function line_of(entry) {
   if (entry.operation === 'put') return `PUT /v1/kv/${part(entry.bucket)}/${part(entry.key)}`;
   if (entry.operation === 'lease') return `POST /v1/kv/${part(entry.bucket)}/${part(entry.key)}/leases`;
   if (entry.operation === 'release') return `POST /v1/leases/${part(entry.lease_id)}/release`;
+  const shard = `/v1/cp/checkpoints/${part(entry.bucket)}/${entry.key}`;
+  if (entry.operation === 'checkpoint_put') return `POST ${shard}`;
+  if (entry.operation === 'checkpoint_delete') return `DELETE ${shard}`;
+  if (entry.operation === 'checkpoint_get') return `GET ${entry.key ? shard : `/v1/cp/checkpoints/${part(entry.bucket)}/latest`}`;
   return entry.operation;
 }
 
@@ -805,6 +827,7 @@ function show(event, whole) {
   if (event.clock || whole) $('clock-moves').hidden = !told.clock.movable;
   if (event.buckets || event.map || whole) show_legend();
   if (event.faults || whole) show_faults();
+  if (event.namespaces || whole) show_checkpoints();
   show_tiles();
   show_times();
   show_requests();

@@ -243,6 +243,25 @@ class PageTest(unittest.TestCase):
         self.find("#detail").send_keys(Keys.ESCAPE)
         self.wait("the dialog to close", lambda: not self.find("#detail").get_property("open"))
 
+    def test_checkpoints_are_shown_where_there_are_any(self):
+        self.open()
+        self.wait_ready()
+        self.assertFalse(self.find("#checkpoints").is_displayed())
+        cp = f"{self.emulator.url}/v1/cp"
+        self.assertEqual(ask("POST", f"{cp}/namespaces/my%20run?num_ranks=2&steps_retained=9", b"")[0], 200)
+        self.wait("the namespace", lambda: "my run" in self.text("#namespaces tbody"))
+        for step in range(1, 8):
+            for rank in (0, 1):
+                self.assertEqual(ask("POST", f"{cp}/checkpoints/my%20run/{rank}/{step}", b"x" * 1024)[0], 200)
+        self.assertEqual(ask("POST", f"{cp}/checkpoints/my%20run/0/8", b"x" * 1024)[0], 200)
+        cells = lambda: self.browser.execute_script(
+            "return [...document.querySelectorAll('#namespaces tbody td')].map((each) => each.textContent)")
+        self.wait("its steps", lambda: cells() == ["my run", "2", "9", "15 KiB", "7, 6, 5, 4, 3 and 2 older", "8"])
+        self.wait("the requests", lambda: "checkpoint_put" in self.text("#requests tbody"))
+        self.assertIn("16", self.text("#tile-requests-note"))
+        self.assertEqual(ask("DELETE", f"{cp}/namespaces/my%20run")[0], 200)
+        self.wait("its end", lambda: not self.find("#checkpoints").is_displayed())
+
     def test_restart_and_reset_are_asked_twice(self):
         self.open()
         self.wait_ready()
