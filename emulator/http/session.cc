@@ -159,10 +159,7 @@ void Session::begin(const RequestHead& head) {
     request_line_ = "an unreadable request";
     if (!head.method.empty()) request_line_.assign(head.method).append(" ").append(head.target);
   }
-  // What the journal keeps, and one byte more, which tells that there was more.
-  if (service_.options.journal_entries > 0) {
-    head_.assign(head_in_input_.substr(0, Journal::longest_head + 1));
-  }
+  head_ = head_in_input_;
   entry_.at = worker().clock().now();
   entry_.time = std::chrono::system_clock::now();
   entry_.operation = head.method.empty() ? JournalOperation::unreadable : JournalOperation::other;
@@ -361,6 +358,10 @@ std::optional<Response> Session::respond_at_once(const RequestHead& head, const 
 }
 
 Awaitable<Response> Session::respond(const RequestHead& head, const Routed& routed) {
+  // More may be read from now on. What the journal keeps, and one byte more, which tells that there
+  // was more.
+  kept_head_.assign(head_.substr(0, Journal::longest_head + 1));
+  head_ = kept_head_;
   if (routed) {
     if (fault_) {
       entry_.fault = fault_->name;

@@ -119,8 +119,9 @@ class Session final : public Connection {
   std::optional<FiredFault> fault_;
   std::unique_ptr<Wait> wait_;
   std::string_view head_in_input_;  // until more is read
-  std::string head_;                // its beginning, for the journal
-  std::string request_line_;        // for the log
+  std::string_view head_;           // for the journal: there, or in kept_head_
+  std::string kept_head_;
+  std::string request_line_;  // for the log
   std::string out_;
   JournalEntry entry_;
   bool granted_ = false;

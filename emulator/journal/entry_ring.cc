@@ -70,29 +70,28 @@ void EntryRing::append(const JournalEntry& entry, std::string_view request_head,
   const std::uint64_t heads_begin = heads_.reserve(request_head.size() + response_head.size());
   copy(response_head, copy(request_head, heads_.at(heads_begin)));
 
-  const Record record{.at = entry.at,
-                      .time = entry.time,
-                      .connection = entry.connection,
-                      .bytes_in = entry.bytes_in,
-                      .bytes_out = entry.bytes_out,
-                      .held = entry.held,
-                      .served = entry.served,
-                      .in_flight = entry.in_flight,
-                      .text_begin = begin,
-                      .text_sizes = sizes,
-                      .heads_begin = heads_begin,
-                      .request_head = static_cast<std::uint16_t>(request_head.size()),
-                      .response_head = static_cast<std::uint16_t>(response_head.size()),
-                      .status = entry.status,
-                      .operation = entry.operation,
-                      .end = entry.end};
   const std::size_t place = place_of(next_);
   if (place == records_.size()) {
-    records_.push_back(record);
-  } else {
-    if (next_ - oldest_ == capacity_) ++oldest_;
-    records_[place] = record;
+    records_.emplace_back();
+  } else if (next_ - oldest_ == capacity_) {
+    ++oldest_;
   }
+  records_[place] = {.at = entry.at,
+                     .time = entry.time,
+                     .connection = entry.connection,
+                     .bytes_in = entry.bytes_in,
+                     .bytes_out = entry.bytes_out,
+                     .held = entry.held,
+                     .served = entry.served,
+                     .in_flight = entry.in_flight,
+                     .text_begin = begin,
+                     .text_sizes = sizes,
+                     .heads_begin = heads_begin,
+                     .request_head = static_cast<std::uint16_t>(request_head.size()),
+                     .response_head = static_cast<std::uint16_t>(response_head.size()),
+                     .status = entry.status,
+                     .operation = entry.operation,
+                     .end = entry.end};
   ++next_;
 }
 
