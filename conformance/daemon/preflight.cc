@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/preflight.h"
 
+#include <functional>
 #include <thread>
 
 namespace hyperpod::conformance::daemon {
@@ -53,6 +54,22 @@ bool found_when_sent_apart(Check& check, const Segment& segment) {
   }
 }
 
+/// What came of a request: a response, or what was wrong with it.
+struct Seen {
+  std::optional<Response> response;
+  std::string text;  ///< For messages.
+};
+
+Seen seen_of(const std::function<Response()>& exchange) {
+  try {
+    Response response = exchange();
+    std::string text = described(response);
+    return {std::move(response), std::move(text)};
+  } catch (const Violation& violation) {
+    return {std::nullopt, "something else than " + violation.expected + ": " + violation.seen};
+  }
+}
+
 tl::unexpected<Obstacle> no_such_daemon(const Target& target, const std::string& why) {
   return obstacle(Obstacle::Kind::no_such_daemon,
                   "what listens on " + target.endpoint.url() + " is not such a daemon: " + why +
@@ -67,28 +84,24 @@ tl::expected<std::shared_ptr<const Segment>, Obstacle> preflight(const Target& t
   if (!session) return obstacle(Obstacle::Kind::unreachable, session.error().message);
   const Name name = check.fresh_name();
   const std::string body = check.bytes(object_size);
-  std::optional<Response> stored;
-  std::optional<Response> granted;
-  try {
-    stored = session->put(name, body);
-    Session second = check.connect();
-    granted = second.acquire(name);
-  } catch (const Violation& violation) {
-    return no_such_daemon(target,
-                          "it was asked for " + violation.expected + ", but " + violation.seen);
-  }
-  const std::string responses = "it answers a PUT under /v1/kv/ with " + described(*stored) +
-                                " and a lease request with " + described(*granted);
-  const bool served = stored->status < 400 || granted->status == 200;
+  // One of whose responses only one kind can be read is such a daemon: the checks tell what is
+  // wrong.
+  Seen stored = seen_of([&] { return session->put(name, body); });
+  Seen granted = seen_of([&] { return check.connect().acquire(name); });
+  if (!stored.response && !granted.response) return no_such_daemon(target, granted.text);
+  const std::string responses = "it answers a PUT under /v1/kv/ with " + stored.text +
+                                " and a lease request with " + granted.text;
+  const bool leased = granted.response && granted.response->status == 200;
+  const bool served = leased || (stored.response && stored.response->status < 400);
   if (!served) return no_such_daemon(target, responses);
-  const auto grant = grant_of(check, *granted);
+  const auto grant = leased ? grant_of(check, *granted.response) : std::nullopt;
   auto segment = Segment::open(target.shm_name);
-  if (segment && (granted->status != 200 || found_in(*segment, grant, body) ||
-                  found_when_sent_apart(check, *segment))) {
+  if (segment &&
+      (!leased || found_in(*segment, grant, body) || found_when_sent_apart(check, *segment))) {
     check.release_open_leases();
     return std::make_shared<const Segment>(*std::move(segment));
   }
-  if (granted->status == 200 && !grant) return no_such_daemon(target, responses);
+  if (leased && !grant) return no_such_daemon(target, responses);
   if (!segment) return obstacle(Obstacle::Kind::segment, segment.error().message);
   return obstacle(Obstacle::Kind::segment,
                   "the daemon granted a lease, but what was stored is nowhere in /dev/shm/" +

@@ -106,17 +106,31 @@ void scattered_body_is_stored(Check& check) {
   constexpr std::uint64_t largest_body = 64u << 20;
   const std::uint64_t capacity = check.capacity();
   if (capacity > 1u << 30) return;  // It would take too long.
-  Session session = check.connect();
+  std::vector<Session> sessions = check.connect_many(16);
+  Session& session = sessions[0];
   const std::string small = check.bytes(capacity / (most_pieces * 2));
   std::vector<Grant> between;
   std::uint64_t pieces = most_pieces;
   std::uint64_t room = 0;
-  for (std::uint64_t i = 0; i < pieces; ++i) {
-    const Name name = check.fresh_name();
-    check.store(session, name, small);
-    if (i % 2 == 0) between.push_back(check.lease(session, name, {.ttl = check.span(60s)}));
-    if (between.size() != 8) continue;
+  for (std::uint64_t i = 0; i < pieces; i += sessions.size()) {
+    std::vector<Name> names;
+    for (Session& one : sessions) {
+      names.push_back(check.fresh_name());
+      one.send(put_request(names.back(), small));
+    }
+    for (Session& one : sessions) {
+      const Response stored = one.response();
+      check.expect(stored.status / 100 == 2, "200 to the PUT of a new key", described(stored));
+    }
     // Every second one is leased.
+    for (std::size_t k = 0; k < names.size(); k += 2)
+      sessions[k].send(acquire_request(names[k], {.ttl = check.span(60s)}));
+    for (std::size_t k = 0; k < names.size(); k += 2) {
+      const Response response = sessions[k].response();
+      check.expect_present(response, "a lease on one of many small objects");
+      between.push_back(check.grant_in(response));
+    }
+    if (i != 0) continue;
     room = std::max<std::uint64_t>(room_of_one(between) / 2, small.size());
     pieces = std::min(most_pieces, capacity / 4 * 3 / room);
   }
@@ -130,10 +144,9 @@ void scattered_body_is_stored(Check& check) {
                  std::to_string(grant.fragments.size()));
     check.release(session, grant);
   }
-  for (const Grant& grant : between) {
+  for (const Grant& grant : between)
     check.expect_bytes(grant, small, "one of many small objects under a lease");
-    check.release(session, grant);
-  }
+  (void)check.release_many(sessions, between);
 }
 
 /// As large as the chunks of real models, where the cache is.

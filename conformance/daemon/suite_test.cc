@@ -177,6 +177,23 @@ TEST(Preflight, LeavesAMalformedGrantToTheChecks) {
   EXPECT_EQ(report->worst(), Outcome::fail);
 }
 
+TEST(Preflight, LeavesResponsesThatCannotBeReadToTheChecks) {
+  for (const bool of_puts : {true, false}) {
+    const auto daemon = start([&](DaemonSetup& setup) {
+      setup.mutation.emplace();
+      setup.mutation->response = [of_puts](const ReceivedRequest& request,
+                                           ResponseMessage& response) {
+        const bool is_put = request.head.method == "PUT";
+        if (is_put == of_puts && (is_put || request.head.is_acquire()))
+          response.set_header("Transfer-Encoding", "chunked");
+      };
+    });
+    const auto report = run_daemon_suite(options_for(*daemon, {of_puts ? "PUT-05" : "LEASE-02"}));
+    ASSERT_TRUE(report) << report.error().explanation;
+    EXPECT_EQ(report->worst(), Outcome::fail);
+  }
+}
+
 TEST(Worker, CountsWhatItDid) {
   const auto daemon = start();
   Target target = daemon->target();
