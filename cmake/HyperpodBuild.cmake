@@ -129,8 +129,8 @@ endfunction()
 #   waits for the network.
 # - With HYPERPOD_PRECOMPILE three sets of library headers are precompiled: for the tests, for the libraries that link
 #   Asio and OpenSSL, and for all else. No header of ours is among them, so no edit makes everything build again. Files
-#   must include what they use all the same: clang-tidy, `./dev odr`, the fuzz targets and every build by clang go without.
-# - With HYPERPOD_UNITY twelve files of a target are compiled as one. clang-tidy and `./dev odr` see each file by itself.
+#   must include what they use all the same: clang-tidy, the fuzz targets and every build by clang go without.
+# - With HYPERPOD_UNITY twelve files of a target are compiled as one. clang-tidy sees each file by itself.
 function(hyperpod_build_faster)
   cmake_parse_arguments(ARG "" "" "HOT" ${ARGN})
   set(precompile OFF)
