@@ -530,11 +530,15 @@ Reply Endpoints::reset(const Call& call) {
       selection = {false, false, false, false, false};
       if (!only->is_array()) return refuse("only", "only must be an array of what to reset");
       for (const auto& name : *only) {
-        const auto known = std::ranges::find(resettable, name, &Resettable::first);
+        const auto known = name.is_string()
+                               ? std::ranges::find(resettable, name.get_ref<const std::string&>(),
+                                                   &Resettable::first)
+                               : resettable.end();
         if (known == resettable.end()) {
-          return refuse("only", fmt::format("only knows no {}; take objects, leases, faults, "
-                                            "journal or counters",
-                                            to_text(name)));
+          return refuse("only",
+                        fmt::format("only does not take {}; it takes objects, leases, faults, "
+                                    "journal or counters",
+                                    to_text(name)));
         }
         selection.*known->second = true;
       }
