@@ -36,6 +36,7 @@ class HeapMemory final : public emulator::core::Memory {
  public:
   explicit HeapMemory(std::uint64_t size) : bytes_(size) {}
   std::span<std::byte> bytes() const override { return bytes_; }
+  bool is_backed() const override { return true; }
   bool back(std::uint64_t /*offset*/, std::uint64_t /*length*/) override { return true; }
 
  private:

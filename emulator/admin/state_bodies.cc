@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -88,7 +89,7 @@ class StateSource final : public Source {
         items_.append(object, out);
       }
     } else {
-      for (const BlockRun& run : page.runs) items_.append(run, out);
+      append(page, out);
     }
     next_ = page.next_block;
     if (next_ < page.blocks) return More::now;
@@ -109,9 +110,26 @@ class StateSource final : public Source {
   }
 
  private:
+  // A run that goes on in the next page is held back until its end is known.
+  void append(const BlockPage& page, std::string& out) {
+    for (std::size_t i = 0; i < page.runs.size(); ++i) {
+      BlockRun run = page.runs[i];
+      if (begun_run_) {
+        begun_run_->blocks += run.blocks;
+        run = *std::exchange(begun_run_, std::nullopt);
+      }
+      if (page.cut && i + 1 == page.runs.size()) {
+        begun_run_ = std::move(run);
+      } else {
+        items_.append(run, out);
+      }
+    }
+  }
+
   const Control& control_;
   std::uint64_t next_ = 0;
   Items items_;
+  std::optional<BlockRun> begun_run_;
   std::set<std::string> buckets_;
   bool begun_ = false;
   bool in_objects_ = true;

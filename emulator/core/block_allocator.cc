@@ -27,26 +27,36 @@ std::uint64_t BlockAllocator::end_of_free(std::uint64_t block) const {
   return run->first + run->second;
 }
 
-Extents BlockAllocator::free_extents() const {
+Extents BlockAllocator::free_extents(std::uint64_t first, std::size_t most) const {
   Extents extents;
-  for (const auto& [first, count] : free_by_first_) extents.push_back({first, count});
+  auto run = free_by_first_.lower_bound(first);
+  for (; run != free_by_first_.end() && extents.size() < most; ++run) {
+    extents.push_back({run->first, run->second});
+  }
   return extents;
 }
 
-Extents BlockAllocator::allocate(std::uint64_t count, Placement placement) {
+Extents BlockAllocator::allocate(std::uint64_t count, Portion portion) {
   HYPERPOD_REQUIRE(count <= free_blocks_);
-  Extents extents =
-      placement == Placement::contiguous ? allocate_contiguous(count) : allocate_apart(count);
-  // Descending offsets make a reader that assumes ascending ones fail.
-  if (placement == Placement::worst_case) std::reverse(extents.begin(), extents.end());
+  Extents extents;
+  while (count > 0 && portion.blocks > 0 && extents.size() < portion.extents) {
+    // Best fit; where no run is long enough, the longest, so that fragments stay few.
+    auto fit = free_by_count_.lower_bound({count, 0});
+    if (fit == free_by_count_.end()) fit = std::prev(fit);
+    const Extent taken{fit->second, std::min({fit->first, count, portion.blocks})};
+    take(taken);
+    extents.push_back(taken);
+    count -= taken.count;
+    portion.blocks -= taken.count;
+  }
   return extents;
 }
 
-Extents BlockAllocator::allocate_first(std::uint64_t count, std::uint64_t in_all) {
+Extents BlockAllocator::allocate_first(std::uint64_t count, std::uint64_t in_all, Portion portion) {
   HYPERPOD_REQUIRE(count <= in_all && count <= free_blocks_);
   const auto run = free_by_count_.lower_bound({in_all, 0});
-  if (run == free_by_count_.end()) return allocate_contiguous(count);
-  const Extent taken{run->second, count};
+  if (run == free_by_count_.end()) return allocate(count, portion);
+  const Extent taken{run->second, std::min(count, portion.blocks)};
   take(taken);
   return {taken};
 }
@@ -59,31 +69,29 @@ std::uint64_t BlockAllocator::take_at(std::uint64_t first, std::uint64_t most) {
   return count;
 }
 
-Extents BlockAllocator::allocate_contiguous(std::uint64_t count) {
+Extents BlockAllocator::allocate_apart(std::uint64_t count, std::optional<std::uint64_t>& from,
+                                       Portion portion) {
+  HYPERPOD_REQUIRE(count <= free_blocks_);
+  const auto wanted = std::min({count, portion.blocks, std::uint64_t{portion.extents}});
   Extents extents;
-  while (count > 0) {
-    // Best fit; where no run is long enough, the longest, so that fragments stay few.
-    auto fit = free_by_count_.lower_bound({count, 0});
-    if (fit == free_by_count_.end()) fit = std::prev(fit);
-    const Extent taken{fit->second, std::min(fit->first, count)};
-    take(taken);
-    extents.push_back(taken);
-    count -= taken.count;
-  }
-  return extents;
-}
-
-Extents BlockAllocator::allocate_apart(std::uint64_t count) {
-  Extents extents;
-  for (const auto& [first, run] : free_by_first_) {
-    for (std::uint64_t block = 0; block < run && extents.size() < count; block += 2) {
-      extents.push_back({first + block, 1});
+  if (from) {
+    auto run = free_by_first_.upper_bound(*from);
+    if (run != free_by_first_.begin()) --run;
+    for (; run != free_by_first_.end() && extents.size() < wanted; ++run) {
+      const auto end = run->first + run->second;
+      for (auto block = std::max(run->first, *from); block < end && extents.size() < wanted;
+           block += 2) {
+        extents.push_back({block, 1});
+      }
     }
-    if (extents.size() == count) break;
+    if (extents.size() < wanted) {
+      from.reset();
+    } else if (wanted > 0) {
+      from = extents.back().first + 2;
+    }
   }
   for (const Extent& extent : extents) take(extent);
-  // Too little free space to leave gaps: neighbours fill the rest, still a fragment each.
-  while (extents.size() < count) {
+  while (extents.size() < wanted) {
     const Extent taken{free_by_first_.begin()->first, 1};
     take(taken);
     extents.push_back(taken);

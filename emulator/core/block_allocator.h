@@ -5,7 +5,9 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <map>
+#include <optional>
 #include <set>
 #include <utility>
 #include <vector>
@@ -23,6 +25,12 @@ struct Extent {
 
 using Extents = std::vector<Extent>;
 
+/// What one call may take, so that whoever holds a lock meanwhile does not hold it for long.
+struct Portion {
+  std::size_t extents = std::numeric_limits<std::size_t>::max();
+  std::uint64_t blocks = std::numeric_limits<std::uint64_t>::max();
+};
+
 class BlockAllocator {
  public:
   explicit BlockAllocator(std::uint64_t blocks);
@@ -32,14 +40,22 @@ class BlockAllocator {
   /// The first block behind the free run that `block` lies in. REQUIRES that it is free.
   std::uint64_t end_of_free(std::uint64_t block) const;
 
-  /// Every free run, in order.
-  Extents free_extents() const;
+  /// At most `most` free runs, in order: those that begin at `first` or behind it.
+  Extents free_extents(std::uint64_t first, std::size_t most) const;
 
-  /// Takes `count` blocks, laid out as `placement` says. REQUIRES count <= free_blocks().
-  Extents allocate(std::uint64_t count, Placement placement);
-  /// As allocate() with Placement::contiguous, but begins where `in_all` blocks would begin, of
-  /// which these are the first. REQUIRES count <= in_all.
-  Extents allocate_first(std::uint64_t count, std::uint64_t in_all);
+  // The calls below take `count` blocks, or as many of them as `portion` allows; a further call
+  // takes the rest. They REQUIRE count <= free_blocks().
+
+  /// One run if there is one so long, else as few as possible.
+  Extents allocate(std::uint64_t count, Portion portion = {});
+  /// As allocate(), but begins where `in_all` blocks would begin, of which these are the first.
+  /// REQUIRES count <= in_all.
+  Extents allocate_first(std::uint64_t count, std::uint64_t in_all, Portion portion = {});
+  /// No two blocks side by side, from block `from` on; `from` is moved to where a further call goes
+  /// on. Where there is no more room for gaps, and if `from` is nullopt, neighbours are taken,
+  /// still an extent each.
+  Extents allocate_apart(std::uint64_t count, std::optional<std::uint64_t>& from,
+                         Portion portion = {});
   /// Takes up to `most` free blocks that follow each other from block `first` on; returns how many.
   std::uint64_t take_at(std::uint64_t first, std::uint64_t most);
 
@@ -47,8 +63,6 @@ class BlockAllocator {
   void release(Extent extent);
 
  private:
-  Extents allocate_contiguous(std::uint64_t count);
-  Extents allocate_apart(std::uint64_t count);
   void take(Extent wanted);
   void insert(Extent extent);
   void erase(Extent extent);

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <set>
+#include <thread>
 #include <utility>
 
 #include "hyperpod/base/assertions.h"
@@ -16,45 +18,102 @@ constexpr std::uint64_t worst_case_head = 13;
 
 // What is done at once under the lock, so that it is held for tenths of a millisecond.
 constexpr std::size_t evictions_at_once = 256;
-constexpr std::size_t leases_at_once = 512;
+constexpr std::size_t timers_at_once = 256;
+constexpr std::size_t waiters_at_once = 256;
+constexpr std::size_t leases_at_once = 512;  // to look at
 constexpr std::size_t listed_at_once = 1024;
+constexpr Portion room_at_once{.extents = 512, .blocks = 64 * 1024};
+constexpr std::uint64_t stamped_at_once = 1 << 20;  // bytes
+
+// An object with no more than these is freed together with others.
+constexpr Portion small{.extents = 4, .blocks = 256};
+// Blocks that count as much as a fragment.
+constexpr std::uint64_t blocks_handled_as_one = 256;
+
+// A waiter's id is its place and, above these bits, how often that place was taken.
+constexpr int place_bits = 32;
 
 constexpr std::size_t least_object_slots = 1024;
 constexpr std::size_t most_object_slots = 1u << 20;
 constexpr std::size_t lease_slots = 1u << 16;
+constexpr std::size_t name_slots = 1u << 14;  // of buckets, and of keys that are waited for
 
 std::size_t object_slots(std::uint64_t blocks) {
   return std::bit_ceil(std::clamp<std::uint64_t>(blocks, least_object_slots, most_object_slots));
 }
 
-/// Fills `bytes` with `text`, again and again.
-void stamp(std::span<std::byte> bytes, std::string_view text) {
-  for (std::size_t done = 0; done < bytes.size(); done += text.size()) {
-    std::memcpy(bytes.data() + done, text.data(), std::min(text.size(), bytes.size() - done));
+/// Fills `bytes` with `text`, again and again, of which `before` bytes have been written already.
+void stamp(std::span<std::byte> bytes, std::string_view text, std::uint64_t before) {
+  for (std::size_t done = 0; done < bytes.size();) {
+    const auto part = text.substr((before + done) % text.size());
+    const auto count = std::min(bytes.size() - done, part.size());
+    std::memcpy(bytes.data() + done, part.data(), count);
+    done += count;
   }
 }
 
+/// Takes as much as `left` allows from the end of `extent`.
+Extent cut_end(Extent& extent, Portion& left) {
+  const auto count = std::min(extent.count, left.blocks);
+  extent.count -= count;
+  --left.extents;
+  left.blocks -= count;
+  return {extent.first + extent.count, count};
+}
+
+constexpr auto due_of = [](const auto& item) {
+  if constexpr (requires { item.time_left; }) {
+    return item.time_left;
+  } else {
+    return item.due;
+  }
+};
+
+bool allows_more(const Portion& left) { return left.extents > 0 && left.blocks > 0; }
+
 }  // namespace
+
+/// Takes the lock. Who had to wait for it is counted, so that a call of many steps can give way.
+class Engine::Entry {
+ public:
+  explicit Entry(const Engine& engine) : lock_(engine.mutex_, std::try_to_lock) {
+    if (!lock_.owns_lock()) {
+      ++engine.waiting_;
+      lock_.lock();
+      --engine.waiting_;
+      ++engine.entered_;
+    }
+    engine.handled_ = 0;
+  }
+  void unlock() { lock_.unlock(); }
+
+ private:
+  std::unique_lock<std::mutex> lock_;
+};
+
+void Engine::give_way() const {
+  if (waiting_ == 0) return;
+  // Unlocking alone gives way to nobody: whoever waits has to be woken first, and whoever unlocks
+  // would have the lock again by then.
+  const auto before = entered_.load();
+  while (waiting_ > 0 && entered_ == before) std::this_thread::yield();
+}
 
 class Engine::Look {
  public:
-  explicit Look(const Engine& engine) : engine_(engine), lock_(engine.mutex_) {
-    engine_.handled_ = 0;
-  }
+  explicit Look(const Engine& engine) : engine_(engine), entry_(engine) {}
   ~Look() { engine_.longest_hold_ = std::max(engine_.longest_hold_, engine_.handled_); }
   Look(const Look&) = delete;
   Look& operator=(const Look&) = delete;
 
  private:
   const Engine& engine_;
-  std::lock_guard<std::mutex> lock_;
+  const Entry entry_;
 };
 
 class Engine::Critical {
  public:
-  explicit Critical(Engine& engine) : engine_(engine), lock_(engine.mutex_) {
-    engine_.handled_ = 0;
-  }
+  explicit Critical(Engine& engine) : engine_(engine), entry_(engine) {}
 
   ~Critical() {
     // Memory of the last time is used again: nearly every call makes one change.
@@ -66,7 +125,9 @@ class Engine::Critical {
     const auto condemned = std::exchange(engine_.condemned_, {});
     engine_.longest_hold_ = std::max(engine_.longest_hold_, engine_.handled_);
     const auto alarm = alarm_is_due() ? engine_.alarm_ : nullptr;
-    lock_.unlock();
+    const bool frees = !engine_.leaving_.empty();
+    entry_.unlock();
+    if (frees) engine_.free_rest();
     for (const LeaseChange& change : changes) engine_.observer_(change);
     for (Object* const object : condemned) engine_.clear_condemned(*object);
     if (alarm) alarm();
@@ -87,13 +148,13 @@ class Engine::Critical {
   }
 
   Engine& engine_;
-  std::unique_lock<std::mutex> lock_;
+  Entry entry_;
 };
 
 // --- Puts ---------------------------------------------------------------------------------------
 
 Reservation::Reservation(Engine& engine, bool of_put, std::optional<std::uint64_t> size)
-    : engine_(engine), of_put_(of_put), memory_(engine.memory_), size_(size) {}
+    : engine_(engine), of_put_(of_put), memory_(engine.memory_), size_(size), run_(engine.run_) {}
 
 Reservation::~Reservation() { engine_.abort(*this); }
 
@@ -141,34 +202,41 @@ std::vector<std::span<const std::byte>> Reservation::bytes() const {
 
 PutOutcome Put::commit() { return engine_.commit(*this); }
 
+struct Engine::Reserving {
+  std::uint64_t blocks;                       // still to be taken
+  std::uint64_t in_all;                       // that the reservation is going to have
+  bool splits_header = false;                 // once all are taken
+  std::optional<std::uint64_t> apart = 0;     // see BlockAllocator::allocate_apart
+  std::optional<std::uint64_t> unbacked = 0;  // free blocks from here on may have to be backed
+  Extents to_back = {};                       // with the lock released
+  std::optional<PutRefusal> refusal = {};
+};
+
 tl::expected<std::unique_ptr<Put>, PutRefusal> Engine::begin_put(
     std::string_view bucket, std::string_view key, std::optional<std::uint64_t> size) {
   std::unique_ptr<Put> put;  // before the lock: a refused Put is destroyed after the lock is gone
   const auto in_all = blocks_for(size.value_or(1));
-  std::optional<tl::expected<void, PutRefusal>> reserved;
-  while (!reserved) {
+  Reserving wanted{.blocks = first_step(in_all),
+                   .in_all = in_all,
+                   .splits_header = splits_header(size.value_or(1))};
+  {
     Critical critical(*this);
     const auto refuse = [this](PutRefusal why) {
       ++(why == PutRefusal::exists ? totals_.puts_existing : totals_.puts_refused);
       return tl::make_unexpected(why);
     };
-    if (!put) {
-      put.reset(new Put(*this, bucket, key, size));
-      if (size == 0) return refuse(PutRefusal::empty);
-      if (size > capacity_) return refuse(PutRefusal::too_large);
-      if (find(bucket, key) != nullptr) return refuse(PutRefusal::exists);
-      if (behaviour_.put_race == PutRace::first_begun && put_in_flight(bucket, key)) {
-        return refuse(PutRefusal::exists);
-      }
-      puts_.push_back(*put);
+    put.reset(new Put(*this, bucket, key, size));
+    if (size == 0) return refuse(PutRefusal::empty);
+    if (size > capacity_) return refuse(PutRefusal::too_large);
+    if (find(bucket, key) != nullptr) return refuse(PutRefusal::exists);
+    if (behaviour_.put_race == PutRace::first_begun && put_in_flight(bucket, key)) {
+      return refuse(PutRefusal::exists);
     }
-    reserved = try_reserve(*put, first_step(in_all), in_all);
-    if (reserved && !*reserved) {
-      if (put->is_linked()) forget(*put);
-      return refuse(reserved->error());
-    }
-    if (reserved && splits_header(size.value_or(1)))
-      put->fragments_.front().length = worst_case_head;
+    puts_.push_back(*put);
+    take_step(*put, wanted);
+  }
+  if (auto reserved = reserve(*put, wanted); !reserved) {
+    return tl::make_unexpected(reserved.error());
   }
   return put;
 }
@@ -179,21 +247,17 @@ tl::expected<std::unique_ptr<Reservation>, PutRefusal> Engine::reserve_room(
   if (size > capacity_) return tl::make_unexpected(PutRefusal::too_large);
   std::unique_ptr<Reservation> room;  // before the lock, as in begin_put
   const auto in_all = blocks_for(size.value_or(1));
-  std::optional<tl::expected<void, PutRefusal>> reserved;
-  while (!reserved) {
+  Reserving wanted{.blocks = first_step(in_all),
+                   .in_all = in_all,
+                   .splits_header = splits_header(size.value_or(1))};
+  {
     Critical critical(*this);
-    if (!room) {
-      room.reset(new Reservation(*this, false, size));
-      reservations_.push_back(*room);
-    }
-    reserved = try_reserve(*room, first_step(in_all), in_all);
-    if (reserved && !*reserved) {
-      if (room->is_linked()) forget(*room);
-      return tl::make_unexpected(reserved->error());
-    }
-    if (reserved && splits_header(size.value_or(1))) {
-      room->fragments_.front().length = worst_case_head;
-    }
+    room.reset(new Reservation(*this, false, size));
+    reservations_.push_back(*room);
+    take_step(*room, wanted);
+  }
+  if (auto reserved = reserve(*room, wanted); !reserved) {
+    return tl::make_unexpected(reserved.error());
   }
   return room;
 }
@@ -217,49 +281,91 @@ std::uint64_t Engine::blocks_for(std::uint64_t size) const {
   return 1 + whole_blocks(size - std::min(size, worst_case_head));
 }
 
-std::optional<tl::expected<void, PutRefusal>> Engine::try_reserve(Reservation& room,
-                                                                  std::uint64_t blocks,
-                                                                  std::uint64_t in_all) {
-  if (!room.is_linked()) return tl::make_unexpected(PutRefusal::no_room);  // restarted meanwhile
-  const auto needed = in_all - std::min(in_all, room.blocks_);
-  if (allocator_.free_blocks() < needed) {
-    if (wheel_.run_due(clock_.now(), leases_at_once)) return std::nullopt;  // what pins nothing
-    if (allocator_.free_blocks() + evictable_blocks_ < needed) {
-      return tl::make_unexpected(PutRefusal::no_room);
+tl::expected<void, PutRefusal> Engine::reserve(Reservation& room, Reserving& wanted) {
+  while (!wanted.refusal) {
+    const bool backed = back(wanted.to_back, *room.memory_);
+    if (backed && wanted.blocks == 0) return {};
+    give_way();
+    Critical critical(*this);
+    if (backed) {
+      take_step(room, wanted);
+    } else {
+      refuse(room, wanted, PutRefusal::no_memory);
     }
   }
-  if (allocator_.free_blocks() < blocks) {
-    // Blocks of objects are backed. What else is needed is backed first, so that nothing is evicted
-    // in vain.
-    if (!back(allocator_.free_extents(), *room.memory_)) {
-      return tl::make_unexpected(PutRefusal::no_memory);
-    }
-    for (std::size_t left = evictions_at_once; allocator_.free_blocks() < blocks; --left) {
-      Object* const oldest = left > 0 ? least_used(left) : nullptr;
-      if (oldest == nullptr || left == 0) return std::nullopt;
-      evict(*oldest);
-    }
-  }
-  const Extents extents = take_blocks(room, blocks, in_all);
-  if (!back(extents, *room.memory_)) {
-    for (const Extent& extent : extents) allocator_.release(extent);
-    return tl::make_unexpected(PutRefusal::no_memory);
-  }
-  add_room(room, extents);
-  room.blocks_ += blocks;
-  return tl::expected<void, PutRefusal>();
+  end(room);
+  return tl::make_unexpected(*wanted.refusal);
 }
 
-Extents Engine::take_blocks(const Reservation& room, std::uint64_t blocks, std::uint64_t in_all) {
-  if (placement_ != Placement::contiguous) return allocator_.allocate(blocks, placement_);
-  if (room.fragments_.empty()) return allocator_.allocate_first(blocks, in_all);
+void Engine::refuse(Reservation& room, Reserving& wanted, PutRefusal why) {
+  wanted.refusal = why;
+  totals_.puts_refused += room.of_put_;
+}
+
+void Engine::take_step(Reservation& room, Reserving& wanted) {
+  wanted.to_back.clear();
+  if (!is_current(room)) return refuse(room, wanted, PutRefusal::no_room);
+  const auto needed = wanted.in_all - std::min(wanted.in_all, room.blocks_);
+  if (allocator_.free_blocks() < needed) {
+    if (wheel_.run_due(clock_.now(), timers_at_once)) return;  // what pins nothing
+    if (allocator_.free_blocks() + leaving_blocks_ + evictable_blocks_ < needed) {
+      return refuse(room, wanted, PutRefusal::no_room);
+    }
+  }
+  if (allocator_.free_blocks() < wanted.blocks) {
+    // Blocks of objects are backed. What else is needed is backed first, so that nothing is evicted
+    // in vain.
+    if (wanted.unbacked && !room.memory_->is_backed()) {
+      wanted.to_back = allocator_.free_extents(*wanted.unbacked, room_at_once.extents);
+      handled(wanted.to_back.size());
+      if (!wanted.to_back.empty()) {
+        wanted.unbacked = wanted.to_back.back().first + wanted.to_back.back().count;
+        return;
+      }
+      wanted.unbacked.reset();
+    }
+    for (std::size_t left = evictions_at_once;
+         allocator_.free_blocks() + leaving_blocks_ < wanted.blocks; --left) {
+      Object* const oldest = left > 0 ? least_used(left) : nullptr;
+      if (oldest == nullptr || left == 0) return;
+      evict(*oldest);
+    }
+    if (allocator_.free_blocks() < wanted.blocks) {
+      free_some();
+      return;
+    }
+  }
+  Extents taken = take_blocks(room, wanted);
+  add_room(room, taken);
+  for (const Extent& extent : taken) {
+    wanted.blocks -= extent.count;
+    room.blocks_ += extent.count;
+  }
+  if (wanted.blocks == 0 && wanted.splits_header) {
+    room.fragments_.front().length = worst_case_head;
+  }
+  wanted.to_back = std::move(taken);
+}
+
+Extents Engine::take_blocks(const Reservation& room, Reserving& wanted) {
+  Portion left = room_at_once;
+  if (placement_ != Placement::contiguous) {
+    Extents extents = allocator_.allocate_apart(wanted.blocks, wanted.apart, left);
+    // Descending offsets make a reader that assumes ascending ones fail.
+    if (placement_ == Placement::worst_case) std::ranges::reverse(extents);
+    return extents;
+  }
+  if (room.fragments_.empty()) {
+    return allocator_.allocate_first(wanted.blocks, wanted.in_all, left);
+  }
   const Fragment& last = room.fragments_.back();
   const auto beyond = (last.offset + last.length) / block_size_;
-  const auto beside = allocator_.take_at(beyond, blocks);
+  const auto beside = allocator_.take_at(beyond, std::min(wanted.blocks, left.blocks));
   Extents extents;
   if (beside > 0) extents.push_back({beyond, beside});
-  if (beside < blocks) {
-    const auto rest = allocator_.allocate(blocks - beside, placement_);
+  left.blocks -= beside;
+  if (beside < wanted.blocks) {
+    const auto rest = allocator_.allocate(wanted.blocks - beside, left);
     extents.insert(extents.end(), rest.begin(), rest.end());
   }
   return extents;
@@ -274,6 +380,7 @@ bool Engine::back(const Extents& extents, Memory& memory) const {
 void Engine::add_room(Reservation& room, const Extents& extents) {
   const auto kind = room.of_put_ ? BlockRun::Owner::put : BlockRun::Owner::checkpoint;
   for (const Extent& extent : extents) {
+    handled(1 + extent.count / blocks_handled_as_one);
     map_.reserve(extent, {kind, &room});
     const Fragment added{extent.first * block_size_, extent.count * block_size_};
     if (placement_ == Placement::contiguous && !room.fragments_.empty()) {
@@ -293,44 +400,62 @@ void Engine::add_room(Reservation& room, const Extents& extents) {
 }
 
 tl::expected<void, PutRefusal> Engine::extend(Reservation& room) {
-  while (true) {
+  Reserving wanted{};
+  {
     Critical critical(*this);
-    if (!room.is_linked()) return tl::make_unexpected(PutRefusal::no_room);
-    std::optional<tl::expected<void, PutRefusal>> reserved;
+    if (!is_current(room)) return tl::make_unexpected(PutRefusal::no_room);
+    wanted.in_all = room.size_ ? blocks_for(*room.size_) : room.blocks_ + 1;
+    const auto more = std::min(wanted.in_all - std::min(wanted.in_all, room.blocks_), step_blocks_);
+    wanted.blocks = std::max<std::uint64_t>(more, 1);
     if (room.written_ >= capacity_) {
-      reserved = tl::make_unexpected(PutRefusal::too_large);
+      refuse(room, wanted, PutRefusal::too_large);
     } else {
-      const auto in_all = room.size_ ? blocks_for(*room.size_) : room.blocks_ + 1;
-      const auto more = std::min(in_all - std::min(in_all, room.blocks_), step_blocks_);
-      reserved = try_reserve(room, std::max<std::uint64_t>(more, 1), in_all);
+      take_step(room, wanted);
     }
-    if (!reserved) continue;
-    if (*reserved) return {};
-    if (room.is_linked()) forget(room);
-    free_blocks(room.fragments_);
-    room.fragments_.clear();
-    totals_.puts_refused += room.of_put_;
-    return tl::make_unexpected(reserved->error());
   }
+  return reserve(room, wanted);
 }
 
 PutOutcome Engine::commit(Put& put) {
-  Critical critical(*this);
-  if (!put.is_linked()) return PutOutcome::lost;
-  forget(put);
-  if (put.written_ == 0) {
-    free_blocks(std::exchange(put.fragments_, {}));
-    ++totals_.puts_refused;
-    return PutOutcome::empty;
+  Fragments surplus;
+  Object* stored = nullptr;
+  bool more_wait = false;
+  PutOutcome outcome = PutOutcome::stored;
+  {
+    Critical critical(*this);
+    if (!is_current(put)) return PutOutcome::lost;
+    if (put.written_ == 0) {
+      ++totals_.puts_refused;
+      outcome = PutOutcome::empty;
+    } else if (find(put.bucket_, put.key_) != nullptr) {
+      ++totals_.puts_existing;
+      outcome = PutOutcome::exists;
+    } else {
+      surplus = trim(put);
+      give_back_some(surplus);
+      stored = &store(put);
+      forget(put);
+      more_wait = behaviour_.wake_waiters && wake_some(*stored);
+      // Until all who waited have their lease.
+      if (more_wait) pin(*stored);
+    }
   }
-  if (find(put.bucket_, put.key_) != nullptr) {
-    free_blocks(put.fragments_);
-    put.fragments_.clear();
-    ++totals_.puts_existing;
-    return PutOutcome::exists;
+  if (outcome != PutOutcome::stored) {
+    end(put);
+    return outcome;
   }
-  free_blocks(trim(put));
+  while (more_wait) {
+    give_way();
+    Critical critical(*this);
+    const bool there = !stored->gone && stored->epoch == object_epoch_;
+    more_wait = there && wake_some(*stored);
+    if (!more_wait) unpin(*stored);
+  }
+  give_back(std::move(surplus));
+  return PutOutcome::stored;
+}
 
+Engine::Object& Engine::store(Put& put) {
   Bucket& bucket = bucket_named(put.bucket_);
   auto* const object = new Object(&bucket, put.key_);
   objects_.insert(*object);
@@ -348,8 +473,7 @@ PutOutcome Engine::commit(Put& put) {
   evictable_blocks_ += object->blocks;
   ++totals_.puts_stored;
   ++totals_.objects;
-  if (behaviour_.wake_waiters) wake(bucket, *object);
-  return PutOutcome::stored;
+  return *object;
 }
 
 Fragments Engine::trim(Reservation& room) {
@@ -366,12 +490,68 @@ Fragments Engine::trim(Reservation& room) {
   return unused;
 }
 
+bool Engine::is_current(const Reservation& room) const {
+  return room.is_linked() && room.run_ == run_;
+}
+
 void Engine::abort(Reservation& room) {
-  Critical critical(*this);
-  if (!room.is_linked()) return;
-  forget(room);
-  free_blocks(room.fragments_);
-  totals_.puts_aborted += room.of_put_;
+  {
+    Critical critical(*this);
+    if (!room.is_linked()) return;
+    totals_.puts_aborted += room.of_put_ && room.run_ == run_;
+    if (give_back_some(room)) return forget(room);
+  }
+  end(room);
+}
+
+void Engine::end(Reservation& room) {
+  for (bool more = true; more;) {
+    give_way();
+    Critical critical(*this);
+    if (!room.is_linked()) return;  // a restart has done it
+    more = !give_back_some(room);
+    if (!more) forget(room);
+  }
+}
+
+// Leaves the fragments as they are: after a restart its own thread may be reading them.
+bool Engine::give_back_some(Reservation& room) {
+  for (Portion left = room_at_once; allows_more(left);) {
+    if (room.given_back_ == room.fragments_.size()) return true;
+    Extent extent = extent_of(room.fragments_[room.fragments_.size() - 1 - room.given_back_]);
+    extent.count -= room.given_back_of_next_;
+    const Extent end = cut_end(extent, left);
+    free_of_room(end);
+    room.given_back_of_next_ += end.count;
+    if (extent.count > 0) continue;
+    ++room.given_back_;
+    room.given_back_of_next_ = 0;
+  }
+  return room.given_back_ == room.fragments_.size();
+}
+
+bool Engine::give_back_some(Fragments& surplus) {
+  for (Portion left = room_at_once; allows_more(left) && !surplus.empty();) {
+    Extent extent = extent_of(surplus.back());
+    free_of_room(cut_end(extent, left));
+    surplus.back().length = extent.count * block_size_;
+    if (extent.count == 0) surplus.pop_back();
+  }
+  return surplus.empty();
+}
+
+void Engine::give_back(Fragments surplus) {
+  while (!surplus.empty()) {
+    give_way();
+    const Critical critical(*this);
+    give_back_some(surplus);
+  }
+}
+
+void Engine::free_of_room(Extent extent) {
+  handled(1 + extent.count / blocks_handled_as_one);
+  map_.give_back(extent);
+  allocator_.release(extent);
 }
 
 void Engine::forget(Reservation& room) {
@@ -383,23 +563,20 @@ void Engine::forget(Reservation& room) {
 }
 
 bool Engine::seal(Reservation& room) {
-  Critical critical(*this);
-  if (!room.is_linked()) return false;
-  free_blocks(trim(room));
+  Fragments surplus;
+  {
+    Critical critical(*this);
+    if (!is_current(room)) return false;
+    surplus = trim(room);
+    give_back_some(surplus);
+  }
+  give_back(std::move(surplus));
   return true;
 }
 
 bool Engine::put_in_flight(std::string_view bucket, std::string_view key) const {
   return std::any_of(puts_.begin(), puts_.end(),
                      [&](const Put& put) { return put.bucket_ == bucket && put.key_ == key; });
-}
-
-// Of a reservation.
-void Engine::free_blocks(const Fragments& fragments) {
-  for (const Fragment& fragment : fragments) {
-    map_.give_back(extent_of(fragment));
-    allocator_.release(extent_of(fragment));
-  }
 }
 
 Extent Engine::extent_of(const Fragment& fragment) const {
@@ -422,7 +599,11 @@ Engine::Engine(const Options& options, std::shared_ptr<Memory> memory, const Clo
       object_slots_(object_slots(options.capacity / options.block_size)),
       objects_(Objects::bucket_traits(object_slots_.data(), object_slots_.size())),
       lease_slots_(lease_slots),
-      lease_by_id_(Leases::bucket_traits(lease_slots_.data(), lease_slots_.size())) {}
+      lease_by_id_(Leases::bucket_traits(lease_slots_.data(), lease_slots_.size())),
+      bucket_slots_(name_slots),
+      buckets_(Buckets::bucket_traits(bucket_slots_.data(), bucket_slots_.size())),
+      queue_slots_(name_slots),
+      queues_(Queues::bucket_traits(queue_slots_.data(), queue_slots_.size())) {}
 
 Engine::~Engine() {
   for (Lease& lease : leases_) {
@@ -434,6 +615,11 @@ Engine::~Engine() {
   by_use_.clear();
   objects_by_number_.clear();
   objects_.clear_and_dispose([](Object* object) { delete object; });
+  queues_.clear_and_dispose([](WaiterQueue* queue) {
+    queue->waiters.clear();
+    delete queue;
+  });
+  buckets_.clear_and_dispose([](Bucket* bucket) { delete bucket; });
 }
 
 std::size_t Engine::NameHash::operator()(const Name& name) const noexcept {
@@ -443,9 +629,9 @@ std::size_t Engine::NameHash::operator()(const Name& name) const noexcept {
 
 Engine::Bucket* Engine::find_bucket(std::string_view name) {
   if (last_bucket_ != nullptr && last_bucket_->name == name) return last_bucket_;
-  const auto found = buckets_.find(name);
+  const auto found = buckets_.find(name, BucketHash{}, BucketEqual{});
   if (found == buckets_.end()) return nullptr;
-  return last_bucket_ = &found->second;
+  return last_bucket_ = &*found;
 }
 
 Engine::Object* Engine::find(std::string_view bucket, std::string_view key) {
@@ -460,17 +646,17 @@ Engine::Object* Engine::find(std::string_view bucket, std::string_view key) {
 
 Engine::Bucket& Engine::bucket_named(std::string_view name) {
   if (Bucket* const known = find_bucket(name)) return *known;
-  const auto made = buckets_.try_emplace(std::string(name)).first;
-  made->second.name = made->first;
-  return *(last_bucket_ = &made->second);
+  auto* const made = new Bucket(name);
+  buckets_.insert(*made);
+  return *(last_bucket_ = made);
 }
 
 void Engine::drop_if_unused(Bucket& bucket) {
   if (bucket.objects > 0 || bucket.gone > 0) return;
   map_.return_colour(std::exchange(bucket.colour, 0));
-  if (!bucket.waiting.empty()) return;
+  if (bucket.queues > 0) return;
   if (last_bucket_ == &bucket) last_bucket_ = nullptr;
-  buckets_.erase(buckets_.find(bucket.name));
+  buckets_.erase_and_dispose(buckets_.iterator_to(bucket), [](Bucket* unused) { delete unused; });
 }
 
 void Engine::pin(Object& object) {
@@ -484,12 +670,7 @@ void Engine::unpin(Object& object) {
   if (!by_use_.unpin(object)) return;
   pinned_blocks_ -= object.blocks;
   for (const Fragment& fragment : object.fragments) map_.unpin(extent_of(fragment));
-  if (object.gone) {
-    Bucket& bucket = *object.bucket;
-    free_object(object);
-    --bucket.gone;
-    return drop_if_unused(bucket);
-  }
+  if (object.gone) return free_object(object);
   evictable_blocks_ += object.blocks;
   if (object.epoch != object_epoch_) drop(object);
 }
@@ -506,16 +687,12 @@ void Engine::count_eviction(const Object& object) {
 }
 
 void Engine::drop(Object& object) {
-  Bucket& bucket = *object.bucket;
   take_out(object);
-  if (object.pins() > 0) {
-    object.gone = true;
-    ++bucket.gone;
-    return;
-  }
+  object.gone = true;
+  ++object.bucket->gone;
+  if (object.pins() > 0) return;
   evictable_blocks_ -= object.blocks;
   free_object(object);
-  drop_if_unused(bucket);
 }
 
 void Engine::take_out(Object& object) {
@@ -535,24 +712,80 @@ Engine::Object* Engine::least_used(std::size_t& steps) {
 }
 
 void Engine::free_object(Object& object) {
-  free_blocks(object);
-  delete &object;
+  const bool is_small =
+      object.fragments.size() <= small.extents && object.blocks <= small.blocks && !object.poison;
+  if (is_small && free_some(object)) return destroy(object);
+  leaving_.push_back({.object = &object, .pinned = false});
+  leaving_blocks_ += object.blocks;
 }
 
-void Engine::free_blocks(Object& object) {
-  if (object.poison) {
-    for (const Fragment& fragment : object.fragments) {
-      stamp(memory_->bytes().subspan(fragment.offset, fragment.length), *object.poison);
-    }
+void Engine::destroy(Object& object) {
+  Bucket& bucket = *object.bucket;
+  delete &object;
+  --bucket.gone;
+  drop_if_unused(bucket);
+}
+
+bool Engine::free_some(Object& object) {
+  for (Portion left = room_at_once; allows_more(left) && !object.fragments.empty();) {
+    Fragment& last = object.fragments.back();
+    Extent extent = extent_of(last);
+    const Extent end = cut_end(extent, left);
+    handled(1 + end.count / blocks_handled_as_one);
+    map_.discard(end, object.bucket->colour);
+    allocator_.release(end);
+    last.length = extent.count * block_size_;
+    if (extent.count == 0) object.fragments.pop_back();
   }
-  for (const Fragment& fragment : object.fragments) {
-    map_.discard(extent_of(fragment), object.bucket->colour);
-    allocator_.release(extent_of(fragment));
+  return object.fragments.empty();
+}
+
+bool Engine::stamp_some(Leaving& leaving) {
+  const Object& object = *leaving.object;
+  // What was stored before a restart lay in other memory.
+  if (!object.poison || object.epoch < first_epoch_) return true;
+  for (std::uint64_t left = stamped_at_once; left > 0;) {
+    if (leaving.fragment == object.fragments.size()) return true;
+    const auto& [offset, length] = object.fragments[leaving.fragment];
+    const auto count = std::min(left, length - leaving.stamped);
+    handled();
+    stamp(memory_->bytes().subspan(offset + leaving.stamped, count), *object.poison,
+          leaving.stamped);
+    left -= count;
+    leaving.stamped += count;
+    if (leaving.stamped < length) continue;
+    ++leaving.fragment;
+    leaving.stamped = 0;
+  }
+  return false;
+}
+
+bool Engine::free_some() {
+  if (leaving_.empty()) return false;
+  Leaving& leaving = leaving_.front();
+  Object& object = *leaving.object;
+  if (!stamp_some(leaving)) return true;
+  const auto free_before = allocator_.free_blocks();
+  const bool all = free_some(object);
+  leaving_blocks_ -= allocator_.free_blocks() - free_before;
+  if (all) {
+    if (!leaving.pinned || by_use_.unpin(object)) destroy(object);
+    leaving_.pop_front();
+  }
+  return !leaving_.empty();
+}
+
+void Engine::free_rest() {
+  for (bool more = true; more;) {
+    give_way();
+    const Look look(*this);
+    more = free_some();
   }
 }
 
 void Engine::condemn(Object& object) {
   by_use_.pin(object);  // until its leases have been ended
+  by_use_.pin(object);  // until its blocks are free
   count_eviction(object);
   take_out(object);
   object.gone = true;
@@ -560,15 +793,15 @@ void Engine::condemn(Object& object) {
   ++object.bucket->gone;
   for (const Fragment& fragment : object.fragments) map_.unpin(extent_of(fragment));
   pinned_blocks_ -= object.blocks;
-  free_blocks(object);
-  object.fragments.clear();
-  object.blocks = 0;
+  leaving_blocks_ += std::exchange(object.blocks, 0);
+  leaving_.push_back({.object = &object, .pinned = true});
   condemned_.push_back(&object);
 }
 
 void Engine::clear_condemned(Object& object) {
   std::size_t next = 0;
   for (bool more = true; more;) {
+    give_way();
     Critical critical(*this);
     const std::size_t end = std::min(next + leases_at_once, leases_.size());
     for (; next < end && object.pins() > 1; ++next) {
@@ -603,9 +836,9 @@ std::optional<LeaseGrant> Engine::acquire(std::string_view bucket, std::string_v
 }
 
 Engine::Lease& Engine::free_lease() {
-  if (free_leases_.empty()) return leases_.emplace_back(*this);
-  Lease& lease = *free_leases_.back();
-  free_leases_.pop_back();
+  if (free_lease_ == nullptr) return leases_.emplace_back(*this);
+  Lease& lease = *free_lease_;
+  free_lease_ = lease.next_free;
   return lease;
 }
 
@@ -657,7 +890,7 @@ void Engine::free_up(Lease& lease) {
   Object& object = *std::exchange(lease.object, nullptr);
   lease.dropped = false;
   lease.takes_object = false;
-  free_leases_.push_back(&lease);
+  lease.next_free = std::exchange(free_lease_, &lease);
   unpin(object);
 }
 
@@ -691,9 +924,12 @@ void Engine::expire(Lease& lease) {
 // What began before the present epochs goes, so much at once and with the lock released in between.
 // `keep_pins`: what a lease pins stays pinned until it would have expired.
 void Engine::clear_old(bool keep_pins) {
-  for (std::size_t next = 0, end = leases_at_once; next < end; end += leases_at_once) {
+  std::size_t next = 0;
+  for (bool more = true; more;) {
+    give_way();
     Critical critical(*this);
-    for (; next < std::min(end, leases_.size()); ++next) {
+    const std::size_t end = std::min(next + leases_at_once / 2, leases_.size());
+    for (; next < end; ++next) {
       Lease& lease = leases_[next];
       handled();
       if (lease.object == nullptr || lease.epoch == lease_epoch_) continue;
@@ -702,9 +938,10 @@ void Engine::clear_old(bool keep_pins) {
       if (!object.gone && object.epoch != object_epoch_) drop(object);
       if (!keep_pins) free_up(lease);
     }
-    if (next == leases_.size()) break;
+    more = next < leases_.size();
   }
   for (bool more = true; more;) {
+    give_way();
     Critical critical(*this);
     for (std::size_t left = evictions_at_once; left > 0; --left) {
       Object* const oldest = least_used(left);
@@ -713,6 +950,33 @@ void Engine::clear_old(bool keep_pins) {
       if (!more) break;
       drop(*oldest);
     }
+  }
+}
+
+void Engine::clear_old_requests() {
+  std::size_t next = 0;
+  for (bool more = true; more;) {
+    give_way();
+    Critical critical(*this);
+    const std::size_t end = std::min(next + waiters_at_once, waiters_.size());
+    for (; next < end; ++next) {
+      Waiter& waiter = waiters_[next];
+      handled();
+      if (waiter.queue == nullptr || waiter.run == run_) continue;
+      decided_.emplace_back(remove(waiter), std::nullopt);
+    }
+    more = next < waiters_.size();
+  }
+  // A step for each of them: there are no more than connections, or shards.
+  const auto end_first = [this](auto& rooms) {
+    if (rooms.empty() || rooms.front().run_ == run_) return false;
+    if (give_back_some(rooms.front())) forget(rooms.front());
+    return true;
+  };
+  for (bool more = true; more;) {
+    give_way();
+    Critical critical(*this);
+    more = end_first(puts_) || end_first(reservations_);
   }
 }
 
@@ -755,51 +1019,95 @@ std::variant<LeaseGrant, Engine::WaiterId> Engine::acquire_or_wait(
     GrantHandler handler, const GrantFault& fault, std::uint64_t connection) {
   Critical critical(*this);
   if (Object* object = find(bucket, key)) return grant(*object, ttl, fault, connection);
-  const WaiterId id = ++last_waiter_;
-  Waiter& waiter = waiters_.try_emplace(id, *this).first->second;
-  waiter.id = id;
-  waiter.bucket = &bucket_named(bucket);
-  waiter.key = key;
+  Bucket& in = bucket_named(bucket);
+  WaiterQueue* queue = waiting_for({&in, key});
+  if (queue == nullptr) {
+    queue = new WaiterQueue(&in, key);
+    queues_.insert(*queue);
+    ++in.queues;
+  }
+  Waiter& waiter = free_waiter();
+  waiter.queue = queue;
+  waiter.run = run_;
   waiter.ttl = ttl;
   waiter.fault = fault;
   waiter.connection = connection;
   waiter.handler = std::move(handler);
-  waiter.bucket->waiting[waiter.key].push_back(waiter);
+  queue->waiters.push_back(waiter);
+  ++live_waiters_;
   arm(waiter, clock_.now() + hold + fault.hold_longer);
-  return id;
+  return waiter.id;
+}
+
+Engine::WaiterQueue* Engine::waiting_for(const Name& name) {
+  const auto found = queues_.find(name, NameHash{}, NameEqual{});
+  return found == queues_.end() ? nullptr : &*found;
+}
+
+Engine::Waiter& Engine::free_waiter() {
+  Waiter* waiter = free_waiter_;
+  if (waiter == nullptr) {
+    const WaiterId place = waiters_.size();
+    waiter = &waiters_.emplace_back(*this);
+    waiter->id = place;
+  } else {
+    free_waiter_ = waiter->next_free;
+  }
+  waiter->id += WaiterId{1} << place_bits;
+  return *waiter;
+}
+
+Engine::Waiter* Engine::waiter_of(WaiterId id) {
+  const auto place = id & ((WaiterId{1} << place_bits) - 1);
+  if (place >= waiters_.size()) return nullptr;
+  Waiter& waiter = waiters_[place];
+  return waiter.id == id && waiter.queue != nullptr ? &waiter : nullptr;
 }
 
 Engine::GrantHandler Engine::remove(Waiter& waiter) {
   handled();
-  GrantHandler handler = std::move(waiter.handler);
-  Bucket& bucket = *waiter.bucket;
-  const auto queue = bucket.waiting.find(waiter.key);
-  queue->second.erase(queue->second.iterator_to(waiter));
-  if (queue->second.empty()) bucket.waiting.erase(queue);
-  waiters_.erase(waiter.id);
-  drop_if_unused(bucket);
+  GrantHandler handler = std::exchange(waiter.handler, nullptr);
+  waiter.disarm();
+  waiter.fault = {};
+  WaiterQueue& queue = *std::exchange(waiter.queue, nullptr);
+  queue.waiters.erase(queue.waiters.iterator_to(waiter));
+  waiter.next_free = std::exchange(free_waiter_, &waiter);
+  --live_waiters_;
+  if (queue.waiters.empty()) {
+    Bucket& bucket = *queue.bucket;
+    queues_.erase_and_dispose(queues_.iterator_to(queue), [](WaiterQueue* empty) { delete empty; });
+    --bucket.queues;
+    drop_if_unused(bucket);
+  }
   return handler;
 }
 
-void Engine::wake(Bucket& bucket, Object& object) {
-  const auto queue = bucket.waiting.find(object.key);
-  if (queue == bucket.waiting.end()) return;
-  for (auto left = queue->second.size(); left > 0; --left) {
-    Waiter& waiter = queue->second.front();
-    const bool evicts = waiter.fault.evict;
+bool Engine::wake_some(Object& object) {
+  WaiterQueue* const queue = waiting_for({object.bucket, object.key});
+  if (queue == nullptr) return false;
+  const auto all = queue->waiters.size();
+  for (std::size_t left = std::min(all, waiters_at_once); left > 0; --left) {
+    Waiter& waiter = queue->waiters.front();
+    if (waiter.run != run_) {
+      decided_.emplace_back(remove(waiter), std::nullopt);
+      continue;
+    }
     const auto lease = grant(object, waiter.ttl, waiter.fault, waiter.connection);
     decided_.emplace_back(remove(waiter), lease);
-    if (evicts) return;  // nothing is left for the others
+    if (object.gone) return false;  // evicted by a fault: nothing is left for the others
   }
+  return all > waiters_at_once;
 }
 
 void Engine::end_wait(Waiter& waiter) {
   std::optional<LeaseGrant> lease;
-  if (Object* object = find(waiter.bucket->name, waiter.key)) {
-    // Only where storing does not wake.
-    lease = grant(*object, waiter.ttl, waiter.fault, waiter.connection);
-  } else {
-    ++totals_.lease_misses;
+  if (waiter.run == run_) {
+    if (Object* object = find(waiter.queue->bucket->name, waiter.queue->key)) {
+      // Only where storing does not wake.
+      lease = grant(*object, waiter.ttl, waiter.fault, waiter.connection);
+    } else {
+      ++totals_.lease_misses;
+    }
   }
   decided_.emplace_back(remove(waiter), std::move(lease));
 }
@@ -807,9 +1115,9 @@ void Engine::end_wait(Waiter& waiter) {
 bool Engine::drop_waiter(WaiterId id) {
   GrantHandler dropped;  // outlives the lock, since what it holds may call the engine as it goes
   Critical critical(*this);
-  const auto found = waiters_.find(id);
-  if (found == waiters_.end()) return false;
-  dropped = remove(found->second);
+  Waiter* const waiter = waiter_of(id);
+  if (waiter == nullptr) return false;
+  dropped = remove(*waiter);
   ++totals_.waiters_dropped;
   return true;
 }
@@ -840,16 +1148,11 @@ bool Engine::restart(const std::function<std::shared_ptr<Memory>()>& exchange) {
     memory = exchange();
     if (!memory) return false;
     ++lease_epoch_;
-    ++object_epoch_;
-    const auto take_back = [this](Reservation& room) {
-      forget(room);
-      free_blocks(room.fragments_);  // which its own thread may be reading
-    };
-    while (!puts_.empty()) take_back(puts_.front());
-    while (!reservations_.empty()) take_back(reservations_.front());
-    while (!waiters_.empty()) decided_.emplace_back(remove(waiters_.begin()->second), std::nullopt);
+    first_epoch_ = ++object_epoch_;
+    ++run_;
     memory_.swap(memory);
   }
+  clear_old_requests();
   clear_old(false);
   return true;
 }
@@ -860,7 +1163,7 @@ void Engine::replace_memory(std::shared_ptr<Memory> memory) {
 }
 
 void Engine::reset_counters() {
-  std::lock_guard lock(mutex_);
+  const Look look(*this);
   const auto objects = totals_.objects;
   totals_ = {};
   totals_.objects = objects;
@@ -869,25 +1172,26 @@ void Engine::reset_counters() {
 // --- Time and figures ---------------------------------------------------------------------------
 
 void Engine::observe_leases(std::function<void(const LeaseChange&)> observer) {
-  std::lock_guard lock(mutex_);
+  const Look look(*this);
   observer_ = std::move(observer);
 }
 
 void Engine::set_alarm(std::function<void()> alarm) {
-  std::lock_guard lock(mutex_);
+  const Look look(*this);
   alarm_ = std::move(alarm);
 }
 
 std::optional<TimePoint> Engine::next_due() const {
-  std::lock_guard lock(mutex_);
+  const Look look(*this);
   return announced_due_ = wheel_.next_due();
 }
 
 void Engine::run_due() {
   const TimePoint now = clock_.now();
   for (bool more = true; more;) {
+    give_way();
     Critical critical(*this);
-    more = wheel_.run_due(now, leases_at_once);
+    more = wheel_.run_due(now, timers_at_once);
     announced_due_.reset();
   }
 }
@@ -897,7 +1201,7 @@ Statistics Engine::statistics() const {
   Statistics now = totals_;
   now.buckets = used_buckets_;
   now.live_leases = live_leases_;
-  now.waiters = waiters_.size();
+  now.waiters = live_waiters_;
   now.puts_in_flight = puts_.size();
   now.capacity_bytes = capacity_;
   now.used_bytes = capacity_ - allocator_.free_blocks() * block_size_;
@@ -924,6 +1228,11 @@ LeaseState Engine::shown(const Lease& lease, TimePoint now) const {
           std::max(lease.due() - now, Duration::zero())};
 }
 
+WaiterState Engine::shown(const Waiter& waiter, TimePoint now) const {
+  return {waiter.queue->bucket->name, waiter.queue->key,
+          std::max(waiter.due() - now, Duration::zero())};
+}
+
 ObjectPage Engine::objects(std::uint64_t cursor, std::size_t most) const {
   most = std::clamp<std::size_t>(most, 1, listed_at_once);
   const Look look(*this);
@@ -931,8 +1240,11 @@ ObjectPage Engine::objects(std::uint64_t cursor, std::size_t most) const {
   auto object = objects_by_number_.upper_bound(cursor);
   // Those of a former epoch are gone; so many are looked at, whatever they are.
   std::uint64_t last = cursor;
-  for (; object != objects_by_number_.end() && most > 0; ++object, --most) {
-    handled();
+  std::size_t left = listed_at_once;  // fragments
+  for (; object != objects_by_number_.end() && most > 0 && left > 0; ++object, --most) {
+    const std::size_t count = std::max<std::size_t>(object->fragments.size(), 1);
+    handled(count);
+    left -= std::min(left, count);
     last = object->number;
     if (object->epoch == object_epoch_) page.objects.push_back(shown(*object));
   }
@@ -955,12 +1267,29 @@ LeasePage Engine::leases(std::uint64_t cursor, std::size_t most) const {
   return page;
 }
 
+WaiterPage Engine::waiters(std::uint64_t cursor, std::size_t most) const {
+  most = std::clamp<std::size_t>(most, 1, listed_at_once);
+  const Look look(*this);
+  WaiterPage page;
+  const auto now = clock_.now();
+  const auto end = std::min<std::uint64_t>(cursor + most, waiters_.size());
+  for (; cursor < end; ++cursor) {
+    const Waiter& waiter = waiters_[cursor];
+    handled();
+    if (waiter.queue != nullptr && waiter.run == run_) page.waiters.push_back(shown(waiter, now));
+  }
+  if (end < waiters_.size()) page.next = end;
+  return page;
+}
+
 BlockPage Engine::blocks(std::uint64_t first, std::size_t most) const {
+  most = std::clamp<std::size_t>(most, 1, listed_at_once);
   const Look look(*this);
   BlockPage page;
   page.blocks = map_.blocks();
   page.next_block = std::min(first, page.blocks);
-  while (page.next_block < page.blocks && page.runs.size() < most) {
+  Portion left{.extents = listed_at_once, .blocks = room_at_once.blocks};
+  while (page.next_block < page.blocks && page.runs.size() < most && allows_more(left)) {
     const std::uint64_t begin = page.next_block;
     const BlockHolder holder = map_.holder(begin);
     BlockRun run;
@@ -970,8 +1299,13 @@ BlockPage Engine::blocks(std::uint64_t first, std::size_t most) const {
     if (holder.kind == BlockRun::Owner::free) {
       end = allocator_.end_of_free(begin);
     } else {
-      while (end < page.blocks && map_.holder(end) == holder) ++end;
+      const auto limit = std::min(page.blocks, begin + left.blocks);
+      while (end < limit && map_.holder(end) == holder) ++end;
+      page.cut = end == limit && end < page.blocks && map_.holder(end) == holder;
+      left.blocks -= end - begin;
+      handled((end - begin) / blocks_handled_as_one);
     }
+    std::size_t listed = 1;
     if (holder.kind == BlockRun::Owner::object) {
       const auto& object = *static_cast<const Object*>(holder.who);
       run.bucket = object.bucket->name;
@@ -980,12 +1314,15 @@ BlockPage Engine::blocks(std::uint64_t first, std::size_t most) const {
       const bool there = !object.gone && object.epoch == object_epoch_;
       if (there && begin == object.fragments.front().offset / block_size_) {
         page.objects.push_back(shown(object));
+        listed += object.fragments.size();
       }
     } else if (holder.kind == BlockRun::Owner::put) {
       const auto& put = static_cast<const Put&>(*static_cast<const Reservation*>(holder.who));
       run.bucket = put.bucket_;
       run.key = put.key_;
     }
+    handled(listed);
+    left.extents -= std::min(left.extents, listed);
     run.blocks = end - begin;
     page.next_block = end;
     page.runs.push_back(std::move(run));
@@ -994,14 +1331,14 @@ BlockPage Engine::blocks(std::uint64_t first, std::size_t most) const {
 }
 
 MapState Engine::map() const {
-  std::lock_guard lock(mutex_);
+  const Look look(*this);
   return map_.state();
 }
 
 LiveState Engine::live(std::size_t most) const {
   const auto keep_first = [most](auto& all) {
     const auto end = all.begin() + static_cast<std::ptrdiff_t>(std::min(most, all.size()));
-    std::partial_sort(all.begin(), end, all.end());
+    std::ranges::partial_sort(all, end, {}, due_of);
     all.erase(end, all.end());
   };
   // By place and id, which tell whether a lease found in one step is there in the last one.
@@ -1009,7 +1346,6 @@ LiveState Engine::live(std::size_t most) const {
     TimePoint due;
     std::size_t place;
     LeaseId id;
-    bool operator<(const Found& other) const { return due < other.due; }
   };
   std::vector<Found> leases;
   std::size_t next = 0;
@@ -1038,69 +1374,56 @@ LiveState Engine::live(std::size_t most) const {
       if (is_live(lease) && lease.id == leases[i].id) live.leases.push_back(shown(lease, now));
     }
   }
-  std::vector<std::pair<TimePoint, const Waiter*>> waiters;
-  const Look look(*this);
-  // As many as there are requests held, which connections bound.
-  handled(waiters_.size());
-  for (const auto& [id, waiter] : waiters_) waiters.emplace_back(waiter.due(), &waiter);
-  keep_first(waiters);
-  const auto now = clock_.now();
-  for (const auto& [due, waiter] : waiters) {
-    live.waiters.push_back(
-        {std::string(waiter->bucket->name), waiter->key, std::max(due - now, Duration::zero())});
-  }
+  std::uint64_t cursor = 0;
+  do {
+    WaiterPage page = waiters(cursor, leases_at_once);
+    cursor = page.next;
+    std::ranges::move(page.waiters, std::back_inserter(live.waiters));
+    if (cursor == 0 || live.waiters.size() > most + 8 * leases_at_once) keep_first(live.waiters);
+  } while (cursor != 0);
   return live;
 }
 
 std::size_t Engine::longest_hold() const {
-  std::lock_guard lock(mutex_);
+  const Look look(*this);
   return longest_hold_;
 }
 
 State Engine::state() const {
-  const Look look(*this);
-  handled(objects_.size() + lease_by_id_.size() + waiters_.size());
   State state;
   state.capacity = capacity_;
   state.block_size = block_size_;
-  const auto add_run = [&](const Fragment& fragment, BlockRun::Owner owner, std::string_view bucket,
-                           std::string_view key) {
-    state.blocks.push_back({fragment.offset / block_size_, whole_blocks(fragment.length), owner,
-                            std::string(bucket), std::string(key)});
+  // All pages of one kind, one after the other.
+  const auto collect = [](auto page_at, auto items, auto& all) {
+    std::uint64_t cursor = 0;
+    do {
+      auto page = page_at(cursor);
+      cursor = page.next;
+      std::ranges::move(page.*items, std::back_inserter(all));
+    } while (cursor != 0);
   };
-  for (const auto& [name, bucket] : buckets_) {
-    if (bucket.objects > 0) state.buckets.push_back(name);
-  }
-  for (const Object& object : objects_) {
-    state.objects.push_back(shown(object));
-    for (const Fragment& fragment : object.fragments) {
-      add_run(fragment, BlockRun::Owner::object, object.bucket->name, object.key);
+  collect([this](auto cursor) { return objects(cursor, listed_at_once); }, &ObjectPage::objects,
+          state.objects);
+  collect([this](auto cursor) { return leases(cursor, leases_at_once); }, &LeasePage::leases,
+          state.leases);
+  collect([this](auto cursor) { return waiters(cursor, leases_at_once); }, &WaiterPage::waiters,
+          state.waiters);
+  BlockPage page;
+  for (bool goes_on = false; goes_on || page.blocks == 0 || page.next_block < page.blocks;
+       goes_on = page.cut) {
+    page = blocks(page.next_block, leases_at_once);
+    if (page.runs.empty()) break;
+    auto next = page.runs.begin();
+    if (goes_on) {
+      state.blocks.back().blocks += next->blocks;
+      ++next;
     }
+    std::move(next, page.runs.end(), std::back_inserter(state.blocks));
   }
-  for (const Put& put : puts_) {
-    for (const Fragment& fragment : put.fragments_) {
-      add_run(fragment, BlockRun::Owner::put, put.bucket_, put.key_);
-    }
-  }
-  for (const Reservation& room : reservations_) {
-    for (const Fragment& fragment : room.fragments_) {
-      add_run(fragment, BlockRun::Owner::checkpoint, {}, {});
-    }
-  }
-  for (const Extent& free : allocator_.free_extents()) {
-    state.blocks.push_back({free.first, free.count, BlockRun::Owner::free, {}, {}});
-  }
-  const auto now = clock_.now();
-  const auto left = [now](TimePoint due) { return std::max(due - now, Duration::zero()); };
-  for (const Lease& lease : lease_by_id_) {
-    if (is_live(lease)) state.leases.push_back(shown(lease, now));
-  }
-  for (const auto& [id, waiter] : waiters_) {
-    state.waiters.push_back({std::string(waiter.bucket->name), waiter.key, left(waiter.due())});
-  }
-  std::ranges::sort(state.buckets);
+  std::set<std::string> buckets;
+  for (const ObjectState& object : state.objects) buckets.insert(object.bucket);
+  state.buckets.assign(buckets.begin(), buckets.end());
   std::ranges::sort(state.objects, {}, &ObjectState::last_use);
-  std::ranges::sort(state.blocks, {}, &BlockRun::first_block);
   std::ranges::sort(state.leases, {}, &LeaseState::time_left);
   std::ranges::sort(state.waiters, {}, &WaiterState::time_left);
   return state;

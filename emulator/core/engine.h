@@ -6,6 +6,8 @@
 // whose call decided them, with no lock held, so they may call the engine.
 #pragma once
 
+#include <atomic>
+#include <boost/container/deque.hpp>
 #include <boost/intrusive/list.hpp>
 #include <boost/intrusive/set.hpp>
 #include <boost/intrusive/unordered_set.hpp>
@@ -116,6 +118,10 @@ class Reservation : public boost::intrusive::list_base_hook<> {
   const std::shared_ptr<Memory> memory_;
   const std::optional<std::uint64_t> size_;  // as announced
   std::uint64_t blocks_ = 0;                 // reserved
+  std::uint64_t run_ = 0;                    // of the daemon, in which it began
+  // Of fragments_ from behind, once it is over; and of the next one, in blocks.
+  std::size_t given_back_ = 0;
+  std::uint64_t given_back_of_next_ = 0;
   Fragments fragments_;  // as reserved: the last ones may be longer than what is written
   std::size_t current_ = 0;
   std::uint64_t filled_in_current_ = 0;
@@ -225,30 +231,36 @@ class Engine {
 
   /// Fills in everything but the data port's counters.
   Statistics statistics() const;
+  /// Made of the pages that the calls below give; what it promises, State says.
   State state() const;
-  /// As Emulator::objects and Emulator::leases.
+  /// As Emulator::objects and Emulator::leases. A page may be shorter than asked for, even empty,
+  /// and not be the last.
   ObjectPage objects(std::uint64_t cursor, std::size_t most) const;
   LeasePage leases(std::uint64_t cursor, std::size_t most) const;
-  /// A page of the blocks from `first` on, with about `most` runs; see BlockPage.
+  WaiterPage waiters(std::uint64_t cursor, std::size_t most) const;
+  /// A page of the blocks from `first` on, with at most `most` runs; see BlockPage.
   BlockPage blocks(std::uint64_t first, std::size_t most) const;
   MapState map() const;
   /// At most `most` leases and `most` waiters, each the next to end first. A lease that comes or
   /// goes meanwhile may be missing.
   LiveState live(std::size_t most) const;
 
-  /// The most objects, leases and waiters that one holding of the lock has handled so far. Whoever
-  /// waits for the lock waits for so many steps of some microseconds at most. state() and what a
-  /// PUT wakes count, too; blocks do not.
+  /// The most that one holding of the lock has handled so far: objects, leases, waiters, fragments
+  /// that are reserved, freed or listed, and every 256 blocks of them. Whoever waits for the lock
+  /// waits for so many steps of some microseconds at most.
   std::size_t longest_hold() const;
 
  private:
   friend class Put;
   friend class Reservation;
   struct Bucket;
+  struct Leaving;
 
   // An epoch ends when everything that began in it is dropped at once: whatever has an older epoch
   // counts as gone, and is cleared away in steps.
   using Epoch = std::uint64_t;
+  // From one restart to the next.
+  using Run = std::uint64_t;
 
   using ByHash = boost::intrusive::unordered_set_base_hook<boost::intrusive::store_hash<true>>;
 
@@ -263,7 +275,7 @@ class Engine {
     std::uint64_t blocks = 0;
     std::uint64_t number = 0;  // counts what is stored
     Epoch epoch = 0;
-    bool gone = false;  // dropped under a lease: out of reach, and its blocks are kept
+    bool gone = false;  // out of reach; its blocks are kept until no lease pins it
     bool condemned =
         false;  // evicted under its leases: gone, its blocks too, and no lease is known
     std::shared_ptr<const std::string> poison;
@@ -274,7 +286,8 @@ class Engine {
     explicit Lease(Engine& owner) : engine(owner) {}
     void on_due() override { engine.expire(*this); }
     Engine& engine;
-    Object* object = nullptr;  // null: free
+    Object* object = nullptr;    // null: free
+    Lease* next_free = nullptr;  // of those that are free
     LeaseId id;
     std::uint64_t connection = 0;
     Epoch epoch = 0;
@@ -282,58 +295,83 @@ class Engine {
     bool takes_object = false;  // when it expires
   };
 
+  struct WaiterQueue;
+
+  // Stands in waiters_ for good, as a lease does in leases_.
   struct Waiter final : Timer,
                         boost::intrusive::list_base_hook<boost::intrusive::tag<struct QueueTag>> {
     explicit Waiter(Engine& owner) : engine(owner) {}
     void on_due() override { engine.end_wait(*this); }
     Engine& engine;
-    WaiterId id = 0;
-    Bucket* bucket = nullptr;
-    std::string key;
+    WaiterId id = 0;               // its place, and how often that was taken
+    WaiterQueue* queue = nullptr;  // null: free
+    Waiter* next_free = nullptr;
+    Run run = 0;
     Duration ttl{};
     GrantFault fault;
     std::uint64_t connection = 0;
     GrantHandler handler;
   };
-  using WaiterQueue =
-      boost::intrusive::list<Waiter, boost::intrusive::base_hook<boost::intrusive::list_base_hook<
-                                         boost::intrusive::tag<QueueTag>>>>;
-
-  struct StringHash : std::hash<std::string_view> {
-    using is_transparent = void;
-  };
-  template <class T>
-  using ByName = std::unordered_map<std::string, T, StringHash, std::equal_to<>>;
-
   /// Lives as long as it has objects, gone ones too, or waiters.
-  struct Bucket {
-    std::string_view name;
+  struct Bucket : ByHash {
+    explicit Bucket(std::string_view called) : name(called) {}
+    const std::string name;
     std::uint8_t colour = 0;  // on the map; 0 without objects
     std::uint64_t objects = 0;
     std::uint64_t gone = 0;
-    ByName<WaiterQueue> waiting;
+    std::uint64_t queues = 0;
+  };
+
+  /// Those who wait for one key, in the order in which they came. Lives as long as there are any.
+  struct WaiterQueue : ByHash {
+    WaiterQueue(Bucket* in, std::string_view name) : bucket(in), key(name) {}
+    Bucket* const bucket;
+    const std::string key;
+    boost::intrusive::list<Waiter, boost::intrusive::base_hook<boost::intrusive::list_base_hook<
+                                       boost::intrusive::tag<QueueTag>>>>
+        waiters;
+  };
+
+  // An object that is gone and is neither reachable nor readable any more.
+  struct Leaving {
+    Object* object;
+    bool pinned;               // by being here, since leases on it are still to be ended
+    std::size_t fragment = 0;  // that is stamped next, and from where on
+    std::uint64_t stamped = 0;
   };
 
   struct Name {
     const Bucket* bucket;
     std::string_view key;
   };
+  // Of objects and queues.
   struct NameHash {
     std::size_t operator()(const Name& name) const noexcept;
-    std::size_t operator()(const Object& object) const noexcept {
-      return (*this)(Name{object.bucket, object.key});
+    template <class Named>
+    std::size_t operator()(const Named& named) const noexcept {
+      return (*this)(Name{named.bucket, named.key});
     }
   };
   struct NameEqual {
-    bool operator()(const Name& name, const Object& object) const noexcept {
-      return name.bucket == object.bucket && name.key == object.key;
+    template <class A, class B>
+    bool operator()(const A& a, const B& b) const noexcept {
+      return a.bucket == b.bucket && a.key == b.key;
     }
-    bool operator()(const Object& object, const Name& name) const noexcept {
-      return (*this)(name, object);
+  };
+  struct BucketHash {
+    std::size_t operator()(std::string_view name) const noexcept {
+      return std::hash<std::string_view>{}(name);
     }
-    bool operator()(const Object& a, const Object& b) const noexcept {
-      return (*this)(Name{a.bucket, a.key}, b);
+    std::size_t operator()(const Bucket& bucket) const noexcept { return (*this)(bucket.name); }
+  };
+  struct BucketEqual {
+    bool operator()(std::string_view name, const Bucket& bucket) const noexcept {
+      return name == bucket.name;
     }
+    bool operator()(const Bucket& bucket, std::string_view name) const noexcept {
+      return name == bucket.name;
+    }
+    bool operator()(const Bucket& a, const Bucket& b) const noexcept { return a.name == b.name; }
   };
   struct IdHash {
     std::size_t operator()(const LeaseId& id) const noexcept { return std::hash<LeaseId>{}(id); }
@@ -357,12 +395,21 @@ class Engine {
                                                 boost::intrusive::key_of_value<NumberOf>>;
   using Objects = Table<Object, NameHash, NameEqual>;
   using Leases = Table<Lease, IdHash, IdEqual>;
+  using Buckets = Table<Bucket, BucketHash, BucketEqual>;
+  using Queues = Table<WaiterQueue, NameHash, NameEqual>;
+  // Large blocks: what grows with their number, and is copied at times, stays small.
+  template <class T>
+  using Slots = boost::container::deque<
+      T, void, boost::container::deque_options_t<boost::container::block_size<1024>>>;
 
   /// Holds the lock; on the way out tells the observer, rings the alarm and calls the handlers
   /// decided under it.
   class Critical;
-  /// Holds the lock for a look that changes nothing.
+  /// Holds the lock for what decides nothing that others are to be told of.
   class Look;
+  class Entry;
+  /// A reservation under way, in steps between which others get the lock.
+  struct Reserving;
 
   /// Null if the key is absent.
   Object* find(std::string_view bucket, std::string_view key);
@@ -373,18 +420,26 @@ class Engine {
 
   ObjectState shown(const Object& object) const;
   LeaseState shown(const Lease& lease, TimePoint now) const;
+  WaiterState shown(const Waiter& waiter, TimePoint now) const;
   LeaseGrant grant(Object& object, Duration ttl, const GrantFault& fault, std::uint64_t connection);
   void end(Lease& lease, LeaseChange::What how);
   void tell(const Lease& lease, LeaseChange::What what);
   void expire(Lease& lease);
   void end_wait(Waiter& waiter);
   GrantHandler remove(Waiter& waiter);
-  void wake(Bucket& bucket, Object& object);
+  /// Grants those who wait for the object, or some of them; true if there are more.
+  bool wake_some(Object& object);
+  /// Null if there are none.
+  WaiterQueue* waiting_for(const Name& name);
+  Waiter* waiter_of(WaiterId id);
 
   Lease& free_lease();
+  Waiter& free_waiter();
   void drop(Lease& lease);
   void free_up(Lease& lease);
   void clear_old(bool keep_pins);
+  /// Ends what waits or is in flight since before the last restart.
+  void clear_old_requests();
 
   void pin(Object& object);
   void unpin(Object& object);
@@ -409,23 +464,42 @@ class Engine {
   /// How many of `blocks` a reservation gets at first.
   std::uint64_t first_step(std::uint64_t blocks) const;
   bool splits_header(std::uint64_t size) const;
-  /// Reserves `blocks` more for `room`, of `in_all` that it is going to need. nullopt if another
-  /// try is needed, with the lock released in between, since only so much is evicted at once.
-  std::optional<tl::expected<void, PutRefusal>> try_reserve(Reservation& room, std::uint64_t blocks,
-                                                            std::uint64_t in_all);
-  Extents take_blocks(const Reservation& room, std::uint64_t blocks, std::uint64_t in_all);
-  void free_object(Object& object);
-  void free_blocks(Object& object);
+  /// Finishes what take_step began. With no lock held.
+  tl::expected<void, PutRefusal> reserve(Reservation& room, Reserving& wanted);
+  /// Does as much of a reservation as may be done at once, or refuses it.
+  void take_step(Reservation& room, Reserving& wanted);
+  void refuse(Reservation& room, Reserving& wanted, PutRefusal why);
+  Extents take_blocks(const Reservation& room, Reserving& wanted);
   bool back(const Extents& extents, Memory& memory) const;
-  void free_blocks(const Fragments& fragments);
+  void free_object(Object& object);
+  /// Goes on with the objects whose blocks were too many to be freed at once. True if some are
+  /// left.
+  bool free_some();
+  void free_rest();
+  /// Of an object, from the end of its fragments. True if all is free.
+  bool free_some(Object& object);
+  bool stamp_some(Leaving& leaving);
+  void destroy(Object& object);
+  /// Lets those have the lock who wait for it. With no lock held.
+  void give_way() const;
   Extent extent_of(const Fragment& fragment) const;
 
   void add_room(Reservation& room, const Extents& extents);
   tl::expected<void, PutRefusal> extend(Reservation& room);
   PutOutcome commit(Put& put);
+  Object& store(Put& put);
   /// Cuts the fragments off after the last byte. Returns the blocks beyond it.
   Fragments trim(Reservation& room);
   void abort(Reservation& room);
+  bool is_current(const Reservation& room) const;
+  /// Gives all of the room back, in steps, and forgets the reservation. With no lock held.
+  void end(Reservation& room);
+  /// Some of it; true if that was the rest.
+  bool give_back_some(Reservation& room);
+  /// What a reservation had in excess; true if that was the rest.
+  bool give_back_some(Fragments& surplus);
+  void give_back(Fragments surplus);
+  void free_of_room(Extent extent);
   void forget(Reservation& room);
   bool seal(Reservation& room);
   bool put_in_flight(std::string_view bucket, std::string_view key) const;
@@ -437,17 +511,20 @@ class Engine {
   const Behaviour behaviour_;
   const Clock& clock_;
 
-  mutable std::mutex mutex_;  // guards everything below
+  mutable std::atomic<std::uint32_t> waiting_{0};  // for the lock
+  mutable std::atomic<std::uint32_t> entered_{0};  // after having waited
+  mutable std::mutex mutex_;                       // guards everything below
   std::shared_ptr<Memory> memory_;
   BlockAllocator allocator_;
   BlockMap map_;
   TimerWheel wheel_;
-  std::deque<Lease> leases_;  // those that are free stand in free_leases_
-  std::vector<Lease*> free_leases_;
+  Slots<Lease> leases_;  // those that are free are chained from free_lease_
+  Lease* free_lease_ = nullptr;
   std::uint64_t live_leases_ = 0;
   std::uint64_t used_buckets_ = 0;  // that have objects
-  std::unordered_map<WaiterId, Waiter> waiters_;
-  ByName<Bucket> buckets_;  // after waiters_, so that its queues end before what stands in them
+  Slots<Waiter> waiters_;           // those that are free are chained from free_waiter_
+  Waiter* free_waiter_ = nullptr;
+  std::uint64_t live_waiters_ = 0;
   Bucket* last_bucket_ = nullptr;     // found last; most requests ask for the same one
   boost::intrusive::list<Put> puts_;  // in flight
   boost::intrusive::list<Reservation> reservations_;  // that are not PUTs
@@ -458,12 +535,19 @@ class Engine {
   std::uint64_t stored_ = 0;
   std::vector<Leases::bucket_type> lease_slots_;
   Leases lease_by_id_;
+  std::vector<Buckets::bucket_type> bucket_slots_;
+  Buckets buckets_;
+  std::vector<Queues::bucket_type> queue_slots_;
+  Queues queues_;
   UseOrder by_use_;  // of all objects that are not gone
   Epoch object_epoch_ = 0;
   Epoch lease_epoch_ = 0;
+  Run run_ = 0;
+  Epoch first_epoch_ = 0;        // of the objects of this run
+  std::deque<Leaving> leaving_;  // objects that are gone, whose blocks are being freed
+  std::uint64_t leaving_blocks_ = 0;
   std::uint64_t evictable_blocks_ = 0;
   std::uint64_t pinned_blocks_ = 0;
-  WaiterId last_waiter_ = 0;
   Statistics totals_;
   std::function<void(const LeaseChange&)> observer_;
   std::vector<LeaseChange> changes_;  // for the observer

@@ -3,6 +3,7 @@
 // lease is checked, and at the end everything that was handed out is accounted for.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
@@ -126,6 +127,14 @@ class EngineStress : public testing::TestWithParam<Placement> {
 
   // --- The thread that watches ---
 
+  static bool is_consistent(const State& state) {
+    return std::ranges::all_of(state.objects, [](const ObjectState& object) {
+      std::uint64_t bytes = 0;
+      for (const auto& fragment : object.fragments) bytes += fragment.length;
+      return bytes == object.bytes && bytes >= smallest;
+    });
+  }
+
   void watch() {
     while (working_ > 0) {
       const Statistics now = engine_.statistics();
@@ -133,7 +142,7 @@ class EngineStress : public testing::TestWithParam<Placement> {
           now.leases_granted == now.leases_released + now.leases_expired + now.live_leases &&
           now.used_bytes <= now.capacity_bytes && now.pinned_bytes <= now.used_bytes &&
           now.objects == now.puts_stored - now.evictions && (now.buckets > 0) == (now.objects > 0);
-      if (!consistent) ++tally_.inconsistent;
+      if (!consistent || !is_consistent(engine_.state())) ++tally_.inconsistent;
       engine_.set_alarm([this] { ring(); });
       std::this_thread::yield();
     }

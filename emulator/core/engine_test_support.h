@@ -8,6 +8,7 @@
 #include <cstring>
 #include <limits>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -69,7 +70,10 @@ class TestMemory final : public Memory {
 
   std::span<std::byte> bytes() const override { return bytes_; }
 
+  bool is_backed() const override { return false; }
+
   bool back(std::uint64_t offset, std::uint64_t length) override {
+    std::lock_guard lock(mutex_);
     const auto first = backed_.begin() + static_cast<std::ptrdiff_t>(offset / block);
     const auto end = first + static_cast<std::ptrdiff_t>(length / block);
     const auto wanted = static_cast<std::uint64_t>(std::count(first, end, false));
@@ -90,6 +94,7 @@ class TestMemory final : public Memory {
 
  private:
   mutable std::vector<std::byte> bytes_;
+  std::mutex mutex_;
   std::vector<bool> backed_;
 };
 

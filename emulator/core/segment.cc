@@ -11,6 +11,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <mutex>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -64,8 +66,9 @@ struct Segment::Mapping final : Memory {
   FileDescriptor fd;
   ino_t inode = 0;
   std::span<std::byte> memory = {};
-  std::uint64_t unit = 0;
-  std::vector<bool> reserved = {};  // by unit; empty: all is
+  std::uint64_t unit = 0;  // 0: all is reserved
+  std::mutex mutex;
+  std::vector<bool> reserved = {};  // by unit, guarded by mutex
 
   explicit Mapping(FileDescriptor file) : fd(std::move(file)) {
     struct stat info {};
@@ -79,21 +82,19 @@ struct Segment::Mapping final : Memory {
 
   std::span<std::byte> bytes() const override { return memory; }
 
+  bool is_backed() const override { return unit == 0; }
+
   bool back(std::uint64_t offset, std::uint64_t length) override {
-    if (reserved.empty()) return true;
-    const auto at = [&](std::uint64_t number) {
-      return reserved.begin() + static_cast<std::ptrdiff_t>(number);
-    };
-    const auto end = at((offset + length + unit - 1) / unit);
-    for (auto run = std::find(at(offset / unit), end, false); run != end;) {
-      const auto run_end = std::find(run, end, true);
-      const auto first = static_cast<std::uint64_t>(run - reserved.begin());
-      const auto count = static_cast<std::uint64_t>(run_end - run);
+    if (unit == 0) return true;
+    const auto end = (offset + length + unit - 1) / unit;
+    for (auto [first, count] = unreserved(offset / unit, end); count > 0;
+         std::tie(first, count) = unreserved(first + count, end)) {
+      // Not under the mutex, for it takes long. Twice does no harm.
       if (reserve(first * unit, std::min(count * unit, memory.size() - first * unit)) != 0) {
         return false;
       }
-      std::fill(run, run_end, true);
-      run = std::find(run_end, end, false);
+      std::lock_guard lock(mutex);
+      std::fill_n(reserved.begin() + static_cast<std::ptrdiff_t>(first), count, true);
     }
     return true;
   }
@@ -114,6 +115,15 @@ struct Segment::Mapping final : Memory {
   }
 
  private:
+  /// The first run of units from `first` to `end` that are not reserved: where, and how many.
+  std::pair<std::uint64_t, std::uint64_t> unreserved(std::uint64_t first, std::uint64_t end) {
+    std::lock_guard lock(mutex);
+    const auto stop = reserved.begin() + static_cast<std::ptrdiff_t>(end);
+    const auto run = std::find(reserved.begin() + static_cast<std::ptrdiff_t>(first), stop, false);
+    return {static_cast<std::uint64_t>(run - reserved.begin()),
+            static_cast<std::uint64_t>(std::find(run, stop, true) - run)};
+  }
+
   /// 0, or what errno would be.
   int reserve(std::uint64_t offset, std::uint64_t length) {
     int error = 0;
@@ -219,6 +229,13 @@ Result<std::shared_ptr<Segment::Mapping>> Segment::make(const SegmentOptions& op
       ::open(paths_.coming.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, options.mode));
   if (!file) {
     const int error = errno;
+    struct stat info {};
+    if (error == EEXIST && ::lstat(paths_.coming.c_str(), &info) == 0) {
+      return fail(ErrorCode::segment_in_use,
+                  fmt::format("{} stands in the way: it belongs to uid {} and cannot be removed; "
+                              "choose another segment name, or have it removed",
+                              paths_.coming, info.st_uid));
+    }
     return tl::make_unexpected(base::system_error(fmt::format("cannot create {}", paths_.coming),
                                                   error, ErrorCode::segment_unusable));
   }

@@ -686,6 +686,126 @@ TEST_F(SegmentTest, AnOwnerFileOfAnotherUserDoesNotBlockAStartWhereNoSegmentIs) 
   ::close(held);
 }
 
+/// fs.protected_regular while it lives: where it is not 0, nobody, not even root, may open another
+/// user's file in /dev/shm with O_CREAT.
+class ProtectedRegular {
+ public:
+  explicit ProtectedRegular(char value) {
+    std::ifstream(sysctl) >> before_;
+    set_ = before_ != '\0' && write(value);
+  }
+  ~ProtectedRegular() {
+    if (set_) write(before_);
+  }
+  ProtectedRegular(const ProtectedRegular&) = delete;
+  ProtectedRegular& operator=(const ProtectedRegular&) = delete;
+  bool is_set() const { return set_; }
+
+ private:
+  static constexpr const char* sysctl = "/proc/sys/fs/protected_regular";
+
+  static bool write(char value) {
+    std::ofstream file(sysctl);
+    file << value << std::flush;
+    char now = '\0';
+    return file.good() && std::ifstream(sysctl) >> now && now == value;
+  }
+
+  char before_ = '\0';
+  bool set_ = false;
+};
+
+class SegmentOfAnotherUserTest : public SegmentTest, public testing::WithParamInterface<char> {
+ protected:
+  void SetUp() override {
+    if (::geteuid() != 0) GTEST_SKIP() << "only root can make another user's file";
+    protection_.emplace(GetParam());
+    if (!protection_->is_set()) GTEST_SKIP() << "fs.protected_regular cannot be set here";
+  }
+
+  /// A file of `size` bytes that belongs to `user`.
+  static void make_file(const std::string& at, uid_t user, ino_t size = 0) {
+    std::ofstream(at) << "";
+    ASSERT_EQ(::truncate(at.c_str(), static_cast<off_t>(size)), 0);
+    ASSERT_EQ(::chown(at.c_str(), user, user), 0);
+  }
+
+  /// What a process of `stranger` is told that wants the name; empty if it gets it.
+  std::string told_to_stranger() const {
+    std::array<int, 2> pipe{};
+    EXPECT_EQ(::pipe2(pipe.data(), O_CLOEXEC), 0);
+    Child child([&](const Child&) {
+      if (::setgid(stranger) != 0 || ::setuid(stranger) != 0) return 1;
+      const auto segment = Segment::create(options);
+      const std::string text = segment ? "" : segment.error().message;
+      return ::write(pipe[1], text.data(), text.size()) < 0 ? 2 : 0;
+    });
+    EXPECT_EQ(child.wait(), 0);
+    ::close(pipe[1]);
+    std::string text(4096, '\0');
+    text.resize(static_cast<std::size_t>(std::max<ssize_t>(::read(pipe[0], text.data(), 4096), 0)));
+    ::close(pipe[0]);
+    return text;
+  }
+
+ private:
+  std::optional<ProtectedRegular> protection_;
+};
+
+INSTANTIATE_TEST_SUITE_P(ProtectedRegular, SegmentOfAnotherUserTest,
+                         testing::Values('0', '1', '2'));
+
+TEST_P(SegmentOfAnotherUserTest, TheirOwnerFileAloneDoesNotKeepRootFromTheName) {
+  make_file(owner_path, stranger);
+  const auto segment = Segment::create(options);
+  ASSERT_TRUE(segment) << segment.error().message;
+  EXPECT_EQ(status_of(owner_path)->st_uid, 0u);
+}
+
+TEST_P(SegmentOfAnotherUserTest, TheirSegmentIsTakenByRootOnlyWhenToldTo) {
+  make_file(path, stranger, mib);
+  make_file(owner_path, stranger, status_of(path)->st_ino);
+  const auto refused = Segment::create(options);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::segment_in_use);
+  EXPECT_THAT(refused.error().message,
+              AllOf(HasSubstr("uid 65534"), HasSubstr("--replace-segment")));
+  EXPECT_EQ(status_of(path)->st_uid, stranger);
+  options.replace = true;
+  const auto segment = Segment::create(options);
+  ASSERT_TRUE(segment) << segment.error().message;
+  EXPECT_EQ(status_of(path)->st_uid, 0u);
+  EXPECT_EQ(status_of(owner_path)->st_uid, 0u);
+}
+
+TEST_P(SegmentOfAnotherUserTest, ALiveOneOfRootIsNotTakenByAnybodyElse) {
+  const auto segment = Segment::create(options);
+  ASSERT_TRUE(segment) << segment.error().message;
+  EXPECT_THAT(told_to_stranger(), AllOf(HasSubstr("uid 0"), HasSubstr(path)));
+  options.replace = true;
+  EXPECT_THAT(told_to_stranger(), AllOf(HasSubstr("uid 0"), HasSubstr("cannot be removed"),
+                                        HasSubstr("another segment name")));
+  EXPECT_TRUE(segment->linked());
+}
+
+TEST_P(SegmentOfAnotherUserTest, WhatCannotBeRemovedIsNamedWithItsOwner) {
+  for (const std::string& left : {path, owner_path, aside_path, coming_path}) {
+    for (const bool replace : {false, true}) {
+      make_file(left, 0);
+      options.replace = replace;
+      const std::string told = told_to_stranger();
+      ::unlink(left.c_str());
+      if (left == aside_path) {
+        EXPECT_EQ(told, "") << "nothing is set aside at a start";
+      } else {
+        EXPECT_THAT(told, AllOf(HasSubstr(left), ContainsRegex("another (segment )?name")))
+            << replace;
+      }
+      EXPECT_FALSE(status_of(owner_path));
+    }
+  }
+}
+
 TEST_F(SegmentTest, AnOwnerFileThatIsALinkIsNotWrittenThrough) {
   const std::string victim = testing::TempDir() + options.name + ".victim";
   std::ofstream(victim) << "precious";

@@ -46,6 +46,10 @@ struct WaiterState {
   std::string key;
   Duration time_left{};  ///< Of its hold.
 };
+struct WaiterPage {
+  std::vector<WaiterState> waiters;  ///< In no order.
+  std::uint64_t next = 0;
+};
 
 /// A namespace of checkpoints.
 struct NamespaceState {
@@ -81,9 +85,12 @@ struct BlockRun {
   std::string key;
 };
 
-/// All at once, for tests and for emulators that hold little: nobody is served while it is made,
-/// about a microsecond for each object. Consistent within itself. Ordered: objects by last use,
-/// leases and waiters by time left, runs by block.
+/// All that there is. It is made a page at a time, so that others are served meanwhile: each
+/// object, lease, waiter and run is as it was at one moment, but not all at the same one. What
+/// comes or goes while it is made may be missing or be listed all the same; where nothing changes
+/// meanwhile, as in a test that waits for its requests, it is exact. Ordered: buckets by name,
+/// objects by last use, leases and waiters by time left, runs by block. It takes about two
+/// microseconds for each object.
 struct State {
   std::uint64_t capacity = 0;
   std::uint64_t block_size = 0;
@@ -125,6 +132,7 @@ struct MapState {
 struct BlockPage {
   std::uint64_t blocks = 0;      ///< Of the whole segment.
   std::uint64_t next_block = 0;  ///< Where the next page begins; `blocks` behind the last.
+  bool cut = false;              ///< The last run goes on as the first one of the next page.
   std::vector<BlockRun> runs;
   std::vector<ObjectState> objects;  ///< That begin among these blocks, in that order.
 };
