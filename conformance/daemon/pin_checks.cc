@@ -334,7 +334,7 @@ void expect_refused_key_free(Check& check, Session& session, Pressure& pressure)
 /// A PUT that is under way while the cache is filled, and ends later.
 class SlowPut {
  public:
-  SlowPut(Check& check, std::pair<Name, std::string> object)
+  SlowPut(Check& check, const std::pair<Name, std::string>& object)
       : check_(check), session_(check.connect()), name_(object.first), body_(object.second) {
     const std::string half = body_.substr(0, body_.size() / 2);
     (void)session_.try_send_raw(session_.head_of(put_request(name_, body_)) + half);

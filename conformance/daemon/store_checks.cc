@@ -66,8 +66,10 @@ void body_is_stored_byte_for_byte(Check& check) {
   std::vector<std::string> bodies = delicate_bodies(check);
   for (const std::size_t size : delicate_sizes(most)) bodies.push_back(check.bytes(size));
   // The larger ones alone, so that a small cache has room.
-  const auto larger = std::ranges::partition(
-      bodies, [](const std::string& body) { return body.size() <= 128u << 10; });
+  const auto larger = std::partition(bodies.begin(), bodies.end(), [](const std::string& body) {
+    return body.size() <= 128u << 10;
+  });
+  const auto small = static_cast<std::size_t>(larger - bodies.begin());
   std::vector<Name> names;
   for (std::size_t i = 0; i < bodies.size(); ++i) names.push_back(check.fresh_name());
   const auto expect_kept = [&](Session& using_it, std::size_t i) {
@@ -76,9 +78,8 @@ void body_is_stored_byte_for_byte(Check& check) {
     check.store(using_it, names[i], bodies[i]);
     check.expect_stored(using_it, names[i], bodies[i]);
   };
-  check.side_by_side(bodies.size() - larger.size(), expect_kept);
-  for (std::size_t i = bodies.size() - larger.size(); i < bodies.size(); ++i)
-    expect_kept(session, i);
+  check.side_by_side(small, expect_kept);
+  for (std::size_t i = small; i < bodies.size(); ++i) expect_kept(session, i);
   check.side_by_side(bodies.size(), [&](Session& other, std::size_t i) {
     expect_same_again(check, other, names[i], bodies[i]);
   });
@@ -127,10 +128,11 @@ void scattered_body_is_stored(Check& check) {
       sessions[k].send(acquire_request(names[k], {.ttl = check.span(60s)}));
     for (std::size_t k = 0; k < names.size(); k += 2) {
       const Response response = sessions[k].response();
-      check.expect_present(response, "a lease on one of many small objects");
-      between.push_back(check.grant_in(response));
+      // Others of these may have made it give way.
+      if (!is_miss(response)) between.push_back(check.grant_in(response));
     }
     if (i != 0) continue;
+    if (between.size() < 4) throw Missing{{"leases on small objects just stored", "misses"}};
     room = std::max<std::uint64_t>(room_of_one(between) / 2, small.size());
     pieces = std::min(most_pieces, capacity / 4 * 3 / room);
   }
