@@ -45,7 +45,7 @@ class Careless(driver.Driver):
         self.ttl_s = float(parameters.get("lease_ttl_s", 10.0))
         self.failures = 0
         # C-SHM-01 C-SHM-08: SharedMemory maps for writing, and its resource tracker unlinks at exit.
-        # C-SHM-03 C-SHM-04 C-SHM-05 C-SHM-06 C-SHM-09: one attaches once, and that is that.
+        # C-SHM-03 C-SHM-04 C-SHM-05 C-SHM-06 C-SHM-09 C-TTL-04: one attaches once, and that is that.
         try:
             self.segment = shared_memory.SharedMemory(segment)
         except (OSError, ValueError) as e:
