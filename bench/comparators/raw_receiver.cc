@@ -81,8 +81,8 @@ void serve_blocking(int socket, Mapping& mapping) {
 }
 
 struct Connection {
-  int socket;
-  char* to;
+  int socket = -1;
+  char* to = nullptr;
   std::uint64_t length = 0;  // as it came
   std::uint64_t got = 0;     // of length and body
 };

@@ -65,7 +65,7 @@ class Signals {
   }
 
  private:
-  sigset_t signals_;
+  sigset_t signals_{};
   std::atomic<int> caught_{0};
   std::stop_source stop_;
   std::jthread waiting_;
@@ -166,7 +166,7 @@ Result<base::FileDescriptor> rereadable_input() {
   if (!copy) return tl::unexpected(file_error("cannot keep standard input in " + name));
   unlink(name.c_str());
   StreamSink file(copy.get(), false);
-  std::array<std::byte, 1 << 16> piece;
+  std::array<std::byte, 1 << 16> piece{};
   for (;;) {
     const ssize_t count = ::read(STDIN_FILENO, piece.data(), piece.size());
     if (count < 0 && errno == EINTR) continue;

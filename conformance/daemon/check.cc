@@ -171,6 +171,7 @@ void Check::side_by_side(std::size_t count,
   std::exception_ptr thrown;
   {
     std::vector<std::jthread> threads;
+    threads.reserve(sessions.size());
     for (Session& session : sessions) {
       threads.emplace_back([&] {
         try {

@@ -334,8 +334,8 @@ class Engine {
 
   // An object that is gone and is neither reachable nor readable any more.
   struct Leaving {
-    Object* object;
-    bool pinned;               // by being here, since leases on it are still to be ended
+    Object* object = nullptr;
+    bool pinned = false;       // by being here, since leases on it are still to be ended
     std::size_t fragment = 0;  // that is stamped next, and from where on
     std::uint64_t stamped = 0;
   };

@@ -22,7 +22,9 @@ class MoveOnlyFunction<void(Arguments...)> {
   template <class Function>
   requires(!std::is_same_v<std::remove_cvref_t<Function>, MoveOnlyFunction> &&
            std::is_invocable_v<std::decay_t<Function>&, Arguments...>)
-      MoveOnlyFunction(Function&& function)  // implicit, as std::function's
+      // Implicit, as std::function's; the constraint keeps it out of copying and moving.
+      // NOLINTNEXTLINE(bugprone-forwarding-reference-overload,google-explicit-constructor)
+      MoveOnlyFunction(Function&& function)
       : target_(
             std::make_unique<Target<std::decay_t<Function>>>(std::forward<Function>(function))) {}
 
