@@ -9,6 +9,10 @@
 
 #include <array>
 #include <bit>
+#include <chrono>
+#include <thread>
+#include <utility>
+#include <vector>
 
 #include "load/response.h"
 
@@ -39,6 +43,30 @@ Result<void> send_all(int socket, std::string_view bytes) {
     bytes.remove_prefix(static_cast<std::size_t>(sent));
   }
   return {};
+}
+
+Result<double> seconds_over_connections(std::uint16_t port, unsigned connections,
+                                        const std::function<Result<void>(int socket)>& share) {
+  std::vector<base::FileDescriptor> sockets;
+  for (unsigned i = 0; i < connections; ++i) {
+    auto socket = connect_to(port);
+    if (!socket) return tl::unexpected(socket.error());
+    sockets.push_back(std::move(*socket));
+  }
+  std::vector<Result<void>> results(connections);
+  const auto start = std::chrono::steady_clock::now();
+  {
+    std::vector<std::jthread> threads;
+    threads.reserve(connections);
+    for (unsigned i = 0; i < connections; ++i) {
+      threads.emplace_back([&, i] { results[i] = share(sockets[i].get()); });
+    }
+  }
+  const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
+  for (const auto& result : results) {
+    if (!result) return tl::unexpected(result.error());
+  }
+  return taken.count();
 }
 
 Result<WholeResponse> ask_over(int socket, std::string_view request) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -17,6 +18,11 @@ Result<base::FileDescriptor> connect_to(std::uint16_t port);
 
 /// Sends all of `bytes`; fails when the peer goes away or stalls.
 Result<void> send_all(int socket, std::string_view bytes);
+
+/// Opens so many connections to `port`, has a thread for each do `share`, and returns the seconds
+/// until the last of them is done; connecting does not count. Errors: the first of any share.
+Result<double> seconds_over_connections(std::uint16_t port, unsigned connections,
+                                        const std::function<Result<void>(int socket)>& share);
 
 struct WholeResponse {
   int status;

@@ -5,9 +5,6 @@
 
 #include <array>
 #include <atomic>
-#include <chrono>
-#include <thread>
-#include <vector>
 
 #include "load/connection.h"
 
@@ -41,26 +38,12 @@ Result<void> send_share(int socket, const Upload& options, std::atomic<std::uint
 }  // namespace
 
 Result<double> upload(const Upload& options) {
-  std::vector<base::FileDescriptor> sockets;
-  for (unsigned i = 0; i < options.connections; ++i) {
-    auto socket = connect_to(options.port);
-    if (!socket) return tl::unexpected(socket.error());
-    sockets.push_back(std::move(*socket));
-  }
   std::atomic<std::uint64_t> next{0};
-  std::vector<Result<void>> results(options.connections);
-  const auto start = std::chrono::steady_clock::now();
-  {
-    std::vector<std::jthread> threads;
-    for (unsigned i = 0; i < options.connections; ++i) {
-      threads.emplace_back([&, i] { results[i] = send_share(sockets[i].get(), options, next); });
-    }
-  }
-  const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
-  for (const auto& result : results) {
-    if (!result) return tl::unexpected(result.error());
-  }
-  return static_cast<double>(options.count * options.body.size()) / taken.count();
+  return seconds_over_connections(options.port, options.connections,
+                                  [&](int socket) { return send_share(socket, options, next); })
+      .map([&](double seconds) {
+        return static_cast<double>(options.count * options.body.size()) / seconds;
+      });
 }
 
 }  // namespace hyperpod::bench
