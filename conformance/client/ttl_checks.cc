@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // TTL: what a client does whose time has run out without its noticing. Its process is stopped with
 // SIGSTOP at the point in question and continued when the bytes under its lease are others.
+#include <sched.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "client/other_segment.h"
@@ -145,23 +148,45 @@ std::uint64_t resident(pid_t pid, const std::string& path) {
   return total;
 }
 
-/// Lets others go first on a busy machine, so that whoever watches it copy is never late.
-void give_way(pid_t pid) {
-  std::error_code none;
-  for (const auto& thread :
-       std::filesystem::directory_iterator("/proc/" + std::to_string(pid) + "/task", none)) {
-    // A thread that has ended meanwhile needs no priority.
-    (void)::setpriority(PRIO_PROCESS,
-                        static_cast<id_t>(std::stoul(thread.path().filename().string())), 10);
+/// While it lives, a process runs on the caller's CPU only, and only while the caller sleeps: on
+/// waking, the caller has the CPU back at once, however busy the machine is.
+class Stepping {
+ public:
+  explicit Stepping(pid_t pid) {
+    if (::sched_getaffinity(0, sizeof before_, &before_) != 0) return;
+    const int here = ::sched_getcpu();
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(static_cast<unsigned>(std::max(here, 0)), &one);
+    pinned_ = ::sched_setaffinity(0, sizeof one, &one) == 0;
+    std::error_code none;
+    for (const auto& thread :
+         std::filesystem::directory_iterator("/proc/" + std::to_string(pid) + "/task", none)) {
+      // A thread that has ended meanwhile needs neither.
+      const int id = std::stoi(thread.path().filename().string());
+      (void)::sched_setaffinity(id, sizeof one, &one);
+      (void)::setpriority(PRIO_PROCESS, static_cast<id_t>(id), 19);
+    }
   }
-}
+  Stepping(const Stepping&) = delete;
+  Stepping& operator=(const Stepping&) = delete;
+  ~Stepping() {
+    if (pinned_) (void)::sched_setaffinity(0, sizeof before_, &before_);
+  }
+
+  static void step() { std::this_thread::sleep_for(100us); }
+
+ private:
+  cpu_set_t before_{};
+  bool pinned_ = false;
+};
 
 /// Stops the client while it copies: some pages of the object have been touched, others not yet.
 bool stop_within_copy(Check& check, ClientProcess& client, const std::string& path,
                       std::uint64_t before, std::uint64_t bytes) {
   const pid_t pid = client.process().pid();
   const TimePoint deadline = now() + check.span(5s);
-  while (now() < deadline) {
+  for (; now() < deadline; Stepping::step()) {
     if (resident(pid, path) <= before) continue;
     if (!client.process().stop()) throw SuiteFailure{"the client could not be stopped"};
     const std::uint64_t touched = resident(pid, path) - before;
@@ -195,7 +220,7 @@ void copy_that_ends_late_is_a_miss(Check& check) {
                       .match = {.operation = FaultOperation::lease, .key = key},
                       .script = {poisoned}});
     const std::uint64_t before = resident(client.process().pid(), daemon.segment_path());
-    give_way(client.process().pid());
+    const Stepping stepping(client.process().pid());
     client.send(get_command(key, large));
     if (!stop_within_copy(check, client, daemon.segment_path(), before, large)) {
       client.process().resume();

@@ -38,6 +38,26 @@ bool is_found(const CheckResult& result) {
          !result.cause.empty();
 }
 
+bool is_as_it_should_be(const Trial& trial) {
+  return trial.obstacle.empty() && trial.missed().empty();
+}
+
+Trial tried(const Plan& plan) {
+  Trial trial{.name = plan.name,
+              .what = plan.what,
+              .aims = plan.aims,
+              .any_aim = plan.any_aim,
+              .may_warn = plan.may_warn,
+              .may_skip = plan.may_skip};
+  const auto results = plan.run();
+  if (!results) {
+    trial.obstacle = results.error();
+    return trial;
+  }
+  for (const CheckResult& result : *results) trial.results.emplace(result.requirement->id, result);
+  return trial;
+}
+
 }  // namespace
 
 std::vector<std::string> Trial::caught_by() const {
@@ -85,10 +105,7 @@ std::vector<std::string> SelfCheckReport::unproven() const {
 }
 
 bool SelfCheckReport::passed() const {
-  const auto good = [](const Trial& trial) {
-    return trial.obstacle.empty() && trial.missed().empty();
-  };
-  return std::ranges::all_of(trials, good) && (!whole || unproven().empty());
+  return std::ranges::all_of(trials, is_as_it_should_be) && (!whole || unproven().empty());
 }
 
 SelfCheckReport run_self_check(const SelfCheckOptions& options) {
@@ -104,32 +121,30 @@ SelfCheckReport run_self_check(const SelfCheckOptions& options) {
   if (options.clients) add(client_plans(options), client_catalogue());
   report.whole = options.only.empty();
   report.trials.resize(all.size());
-  std::atomic<std::size_t> next = 0;
   std::mutex mutex;
   std::size_t done = 0;
+  const auto finished = [&](const Trial& trial) {
+    const std::lock_guard lock(mutex);
+    if (options.progress) options.progress(trial, ++done, all.size());
+  };
+  std::atomic<std::size_t> next = 0;
   const auto work = [&] {
     for (std::size_t i = next++; i < all.size(); i = next++) {
-      Trial& trial = report.trials[i];
-      trial.name = all[i].name;
-      trial.what = all[i].what;
-      trial.aims = all[i].aims;
-      trial.any_aim = all[i].any_aim;
-      trial.may_warn = all[i].may_warn;
-      trial.may_skip = all[i].may_skip;
-      auto results = all[i].run();
-      if (!results) {
-        trial.obstacle = results.error();
-      } else {
-        for (const CheckResult& result : *results)
-          trial.results.emplace(result.requirement->id, result);
-      }
-      const std::lock_guard lock(mutex);
-      if (options.progress) options.progress(trial, ++done, all.size());
+      report.trials[i] = tried(all[i]);
+      if (options.at_once < 2 || is_as_it_should_be(report.trials[i])) finished(report.trials[i]);
     }
   };
   {
     std::vector<std::jthread> threads;
     for (unsigned i = 0; i < std::max(options.at_once, 1u); ++i) threads.emplace_back(work);
+  }
+  if (options.at_once > 1) {
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      Trial& trial = report.trials[i];
+      if (is_as_it_should_be(trial)) continue;
+      report.disturbed.push_back(std::exchange(trial, tried(all[i])));
+      finished(trial);
+    }
   }
   report.took = now() - begun;
   return report;
@@ -215,11 +230,20 @@ std::string matrix_text(const SelfCheckReport& report, bool reasons) {
     if (report.whole || !names.empty())
       text += line + level + (names.empty() ? "nothing" : joined(names)) + "\n";
   }
-  const auto survivors = std::ranges::count_if(report.trials, [](const Trial& trial) {
-    return !trial.obstacle.empty() || !trial.missed().empty();
-  });
+  // Again at the end, which is what a log of CI shows.
+  std::string wrong;
+  std::size_t survivors = 0;
+  for (const Trial& trial : report.trials) {
+    if (is_as_it_should_be(trial)) continue;
+    ++survivors;
+    wrong += trial_line(trial) + reason_lines(trial, trial.missed());
+  }
+  if (!wrong.empty()) text.append("\nNot as they should be\n").append(wrong);
+  if (!report.disturbed.empty()) text += "\nTried again by themselves; at first, beside others\n";
+  for (const Trial& trial : report.disturbed)
+    text += trial_line(trial) + reason_lines(trial, trial.missed());
   std::array<char, 200> verdict;
-  std::snprintf(verdict.data(), verdict.size(), "\n%s: %zu trials, %td not as they should be",
+  std::snprintf(verdict.data(), verdict.size(), "\n%s: %zu trials, %zu not as they should be",
                 report.passed() ? "Proven" : "Not proven", report.trials.size(), survivors);
   text += verdict.data();
   if (report.whole) {
@@ -227,6 +251,8 @@ std::string matrix_text(const SelfCheckReport& report, bool reasons) {
     text += unproven.empty() ? ", every MUST failed by a defect"
                              : ", no defect fails " + joined(unproven);
   }
+  if (!report.disturbed.empty())
+    text += ", " + std::to_string(report.disturbed.size()) + " tried again";
   std::snprintf(verdict.data(), verdict.size(), ". %.1f s.\n",
                 std::chrono::duration<double>(report.took).count());
   return text + verdict.data();
