@@ -2,8 +2,9 @@
 """Checks the manifests without a cluster: their form, by the schemas of Kubernetes, and what a client needs to find its
 node's daemon and its segment. Every rule is also seen to be broken by a manifest that lacks what it asks for.
 
-Usage: manifests_test.py [DIRECTORY]. The overlays are rendered where kustomize is installed; elsewhere the files are
-checked as they are, and the tests that need rendering say that they were skipped.
+Usage: manifests_test.py [DIRECTORY], where DIRECTORY is a copy of this folder with changes of your own. The overlays are
+rendered where kustomize is installed; elsewhere the files are checked as they are, and the tests that need rendering say
+that they were skipped.
 """
 
 import copy
@@ -20,11 +21,13 @@ import unittest
 import jsonschema
 import yaml
 
-HERE = pathlib.Path(__file__).parent
+HERE = pathlib.Path(sys.argv.pop(1)) if sys.argv[1:] else pathlib.Path(__file__).parent
+if not (HERE / "overlays").is_dir():
+    sys.exit(f"manifests_test.py: {HERE} does not hold the manifests: it has no folder overlays")
 SEGMENT = "ai_toolkit_cache"
 OVERLAYS = ["base", *sorted(f"overlays/{path.name}" for path in (HERE / "overlays").iterdir())]
 READERS = {"client": "Pod", "conformance": "Job", "vllm": "Pod"}  # who mounts the segment's file
-SCHEMA = json.loads((HERE / "schemas/kubernetes.json").read_text())
+SCHEMA = json.loads((pathlib.Path(__file__).parent / "schemas/kubernetes.json").read_text())
 
 
 def read_files(directory=HERE):
