@@ -81,5 +81,24 @@ TEST(SelfCheck, IsNotPassedWhileAMustWasNeverFailed) {
   EXPECT_TRUE(report.passed());
 }
 
+TEST(SelfCheck, CountsTheSecondRunOfWhatWasDisturbedAndShowsTheFirst) {
+  Trial disturbed{"late", "answers late", {"HOLD-03"}};
+  disturbed.results["HOLD-03"].outcome = Outcome::pass;
+  Trial undisturbed = disturbed;
+  undisturbed.results["HOLD-03"].outcome = Outcome::fail;
+  SelfCheckReport report;
+  report.whole = false;
+  report.trials = {undisturbed};
+  report.disturbed = {disturbed};
+  EXPECT_TRUE(report.passed());
+  const std::string text = matrix_text(report, false);
+  EXPECT_NE(text.find("0 not as they should be, 1 tried again"), std::string::npos) << text;
+  EXPECT_NE(text.find("SURVIVED  late"), std::string::npos) << text;
+
+  report.trials = {disturbed};
+  EXPECT_FALSE(report.passed());
+  EXPECT_NE(matrix_text(report, false).find("Not as they should be"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace hyperpod::conformance::defects

@@ -2,6 +2,9 @@
 #include "checkpoint/shard_meta.h"
 
 #include <xxhash.h>
+#ifdef HYPERPOD_XXHASH_DISPATCH
+#include <xxh_x86dispatch.h>  // after xxhash.h
+#endif
 
 #include <new>
 #include <nlohmann/json.hpp>

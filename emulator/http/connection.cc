@@ -12,9 +12,6 @@ namespace {
 
 // How long a peer that was refused may go on sending before it is cut off.
 constexpr std::chrono::seconds linger_time{2};
-// A body that arrives faster than it is read lets other connections have their turn after so much,
-// which takes about 0.1 ms: with a hundred such bodies a small request waits for some ten.
-constexpr std::uint64_t turn_bytes = 256 * 1024;
 // A limited rate is kept by a pause after each slice of this much time.
 constexpr std::chrono::milliseconds pace_slice{50};
 
@@ -116,6 +113,7 @@ Awaitable<void> Connection::linger() {
 // --------------------------------------------------------------------------------------
 
 Awaitable<void> Connection::yield() {
+  passed_in_turn_ = 0;
   IoError ignored;
   co_await asio::post(worker_.io().get_executor(), resume_with(ignored));
 }
@@ -145,22 +143,20 @@ Awaitable<std::size_t> Connection::read_body(std::span<std::byte> window, bool e
     std::memcpy(window.data(), in_.view().data(), got);
     in_.consume(got);
   } else if (!peer_gone_) {
-    if (read_in_turn_ >= turn_bytes) {
-      read_in_turn_ = 0;
-      co_await yield();
-    }
-    const bool whole = window.size() <= turn_bytes - read_in_turn_;
-    if (!whole) window = window.first(turn_bytes - read_in_turn_);
+    if (passed_in_turn_ >= worker_.turn_bytes()) co_await yield();
+    const auto rest_of_turn = worker_.turn_bytes() - passed_in_turn_;
+    const bool whole = window.size() <= rest_of_turn;
+    if (!whole) window = window.first(rest_of_turn);
     const auto beyond = ends_here && whole && pace_ == 0 ? in_.prepare() : asio::mutable_buffer{};
     const auto wanted = asio::buffer(window.data(), window.size());
     IoError ec;
     std::size_t read = transport_->read_now(wanted, beyond, ec);
     if (ec == asio::error::would_block) {
-      read_in_turn_ = 0;
+      passed_in_turn_ = 0;
       limit_time(limits_.stall_timeout);
       read = co_await transport_->read_some(wanted, beyond, ec);
     }
-    read_in_turn_ += read;
+    passed_in_turn_ += read;
     got = std::min(read, window.size());
     in_.commit(read - got);
     if (ec) peer_gone_ = true;
@@ -231,8 +227,12 @@ std::string_view Connection::write_now(std::string_view bytes) {
 }
 
 Awaitable<void> Connection::write(std::string_view bytes) {
-  bytes = write_now(bytes);
+  if (passed_in_turn_ >= worker_.turn_bytes()) co_await yield();
+  const auto rest = write_now(bytes);
+  passed_in_turn_ += bytes.size() - rest.size();
+  bytes = rest;
   while (!bytes.empty() && !peer_gone_) {
+    passed_in_turn_ = 0;
     const auto part = bytes.substr(0, slice(bytes.size()));
     bytes.remove_prefix(part.size());
     limit_time(limits_.stall_timeout);

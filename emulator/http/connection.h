@@ -133,8 +133,8 @@ class Connection : public Managed,
   InputBuffer in_;
   SystemTimer event_;  // never expires; cancelling it wakes who waits
   std::uint64_t pace_ = 0;
-  const std::uint64_t restarts_;    // of the daemon, when this began
-  std::uint64_t read_in_turn_ = 0;  // bytes of a body read since other connections had their turn
+  const std::uint64_t restarts_;      // of the daemon, when this began
+  std::uint64_t passed_in_turn_ = 0;  // of bodies, since other connections had their turn
   bool gathering_ = false;
   bool wants_watching_ = false;
   bool watching_ = false;  // a background read is under way

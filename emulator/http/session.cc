@@ -264,6 +264,7 @@ Awaitable<std::uint64_t> Session::receive_into(BodySink& sink, std::uint64_t at_
 }
 
 Awaitable<Session::BodyEnd> Session::receive_counted(std::uint64_t length, BodySink& sink) {
+  const Worker::Body under_way(worker());
   gather(length > 2 * gather_bytes && !fault_);
   auto end = BodyEnd::complete;
   while (length > 0 && end == BodyEnd::complete) {
@@ -280,6 +281,7 @@ Awaitable<Session::BodyEnd> Session::receive_counted(std::uint64_t length, BodyS
 }
 
 Awaitable<Session::BodyEnd> Session::receive_chunked(BodySink& sink) {
+  const Worker::Body under_way(worker());
   ChunkDecoder decoder;
   while (!peer_gone()) {
     auto framing = input().view();

@@ -128,6 +128,7 @@ Response Session::refused(checkpoint::Refusal why) const {
 
 Awaitable<void> Session::write_shard(const checkpoint::Shard& shard, std::uint64_t at_most) {
   if (!shard.bytes) co_return;
+  const Worker::Body under_way(worker());
   for (const auto piece : shard.bytes->bytes()) {
     std::string_view left(reinterpret_cast<const char*>(piece.data()),
                           std::min<std::uint64_t>(piece.size(), at_most));

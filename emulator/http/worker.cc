@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 
 namespace hyperpod::emulator::http {
@@ -49,6 +50,13 @@ void Worker::run_and_wait(const std::function<void()>& work) {
     done.set_value();
   });
   done.get_future().wait();
+}
+
+std::uint64_t Worker::turn_bytes() const {
+  // A turn of each body takes some 4 ms together; with a hundred bodies, some 10.
+  constexpr std::uint64_t together = 8 << 20;
+  constexpr std::uint64_t least = 256 << 10;
+  return std::max(least, together / std::max<std::uint64_t>(bodies_, 1));
 }
 
 void Worker::arm(core::Timer& timer, Duration after) {

@@ -64,6 +64,22 @@ class Worker {
 
   void add(Managed& connection) { connections_.push_back(connection); }
 
+  /// Counts a body as under way, in either direction, while it lives.
+  class Body {
+   public:
+    explicit Body(Worker& worker) : worker_(worker) { ++worker_.bodies_; }
+    ~Body() { --worker_.bodies_; }
+    Body(const Body&) = delete;
+    Body& operator=(const Body&) = delete;
+
+   private:
+    Worker& worker_;
+  };
+  /// So much of a body that comes or goes without a pause may pass before other connections have
+  /// their turn. The fewer bodies are under way, the more: long turns save system time, and what
+  /// another connection waits for all of them grows only with their number.
+  std::uint64_t turn_bytes() const;
+
   /// Room for bytes that nobody wants.
   std::span<std::byte> scratch() { return scratch_; }
 
@@ -71,6 +87,7 @@ class Worker {
   void schedule();
 
   const Clock& clock_;
+  std::uint64_t bodies_ = 0;  // before io_, whose end ends them
   asio::io_context io_{1};
   asio::executor_work_guard<Executor> work_{io_.get_executor()};
   core::TimerWheel wheel_;

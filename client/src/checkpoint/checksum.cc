@@ -3,6 +3,9 @@
 
 #include <openssl/evp.h>
 #include <xxhash.h>
+#ifdef HYPERPOD_XXHASH_DISPATCH
+#include <xxh_x86dispatch.h>  // after xxhash.h
+#endif
 
 #include <array>
 #include <new>
