@@ -137,8 +137,9 @@ const char* read_query(std::string_view query, const Behaviour& behaviour, Route
     }
     return wrong == nullptr;
   };
+  const bool plain = text::is_plain(query);
   for_each_parameter(query, [&](std::string_view raw_name, std::string_view raw_value) {
-    if (text::is_plain(raw_name) && text::is_plain(raw_value)) return read(raw_name, raw_value);
+    if (plain) return read(raw_name, raw_value);
     const auto name = text::percent_decode(raw_name);
     const auto value = text::percent_decode(raw_value);
     if (name && value) return read(*name, *value);

@@ -205,6 +205,10 @@ void Server::cut_connections() {
   ++counters_.restarts;
   {
     std::lock_guard lock(unaccepted_mutex_);
+    // Each is closed by its worker's thread.
+    for (Unaccepted& one : unaccepted_) {
+      asio::post(one.worker->io(), [socket = std::move(one.socket)] {});
+    }
     unaccepted_.clear();
   }
   for (const auto& worker : workers_) worker->cut_connections();

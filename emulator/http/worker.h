@@ -88,7 +88,8 @@ class Worker {
 
   const Clock& clock_;
   std::uint64_t bodies_ = 0;  // before io_, whose end ends them
-  asio::io_context io_{1};
+  // Run by one thread, and its descriptors are used and closed by that thread alone: no lock each.
+  asio::io_context io_{BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO};
   asio::executor_work_guard<Executor> work_{io_.get_executor()};
   core::TimerWheel wheel_;
   SystemTimer wake_{io_};

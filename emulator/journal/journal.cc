@@ -185,12 +185,14 @@ struct Journal::Impl {
   /// Makes a change under the lock and tells those who wait for one.
   template <class Change>
   void change(Change&& make) {
+    bool awaited = false;
     {
       std::lock_guard lock(mutex);
       make();
       ++changes;
+      awaited = waiters > 0;
     }
-    changed.notify_all();
+    if (awaited) changed.notify_all();
     if (!observed.load(std::memory_order_relaxed)) return;
     std::shared_lock lock(observer_mutex);
     if (observer) observer();
@@ -206,6 +208,7 @@ struct Journal::Impl {
   mutable std::mutex mutex;  // guards all below
   mutable std::condition_variable changed;
   std::uint64_t changes = 0;
+  std::uint64_t waiters = 0;  // for changed
 
   journal::EntryRing entries;
   std::uint64_t first = 1;  // first sequence since the last clear
@@ -414,8 +417,11 @@ bool Journal::wait_until(const std::function<bool(const Journal&)>& condition,
     lock.unlock();
     if (condition(*this)) return true;
     lock.lock();
-    if (!impl_->changed.wait_until(lock, deadline, [&] { return impl_->changes != seen; }))
-      return false;
+    ++impl_->waiters;
+    const bool changed =
+        impl_->changed.wait_until(lock, deadline, [&] { return impl_->changes != seen; });
+    --impl_->waiters;
+    if (!changed) return false;
   }
 }
 

@@ -45,8 +45,9 @@ bool is_utf8(std::string_view text) {
 }  // namespace
 
 bool is_plain(std::string_view text) {
-  return std::ranges::all_of(
-      text, [](char c) { return static_cast<unsigned char>(c) < 0x80 && c != '%'; });
+  const auto rest = text.substr(whole_words_of_ascii(text, 0));
+  return std::ranges::all_of(rest, [](char c) { return static_cast<unsigned char>(c) < 0x80; }) &&
+         text.find('%') == text.npos;
 }
 
 int hex_digit(char c) {
@@ -57,20 +58,20 @@ int hex_digit(char c) {
 }
 
 std::optional<std::string> percent_decode(std::string_view text) {
-  std::string decoded;
-  decoded.reserve(text.size());
-  while (true) {
-    const auto escape = std::min(text.find('%'), text.size());
-    decoded.append(text.data(), escape);
+  std::string decoded(text);
+  char* to = decoded.data();
+  for (auto escape = text.find('%'); escape != text.npos; escape = text.find('%')) {
+    to = std::copy_n(text.data(), escape, to);
     text.remove_prefix(escape);
-    if (text.empty()) break;
     if (text.size() < 3) return std::nullopt;
     const int high = hex_digit(text[1]);
     const int low = hex_digit(text[2]);
     if (high < 0 || low < 0) return std::nullopt;
-    decoded.push_back(static_cast<char>(high << 4 | low));
+    *to++ = static_cast<char>(high << 4 | low);
     text.remove_prefix(3);
   }
+  to = std::copy_n(text.data(), text.size(), to);
+  decoded.resize(static_cast<std::size_t>(to - decoded.data()));
   if (!is_utf8(decoded)) return std::nullopt;
   return decoded;
 }
