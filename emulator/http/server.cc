@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "http/server.h"
 
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/dispatch.hpp>
 #include <boost/asio/post.hpp>
+#include <cerrno>
 #include <thread>
 
 #include "http/tls.h"
@@ -110,22 +113,26 @@ Awaitable<void> Server::accept_connections() {
 
 bool Server::accept_all() {
   while (true) {
+    // Not by Asio: a worker's descriptors are its thread's from the first moment on.
+    base::FileDescriptor accepted(
+        ::accept4(acceptor_.native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (!accepted && (errno == EAGAIN || errno == EWOULDBLOCK)) return true;
+    if (!accepted && (errno == ECONNABORTED || errno == EINTR)) continue;
+    if (!accepted) return false;
     Worker& worker = *workers_[next_worker_];
-    Socket socket(worker.io());
-    IoError ec;
-    acceptor_.accept(socket, ec);
-    if (ec == asio::error::would_block) return true;
-    if (ec == asio::error::connection_aborted) continue;
-    if (ec) return false;
     next_worker_ = (next_worker_ + 1) % workers_.size();
-    close_on_exec(socket.native_handle());
-    asio::post(worker.io(), [this, &worker, accepted = std::move(socket)]() mutable {
+    asio::post(worker.io(), [this, &worker, accepted = std::move(accepted)]() mutable {
       admit(worker, std::move(accepted));
     });
   }
 }
 
-void Server::admit(Worker& worker, Socket socket) {
+void Server::admit(Worker& worker, base::FileDescriptor accepted) {
+  Socket socket(worker.io());
+  IoError ec;
+  socket.assign(endpoint_.protocol(), accepted.get(), ec);
+  if (ec) return;  // the kernel has no memory for it
+  accepted.release();
   decide(worker, std::move(socket), ++counters_.numbered);
   ++counters_.accepted;  // now, so that whoever sees the count sees what became of it
 }

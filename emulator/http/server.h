@@ -18,6 +18,7 @@
 #include "http/listener.h"
 #include "http/session.h"
 #include "http/worker.h"
+#include "hyperpod/base/file_descriptor.h"
 #include "hyperpod/emulator/error.h"
 #include "hyperpod/emulator/options.h"
 
@@ -74,7 +75,7 @@ class Server final : private Ticker {
   Awaitable<void> accept_connections();
   /// Takes every connection that has been made. False if that failed for want of something.
   bool accept_all();
-  void admit(Worker& worker, Socket socket);
+  void admit(Worker& worker, base::FileDescriptor accepted);
   /// Serves it, lets it wait, or closes it with the socket.
   void decide(Worker& worker, Socket socket, std::uint64_t number);
   /// Counts one connection more as open, unless there are as many as there may be.

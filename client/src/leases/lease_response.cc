@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <strings.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -137,7 +138,9 @@ class LeaseReader final : public nlohmann::json_sax<Json> {
 
 bool is_json(std::string_view content_type) {
   constexpr std::string_view wanted = "application/json";
-  const auto type = content_type.substr(0, content_type.find_first_of("; \t"));
+  const auto ends = [](char c) { return c == ';' || c == ' ' || c == '\t'; };
+  const auto end = std::ranges::find_if(content_type, ends);
+  const auto type = content_type.substr(0, static_cast<std::size_t>(end - content_type.begin()));
   return type.size() == wanted.size() &&
          strncasecmp(type.data(), wanted.data(), wanted.size()) == 0;
 }

@@ -38,31 +38,35 @@ std::string_view text_of(HttpRequest::Method method) {
 }
 
 // What LMCache's clients send (protocol section 3), unless the request says otherwise.
-void write_head(const HttpRequest& request, const DaemonAddress& address, std::string& head) {
-  head.clear();
-  fmt::format_to(std::back_inserter(head), "{} {}{} HTTP/1.1\r\nHost: {}\r\n",
-                 text_of(request.method), address.path_prefix, request.target,
-                 address.host_header());
+void write_head(const HttpRequest& request, std::string_view path_prefix, std::string_view host,
+                std::string& head) {
   std::string_view agent = request.user_agent;
   HYPERPOD_POINT("send.user_agent", agent);
-  fmt::format_to(std::back_inserter(head),
-                 "User-Agent: {}\r\nAccept: */*\r\nAccept-Encoding: {}\r\n{}", agent,
-                 request.sink != nullptr ? "identity" : "gzip, deflate", request.more_headers);
+  head.clear();
+  head.append(text_of(request.method)).append(" ").append(path_prefix).append(request.target);
+  head.append(" HTTP/1.1\r\nHost: ").append(host).append("\r\nUser-Agent: ").append(agent);
+  head.append("\r\nAccept: */*\r\nAccept-Encoding: ");
+  head.append(request.sink != nullptr ? "identity\r\n" : "gzip, deflate\r\n");
+  head.append(request.more_headers);
   if (request.method != HttpRequest::Method::get) {
-    fmt::format_to(std::back_inserter(head), "Content-Length: {}\r\n", request.body_bytes());
+    head.append("Content-Length: ").append(std::to_string(request.body_bytes())).append("\r\n");
   }
   if (request.method == HttpRequest::Method::put) {
-    head += "Content-Type: application/octet-stream\r\n";
+    head.append("Content-Type: application/octet-stream\r\n");
   }
   HYPERPOD_POINT("send.head", head, request);
-  head += "\r\n";
+  head.append("\r\n");
 }
 
 }  // namespace
 
 Connection::Connection(Loop& loop, const DaemonAddress& address, TlsContext* tls,
                        IdleClosed idle_closed)
-    : loop_(loop), address_(address), tls_context_(tls), idle_closed_(std::move(idle_closed)) {}
+    : loop_(loop),
+      address_(address),
+      host_header_(address.host_header()),
+      tls_context_(tls),
+      idle_closed_(std::move(idle_closed)) {}
 
 Connection::~Connection() { close(); }
 
@@ -123,13 +127,13 @@ void Connection::continue_handshake() {
 
 void Connection::begin_sending() {
   state_ = State::exchanging;
-  write_head(request_, address_, head_);
+  write_head(request_, address_.path_prefix, host_header_, head_);
   head_left_ = head_.size();
   body_sent_ = 0;
   cannot_send_ = false;
   leftover_ = false;
   // Nobody reads what stands in the response to a put.
-  parser_.emplace(request_.method != HttpRequest::Method::put, request_.sink);
+  parser_.restart(request_.method != HttpRequest::Method::put, request_.sink);
   source_begin_ = 0;
   source_bytes_ = 0;
   if (request_.sink != nullptr) sink_buffer_.resize(streamed_at_once);
@@ -319,10 +323,10 @@ void Connection::take(std::string_view bytes) {
     if (closes) end_idle();
     return;
   }
-  const std::size_t taken = parser_->feed(bytes);
+  const std::size_t taken = parser_.feed(bytes);
   leftover_ = taken < bytes.size();
   last_moved_ = loop_.now();
-  switch (parser_->state()) {
+  switch (parser_.state()) {
     case ResponseParser::State::incomplete:
       return;
     case ResponseParser::State::complete:
@@ -359,15 +363,15 @@ void Connection::peer_closed() {
     default:
       return;
   }
-  if (!parser_->has_begun()) {
+  if (!parser_.has_begun()) {
     TransportFailure failure{ErrorCode::unreachable, "closed the connection without a response"};
     failure.stale = is_reused();
     return fail(std::move(failure));
   }
   // Whoever can cut TLS off must not be able to shorten a body.
-  if (!tls_ || tls_->peer_said_goodbye()) parser_->end_of_stream();
+  if (!tls_ || tls_->peer_said_goodbye()) parser_.end_of_stream();
   cannot_send_ = true;
-  if (parser_->state() == ResponseParser::State::complete) return complete();
+  if (parser_.state() == ResponseParser::State::complete) return complete();
   fail({ErrorCode::malformed_response,
         "sent what is not an HTTP response, or broke off in the middle of one"});
 }
@@ -376,9 +380,9 @@ void Connection::complete() {
   const bool early = !has_sent_all();
   if (tls_ && tls_->has_more()) leftover_ = true;
   bool reusable =
-      parser_->keeps_alive() && !early && !leftover_ && !cannot_send_ && !waiting_to_write_;
+      parser_.keeps_alive() && !early && !leftover_ && !cannot_send_ && !waiting_to_write_;
   HYPERPOD_POINT("connection.reusable", reusable);
-  HttpResponse response = parser_->take();
+  HttpResponse response = parser_.take();
   if (early && response.status == 200) {
     return fail({ErrorCode::malformed_response, "claims to have stored a body before it was sent"});
   }
@@ -393,14 +397,14 @@ void Connection::complete() {
 
 void Connection::fail(TransportFailure failure) {
   if (listener_ == nullptr) return;
-  if (parser_) failure.body = parser_->take_body();
+  failure.body = parser_.take_body();
   bool closes = true;
   HYPERPOD_POINT("connection.failed", closes, failure);
   closes ? close() : static_cast<void>(state_ = State::idle);
   end(tl::unexpected(std::move(failure)));
 }
 
-void Connection::end(HttpOutcome outcome) {
+void Connection::end(HttpOutcome&& outcome) {
   std::exchange(listener_, nullptr)->exchange_ended(std::move(outcome));
 }
 

@@ -34,7 +34,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   class Listener {
    public:
     /// The connection is idle by then, or closed.
-    virtual void exchange_ended(HttpOutcome outcome) = 0;
+    virtual void exchange_ended(HttpOutcome&& outcome) = 0;
 
    protected:
     ~Listener() = default;
@@ -100,10 +100,11 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void peer_closed();
   void complete();
   void end_idle();
-  void end(HttpOutcome outcome);
+  void end(HttpOutcome&& outcome);
 
   Loop& loop_;
   const DaemonAddress& address_;
+  const std::string host_header_;
   TlsContext* const tls_context_;
   const IdleClosed idle_closed_;
   State state_ = State::fresh;
@@ -119,7 +120,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::uint64_t body_sent_ = 0;
   bool waiting_to_write_ = false;
   bool cannot_send_ = false;  // the peer takes nothing more; it may have responded
-  std::optional<ResponseParser> parser_;
+  ResponseParser parser_;
   bool leftover_ = false;  // bytes came behind the response
   std::array<char, 8192> buffer_;
   // Of requests with a source or a sink; empty until there is one.

@@ -107,7 +107,7 @@ class HttpConnection::Peer final : private Connection::Listener {
     if (reusable_) timer_.arm(loop_->now() + ConnectionPool::idle_limit);
   }
 
-  void exchange_ended(HttpOutcome outcome) override {
+  void exchange_ended(HttpOutcome&& outcome) override {
     reusable_ = !connection_->is_closed();
     begin_idling();
     std::exchange(ended_, {})(std::move(outcome));

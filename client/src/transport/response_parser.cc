@@ -64,6 +64,14 @@ std::optional<std::string> unpacked(const std::string& packed, std::uint64_t lim
 
 }  // namespace
 
+void ResponseParser::restart(bool unpack, BodySink* sink) {
+  // The memory that fields have needed so far serves the next ones.
+  std::string field = std::move(field_);
+  *this = ResponseParser(unpack, sink);
+  field_ = std::move(field);
+  field_.clear();
+}
+
 std::size_t ResponseParser::feed(std::string_view bytes) {
   const std::size_t size = bytes.size();
   while (state_ == State::incomplete && !bytes.empty()) {
@@ -154,8 +162,8 @@ void ResponseParser::take_header_line(std::string_view line) {
 void ResponseParser::take_header(std::string_view field) {
   const auto colon = field.find(':');
   const auto name = field.substr(0, colon);
-  if (colon == std::string_view::npos || name.empty() ||
-      name.find_first_of(" \t") != std::string_view::npos) {
+  const auto is_space = [](char c) { return c == ' ' || c == '\t'; };
+  if (colon == std::string_view::npos || name.empty() || std::ranges::any_of(name, is_space)) {
     return fail();
   }
   const auto value = trim(field.substr(colon + 1));

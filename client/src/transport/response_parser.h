@@ -24,10 +24,14 @@ class ResponseParser {
 
   enum class State { incomplete, complete, malformed, beyond_bounds, given_up };
 
-  /// `unpack`: whether a body that came packed (gzip, deflate) is unpacked. `sink`, which may be
-  /// null, takes the body of a response with status 200, whose length has no bound; it must outlive
-  /// the parser's use.
-  explicit ResponseParser(bool unpack, BodySink* sink = nullptr) : unpack_(unpack), sink_(sink) {}
+  /// As restart().
+  explicit ResponseParser(bool unpack = true, BodySink* sink = nullptr)
+      : unpack_(unpack), sink_(sink) {}
+
+  /// Begins a response. `unpack`: whether a body that came packed (gzip, deflate) is unpacked.
+  /// `sink`, which may be null, takes the body of a response with status 200, whose length has no
+  /// bound; it must outlive the parser's use.
+  void restart(bool unpack, BodySink* sink = nullptr);
 
   /// Takes what belongs to the response from the front of `bytes`, and says how much that is: all,
   /// unless the response ends before or is not one.
@@ -61,8 +65,8 @@ class ResponseParser {
   void finish();
   void fail() { state_ = State::malformed; }
 
-  const bool unpack_;
-  BodySink* const sink_;
+  bool unpack_;
+  BodySink* sink_;
   State state_ = State::incomplete;
   Part part_ = Part::status_line;
   std::uint64_t received_ = 0;  // except what a sink took

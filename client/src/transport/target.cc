@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "transport/target.h"
 
-#include <fmt/format.h>
-
 #include <array>
 #include <charconv>
 
@@ -23,52 +21,67 @@ constexpr std::array<bool, 256> make_bare_table() {
 constexpr auto bare_characters = make_bare_table();
 
 // Shortest form that reads back as the same number, with a point as Python prints it: 30.0, 0.25.
-std::string seconds_text(Duration duration) {
+void append_seconds(std::string& text, Duration duration) {
   const double seconds = std::chrono::duration<double>(duration).count();
   std::array<char, 64> buffer;
   const auto [end, error] = std::to_chars(buffer.data(), buffer.data() + buffer.size(), seconds,
                                           std::chars_format::fixed);
-  std::string text(buffer.data(), end);
-  if (text.find('.') == std::string::npos) text += ".0";
-  return text;
+  const std::string_view digits(buffer.data(), end);
+  text.append(digits).append(digits.find('.') == digits.npos ? ".0" : "");
+}
+
+void append_encoded(std::string& encoded, std::string_view text) {
+  std::string_view hex = "0123456789ABCDEF";
+  HYPERPOD_POINT("target.hex", hex);
+  std::size_t done = 0;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    const auto byte = static_cast<unsigned char>(c);
+    bool bare = bare_characters[byte];
+    HYPERPOD_POINT("target.bare", bare, c);
+    if (bare) continue;
+    encoded.append(text, done, i - done);
+    encoded += '%';
+    encoded += hex[byte >> 4];
+    encoded += hex[byte & 0xf];
+    done = i + 1;
+  }
+  encoded.append(text, done);
 }
 
 }  // namespace
 
 std::string encode_segment(std::string_view text) {
-  std::string_view hex = "0123456789ABCDEF";
-  HYPERPOD_POINT("target.hex", hex);
   std::string encoded;
-  encoded.reserve(text.size() + text.size() / 8);
-  for (char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    bool bare = bare_characters[byte];
-    HYPERPOD_POINT("target.bare", bare, c);
-    if (bare) {
-      encoded += c;
-    } else {
-      encoded += '%';
-      encoded += hex[byte >> 4];
-      encoded += hex[byte & 0xf];
-    }
-  }
+  append_encoded(encoded, text);
   return encoded;
 }
 
 std::string object_target(std::string_view bucket, std::string_view key) {
-  std::string target = fmt::format("/v1/kv/{}/{}", encode_segment(bucket), encode_segment(key));
+  constexpr std::size_t around = 64;  // with what a lease request appends
+  std::string target;
+  target.reserve(around + bucket.size() + key.size() + key.size() / 8);
+  target += "/v1/kv/";
+  append_encoded(target, bucket);
+  target += '/';
+  append_encoded(target, key);
   HYPERPOD_POINT("target.object", target, bucket, key);
   return target;
 }
 
 std::string lease_target(std::string_view bucket, std::string_view key,
                          std::chrono::milliseconds hold, Duration ttl) {
-  return fmt::format("{}/leases?timeout_ms={}&ttl_s={}", object_target(bucket, key), hold.count(),
-                     seconds_text(ttl));
+  std::string target = object_target(bucket, key);
+  target.append("/leases?timeout_ms=").append(std::to_string(hold.count())).append("&ttl_s=");
+  append_seconds(target, ttl);
+  return target;
 }
 
 std::string release_target(std::string_view lease_id) {
-  return fmt::format("/v1/leases/{}/release", encode_segment(lease_id));
+  std::string target = "/v1/leases/";
+  append_encoded(target, lease_id);
+  target += "/release";
+  return target;
 }
 
 }  // namespace hyperpod::client::transport

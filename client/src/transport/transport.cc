@@ -40,7 +40,7 @@ Exchange::Exchange(Transport& transport, std::size_t host, RequestClass request_
       deadline_(deadline),
       timer_(transport.loop_, [this] { transport_.expire(*this); }) {}
 
-void Exchange::exchange_ended(HttpOutcome outcome) {
+void Exchange::exchange_ended(HttpOutcome&& outcome) {
   transport_.exchange_ended(*this, std::move(outcome));
 }
 
@@ -169,7 +169,7 @@ void Transport::expire(Exchange& exchange) {
   });
 }
 
-void Transport::exchange_ended(Exchange& exchange, HttpOutcome outcome) {
+void Transport::exchange_ended(Exchange& exchange, HttpOutcome&& outcome) {
   pool_.give_back(exchange.host(), std::exchange(exchange.connection_, nullptr));
   bool again = !outcome && outcome.error().stale && exchange.may_repeat_;
   HYPERPOD_POINT("transport.send_again", again, exchange, outcome);
@@ -188,7 +188,7 @@ void Transport::exchange_ended(Exchange& exchange, HttpOutcome outcome) {
 }
 
 // What the caller is told, and what it says of the daemon.
-Outcome Transport::judge(std::size_t host, HttpOutcome outcome) {
+Outcome Transport::judge(std::size_t host, HttpOutcome&& outcome) {
   Daemon& daemon = *daemons_[host];
   std::optional<bool> alive;  // what this machine lacks or gives up says nothing of the daemon
   if (outcome) {

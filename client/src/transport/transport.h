@@ -60,7 +60,7 @@ class Exchange : public RequestGate::Waiter,
 
  private:
   friend class Transport;
-  void exchange_ended(HttpOutcome outcome) override;
+  void exchange_ended(HttpOutcome&& outcome) override;
 
   Transport& transport_;
   TimePoint deadline_;
@@ -133,8 +133,8 @@ class Transport {
   void dispatch(Exchange& exchange);
   void send(Exchange& exchange, bool on_fresh_connection);
   void expire(Exchange& exchange);
-  void exchange_ended(Exchange& exchange, HttpOutcome outcome);
-  Outcome judge(std::size_t host, HttpOutcome outcome);
+  void exchange_ended(Exchange& exchange, HttpOutcome&& outcome);
+  Outcome judge(std::size_t host, HttpOutcome&& outcome);
   void end(Exchange& exchange, Outcome outcome);
   Outcome circuit_is_open(std::size_t host) const;
 
