@@ -20,6 +20,11 @@ CheckResult judge(const Requirement& requirement, const std::function<void()>& c
   } catch (const Skipped& skipped) {
     result.outcome = Outcome::skip;
     result.seen = printable(skipped.reason);
+  } catch (const NotJudged& follows) {
+    result.outcome = Outcome::skip;
+    result.cause = follows.cause;
+    result.seen = printable("not judged, because " + std::string(follows.cause) +
+                            " is not kept: " + follows.seen);
   } catch (const SuiteFailure& failure) {
     result.outcome = Outcome::error;
     result.seen = printable(failure.what);

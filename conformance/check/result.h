@@ -2,7 +2,7 @@
 // How one check ended.
 //
 // A check is a function that returns when what is under test keeps its requirement and throws one
-// of the three structs below when it does not, cannot be asked, or the suite itself fails. judge()
+// of the structs below when it does not, cannot be asked, or the suite itself fails. judge()
 // catches them; nothing is thrown past it. That keeps a check as short as its statement.
 #pragma once
 
@@ -27,6 +27,12 @@ struct Violation {
 /// The requirement cannot be checked here and now.
 struct Skipped {
   std::string reason;
+};
+
+/// The requirement cannot be checked because another one is not kept.
+struct NotJudged {
+  std::string_view cause;  ///< The other one's id.
+  std::string seen;
 };
 
 /// The suite's own failure.

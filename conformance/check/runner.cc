@@ -64,7 +64,8 @@ std::vector<CheckResult> run_tasks(std::vector<Task> tasks, const RunSettings& s
   std::ranges::shuffle(tasks, random);
   std::map<Isolation, std::vector<Task>> by_isolation;
   Runner runner(settings, tasks.size());
-  for (const auto isolation : {Isolation::serial, Isolation::parallel, Isolation::exclusive})
+  for (const auto isolation :
+       {Isolation::serial, Isolation::parallel, Isolation::exclusive, Isolation::disruptive})
     by_isolation[isolation];
   for (Task& task : tasks) by_isolation[task.isolation].push_back(std::move(task));
   {
@@ -75,6 +76,10 @@ std::vector<CheckResult> run_tasks(std::vector<Task> tasks, const RunSettings& s
     runner.run(by_isolation.at(Isolation::serial), 1);
   }
   runner.run(by_isolation.at(Isolation::exclusive), 1);
+  // In the catalogue's order, so that what the others need comes first.
+  std::vector<Task>& last = by_isolation.at(Isolation::disruptive);
+  std::ranges::sort(last, {}, &Task::requirement);
+  runner.run(last, 1);
   return runner.results();
 }
 

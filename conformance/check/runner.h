@@ -18,6 +18,7 @@ enum class Isolation {
   serial,     ///< Takes milliseconds; one after the other, so that a small cache keeps its objects.
   parallel,   ///< Mostly waits; runs beside the others.
   exclusive,  ///< Loads what is under test, or evicts objects: nothing else runs meanwhile.
+  disruptive,  ///< May leave nothing to be tested: runs when all others have ended, one by one.
 };
 
 /// The check of one requirement. `Subject` is the check class of a suite.

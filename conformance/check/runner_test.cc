@@ -67,5 +67,35 @@ TEST(RunTasks, RunsExclusiveTasksAloneAndReportsInTheCataloguesOrder) {
   EXPECT_FALSE(disturbed);
 }
 
+TEST(RunTasks, RunsDisruptiveTasksLastAndInTheCataloguesOrder) {
+  std::vector<std::string_view> begun;
+  std::vector<Task> tasks;
+  for (const auto& [id, isolation] :
+       std::vector<std::pair<std::string_view, Isolation>>{{"RESTART-06", Isolation::disruptive},
+                                                           {"RESTART-01", Isolation::disruptive},
+                                                           {"PIN-01", Isolation::exclusive},
+                                                           {"RESTART-02", Isolation::disruptive}}) {
+    tasks.push_back({find_requirement(id), isolation, [&, id = id] {
+                       begun.push_back(id);
+                       return result_of(id, Outcome::pass);
+                     }});
+  }
+  for (const std::uint64_t seed : {1, 2, 3}) {
+    begun.clear();
+    (void)run_tasks(tasks, {.seed = seed});
+    EXPECT_EQ(begun,
+              (std::vector<std::string_view>{"PIN-01", "RESTART-01", "RESTART-02", "RESTART-06"}));
+  }
+}
+
+TEST(Judge, TellsWhichOtherRequirementIsTheCause) {
+  const CheckResult result = judge(*find_requirement("RESTART-02"), [] {
+    throw NotJudged{"RESTART-01", "nobody listens"};
+  });
+  EXPECT_EQ(result.outcome, Outcome::skip);
+  EXPECT_EQ(result.cause, "RESTART-01");
+  EXPECT_EQ(result.seen, "not judged, because RESTART-01 is not kept: nobody listens");
+}
+
 }  // namespace
 }  // namespace hyperpod::conformance::check

@@ -143,8 +143,9 @@ void empty_segment_is_survived(Check& check) {
   auto client = begun_while(check, daemon, hurried(check), "is empty");
   if (client) {
     const ClientOutcome outcome = client->get(keys[0], size);
-    check.expect(!outcome.is_hit(), "a miss or an error while the segment is empty",
-                 outcome.described());
+    // On a busy machine it may have come back meanwhile.
+    check.expect(!outcome.is_hit() || daemon.emulator().segment().linked,
+                 "a miss or an error while the segment is empty", outcome.described());
   }
   daemon.await([&] { return daemon.emulator().segment().linked; }, check.span(10s),
                "the segment's return");

@@ -133,9 +133,26 @@ std::string Check::bytes(std::size_t size) {
 
 Session Check::connect() {
   auto session = try_connect(target_.endpoint, target_.tls, AF_UNSPEC);
-  if (!session)
-    throw Violation{"a connection to " + target_.endpoint.url(), session.error().message};
-  return *std::move(session);
+  if (session) return *std::move(session);
+  const Requirement* by = target_.lost->load();
+  if (by != nullptr && by != &requirement()) throw NotJudged{by->id, session.error().message};
+  lose("a connection to " + target_.endpoint.url(), session.error().message);
+}
+
+bool Check::is_reachable() {
+  return try_connect(target_.endpoint, target_.tls, AF_UNSPEC).has_value();
+}
+
+void Check::expect_not_lost() {
+  const Requirement* by = target_.lost->load();
+  if (by != nullptr && by != &requirement() && !is_reachable())
+    throw NotJudged{by->id, "nobody listens at " + target_.endpoint.url()};
+}
+
+void Check::lose(std::string expected, std::string seen) {
+  // What is warned of hides no MUST.
+  if (requirement().level() == Level::must) *target_.lost = &requirement();
+  throw Violation{std::move(expected), std::move(seen)};
 }
 
 Result<Session> Check::try_connect(const Endpoint& endpoint, const TlsSettings& tls, int family) {
@@ -164,7 +181,8 @@ Name Check::stored(Session& session, std::size_t size) {
 
 void Check::side_by_side(std::size_t count,
                          const std::function<void(Session&, std::size_t)>& work) {
-  constexpr std::size_t at_once = 8;
+  // So many that a daemon whose responses come late costs no more than seconds.
+  constexpr std::size_t at_once = 32;
   std::vector<Session> sessions = connect_many(std::min(count, at_once));
   std::atomic<std::size_t> next = 0;
   std::mutex guard;  // of `thrown`

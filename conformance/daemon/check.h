@@ -3,6 +3,7 @@
 // ways to end.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -48,6 +49,9 @@ struct Target {
   Profile profile = Profile::full;
   /// Restarts the daemon and returns when it may be asked again. Empty: it must not be restarted.
   std::function<Result<void>()> restart;
+  /// The MUST by which nobody listens any more, if a check has found that; of one run.
+  std::shared_ptr<std::atomic<const Requirement*>> lost =
+      std::make_shared<std::atomic<const Requirement*>>(nullptr);
   /// Everything that the daemon holds may be removed.
   bool allow_reset = false;
   /// A hyperpod-conformance program, to be run as a worker process.
@@ -74,8 +78,15 @@ class Check : public check::Check {
   Name fresh_name(std::string_view suffix = "");
   std::string bytes(std::size_t size);
 
-  /// Throws a Violation when no connection can be made.
+  /// Throws a Violation when no connection can be made, or NotJudged where another check has found
+  /// that before.
   Session connect();
+  /// Whether a connection can be made.
+  bool is_reachable();
+  /// Throws NotJudged if another check has found that nobody listens any more, and nobody does.
+  void expect_not_lost();
+  /// Tells all checks that nobody listens any more, and throws a Violation.
+  [[noreturn]] void lose(std::string expected, std::string seen);
   /// For checks of the connection itself.
   Result<Session> try_connect(const Endpoint& endpoint, const TlsSettings& tls, int family);
   std::vector<Session> connect_many(std::size_t count);

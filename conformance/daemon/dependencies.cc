@@ -19,6 +19,12 @@ constexpr std::array<std::string_view, 15> of_misses{
     "PUT-09",  "PUT-10", "KEY-07",     "BUCKET-01", "BUCKET-03", "LEASE-07", "LEASE-08", "HOLD-01",
     "HOLD-04", "PIN-05", "RESTART-06", "CONC-01",   "TLS-01",    "LIMIT-01", "LIMIT-02"};
 
+// Those that hold leases, and judge by what is there before their end.
+constexpr std::array<std::string_view, 23> of_leases{
+    "PUT-02", "PUT-08",  "PUT-12",  "PUT-18",  "LEASE-06", "LEASE-08", "TTL-02", "TTL-04",
+    "TTL-05", "PIN-01",  "PIN-02",  "PIN-05",  "REL-01",   "REL-04",   "REL-05", "REL-06",
+    "REL-07", "HTTP-12", "CONC-01", "CONC-04", "CONC-05",  "CONC-06",  "HOLD-05"};
+
 }  // namespace
 
 std::span<const check::Dependency> daemon_dependencies() {
@@ -32,6 +38,8 @@ std::span<const check::Dependency> daemon_dependencies() {
           continue;
         dependency.needs.push_back(root);
       }
+      if (std::ranges::find(of_leases, entry.id) != of_leases.end())
+        dependency.needs.push_back("TTL-01");
       dependencies.push_back(std::move(dependency));
     }
     return dependencies;

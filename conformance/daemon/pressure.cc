@@ -28,25 +28,25 @@ std::string Pressure::stamp_of(const Name& name) {
   return stamp;
 }
 
-Response Pressure::store(const Name& name) {
-  auto response = try_to_store(name);
+Response Pressure::store(const Name& name, std::uint64_t size) {
+  auto response = try_to_store(name, size);
   if (!response) {
     // A daemon may close a connection behind any response.
     session_ = check_.connect();
-    response = try_to_store(name);
+    response = try_to_store(name, size);
   }
   if (!response)
-    throw Violation{"a response to a PUT of " + std::to_string(size_) + " bytes", "none"};
+    throw Violation{"a response to a PUT of " + std::to_string(size) + " bytes", "none"};
   if (response->status != 200) session_ = check_.connect();
   return *response;
 }
 
-std::optional<Response> Pressure::try_to_store(const Name& name) {
+std::optional<Response> Pressure::try_to_store(const Name& name, std::uint64_t body_size) {
   const std::string stamp = stamp_of(name);
   if (piece_.size() > stamp.size()) std::ranges::copy(stamp, piece_.begin());
-  bool open = session_.try_send_raw(
-      session_.head_of({"PUT", name.target(), {{"Content-Length", std::to_string(size_)}}, {}}));
-  for (std::uint64_t left = size_; left > 0 && open;) {
+  bool open = session_.try_send_raw(session_.head_of(
+      {"PUT", name.target(), {{"Content-Length", std::to_string(body_size)}}, {}}));
+  for (std::uint64_t left = body_size; left > 0 && open;) {
     const auto size = std::min<std::uint64_t>(left, piece_.size());
     open = session_.try_send_raw(std::string_view(piece_).substr(0, size));
     left -= size;

@@ -30,7 +30,9 @@ class Pressure {
   explicit Pressure(Check& check);
 
   /// Stores an eighth under this name; the response.
-  Response store(const Name& name);
+  Response store(const Name& name) { return store(name, size_); }
+  /// Stores so many bytes.
+  Response store(const Name& name, std::uint64_t size);
   Response store() { return store(check_.fresh_name()); }
   /// Stores so many eighths that all room that nothing pins is used anew. What the daemon answers
   /// is not judged.
@@ -55,7 +57,7 @@ class Pressure {
   };
 
   /// nullopt if the daemon closes the connection without a response.
-  std::optional<Response> try_to_store(const Name& name);
+  std::optional<Response> try_to_store(const Name& name, std::uint64_t body_size);
   /// What begins each piece of the body of this name.
   static std::string stamp_of(const Name& name);
   bool pin_one(Way way, const Name& name, std::chrono::milliseconds ttl);

@@ -10,6 +10,8 @@
 namespace hyperpod::conformance::daemon {
 namespace {
 
+using namespace std::chrono_literals;
+
 void live_lease_is_released_with_200(Check& check) {
   Session session = check.connect();
   const Grant grant = check.lease(session, check.stored(session));
@@ -25,8 +27,28 @@ void unknown_id_is_answered_404(Check& check) {
   check.expect_status(session.release(grant.id), 404, "the second release of a lease");
 }
 
+/// Half of the cache under many leases, which are all released: if one release is lost, there is no
+/// room for five eighths.
+void release_many_of_one(Check& check, Pressure& pressure) {
+  constexpr std::size_t count = 192;
+  std::vector<Session> sessions = check.connect_many(16);
+  const Name name = check.fresh_name();
+  if (pressure.store(name, 4 * pressure.size()).status / 100 != 2) return;
+  const std::vector<Grant> grants =
+      check.lease_many(sessions, name, count, {.ttl = check.span(60s)}, "one of many leases");
+  // Whether each is answered 200 is LEASE-06's to judge.
+  (void)check.release_many(sessions, grants);
+  const int fitted = pressure.pin(5);
+  check.expect(fitted == 5,
+               "room for 5 eighths of the cache when all of " + std::to_string(count) +
+                   " leases on half of it are released",
+               "room for " + std::to_string(fitted));
+  pressure.release_all();
+}
+
 void release_ends_the_pin_at_once(Check& check) {
   Pressure pressure(check);
+  release_many_of_one(check, pressure);
   static constexpr std::array<Way, 4> all{Way::waiting, Way::twice, Way::plainly,
                                           Way::over_a_closed_connection};
   const std::span ways = std::span(all).first(check.profile() == Profile::core ? 2 : all.size());

@@ -100,6 +100,8 @@ std::uint64_t room_of_one(const std::vector<Grant>& grants) {
   return least;
 }
 
+std::string body_of(const Name& name) { return "the bytes of " + name.key; }
+
 /// Leaves free room in small pieces only, and stores what is larger than any of them: an object in
 /// hundreds of fragments, unless the daemon evicts or moves what is in the way.
 void scattered_body_is_stored(Check& check) {
@@ -173,8 +175,33 @@ void large_bodies_are_stored(Check& check) {
   scattered_body_is_stored(check);
 }
 
+/// A second PUT in other forms than the clients use: whatever it is answered, the bytes stay.
+void expect_kept_in_any_form(Check& check, Session& session) {
+  const Name name = check.fresh_name();
+  const std::string body = check.bytes(5000);
+  check.store(session, name, body);
+  for (const std::string_view form :
+       {"Transfer-Encoding: chunked", "Expect: 100-continue", "Content-Type: text/plain",
+        "If-None-Match: *", "If-Match: *"}) {
+    const auto colon = form.find(": ");
+    Request again = put_request(name, {});
+    again.headers = {{std::string(form.substr(0, colon)), std::string(form.substr(colon + 2))}};
+    const std::string other = check.bytes(5000);
+    const bool chunked = form.starts_with("Transfer");
+    if (!chunked) again.headers.emplace_back("Content-Length", std::to_string(other.size()));
+    Session beside = check.connect();
+    std::string framed = chunked ? "1388\r\n" + other + "\r\n0\r\n\r\n" : other;
+    if (!beside.try_send_raw(beside.head_of(again) + framed)) continue;
+    const auto second = beside.response_or_close();
+    const std::string what = "a second PUT of a key, with " + std::string(form);
+    if (second) check.expect_taken(*second, what);
+    check.expect_stored(session, name, body);
+  }
+}
+
 void existing_key_is_answered_409(Check& check) {
   Session session = check.connect();
+  expect_kept_in_any_form(check, session);
   constexpr std::size_t size = 5000;
   for (const bool leased : {false, true}) {
     const Name name = check.fresh_name();
@@ -299,7 +326,9 @@ bool is_json_type(std::string_view type) {
 void expect_small_error(const Check& check, const Response& response, std::string_view what) {
   check.expect(response.status >= 400, "an error to " + std::string(what), described(response));
   if (response.body.empty()) return;
-  check.expect(is_json_type(response.media_type()) && is_json(response.body),
+  // RFC 9110 lets a server leave the type out.
+  const std::string type = response.media_type();
+  check.expect((type.empty() || is_json_type(type)) && is_json(response.body),
                "an empty or a JSON body in the error to " + std::string(what), described(response));
 }
 
@@ -473,26 +502,70 @@ void only_whole_bodies_are_granted(Check& check) {
   check.release(reader, pin);
 }
 
+/// Objects that are leased as soon as they are stored, one after the other, so that a cache that is
+/// full has no reason to let one of them go. Now and then one is lost by a daemon that races with
+/// itself. Their leases; `names` becomes their names.
+std::vector<Grant> leased_at_once(Check& check, Session& session, std::size_t most,
+                                  std::vector<Name>& names) {
+  constexpr int most_lost = 2;  // Of a daemon that evicts in the background.
+  const TimePoint end = now() + check.span(3s);
+  std::vector<Grant> grants;
+  int lost = 0;
+  while (names.size() < most && (names.size() < 16 || now() < end)) {
+    names.push_back(check.fresh_name());
+    const std::string body = body_of(names.back());
+    check.store(session, names.back(), body);
+    const Response response = session.acquire(names.back(), {.ttl = check.span(60s)});
+    if (is_miss(response)) {
+      names.pop_back();
+      if (++lost <= most_lost) continue;
+      throw Missing{
+          {"a lease on what was stored by the request before it",
+           std::to_string(lost) + " misses among " + std::to_string(grants.size()) + " grants"}};
+    }
+    grants.push_back(check.grant_in(response));
+    check.expect_bytes(grants.back(), body, "a small object that was just stored");
+  }
+  return grants;
+}
+
+/// That each object under a lease is granted once more: whatever gives way, these do not.
+void expect_granted_again(Check& check, std::vector<Session>& sessions,
+                          const std::vector<Name>& names) {
+  for (std::size_t at = 0; at < names.size(); at += sessions.size()) {
+    const std::size_t some = std::min(sessions.size(), names.size() - at);
+    for (std::size_t i = 0; i < some; ++i) sessions[i].send(acquire_request(names[at + i], {}));
+    std::vector<Grant> grants;
+    for (std::size_t i = 0; i < some; ++i) {
+      const Response response = sessions[i].response();
+      check.expect(response.status / 100 == 2, "a second lease on an object under a lease",
+                   described(response));
+      grants.push_back(check.grant_in(response));
+      check.expect_bytes(grants.back(), body_of(names[at + i]), "a small object under a lease");
+    }
+    (void)check.release_many(sessions, grants);
+  }
+}
+
 /// So many small objects that a table of fixed length overflows, in half of the cache.
 void many_objects_stay(Check& check) {
+  constexpr std::size_t most_leased = 600;
   const std::size_t most = check.profile() == Profile::core   ? 600
                            : check.profile() == Profile::full ? 1500
                                                               : 20'000;
-  std::vector<Session> sessions = check.connect_many(16);
-  const auto body_of = [](const Name& name) { return "the bytes of " + name.key; };
+  std::vector<Session> sessions = check.connect_many(64);
   std::vector<Name> names;
-  std::vector<Grant> grants;
-  for (std::size_t i = 0; i < 16; ++i) {
-    names.push_back(check.fresh_name());
-    check.store(sessions[0], names.back(), body_of(names.back()));
-    grants.push_back(check.lease(sessions[0], names.back()));
-  }
+  std::vector<Grant> grants = leased_at_once(check, sessions[0], 16, names);
   const std::uint64_t room = room_of_one(grants);
-  for (const Grant& grant : grants) check.release(sessions[0], grant);
   const std::size_t count = std::min<std::uint64_t>(most, check.capacity() / 2 / room);
   check.figure("small objects, each taking " + std::to_string(room) + " bytes of the cache",
                std::to_string(count));
   if (count < 100) check.skip("the cache has room for " + std::to_string(count) + " objects only");
+  std::ranges::move(leased_at_once(check, sessions[0], std::min(count, most_leased), names),
+                    std::back_inserter(grants));
+  check.figure("of them leased as soon as they were stored", std::to_string(names.size()));
+  expect_granted_again(check, sessions, names);
+  (void)check.release_many(sessions, grants);
   while (names.size() < count) {
     const std::size_t some = std::min(sessions.size(), count - names.size());
     for (std::size_t i = 0; i < some; ++i) {
@@ -509,6 +582,7 @@ void many_objects_stay(Check& check) {
   for (std::size_t at = 0; at < names.size(); at += sessions.size()) {
     const std::size_t some = std::min(sessions.size(), names.size() - at);
     for (std::size_t i = 0; i < some; ++i) sessions[i].send(acquire_request(names[at + i], {}));
+    std::vector<Grant> found;
     for (std::size_t i = 0; i < some; ++i) {
       const Response response = sessions[i].response();
       if (response.status / 100 != 2) {
@@ -516,10 +590,10 @@ void many_objects_stay(Check& check) {
         ++lost;
         continue;
       }
-      const Grant grant = check.grant_in(response);
-      check.expect_bytes(grant, body_of(names[at + i]), "one of many small objects");
-      check.release(sessions[i], grant);
+      found.push_back(check.grant_in(response));
+      check.expect_bytes(found.back(), body_of(names[at + i]), "one of many small objects");
     }
+    (void)check.release_many(sessions, found);
   }
   check.figure("of them given way", std::to_string(lost));
   // A daemon that lets much go at once, to have room ahead, has room the next time.

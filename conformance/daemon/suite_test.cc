@@ -89,6 +89,29 @@ TEST(DaemonSuite, SkipsWhatItMayNotDoAndSaysWhy) {
   }
 }
 
+TEST(DaemonSuite, JudgesADaemonOnceThatDoesNotComeBackFromARestart) {
+  auto daemon = start();
+  RunOptions options = options_for(*daemon, {"RESTART", "PUT-01"});
+  options.target.restart = [&]() -> Result<void> {
+    daemon.reset();
+    return tl::unexpected(Error{ErrorCode::failed, "it has ended"});
+  };
+  const auto report = run_daemon_suite(options);
+  ASSERT_TRUE(report) << report.error().explanation;
+  for (const CheckResult& result : report->results) {
+    const std::string_view id = result.requirement->id;
+    if (id == "PUT-01") {
+      EXPECT_EQ(result.outcome, Outcome::pass) << "restarts come last";
+    } else if (id == "RESTART-01") {
+      EXPECT_EQ(result.outcome, Outcome::fail);
+      EXPECT_EQ(result.seen, "it has ended");
+    } else {
+      EXPECT_EQ(result.outcome, Outcome::skip) << id;
+      EXPECT_EQ(result.cause, "RESTART-01") << id;
+    }
+  }
+}
+
 TEST(DaemonSuite, ReleasesEveryLeaseItTook) {
   auto options = emulator::Options::for_test();
   auto emulator = emulator::Emulator::start(options);

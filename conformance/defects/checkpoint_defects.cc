@@ -152,6 +152,21 @@ std::vector<Defect> checkpoint_defects() {
            return hidden->contains(name) ? std::optional(ResponseMessage::of(404)) : std::nullopt;
          };
        }},
+      {"tells_other_member_names",
+       "tells the numbers of a namespace under other names",
+       {"CP-01"},
+       responding([](const ReceivedRequest& request, ResponseMessage& response) {
+         if (is(request.head, "GET", namespaces))
+           replace(response.body, "steps_to_retain_per_rank", "steps_retained");
+       })},
+      {"answers_204_to_absent_namespaces",
+       "answers the GET of an absent namespace with 204",
+       {"CP-02"},
+       responding([](const ReceivedRequest& request, ResponseMessage& response) {
+         if (!is(request.head, "GET", namespaces) || response.status != 404) return;
+         response = ResponseMessage::of(204);
+         response.remove("Content-Length");
+       })},
       {"flips_a_bit_of_a_shard", "changes one bit of a shard", {"CP-06"}, flips_a_bit_of_a_shard},
       {"takes_ranks_for_one",
        "keeps one shard for all ranks of a step",
@@ -256,6 +271,12 @@ std::vector<Defect> checkpoint_defects() {
        "answers 500 where there is no room for a shard",
        {"CP-21"},
        switched([](emulator::Behaviour& behaviour) { behaviour.no_room_status = 500; })},
+      {"answers_404_to_a_reset",
+       "does not have the reset",
+       {"CP-22"},
+       responding([](const ReceivedRequest& request, ResponseMessage& response) {
+         if (is(request.head, "POST", "/v1/cp/cluster/reset")) response = ResponseMessage::of(404);
+       })},
       {"resets_nothing",
        "answers 200 to a reset and keeps everything",
        {"CP-22"},

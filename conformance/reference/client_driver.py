@@ -10,6 +10,8 @@ from docs/protocol.md and docs/drivers.md alone. It shares nothing with the proj
 
 import argparse
 import asyncio
+import contextlib
+import fcntl
 import gzip
 import hashlib
 import heapq
@@ -133,10 +135,10 @@ class Pool:
         self.sweeper = None
         self.leaked = []
 
-    async def take(self, deadline):
+    async def take(self, deadline, fresh=False):
         await self.places.enter(0, deadline)
         try:
-            while self.idle:
+            while self.idle and not fresh:
                 connection = self.idle.pop()
                 if not connection.reader.at_eof() and not connection.writer.is_closing():
                     return connection
@@ -473,8 +475,18 @@ class Client:
                 self.asked_again = self._deadline(5)
 
     async def _exchange(self, method, target, headers, body, deadline, seconds):
+        for fresh in (False, True):
+            connection = await self.pool.take(deadline, fresh)
+            kept = connection.idle_since > 0 and "closed-connections-cost-requests" not in self.on
+            try:
+                return await self._exchange_over(connection, method, target, headers, body, deadline, seconds)
+            except (ConnectionError, asyncio.IncompleteReadError) as error:
+                # Closed by the daemon when it was idle: no byte of a response has come.
+                if fresh or not kept or getattr(error, "partial", b""):
+                    raise
+
+    async def _exchange_over(self, connection, method, target, headers, body, deadline, seconds):
         on = self.on
-        connection = await self.pool.take(deadline)
         usable = False
         try:
             async with asyncio.timeout_at(deadline) as limit:
@@ -608,7 +620,8 @@ class Client:
                 return None
             fragments.append((offset, length))
         ordered = sorted(fragments)
-        if any(a + n > b for (a, n), (b, _) in zip(ordered, ordered[1:])):
+        overlap = any(a + n > b for (a, n), (b, _) in zip(ordered, ordered[1:]))
+        if overlap and "overlaps-taken-for-a-hit" not in self.on:
             return None
         return fragments
 
@@ -724,7 +737,9 @@ class Client:
             if beyond and "out-of-bounds-cut" not in on:
                 keep = keep or "lease-kept-when-out-of-bounds" in on
                 raise Trouble("a lease reaches beyond the segment")
-            if lease.size != size and "offsets-missing-taken-for-a-hit" not in on:
+            if "overlaps-taken-for-a-hit" in on and lease.size > size:
+                fragments = fragments[:1]
+            elif lease.size != size and "offsets-missing-taken-for-a-hit" not in on:
                 return None
             data = self._copy(lease, fragments, identity, size)
             keep = keep or ("lease-kept-after-a-hit" in on and data is not None)
@@ -859,6 +874,17 @@ class Client:
         finally:
             for _ in range(taken):
                 self.gate.leave()
+
+    async def take_the_machine(self):
+        """Waits until no other worker on this daemon has it, looking each 4 s; kept until the end."""
+        self.machine = os.open(self.segment.path, os.O_RDONLY)
+        while True:
+            with contextlib.suppress(BlockingIOError):
+                return fcntl.flock(self.machine, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            await asyncio.sleep(4)
+
+    def leave_the_machine(self):
+        os.close(self.machine)
 
     def stats(self):
         return {
@@ -1035,11 +1061,16 @@ class Driver:
             if op not in ("put", "get", "exists"):
                 raise Malformed('"%s" cannot be concurrent' % op)
             calls.append(self._call(op, one))
+        if "one-worker-at-a-time" in self.on:
+            await self._made().take_the_machine()
         tasks = []
         for call, arguments in calls:
             tasks.append(asyncio.ensure_future(call(*arguments)))
             await asyncio.sleep(0)  # It runs until it first waits: it has entered the client.
-        return {"results": list(await asyncio.gather(*tasks))}
+        results = list(await asyncio.gather(*tasks))
+        if "one-worker-at-a-time" in self.on:
+            self._made().leave_the_machine()
+        return {"results": results}
 
     async def stats(self, _):
         return self._made().stats()

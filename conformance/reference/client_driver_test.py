@@ -7,6 +7,7 @@ defective one. Client and reference daemon run in one loop, whose clock the test
 """
 
 import asyncio
+import fcntl
 import hashlib
 import itertools
 import json
@@ -118,8 +119,8 @@ class World:
         self.loop.skew += seconds
         await self.settle()
 
-    async def until(self, condition):
-        deadline = self.loop.time() + PATIENCE
+    async def until(self, condition, seconds=PATIENCE):
+        deadline = self.loop.time() + seconds
         while not condition() and self.loop.time() < deadline:
             await asyncio.sleep(0.001)
         return condition()
@@ -432,6 +433,38 @@ async def _(w):
 @probe("lease-kept-when-out-of-bounds", "out-of-bounds-cut")
 async def _(w):
     return await refused_and_released(w, {"id": "x", "offsets": [{"offset": CAPACITY - 10, "len": 1000}]})
+
+
+@probe("overlaps-taken-for-a-hit")
+async def _(w):
+    w.store("k", data_of())
+    return await refused_and_released(w, {"id": "x", "offsets": [{"offset": 0, "len": 1000}] * 2})
+
+
+@probe("one-worker-at-a-time")
+async def _(w):
+    w.store("k", data_of(100))
+    other = os.open(w.path, os.O_RDONLY)
+    fcntl.flock(other, fcntl.LOCK_EX)
+    driver = client_driver.Driver(w.on)
+    driver.client = w.client()
+    get = {"op": "get", "key": "k", "size": 100}
+    tasks = w.begin(driver.concurrent({"operations": [get]}))
+    try:
+        return await w.until(lambda: tasks[0].done(), 1)
+    finally:
+        tasks[0].cancel()
+        os.close(other)
+
+
+@probe("closed-connections-cost-requests")
+async def _(w):
+    client, data = w.client(), data_of()
+    w.store("k", data)
+    await client.get("k", 1000)
+    for connection in w.daemon.connections:
+        connection.transport.abort()
+    return is_hit(await client.get("k", 1000), data)
 
 
 @probe("released-before-the-copy")

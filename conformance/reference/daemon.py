@@ -37,7 +37,7 @@ BUFFERED = 1 << 20
 
 REASONS = {
     100: "Continue", 102: "Processing", 103: "Early Hints", 200: "OK", 201: "Created", 202: "Accepted",
-    204: "No Content", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed",
+    204: "No Content", 301: "Moved Permanently", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed",
     406: "Not Acceptable", 408: "Request Timeout", 409: "Conflict", 411: "Length Required",
     413: "Content Too Large", 414: "URI Too Long", 417: "Expectation Failed", 421: "Misdirected Request", 422: "Unprocessable Content",
     431: "Request Header Fields Too Large", 500: "Internal Server Error", 501: "Not Implemented",
@@ -50,6 +50,13 @@ LINGERING = {"abandoned-hold-leaves-a-lease", "abandoned-leases-stay", "abandone
 
 CHUNKED = {"chunked-responses", "chunked-with-extensions", "chunked-in-other-forms"}
 PROCESSING = b"HTTP/1.1 102 Processing\r\n\r\n"
+
+# Characters that defects refuse in a decoded key.
+REFUSED_IN_KEYS = {
+    "key-with-plus-refused": rb"[+]",
+    "key-with-punctuation-refused": rb"[!$&'()*,;=]",
+    "key-not-ascii-refused": rb"[\x80-\xff]",
+}
 
 TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 DECIMAL = re.compile(r"[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?|\.[0-9]+([eE][+-]?[0-9]+)?")
@@ -165,6 +172,7 @@ class Connection(asyncio.Protocol):
         self.responses = 0
         self.began = daemon.loop.time()
         self.refused = b""  # The body of the PUT answered 409 last, for a defect.
+        self.longest_head = 8 << 10 if "heads-over-8k-refused" in daemon.on else LONGEST_HEAD
 
     # What asyncio calls.
 
@@ -175,6 +183,7 @@ class Connection(asyncio.Protocol):
             transport.abort()
             return
         self.daemon.connections_in_all += 1
+        self.worker = self.daemon.connections_in_all % 2  # Of two, for a defect.
         if "connections-limited-to-1000-in-all" in self.on and self.daemon.connections_in_all > 1000:
             transport.abort()
             return
@@ -195,7 +204,7 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self):
         self._end()
-        return True  # Responses may still be sent.
+        return "half-closed-clients-are-gone" not in self.on  # Responses may still be sent.
 
     def connection_lost(self, error):
         self._end()
@@ -246,14 +255,14 @@ class Connection(asyncio.Protocol):
         deadline = self.loop.time() + HEAD_SECONDS
         pieces = 1
         while (end := self.buffer.find(b"\r\n\r\n")) < 0:
-            if len(self.buffer) > LONGEST_HEAD:
+            if len(self.buffer) > self.longest_head:
                 long_target = b"\r\n" not in self.buffer
                 raise Refusal(414 if long_target else 431, "the head is too long", close=True)
             if b"\n" in self.buffer.replace(b"\r\n", b""):
                 raise Refusal(400, "a line does not end with CRLF", close=True)
             await self.more(max(0, deadline - self.loop.time()))
             pieces += 1
-        if end > LONGEST_HEAD:
+        if end > self.longest_head:
             raise Refusal(431, "the head is too long", close=True)
         if pieces > 1 and "large-pieces-of-head-refused" in self.on:
             raise Refusal(400, "the head came in pieces", close=True)
@@ -383,13 +392,15 @@ class Connection(asyncio.Protocol):
                 body = b'"' + REASONS[response.status].encode() + b'"'
             elif "errors-as-problems" in on:
                 response.type = "application/problem+json"
-        if "conflict-as-html" in on and response.status == 409:
-            body, response.type = b"<html><body>Conflict</body></html>", "text/html"
+        as_html = {"conflict-as-html": 409, "miss-as-html": 504}
+        if response.status in (status for switch, status in as_html.items() if switch in on):
+            body, response.type = b"<html><body>Sorry</body></html>", "text/html"
         if body:
             type = response.type
             if "json-with-charset" in on and type == "application/json":
                 type += "; charset=utf-8"
-            headers.append(("Content-Type", type))
+            if "errors-without-type" not in on or response.status < 400:
+                headers.append(("Content-Type", type))
         offered = request.header(b"accept-encoding") if request else b""
         if body and (("gzip-when-offered" in on and b"gzip" in offered) or "gzip-unasked" in on):
             body = gzip.compress(body)
@@ -422,6 +433,8 @@ class Connection(asyncio.Protocol):
             if body and "length-and-chunked-together" in on:
                 headers.append(("Transfer-Encoding", "chunked"))
                 body = self._in_chunks(body)
+        if response.status == 301:
+            headers.append(("Location", "/"))
         if response.status == 405:
             headers.append(("Allow", "PUT, POST"))
         if close and "close-in-other-case" in on:
@@ -445,6 +458,9 @@ class Connection(asyncio.Protocol):
             await asyncio.sleep(0.06)
         elif "responses-up-to-40ms-late" in on:
             await asyncio.sleep(random.uniform(0, 0.04))
+        if "responses-one-by-one" in on:
+            async with self.daemon.turn:
+                await asyncio.sleep(0.001)
         if new:
             await self._interim(on)
         await self.write((head + "\r\n").encode() + (b"" if to_head or bare else body))
@@ -531,6 +547,8 @@ class Connection(asyncio.Protocol):
         elif "expect-answered-by-409" in self.on and b"expect" in request.headers and self._is_taken(request):
             return await self.respond(request, self.conflict_response(close=True))
         elif b"100-continue" in request.header(b"expect") and request.has_body:
+            if "continue-300ms-late" in self.on:
+                await asyncio.sleep(0.3)
             if "expect-ignored" not in self.on and request.length <= self.daemon.capacity:
                 await self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         try:
@@ -548,6 +566,8 @@ class Connection(asyncio.Protocol):
         keep = await self.respond(request, response)
         if "pipelined-requests-dropped" in self.on and response.status < 400:
             self.buffer.clear()
+        if "pipelining-closes" in self.on and self.buffer:
+            return False
         return keep
 
     def _is_taken(self, request):
@@ -582,6 +602,9 @@ class Connection(asyncio.Protocol):
         if public and "public-heads-refused" in on:
             raise Refusal(406, "no coding is known")
         segments = path.split(b"/")[1:]
+        bare_post = request.method == b"POST" and not request.chunked and b"content-length" not in request.headers
+        if "post-without-length-refused" in on and bare_post:
+            raise Refusal(411, "a length is required")
         match request.method, segments:
             case b"PUT", [b"v1", b"kv", _, b"leases"] if "key-named-leases-refused" in on:
                 pass
@@ -595,6 +618,11 @@ class Connection(asyncio.Protocol):
                 "delete-releases", "delete-releases-and-says-404"}:  # fmt: skip
                 self.daemon.store.release(decoded(id).decode("latin-1"), self)
                 return Response(200) if "delete-releases" in on else self.error(404, "not found")
+            case b"DELETE", [b"v1", b"kv", bucket, key] if "objects-deletable" in on:
+                self.daemon.store.remove(self.name(bucket, key))
+                return Response(200)
+            case b"GET", [b"metrics"] if "metrics-page" in on:
+                return Response(200, b"objects 1\n", "text/plain")
             case b"GET", [b"health"] if "health-page" in on:
                 return Response(200, b'{"status": "ok"}')
             case b"GET", [b"v1", b"kv", bucket, key] if "objects-readable" in on:
@@ -606,6 +634,9 @@ class Connection(asyncio.Protocol):
         )
         if "not-found-leaves-body-unread" in on:
             return self.error(404, "not found")
+        if "unknown-paths-as-text" in on and not known:
+            close = not await self.discard(request)
+            return Response(404, b"404 page not found\n", "text/plain; charset=utf-8", close)
         return await self.refuse(request, 405 if known and "method-405" in on else 404, "not found")
 
     def name(self, bucket, key):
@@ -613,13 +644,26 @@ class Connection(asyncio.Protocol):
         on = self.on
         raw_bucket = bucket
         bucket = decoded(bucket)
+        if "bucket-like-a-dns-name-only" in on and not re.fullmatch(rb"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", bucket):
+            raise Refusal(400, "the bucket's name is not valid")
+        if "key-with-bare-at-refused" in on and b"@" in key:
+            raise Refusal(400, "the key holds a bare @")
+        if "key-encoded-at-kept" in on:
+            key = key.replace(b"%40", b"%2540")
         if "key-unreserved-escapes-kept" in on:
             key = re.sub(rb"%(?=[46][1-9A-F]|[57][0-9A]|3[0-9])", b"%25", key)
+        if "key-encoded-slash-refused" in on and b"%2F" in key.upper():
+            raise Refusal(400, "an encoded slash is ambiguous")
         key = decoded(key, "key-lower-case-hex-kept" not in on)
+        if "key-cleaned-by-redirect" in on and re.search(rb"//|(^|/)\.\.?(/|$)", key):
+            raise Refusal(301, "the path is not clean")
         if "bucket-not-decoded" in on:
             bucket = raw_bucket
         if not bucket or not key:
             raise Refusal(400, "the bucket or the key is empty")
+        for switch, refused in REFUSED_IN_KEYS.items():
+            if switch in on and re.search(refused, key):
+                raise Refusal(400, "the key holds a character that is not valid")
         if "key-with-percent-refused" in on and b"%" in key:
             raise Refusal(400, "the key holds a percent sign")
         if "key-over-200-bytes-refused" in on and len(key) > 200:
@@ -647,6 +691,8 @@ class Connection(asyncio.Protocol):
         if request.length > self.daemon.capacity or (
             "put-over-1mib-refused" in on and request.length > 1 << 20
         ):
+            if "too-large-costs-the-connection" in on:
+                raise Gone
             return self.error(413, "the body is larger than the capacity", close=True)
         while "racing-put-waits" in on and store.uploads.get(name) and not self.gone.done():
             await asyncio.wait({self.gone}, timeout=0.01)
@@ -655,7 +701,7 @@ class Connection(asyncio.Protocol):
         if "room-taken-at-the-end" in on:
             body = b"".join([piece async for piece in self.pieces(request)])
             return self.put_whole(name, store, body)
-        upload = store.begin(name, request.length)
+        upload = store.begin(name, request.length, self)
         if upload is None:
             return await self.refuse(request, 503 if "other-statuses" in on else 507, "leases pin the rest")
         try:
@@ -681,15 +727,22 @@ class Connection(asyncio.Protocol):
                 self.refused = b""
             if "put-201" in on:
                 return Response(201) if store.finish(upload) else self.conflict_response()
-            return Response(200) if store.finish(upload) else self.conflict_response()
+            stored = store.finish(upload)
+            if "large-put-answers-409" in on and request.length > 1 << 20:
+                return self.conflict_response()
+            if "stored-told-200ms-late" in on:
+                await asyncio.sleep(0.2)
+            return Response(200) if stored else self.conflict_response()
         finally:
             store.abort(upload)
 
     def put_whole(self, name, store, body):
         """Stores a body that has arrived in full."""
         if store.taken(name):
-            return self.conflict_response()
-        upload = store.begin(name, len(body))
+            if "chunked-conflict-replaces" not in self.on:
+                return self.conflict_response()
+            store.remove(name)
+        upload = store.begin(name, len(body), self)
         if upload is None:
             return self.error(503 if "other-statuses" in self.on else 507, "leases pin the rest")
         upload.write(memoryview(body))
@@ -746,6 +799,9 @@ class Connection(asyncio.Protocol):
             ttl is not None and not (DECIMAL.fullmatch(ttl) and math.isfinite(float(ttl)))
         )
         malformed = malformed or (ttl is not None and "ttl-without-point-refused" in on and "." not in ttl)
+        below = "ttl-below-a-second-refused" in on and ttl is not None and not malformed and float(ttl) < 1
+        above = "timeouts-over-10s-refused" in on and hold is not None and not malformed and int(hold) > 10_000
+        malformed = malformed or below or above
         missing = hold is None or ttl is None
         if (malformed and not otherwise) or (missing and "parameters-required" in on):
             if "pin-ends-at-a-bad-lease-request" in on and name in store.objects:
@@ -781,6 +837,8 @@ class Connection(asyncio.Protocol):
                 await asyncio.wait({self.gone}, timeout=0.02)
             if name in store.objects and store.objects[name].pins:
                 return self.error(504, "the object is leased")
+        if "present-key-granted-late" in on and hold > 0:
+            await asyncio.sleep(min(hold, 0.8))
         lease = store.acquire(name, ttl, self)
         if lease is None:
             lease = await self.hold(name, hold, ttl, store)
@@ -820,6 +878,7 @@ class Connection(asyncio.Protocol):
             else 0.6 if "hold-ends-600ms-late" in on
             else seconds / 3 if "hold-ends-a-third-late" in on
             else -0.01 if "holds-end-10ms-early" in on
+            else -seconds / 10 if "hold-ends-a-tenth-early" in on
             else 0
         )  # fmt: skip
         began = self.began if "hold-counts-from-the-connection" in on else self.loop.time()
@@ -948,6 +1007,8 @@ class Daemon:
     async def listen(self, host, port):
         """Listens on each address of `host`, all with one port; the port."""
         addresses = ["127.0.0.1", "::1"] if host == "localhost" else [host]
+        if "one-family-only" in self.on:
+            addresses = addresses[:1]
         for address in addresses:
             family = socket.AF_INET6 if ":" in address else socket.AF_INET
             listener = socket.socket(family)
@@ -971,6 +1032,9 @@ class Daemon:
 
     async def restart(self):
         """A new segment; what was stored and who was connected is gone."""
+        if "dies-at-a-restart" in self.on:
+            os.kill(os.getpid(), signal.SIGTERM)
+            return await asyncio.sleep(0.2)
         if "restart-refuses-for-2s" in self.on:
             self._close_listeners()
         await self._disconnect()
@@ -1065,7 +1129,8 @@ async def serve(arguments, on):
             if again.is_set() and not stop.is_set():
                 again.clear()
                 await daemon.restart()
-                tell_ready(arguments.ready_file, ready)
+                if not stop.is_set():
+                    tell_ready(arguments.ready_file, ready)
     finally:
         await daemon.stop()
 

@@ -13,6 +13,7 @@ import itertools
 import json
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -1426,7 +1427,7 @@ def answered_404(b, target):
     return b.ask(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % target.encode()).status == 404
 
 
-probes({"health-page": ("/health",)}, answered_404)
+probes({"health-page": ("/health",), "metrics-page": ("/metrics",)}, answered_404)
 
 
 @probe("objects-readable")
@@ -1463,6 +1464,181 @@ def _(b):
     client.send(lease_head(key) + release)
     client.socket.shutdown(socket.SHUT_WR)
     return client.response().status == 200 and client.response() is not None
+
+
+# What servers, proxies and allocators that others have made bring with them.
+
+
+@probe("objects-lost-now-and-then", capacity=4 << 20)
+def _(b):
+    client, keys = b.client(), [fresh() for _ in range(500)]
+    stored = [b.put(key, b"x", client) == 200 for key in keys]
+    return all(stored) and all(b.grant(key, client=client) for key in keys)
+
+
+@probe("bytes-damaged-now-and-then", capacity=4 << 20)
+def _(b):
+    client, keys = b.client(), [fresh() for _ in range(500)]
+    for key in keys:
+        b.put(key, b"body", client)
+    return all(b.read(b.grant(key, client=client)) == b"body" for key in keys)
+
+
+@probe("releases-lost-now-and-then")
+def _(b):
+    key, client = b.leased(b.capacity // 2)[0], b.client()
+    for _ in range(300):
+        b.release(b.grant(key, client=client)["id"], client)
+    b.release(next(iter(b.store.leases)))
+    return b.has_room()
+
+
+@probe("miss-as-html")
+def _(b):
+    response = b.acquire(fresh())
+    return not response.body or response.headers[b"content-type"] == [b"application/json"]
+
+
+@probe("large-put-answers-409", capacity=4 << 20)
+def _(b):
+    return stores_body(b, bytes((1 << 20) + 1))
+
+
+probes({
+    "key-cleaned-by-redirect": ("a%2F%2Fb", "a%2F%2Fb"),
+    "key-encoded-slash-refused": ("a%2Fb", "a%2Fb"),
+    "bucket-like-a-dns-name-only": ("a", "a", "B_1", "B_1"),
+    "key-with-bare-at-refused": ("a@b", "a@b"),
+    "key-encoded-at-kept": ("a%40b", "a@b"),
+    "key-with-plus-refused": ("a+b", "a+b"),
+    "key-with-punctuation-refused": ("a(b)", "a(b)"),
+    "key-not-ascii-refused": ("%C3%A9", "%C3%A9"),
+}, is_one)  # fmt: skip
+probes({
+    "ttl-below-a-second-refused": ("timeout_ms=0&ttl_s=0.5",),
+    "timeouts-over-10s-refused": ("timeout_ms=10001&ttl_s=1",),
+}, lease_query_taken)  # fmt: skip
+
+
+@probe("expiry-cut-to-whole-seconds")
+def _(b):
+    b.advance(0.9 - b.loop.time() % 1)
+    return lives_for(b, 0.8, 1.0)
+
+
+@probe("objects-deletable")
+def _(b):
+    key = b.leased()[0]
+    b.ask(b"DELETE /v1/kv/b/%s HTTP/1.1\r\nHost: x\r\n\r\n" % key.encode())
+    return b.grant(key) is not None
+
+
+@probe("present-key-granted-late")
+def _(b):
+    client, key = b.client(), b.leased()[0]
+    client.send(lease_head(key, 5000))
+    return b.wait(lambda: not client.is_quiet(), 0.5)
+
+
+@probe("one-family-only")
+def _(b):
+    return b.run(families_of(b))
+
+
+async def families_of(b):
+    """Whether a daemon on localhost has both families."""
+    made = daemon.Daemon(b.loop, b.shm_name + "-2", b.capacity, b.daemon.on)
+    await made.listen("localhost", 0)
+    count = len(made.servers)
+    await made.stop()
+    return count == 2
+
+
+@probe("dies-at-a-restart")
+def _(b):
+    ended = []
+    before = signal.signal(signal.SIGTERM, lambda *_: ended.append(True))
+    try:
+        b.restart()
+        return not b.wait(lambda: ended, 0.5)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@probe("hold-ends-a-tenth-early")
+def _(b):
+    return held_after(b, 9.5)
+
+
+@probe("lease-id-reused-after-expiry")
+def _(b):
+    key, _, grant = b.leased(ttl=1.0)
+    b.advance(2)
+    b.grant(key)
+    return b.release(grant["id"]) == 404
+
+
+@probe("wrap-told-as-one-fragment")
+def _(b):
+    for _ in range(b.capacity // (3 * BLOCK) + 1):
+        _, body, grant = b.leased(3 * BLOCK)
+        if b.read(grant) != body or b.release(grant["id"]) != 200:
+            return False
+    return True
+
+
+@probe("tiny-objects-share-a-slot")
+def _(b):
+    one, two = fresh(), fresh()
+    b.put(one, b"one")
+    b.put(two, b"two")
+    return b.read(b.grant(one)) == b"one"
+
+
+@probe("visible-late-over-other-connections")
+def _(b):
+    return b.leased()[2] is not None
+
+
+@probe("quick-second-put-replaces")
+def _(b):
+    key = fresh()
+    return [b.put(key, body) for body in (b"one", b"two")] == [200, 409]
+
+
+@probe("ids-start-anew-at-restart")
+def _(b):
+    old = b.leased()[2]["id"]
+    b.restart()
+    b.leased()
+    return b.release(old) == 404
+
+
+@probe("chunked-conflict-replaces")
+def _(b):
+    key = b.leased()[0]
+    head = "PUT /v1/kv/b/%s HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" % key
+    return b.ask(head.encode() + b"1\r\nx\r\n0\r\n\r\n").status == 409
+
+
+@probe("large-puts-ignore-pins")
+def _(b):
+    _, body, grant = b.leased(b.capacity // 2)
+    refused = b.put(fresh(), os.urandom(b.capacity // 2 + 1))
+    return refused == 507 and b.read(grant) == body
+
+
+@probe("compaction-moves-leased-objects")
+def _(b):
+    return b.safe(*b.leased()[1:])
+
+
+@probe("woken-by-own-worker-only")
+def _(b):
+    key = fresh()
+    b.hold(key)
+    b.hold(key)
+    return b.put(key, b"x") == 200 and b.held() == 0
 
 
 # The segment.

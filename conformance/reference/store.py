@@ -10,6 +10,7 @@ import asyncio
 import bisect
 import hashlib
 import heapq
+import math
 import mmap
 import os
 import random
@@ -77,6 +78,8 @@ class Stored:
         self.first_leased = None
         self.told = None  # Other fragments that a defect tells.
         self.released = set()  # Ids, for a defect.
+        self.connection = None  # Over which it was stored, for defects.
+        self.since = 0.0  # When it was stored.
 
 
 class Lease:
@@ -143,6 +146,7 @@ class Store:
         elif "blocks-of-4k" in switches:
             block = 4 << 10
         self.block = block
+        self.header = 64 if "objects-behind-headers" in switches else 0  # Bytes before each object.
         self.objects = OrderedDict()  # By name, the one used longest ago first.
         self.leases = {}  # Those alive, by id.
         self.waiters = {}  # Lists by name.
@@ -165,6 +169,8 @@ class Store:
         self.remembered = set()  # Names of before a restart.
         self.old_ids = set()
         self.last_released = None
+        self.last_expired = None
+        self.slot = None  # The block of all tiny objects.
         self.missed_names = set()
         self.missed_at = {}
         self.scratch = bytearray()
@@ -194,6 +200,9 @@ class Store:
         """`count` free blocks, or None. What nobody leases gives way."""
         if count > self.blocks_in_all:
             return None
+        if "large-puts-ignore-pins" in self.on and count > self.blocks_in_all // 2:
+            for stored in self.objects.values():
+                stored.pins = 0
         if "evict-ahead" in self.on:
             while len(self.free) < count + self.blocks_in_all // 5 and self._evict():
                 pass
@@ -313,7 +322,17 @@ class Store:
         self._drop(victim)
         if "evicted-blocks-freed-twice" in on:
             self._give_back(victim.blocks)
+        if "compaction-moves-leased-objects" in on:
+            self._compact()
         return True
+
+    def _compact(self):
+        """Moves a leased object into room that has become free, its leases notwithstanding."""
+        leased = next((stored for stored in self.objects.values() if stored.pins), None)
+        copy = leased and self._copy(leased)
+        if copy:
+            self._give_back(leased.blocks)
+            leased.blocks, leased.fragments = copy.blocks, copy.fragments
 
     def _rob_a_put(self):
         for upload in [upload for uploads in self.uploads.values() for upload in uploads]:
@@ -335,10 +354,14 @@ class Store:
         on = self.on
         fragments = []
         left = size
+        header = self.header
         for block in blocks:
-            length = min(left, self.block)
+            length = min(left, self.block - header)
             left -= length
-            offset = block * self.block
+            offset = block * self.block + header
+            header = 0
+            if not length:
+                break
             follows = fragments and sum(fragments[-1]) == offset
             if follows and "unmerged-fragments" not in on:
                 fragments[-1] = (fragments[-1][0], fragments[-1][1] + length)
@@ -357,7 +380,13 @@ class Store:
 
     def _place(self, name, size):
         """Room for an object, or None."""
-        blocks = self._take(-(-size // self.block))
+        if "tiny-objects-share-a-slot" in self.on and size < 16:
+            self.slot = self.slot or self._take(1)
+            return self.slot and Stored(name, size, [], self._fragments(self.slot, size))
+        count = -(-(size + self.header) // self.block)
+        if "rooms-of-powers-of-two" in self.on:
+            count = min(1 << (count - 1).bit_length(), max(count, self.blocks_in_all))
+        blocks = self._take(count)
         return blocks and Stored(name, size, blocks, self._fragments(blocks, size))
 
     def bytes_of(self, stored):
@@ -382,7 +411,7 @@ class Store:
         """Whether a PUT of this name is a conflict."""
         on = self.on
         return bool(
-            name in self.objects
+            (name in self.objects and not self._is_replaceable(self.objects[name]))
             or (on & {"evicted-answers-409", "aborted-put-blocks-its-key"} and name in self.ghosts)
             or ("refused-put-blocks-its-key" in on and name in self.refused)
             or ("old-keys-answer-409-after-restart" in on and name in self.remembered)
@@ -390,7 +419,16 @@ class Store:
             or ("first-put-to-begin-wins" in on and bool(self.uploads.get(name)))
         )
 
-    def begin(self, name, size):
+    def _is_replaceable(self, stored):
+        """Whether a defect lets a second PUT replace this object."""
+        return "quick-second-put-replaces" in self.on and self.loop.time() < stored.since + 0.2
+
+    def remove(self, name):
+        """For a defect."""
+        if name in self.objects:
+            self._drop(self.objects[name])
+
+    def begin(self, name, size, connection=None):
         """An Upload with room taken, or None where leases pin the rest."""
         if "racing-puts-mixed" in self.on and self.uploads.get(name):
             other = next(upload for upload in self.uploads[name])
@@ -410,6 +448,7 @@ class Store:
                     return None
         if stored is None:
             return None
+        stored.connection = connection
         upload = Upload(self, stored)
         self.uploads.setdefault(name, []).append(upload)
         if "object-visible-at-its-head" in self.on:
@@ -441,7 +480,10 @@ class Store:
         on = self.on
         stored, name = upload.stored, upload.stored.name
         self._ended_upload(upload)
-        if name in self.objects and self.objects[name] is not stored:
+        other = self.objects.get(name, stored)
+        if other is not stored and self._is_replaceable(other):
+            self._drop(other)
+        elif other is not stored:
             self._give_back(stored.blocks)
             return "racing-puts-both-200" in on
         if "racing-puts-mixed" in on and self.objects.get(name) is stored:
@@ -459,6 +501,10 @@ class Store:
             stored.told = ghost.fragments
         if "equal-bodies-share-room" in on:
             self._share(stored)
+        if "objects-lost-now-and-then" in on and random.random() < 0.02:
+            self._give_back(stored.blocks)
+            return True
+        stored.since = self.loop.time()
         had_waiters = bool(self.waiters.get(name))
         if "visible-100ms-after-its-200" in on and not had_waiters:
             self.loop.call_later(0.1, self.objects.__setitem__, name, stored)
@@ -468,7 +514,10 @@ class Store:
         self.last_put = self.loop.time()
         if "woken-bytes-late" in on and had_waiters:
             self._fill_late(stored, 0.2)
-        self._wake(stored)
+        if "visible-late-over-other-connections" in on:
+            self.loop.call_later(0.5, self._wake, stored)
+        else:
+            self._wake(stored)
         if "hold-ends-at-any-put" in on:
             for other in [other for other in self.waiters if other[0] == name[0]]:
                 self.end_holds(other)
@@ -494,7 +543,8 @@ class Store:
         """The defects of sizes, done to the bytes that have arrived."""
         on, stored, size = self.on, upload.stored, upload.stored.size
         last = (
-            ("last-byte-lost-at-64k-multiples" in on and size % 65536 == 0)
+            ("bytes-damaged-now-and-then" in on and random.random() < 0.02)
+            or ("last-byte-lost-at-64k-multiples" in on and size % 65536 == 0)
             or ("last-byte-lost-above-64k-multiples" in on and size % 65536 == 1)
             or ("last-byte-lost-below-64k-multiples" in on and size % 65536 == 65535)
             or ("last-byte-lost-at-powers-of-two" in on and size > 256 and size & (size - 1) == 0)
@@ -584,9 +634,12 @@ class Store:
 
     # Leases.
 
-    def find(self, name):
+    def find(self, name, connection=None):
         """The object of this name, or None."""
         stored = self.objects.get(name)
+        if "visible-late-over-other-connections" in self.on and stored is not None:
+            if stored.connection is not connection and self.loop.time() < stored.since + 0.5:
+                return None
         if "miss-remembered-for-a-second" in self.on and self.loop.time() < self.missed_at.get(name, 0) + 1:
             return None
         if stored is None and "key-star-matches" in self.on and b"*" in name[1]:
@@ -601,7 +654,7 @@ class Store:
 
     def acquire(self, name, ttl, connection):
         """A lease on the object of this name, or None."""
-        stored = self.find(name)
+        stored = self.find(name, connection)
         if stored is None:
             return None
         if self.objects.get(name) is stored:
@@ -635,6 +688,11 @@ class Store:
         if "lease-id-reused-after-release" in on and self.last_released is not None:
             id, self.last_released = self.last_released, None
             return id
+        if "lease-id-reused-after-expiry" in on and self.last_expired is not None:
+            id, self.last_expired = self.last_expired, None
+            return id
+        if "ids-start-anew-at-restart" in on:
+            return "lease-%d" % self.granted
         if "lease-ids-repeat-after-256" in on:
             return "lease-%d" % (self.granted % 256)
         if "ids-counted" in on:
@@ -675,9 +733,13 @@ class Store:
             ttl /= 1000
         if "ttl-of-a-second-at-least" in on:
             ttl = max(ttl, 1.0)
+        if "ttl-rounded-up" in on:
+            ttl = float(math.ceil(ttl))
         if "ttl-wraps-after-an-hour" in on:
             ttl %= 3600
         begins = now if since is None else since
+        if "expiry-cut-to-whole-seconds" in on:
+            begins = math.floor(begins + ttl) - ttl
         if "ttl-starts-at-the-objects-first-lease" in on:
             begins = stored.first_leased
         if "ttl-counts-from-the-connection" in on:
@@ -767,6 +829,7 @@ class Store:
             lease.pinned = False
         if "pin-ends-with-the-shortest-lease" in on:
             self.unpin_all(stored)
+        self.last_expired = lease.id
         self._end(lease)
 
     def _steal_pin(self, stored):
@@ -794,6 +857,8 @@ class Store:
             return False
         stored = lease.stored
         if "release-keeps-the-pin" in on:
+            self._outlive(lease, lease.expires)
+        if "releases-lost-now-and-then" in on and random.random() < 0.05:
             self._outlive(lease, lease.expires)
         if "release-ends-the-pin-late" in on:
             self._outlive(lease, self.loop.time() + 2)
@@ -885,6 +950,11 @@ class Store:
             waiters, rest = waiters[:1], waiters[1:]
             if rest:
                 self.waiters[name] = rest
+        if "woken-by-own-worker-only" in on:
+            strangers = [w for w in waiters if w.connection.worker != stored.connection.worker]
+            waiters = [w for w in waiters if w not in strangers]
+            if strangers:
+                self.waiters[name] = strangers
         shared = None
         for turn, waiter in enumerate(waiters):
             if waiter.future.done():
@@ -941,6 +1011,12 @@ class Store:
             fragments = fragments[:64]
         if "fragments-ordered-by-offset-beyond-16" in on and len(fragments) > 16:
             fragments.sort()
+        if "wrap-told-as-one-fragment" in on:
+            wraps = [at for at in range(1, len(fragments)) if fragments[at][0] == 0]
+            for at in wraps:
+                if sum(fragments[at - 1]) == self.segment.capacity:
+                    before = fragments[at - 1]
+                    fragments[at - 1 : at + 1] = [(before[0], before[1] + fragments[at][1])]
         if "fragments-overlap-at-multiples" in on and stored.size % self.block == 0:
             fragments[0] = (fragments[0][0], fragments[0][1] + self.block)
         if "offsets-from-fragment-to-fragment" in on:

@@ -103,9 +103,10 @@ constexpr std::array requirements{
     Requirement{
         "C-LEASE-05", C::client_leases, client, "conn, mp",
         "A lease of more bytes than max_lease_size_mb allows is released and never copied."},
-    Requirement{"C-LEASE-06", C::client_leases, client, "conn, mp",
-                "A lease answer that is cut short, of another content type, or without id or "
-                "offsets is never taken for a hit."},
+    Requirement{
+        "C-LEASE-06", C::client_leases, client, "conn, mp",
+        "A lease answer that is cut short, of another content type, without id or offsets, or "
+        "with an offset beyond the segment is never taken for a hit."},
     Requirement{"C-LEASE-07", C::client_leases, inferred, "mp",
                 "A lease id is percent-encoded where a path needs it."},
     Requirement{"C-LEASE-08", C::client_leases, client, "mp",
