@@ -10,11 +10,18 @@
 namespace hyperpod::conformance::cli {
 namespace {
 
-/// Runs a shell command as if typed into a shell.
-Result<void> run_command(const std::string& command) {
+/// Runs a shell command as if typed into a shell. One that does not end is ended.
+Result<void> run_command(const std::string& command, double time_scale) {
+  const auto patience =
+      std::chrono::ceil<std::chrono::milliseconds>(std::chrono::minutes(2) * time_scale);
   auto process = base::ChildProcess::start({.command = command});
   if (!process) return tl::unexpected(process.error());
-  if (process->wait() == 0) return {};
+  const auto code = process->wait_for(patience);
+  if (code == 0) return {};
+  if (!code) {
+    return tl::unexpected(Error{ErrorCode::failed, "the restart command has not ended after " +
+                                                       in_ms(patience) + ": " + command});
+  }
   return tl::unexpected(Error{ErrorCode::failed, "the restart command failed: " + command + ": " +
                                                      process->last_error_line()});
 }
@@ -56,7 +63,7 @@ int check_daemon(const DaemonArguments& arguments) {
   run.target.allow_reset = arguments.allow_reset;
   run.restart_command = arguments.restart_command;
   if (!arguments.restart_command.empty()) {
-    run.target.restart = [&] { return run_command(arguments.restart_command); };
+    run.target.restart = [&] { return run_command(arguments.restart_command, suite.time_scale); };
   }
   run.only = suite.only;
   run.seed = suite.seed;

@@ -12,14 +12,14 @@ namespace {
 
 using namespace std::chrono_literals;
 
-void need_restart(const Check& check) {
+void need_restart(Check& check) {
   if (!check.target().restart)
     check.skip("the daemon may not be restarted; give --restart-command to allow it");
+  check.expect_not_lost();
 }
 
 /// Restarts the daemon and maps its segment as soon as the daemon answers.
 void restart(Check& check) {
-  check.expect_not_lost();
   const auto done = check.target().restart();
   const TimePoint deadline = now() + (done ? check.span(60s) : 0ms);
   while (!check.is_reachable()) {

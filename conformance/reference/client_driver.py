@@ -140,7 +140,8 @@ class Pool:
         try:
             while self.idle and not fresh:
                 connection = self.idle.pop()
-                if not connection.reader.at_eof() and not connection.writer.is_closing():
+                closed = connection.reader.at_eof() or connection.writer.is_closing()
+                if not closed or "closed-connections-cost-requests" in self.on:
                     return connection
                 self._drop(connection)
             async with asyncio.timeout_at(deadline):
