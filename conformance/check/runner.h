@@ -25,9 +25,9 @@ enum class Isolation {
 template <class Subject>
 struct Entry {
   std::string_view id;
-  Profile profile;  ///< The smallest that includes it.
-  Isolation isolation;
-  void (*run)(Subject&);
+  Profile profile = Profile::core;  ///< The smallest that includes it.
+  Isolation isolation = Isolation::exclusive;
+  void (*run)(Subject&) = nullptr;
 };
 
 /// One check to be run.

@@ -35,7 +35,7 @@ struct Response {
 
 struct ParsedResponse {
   Response response;
-  std::size_t consumed;  ///< How many of the bytes were the response.
+  std::size_t consumed = 0;  ///< How many of the bytes were the response.
 };
 
 /// Parses the response at the beginning of `bytes`. nullopt: it is not complete yet. `at_end` tells
