@@ -148,7 +148,10 @@ int parse_and_run(int count, char** values) {
 
   Arguments arguments;
   double seconds = 1;
-  CLI::App app("Measures the emulator against its bounds and its comparators, over loopback");
+  CLI::App app("Measures the emulator against its bounds and its comparators, over loopback",
+               "hyperpod-bench");
+  app.set_version_flag("--version", "hyperpod-bench " HYPERPOD_VERSION,
+                       "Print the version and exit");
   app.add_option("--only", arguments.only, "Rows to measure; all if none is named")
       ->check(CLI::IsMember(ids));
   app.add_option("--seconds", seconds, "How long each server is measured in a round")

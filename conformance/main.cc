@@ -21,89 +21,146 @@ void raise_descriptor_limit() {
   ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+// Options with their types as people write them, and nothing else behind their names.
+class HelpFormatter final : public CLI::Formatter {
+ public:
+  std::string make_option_opts(const CLI::Option* option) const override {
+    const std::string type = option->get_type_name();
+    return type.empty() ? std::string() : " " + type;
+  }
+};
+
+// A check that does not show in the help, where the option's type says what it takes.
+CLI::Validator silent(CLI::Validator check) { return check.description(""); }
+
+CLI::Validator one_of(std::vector<std::string> words) {
+  return {[words = std::move(words)](const std::string& given) {
+            if (std::ranges::find(words, given) != words.end()) return std::string();
+            std::string all;
+            for (const std::string& word : words) all += (all.empty() ? "" : ", ") + word;
+            return "\"" + given + "\" is not one of " + all;
+          },
+          ""};
+}
+
+// Turns 1GiB into a number of bytes; a unit counts in powers of 1,024, with or without its "i".
+CLI::Validator size() {
+  return {[](std::string& given) {
+            const std::string before = given;
+            const bool is_size = CLI::AsSizeValue(false)(given).empty();
+            return is_size ? std::string() : "\"" + before + "\" is not a size, as 64MiB or 1GiB";
+          },
+          ""};
+}
+
 void add_time_scale(CLI::App& app, double& time_scale) {
-  app.add_option("--time-scale", time_scale, "Makes all time limits longer, for slow machines")
-      ->check(CLI::Range(0.1, 100.0))
-      ->capture_default_str();
+  app.add_option("--time-scale", time_scale,
+                 "Makes all time limits longer, for slow machines: 0.1 to 100 times [1]")
+      ->type_name("NUMBER")
+      ->check(silent(CLI::Range(0.1, 100.0)));
 }
 
 void add_suite_options(CLI::App& app, SuiteArguments& suite) {
   const std::map<std::string, Profile> profiles{
       {"core", Profile::core}, {"full", Profile::full}, {"stress", Profile::stress}};
-  app.add_option("--profile", suite.profile, "core, full or stress (default full)")
-      ->transform(CLI::CheckedTransformer(profiles));
-  app.add_option("--only", suite.only, "Ids, as TTL-03, or whole sections, as TTL")->delimiter(',');
-  app.add_option("--seed", suite.seed, "Repeats the order and the bytes of another run");
+  app.add_option_function<std::string>(
+         "--profile",
+         [&suite, profiles](const std::string& name) { suite.profile = profiles.at(name); },
+         "How much is checked [full]")
+      ->type_name("core|full|stress")
+      ->check(one_of({"core", "full", "stress"}));
+  app.add_option("--only", suite.only, "Ids, as TTL-03, or whole sections, as TTL, by commas")
+      ->type_name("ID")
+      ->delimiter(',');
+  app.add_option("--seed", suite.seed, "Repeats the order and the bytes of another run")
+      ->type_name("NUMBER");
   add_time_scale(app, suite.time_scale);
-  app.add_flag("--list{text}", suite.list, "Print the catalogue and end; --list=json as JSON")
-      ->check(CLI::IsMember({"text", "json", "markdown"}));
+  app.add_flag("--list{text}", suite.list, "Print the catalogue and end")
+      ->type_name("[=text|json|markdown]")
+      ->check(one_of({"text", "json", "markdown"}));
   app.add_flag("--strict", suite.strict, "Warnings count as failures");
-  app.add_option("--junit", suite.junit, "Write a report as JUnit XML");
-  app.add_option("--json", suite.json, "Write a report as JSON");
-  app.add_option("--html", suite.html, "Write a report as one HTML page");
+  app.add_option("--junit", suite.junit, "Write a report as JUnit XML")->type_name("FILE");
+  app.add_option("--json", suite.json, "Write a report as JSON")->type_name("FILE");
+  app.add_option("--html", suite.html, "Write a report as one HTML page")->type_name("FILE");
 }
 
 /// Options that say which daemon; `arguments` are those of the suite or of one of its workers.
 template <class Arguments>
 void add_target_options(CLI::App& app, Arguments& arguments) {
   app.add_option("--url", arguments.url,
-                 "Data port of the daemon, as http://127.0.0.1:9200 or https://…");
+                 "Data port of the daemon, as http://127.0.0.1:9200 or https://…")
+      ->type_name("URL");
   app.add_option("--shm-name", arguments.shm_name,
-                 "Name of the daemon's segment, as ai_toolkit_cache");
-  app.add_option("--bucket", arguments.bucket, "Bucket to store in")->capture_default_str();
+                 "Name of the daemon's segment, as ai_toolkit_cache")
+      ->type_name("NAME");
+  app.add_option("--bucket", arguments.bucket, "Bucket to store in [hyperpod-conformance]")
+      ->type_name("NAME");
   app.add_option("--tls-ca", arguments.ca_file,
                  "PEM file of the CA to trust; without it any certificate will do")
-      ->check(CLI::ExistingFile);
+      ->type_name("FILE")
+      ->check(silent(CLI::ExistingFile));
 }
 
 void add_daemon_options(CLI::App& app, DaemonArguments& arguments) {
   add_target_options(app, arguments);
   app.add_option("--capacity", arguments.capacity,
                  "The cache's capacity, as 1GiB. Allows checks that evict what others have stored")
-      ->transform(CLI::AsSizeValue(false));
+      ->type_name("SIZE")
+      ->transform(size());
   app.add_option("--restart-command", arguments.restart_command,
-                 "Shell command that restarts the daemon. Allows the chapter about restarts");
+                 "Shell command that restarts the daemon. Allows the chapter about restarts")
+      ->type_name("COMMAND");
   app.add_flag("--allow-reset", arguments.allow_reset,
                "Allow the reset of the checkpoint API, which removes what others have stored");
   add_suite_options(app, arguments.suite);
 }
 
+std::string at_once_help(const char* what, std::size_t standard) {
+  return std::string(what) + " at a time, up to 64 [" + std::to_string(standard) + "]";
+}
+
 void add_client_options(CLI::App& app, ClientArguments& arguments) {
-  app.add_option("--driver", arguments.driver,
-                 "Shell command that starts the driver of the client");
+  app.add_option("--driver", arguments.driver, "Shell command that starts the driver of the client")
+      ->type_name("COMMAND");
   app.add_flag("--check-driver", arguments.check_driver,
                "Tell what the driver gets wrong, instead of judging the client");
   app.add_option("--workers", arguments.workers,
-                 "Workers at once where many are (default 1, 2, 8 and, beyond core, 16)")
-      ->check(CLI::Range(1, 64));
-  app.add_option("--at-once", arguments.at_once, "Checks at a time")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 64));
+                 "Workers at once where many are, up to 64 [1, 2, 8 and, beyond core, 16]")
+      ->type_name("N")
+      ->check(silent(CLI::Range(1, 64)));
+  app.add_option("--at-once", arguments.at_once, at_once_help("Checks", arguments.at_once))
+      ->type_name("N")
+      ->check(silent(CLI::Range(1, 64)));
   add_suite_options(app, arguments.suite);
 }
 
 void add_self_check_options(CLI::App& app, SelfCheckArguments& arguments) {
-  app.add_option("--suite", arguments.suite, "daemon, client or all")
-      ->check(CLI::IsMember({"daemon", "client", "all"}))
-      ->capture_default_str();
-  app.add_option("--only", arguments.only, "Names of defects")->delimiter(',');
+  app.add_option("--suite", arguments.suite, "Which suite is tried [" + arguments.suite + "]")
+      ->type_name("daemon|client|all")
+      ->check(one_of({"daemon", "client", "all"}));
+  app.add_option("--only", arguments.only, "Names of defects, by commas")
+      ->type_name("NAME")
+      ->delimiter(',');
   app.add_option("--drivers", arguments.driver_directories,
-                 "Directory of hyperpod-driver and hyperpod-defective-driver");
+                 "Directory of hyperpod-driver and hyperpod-defective-driver")
+      ->type_name("DIRECTORY");
   app.add_option("--reference", arguments.reference_daemon,
                  "conformance/reference/daemon.py, to try its defects and variations as well")
-      ->check(CLI::ExistingFile);
+      ->type_name("FILE")
+      ->check(silent(CLI::ExistingFile));
   app.add_flag("--whole", arguments.whole,
                "Run the whole suite against each defect, and each variation by itself");
-  app.add_option("--seeds", arguments.seeds, "Repeat everything with as many seeds")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 100));
+  app.add_option("--seeds", arguments.seeds, "Repeat everything with as many seeds, up to 100 [1]")
+      ->type_name("N")
+      ->check(silent(CLI::Range(1, 100)));
   app.add_flag("--whole-core", arguments.whole_core,
                "Run all of profile core against each defect, not only the checks aimed at it");
   app.add_flag("--reasons", arguments.reasons, "Tell what each check saw");
-  app.add_option("--at-once", arguments.at_once, "Trials at a time")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 64));
-  app.add_option("--seed", arguments.seed, "Repeats the order and the bytes of another run");
+  app.add_option("--at-once", arguments.at_once, at_once_help("Trials", arguments.at_once))
+      ->type_name("N")
+      ->check(silent(CLI::Range(1, 64)));
+  app.add_option("--seed", arguments.seed, "Repeats the order and the bytes of another run")
+      ->type_name("NUMBER");
   add_time_scale(app, arguments.time_scale);
 }
 
@@ -156,6 +213,8 @@ std::string explained(const CLI::App& app, const CLI::ParseError& error) {
 
 int run(int argc, char** argv) {
   CLI::App app("Tells how far a daemon or a client keeps the HyperPod KV protocol.", program);
+  app.formatter(std::make_shared<HelpFormatter>());
+  app.set_help_flag("-h,--help", "Print this help and exit");
   app.set_version_flag("--version", std::string(program) + " " HYPERPOD_VERSION,
                        "Print the version and exit");
   app.footer(

@@ -44,6 +44,9 @@ int check_client(const ClientArguments& arguments) {
   if (const std::string id = unknown_id(suite, client_catalogue()); !id.empty()) {
     return print_error(usage, "\"" + id + "\" is not a requirement or a section; see --list");
   }
+  if (const std::string why = unwritable_report(suite); !why.empty()) {
+    return print_error(usage, why);
+  }
   if (arguments.check_driver) return judge_driver(arguments);
   client::RunOptions run;
   run.target.driver = arguments.driver;

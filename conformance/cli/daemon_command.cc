@@ -50,6 +50,9 @@ int check_daemon(const DaemonArguments& arguments) {
   if (const std::string id = unknown_id(suite, daemon_catalogue()); !id.empty()) {
     return print_error(usage, "\"" + id + "\" is not a requirement or a section; see --list");
   }
+  if (const std::string why = unwritable_report(suite); !why.empty()) {
+    return print_error(usage, why);
+  }
   daemon::RunOptions run;
   run.target.endpoint = *endpoint;
   run.target.tls.ca_file = arguments.ca_file;

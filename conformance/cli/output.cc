@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/output.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <fstream>
 #include <random>
 
 #include "check/runner.h"
+#include "hyperpod/base/file_descriptor.h"
 #include "report/files.h"
 #include "report/text.h"
 
@@ -68,6 +74,19 @@ std::string unknown_id(const SuiteArguments& arguments, std::span<const Requirem
       return is_named({id}, requirement.id);
     };
     if (std::ranges::none_of(catalogue, named)) return id;
+  }
+  return "";
+}
+
+std::string unwritable_report(const SuiteArguments& arguments) {
+  for (const std::string& path : {arguments.junit, arguments.json, arguments.html}) {
+    if (path.empty()) continue;
+    const bool was_there = ::access(path.c_str(), F_OK) == 0;
+    const base::FileDescriptor file(
+        ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_CLOEXEC, 0666));
+    // A pipe whose reader comes later is fine.
+    if (!file && errno != ENXIO) return path + " cannot be written: " + std::strerror(errno);
+    if (!was_there) ::unlink(path.c_str());
   }
   return "";
 }
