@@ -11,10 +11,10 @@ for program in $(find "$1" -type f -perm /100); do
   case $program in *.so) allowed="$allowed|libgcc_s" ;; esac
   others=$(readelf -d "$program" | sed -n 's/.*(NEEDED).*\[\(.*\)\].*/\1/p' | grep -vE "^($allowed)\.so\." || true)
   [ -z "$others" ] || { echo "check_portable: $program needs" $others; exit 1; }
-  symbols=$(objdump -T "$program" | grep -oE 'GLIBC_[0-9.]+' | sort -Vu | tail -n 1)
+  symbols=$(readelf --dyn-syms --wide "$program" | grep -oE 'GLIBC_[0-9.]+' | sort -Vu | tail -n 1)
   [ "$(printf 'GLIBC_%s\n%s\n' "$newest" "$symbols" | sort -V | tail -n 1)" = "GLIBC_$newest" ] || {
     echo "check_portable: $program needs a newer glibc than $newest:"
-    objdump -T "$program" | grep -F "$symbols"
+    readelf --dyn-syms --wide "$program" | grep -F "$symbols"
     exit 1
   }
 done

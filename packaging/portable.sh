@@ -6,7 +6,8 @@ set -eu
 build=$1
 out=$2
 version=$(sed -n 's/^CMAKE_PROJECT_VERSION:STATIC=//p' "$build/CMakeCache.txt")
-name=hyperpod-kv-$version-linux-$(uname -m)
+machine=$(sed -n 's/^CMAKE_SYSTEM_PROCESSOR:[A-Z]*=//p' "$build/CMakeCache.txt") # set where it is cross-built
+name=hyperpod-kv-$version-linux-${machine:-$(uname -m)}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 root=$work/$name
