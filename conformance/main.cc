@@ -24,6 +24,10 @@ void raise_descriptor_limit() {
 // Options with their types as people write them, and nothing else behind their names.
 class HelpFormatter final : public CLI::Formatter {
  public:
+  std::string make_option_name(const CLI::Option* option, bool is_positional) const override {
+    const std::string name = CLI::Formatter::make_option_name(option, is_positional);
+    return name.substr(0, name.find('{'));  // behind it CLI11 writes what a flag alone stands for
+  }
   std::string make_option_opts(const CLI::Option* option) const override {
     const std::string type = option->get_type_name();
     return type.empty() ? std::string() : " " + type;
@@ -47,8 +51,11 @@ CLI::Validator one_of(std::vector<std::string> words) {
 CLI::Validator size() {
   return {[](std::string& given) {
             const std::string before = given;
-            const bool is_size = CLI::AsSizeValue(false)(given).empty();
-            return is_size ? std::string() : "\"" + before + "\" is not a size, as 64MiB or 1GiB";
+            try {
+              return CLI::AsSizeValue(false)(given);
+            } catch (const CLI::ValidationError&) {
+              return "\"" + before + "\" is not a size, as 64MiB or 1GiB";
+            }
           },
           ""};
 }
