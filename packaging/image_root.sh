@@ -1,32 +1,37 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Makes the file system of an image: programs, stripped, with the libraries that they need.
-# Usage: image_root.sh BUILD_DIRECTORY ROOT [PROGRAM...]
-# Without programs: all that is installed, and a busybox for scripts. With programs: these alone, and a shell for the
-# entry point.
+# Makes the file system of an image of a portable build: programs, stripped, with the glibc that they need.
+# Usage: image_root.sh full|slim BUILD_DIRECTORY ROOT
+# full: all programs that are installed, and a busybox for scripts. slim: the emulator and hyperpod-kv as one program, which
+# is the entry point as well, and no shell.
 set -eu
-build=$1
-root=$2
-shift 2
+kind=$1
+build=$2
+root=$3
 here=$(dirname "$0")
 mkdir -p "$root/usr/bin" "$root/usr/lib" "$root/usr/lib64" "$root/etc/ssl/certs" "$root/tmp"
 chmod 1777 "$root/tmp"
 for directory in bin lib lib64; do ln -s "usr/$directory" "$root/$directory"; done
 
-if [ $# = 0 ]; then
+case $kind in
+full)
   cmake --install "$build" --prefix "$root/usr" --component runtime --strip
   install -s /bin/busybox "$root/usr/bin/busybox"
   for applet in $("$root/usr/bin/busybox" --list); do
     [ -e "$root/usr/bin/$applet" ] || ln -s busybox "$root/usr/bin/$applet"
   done
-else
-  for program in "$@"; do install -s "$build/bin/$program" "$root/usr/bin/"; done
-  install -s /bin/dash "$root/usr/bin/sh"
-fi
-install "$here/entrypoint.sh" "$root/usr/bin/hyperpod-entrypoint"
+  install "$here/entrypoint.sh" "$root/usr/bin/hyperpod-entrypoint"
+  "$here/check_portable.sh" "$root/usr"
+  ;;
+slim)
+  install -s "$build/bin/hyperpod-slim" "$root/usr/bin/hyperpod-emulator"
+  for name in kv entrypoint; do ln "$root/usr/bin/hyperpod-emulator" "$root/usr/bin/hyperpod-$name"; done
+  ;;
+*) echo "$0: $kind is not an image; there are full and slim" >&2; exit 2 ;;
+esac
 
 # The loader and the libraries, each where it lies here. glibc resolves host names by itself.
-find "$root/usr" -type f -perm /100 ! -name hyperpod-entrypoint -exec ldd {} \; 2>/dev/null | grep -o '/[^ ]*' | sort -u |
+find "$root/usr" -type f -perm /100 -exec ldd {} \; 2>/dev/null | grep -o '/[^ ]*' | sort -u |
   while read -r library; do cp -L --parents "$library" "$root"; done
 
 cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
@@ -35,4 +40,10 @@ ln -s /etc/ssl/certs/ca-certificates.crt "$root/usr/lib/ssl/cert.pem"
 printf 'hosts: files dns\n' >"$root/etc/nsswitch.conf"
 printf 'root:x:0:0::/:/bin/sh\nhyperpod:x:1000:1000::/tmp:/bin/sh\n' >"$root/etc/passwd"
 printf 'root:x:0:\nhyperpod:x:1000:\n' >"$root/etc/group"
-printf '%s: %s KiB\n' "$root" "$(du -sk "$root" | cut -f 1)"
+
+for program in hyperpod-emulator hyperpod-kv; do
+  "$root/usr/bin/$program" --version | grep -q "^$program " || { echo "$0: $program is another program"; exit 1; }
+done
+bytes=$(find "$root" -type f -printf '%i %s\n' | sort -u | awk '{bytes += $2} END {print bytes}')
+echo "image $kind: $bytes bytes"
+[ "$kind" = full ] || [ "$bytes" -lt 12000000 ] || { echo "$0: the slim image is to have less than 12 MB"; exit 1; }
