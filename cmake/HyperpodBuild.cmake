@@ -12,6 +12,7 @@ option(HYPERPOD_ASSERTIONS "Check what functions REQUIRE; for builds that are te
 option(HYPERPOD_PRECOMPILE "Precompile the headers of libraries (g++ only); the presets set it" OFF)
 option(HYPERPOD_UNITY "Compile several files of a target as one; the presets set it" OFF)
 option(HYPERPOD_PORTABLE "Link libstdc++ and third-party libraries in; programs need glibc 2.34 alone" OFF)
+option(HYPERPOD_FETCH "Fetch pinned releases of libraries that the system lacks, for programs alone" OFF)
 set(HYPERPOD_SANITIZE "" CACHE STRING "Value of -fsanitize= for every target, e.g. thread")
 
 if(PROJECT_IS_TOP_LEVEL)

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Builds the programs in a new tree of a Debian suite, with that suite's compiler and libraries, and lets them store and
 # read back there. Needs mmdebstrap, the network, and root or a kernel on which anybody may have namespaces.
+# With -DHYPERPOD_FETCH=ON the tree lacks what can be fetched.
 # Usage: try_build.sh SUITE [CMAKE OPTION...]      SUITE: bookworm (g++ 12, Boost 1.81), trixie (g++ 14, Boost 1.83)
 set -eu
 
@@ -48,7 +49,12 @@ chmod 755 "$work"
 mkdir "$work/source"
 (cd "$here/.." && git ls-files -co --exclude-standard -z | tar -c --null --no-recursion -T - --ignore-failed-read) |
   tar -x -C "$work/source"
-packages=$("$here/packages.sh" "$suite" build | paste -sd ,)
+packages=$("$here/packages.sh" "$suite" build)
+case " $* " in
+*' -DHYPERPOD_FETCH=ON '*) # without what is to be fetched
+  packages=$(echo "$packages" | grep -vE '^(libboost|libexpected|libfmt|libspdlog|libtomlplusplus|libcli11|libyaml-cpp|nlohmann)') ;;
+esac
+packages=$(echo "$packages" | paste -sd ,)
 say "a tree of $suite with $packages"
 options=
 for option in "$@"; do options="$options '$option'"; done
