@@ -37,7 +37,7 @@ std::string Checksum::base64() const {
   XXH128_canonical_t digest;
   XXH128_canonicalFromHash(&digest,
                            XXH3_128bits_digest(static_cast<const XXH3_state_t*>(state_.get())));
-  std::array<unsigned char, 25> text;  // 16 bytes in base64, and a zero
+  std::array<unsigned char, 25> text{};  // 16 bytes in base64, and a zero
   const int length = EVP_EncodeBlock(text.data(), digest.digest, sizeof digest.digest);
   return {reinterpret_cast<const char*>(text.data()), static_cast<std::size_t>(length)};
 }
