@@ -11,12 +11,18 @@ CheckResult judge(const Requirement& requirement, const std::function<void()>& c
   result.requirement = &requirement;
   result.outcome = Outcome::pass;
   const TimePoint begun = now();
-  try {
-    check();
-  } catch (const Violation& violation) {
+  const auto find = [&](const Violation& violation) {
     result.outcome = requirement.level() == Level::must ? Outcome::fail : Outcome::warn;
     result.expected = printable(violation.expected);
     result.seen = printable(violation.seen);
+  };
+  try {
+    check();
+  } catch (const Missing& missing) {
+    find(missing);
+    result.missing = true;
+  } catch (const Violation& violation) {
+    find(violation);
   } catch (const Skipped& skipped) {
     result.outcome = Outcome::skip;
     result.seen = printable(skipped.reason);

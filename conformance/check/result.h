@@ -24,6 +24,10 @@ struct Violation {
   std::string seen;
 };
 
+/// An object that was stored is not there. A full cache may let any object give way that no lease
+/// pins, so a check that ends in this way is run again before it counts.
+struct Missing : Violation {};
+
 /// The requirement cannot be checked here and now.
 struct Skipped {
   std::string reason;
@@ -75,6 +79,7 @@ struct CheckResult {
   std::string seen;      ///< Of warn and fail; the reason of skip and error.
   /// Of a skip that follows from another finding: the requirement that is not kept.
   std::string_view cause = {};
+  bool missing = false;  ///< Of warn and fail: a stored object was not there.
   Duration took{};
   std::vector<std::pair<std::string, std::string>> figures;
   std::vector<Plot> plots;

@@ -57,6 +57,14 @@ class Runner {
 
 bool is_finding(Outcome outcome) { return outcome == Outcome::warn || outcome == Outcome::fail; }
 
+void follow(CheckResult& result, std::string_view cause) {
+  result.outcome = Outcome::skip;
+  result.cause = cause;
+  result.seen = "not judged, because " + std::string(cause) + " is not kept: expected " +
+                result.expected + ", seen " + result.seen;
+  result.expected.clear();
+}
+
 }  // namespace
 
 std::vector<CheckResult> run_tasks(std::vector<Task> tasks, const RunSettings& settings) {
@@ -83,6 +91,26 @@ std::vector<CheckResult> run_tasks(std::vector<Task> tasks, const RunSettings& s
   return runner.results();
 }
 
+void attribute_missing(std::vector<CheckResult>& results, std::span<const std::string_view> roots) {
+  const auto is_root = [](const CheckResult& result) {
+    return result.missing && result.outcome == Outcome::fail;
+  };
+  auto cause = std::ranges::find_if(results, is_root);
+  for (const std::string_view root : roots) {
+    const auto first = std::ranges::find_if(results, [&](const CheckResult& result) {
+      return is_root(result) && result.requirement->id == root;
+    });
+    if (first == results.end()) continue;
+    cause = first;
+    break;
+  }
+  if (cause == results.end()) return;
+  for (CheckResult& result : results) {
+    if (&result != &*cause && result.missing && is_finding(result.outcome))
+      follow(result, cause->requirement->id);
+  }
+}
+
 void attribute_causes(std::vector<CheckResult>& results, std::span<const Dependency> dependencies) {
   std::map<std::string_view, std::string_view> causes;  // of findings; of itself where it is a root
   for (const CheckResult& result : results) {
@@ -99,12 +127,7 @@ void attribute_causes(std::vector<CheckResult>& results, std::span<const Depende
     if (!is_finding(result.outcome)) continue;
     std::string_view root = result.requirement->id;
     while (causes.at(root) != root) root = causes.at(root);
-    if (root == result.requirement->id) continue;
-    result.outcome = Outcome::skip;
-    result.cause = root;
-    result.seen = "not judged, because " + std::string(root) + " is not kept: expected " +
-                  result.expected + ", seen " + result.seen;
-    result.expected.clear();
+    if (root != result.requirement->id) follow(result, root);
   }
 }
 

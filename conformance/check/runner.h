@@ -53,6 +53,10 @@ struct Dependency {
   std::vector<std::string_view> needs;
 };
 
+/// One cause, one finding: what missed a stored object follows from the first of `roots` that did,
+/// or else from the first MUST.
+void attribute_missing(std::vector<CheckResult>& results, std::span<const std::string_view> roots);
+
 /// Turns findings that follow from another finding of the same run into "not judged, because …" of
 /// the first cause. `dependencies` must not go in circles.
 void attribute_causes(std::vector<CheckResult>& results, std::span<const Dependency> dependencies);

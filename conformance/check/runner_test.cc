@@ -39,6 +39,32 @@ TEST(AttributeCauses, LeavesAFindingAloneWhoseNeedsAreMet) {
   EXPECT_EQ(results[1].outcome, Outcome::warn);
 }
 
+TEST(AttributeMissing, PutsWhatIsMissingDownToOneMust) {
+  const auto missing = [](std::string_view id, Outcome outcome) {
+    CheckResult result = result_of(id, outcome);
+    result.missing = true;
+    return result;
+  };
+  const std::vector<CheckResult> found{
+      missing("PUT-02", Outcome::fail), missing("HTTP-05", Outcome::warn),
+      result_of("KEY-01", Outcome::fail), missing("SHM-04", Outcome::fail)};
+  auto results = found;
+  attribute_missing(results, std::vector<std::string_view>{"PUT-01", "SHM-04"});
+  EXPECT_EQ(results[0].cause, "SHM-04");
+  EXPECT_EQ(results[1].cause, "SHM-04");
+  EXPECT_EQ(results[2].outcome, Outcome::fail) << "it is about something else";
+  EXPECT_EQ(results[3].outcome, Outcome::fail);
+
+  results = found;
+  attribute_missing(results, {});
+  EXPECT_EQ(results[0].outcome, Outcome::fail) << "the first MUST, where no root is missing";
+  EXPECT_EQ(results[3].cause, "PUT-02");
+
+  results = {missing("HTTP-05", Outcome::warn), missing("HOLD-05", Outcome::warn)};
+  attribute_missing(results, {});
+  EXPECT_EQ(results[1].outcome, Outcome::warn) << "a warning hides nothing";
+}
+
 TEST(RunTasks, RunsExclusiveTasksAloneAndReportsInTheCataloguesOrder) {
   std::atomic<int> running = 0;
   std::atomic<bool> disturbed = false;

@@ -51,7 +51,10 @@ void expect_released_when_not_copied(Check& check) {
 
 void all_are_released(Check& check) {
   TestDaemon& daemon = check.daemon();
-  ClientProcess client = check.client(daemon, parameters(check));
+  // Time enough for a client that sends one request after the other, those that are held as well.
+  Json patient = parameters(check);
+  patient["timeout_ms"] = check.span(10s).count();
+  ClientProcess client = check.client(daemon, patient);
   const auto keys = check.store_many(daemon, client.bucket(), 12, size);
   const auto bad = check.store_many(daemon, client.bucket(), 4, size);
   daemon.begin();

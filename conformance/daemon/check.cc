@@ -181,9 +181,17 @@ Name Check::stored(Session& session, std::size_t size) {
 
 void Check::side_by_side(std::size_t count,
                          const std::function<void(Session&, std::size_t)>& work) {
-  // So many that a daemon whose responses come late costs no more than seconds.
-  constexpr std::size_t at_once = 32;
-  std::vector<Session> sessions = connect_many(std::min(count, at_once));
+  // Few, so that a small cache keeps their objects; more where responses come late, so that these
+  // cost no more than seconds.
+  constexpr std::size_t few = 8;
+  constexpr std::size_t many = 32;
+  std::vector<Session> sessions = connect_many(std::min(count, few));
+  if (sessions.empty()) return;
+  Duration least = Duration::max();  // Of a busy machine one is late, of a slow daemon all.
+  for (int i = 0; i < 3; ++i)
+    least = std::min<Duration>(least, sessions[0].release("no-such-lease").took());
+  while (least > std::chrono::milliseconds(30) && sessions.size() < std::min(count, many))
+    sessions.push_back(connect());
   std::atomic<std::size_t> next = 0;
   std::mutex guard;  // of `thrown`
   std::exception_ptr thrown;

@@ -33,9 +33,7 @@ struct Grant {
   std::uint64_t size() const;
 };
 
-/// An object that was stored is not there. A full cache may let any object give way that no lease
-/// pins, so a check that ends in this way is run again before it counts.
-struct Missing : Violation {};
+/// How often a check is run that ends in Missing.
 inline constexpr int attempts_where_missing = 3;
 
 /// Which daemon, and how to treat it.

@@ -42,6 +42,7 @@ void serve_all(Check& check, std::vector<Session>& sessions) {
   for (Session& session : sessions) session.send(acquire_request(name, {.ttl = check.span(10s)}));
   for (Session& session : sessions) {
     const Response response = session.response();
+    check.expect_present(response, "a lease request among many");
     check.expect_status(response, 200, "a lease request among many");
     const Grant grant = check.grant_in(response);
     session.send(release_request(grant.id));

@@ -403,6 +403,7 @@ void evicted_keys_are_absent(Check& check) {
     const std::string other = check.bytes(body.size());
     check.expect_status(session.put(name, other), 200, "the PUT of a key that was evicted");
     const Response granted = session.acquire(name, {.ttl = check.span(60s)});
+    check.expect_present(granted, "a lease on a key stored anew, at once");
     check.expect(granted.status / 100 == 2, "a lease on a key stored anew, at once",
                  described(granted));
     anew.emplace_back(check.grant_in(granted), other);
@@ -414,6 +415,7 @@ void evicted_keys_are_absent(Check& check) {
     const auto [name, body] = sizes.make();
     check.store(session, name, body);
     const Response granted = session.acquire(name, {.ttl = check.span(60s)});
+    check.expect_present(granted, "a lease on what a full cache has just stored");
     check.expect(granted.status / 100 == 2, "a lease on what a full cache has just stored",
                  described(granted));
     anew.emplace_back(check.grant_in(granted), body);
@@ -422,6 +424,7 @@ void evicted_keys_are_absent(Check& check) {
     const Name name = check.fresh_name();
     if (pressure.store(name).status / 100 != 2) continue;  // PIN-03 is about that.
     const Response found = session.acquire(name);
+    check.expect_present(found, "a lease on an eighth that a full cache has just stored");
     check.expect(found.status / 100 == 2, "a lease on an eighth that a full cache has just stored",
                  described(found));
     check.release(session, check.grant_in(found));

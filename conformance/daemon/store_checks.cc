@@ -538,6 +538,7 @@ void expect_granted_again(Check& check, std::vector<Session>& sessions,
     std::vector<Grant> grants;
     for (std::size_t i = 0; i < some; ++i) {
       const Response response = sessions[i].response();
+      check.expect_present(response, "a second lease on an object under a lease");
       check.expect(response.status / 100 == 2, "a second lease on an object under a lease",
                    described(response));
       grants.push_back(check.grant_in(response));

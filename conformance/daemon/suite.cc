@@ -2,6 +2,7 @@
 #include "daemon/suite.h"
 
 #include <algorithm>
+#include <array>
 #include <mutex>
 #include <random>
 
@@ -15,6 +16,11 @@ bool wanted(const RunOptions& options, const CheckEntry& entry) {
   if (options.only.empty()) return entry.profile <= options.target.profile;
   return is_named(options.only, entry.id);
 }
+
+/// What says best that stored objects are not there: at all, at once, to several, among many, in a
+/// full cache.
+constexpr std::array<std::string_view, 5> roots_of_missing{"PUT-01", "SHM-04", "LEASE-06", "PUT-18",
+                                                           "PIN-05"};
 
 /// The segment as the latest check has mapped it: after a restart it is another one.
 class SharedSegment {
@@ -139,6 +145,7 @@ tl::expected<Report, Obstacle> run_daemon_suite(const RunOptions& options) {
   if (!segment) return tl::unexpected(segment.error());
   SharedSegment shared(*std::move(segment));
   report.results = check::run_tasks(tasks_of(options, shared), {options.seed, 0, options.progress});
+  check::attribute_missing(report.results, roots_of_missing);
   check::attribute_causes(report.results, daemon_dependencies());
   report.took = now() - begun;
   return report::finished(std::move(report));

@@ -56,7 +56,7 @@ void lease_lives_for_its_ttl(Check& check) {
   expect_alive_at(check, session, hour, before, 3601s, "ttl_s=3601.0");
   // A request that waited may count its TTL from its sending.
   if (woken.status / 100 == 2) {
-    expect_alive_at(check, session, check.grant_in(woken), woken_at, 3 * ttl - check.span(1000ms),
+    expect_alive_at(check, waiting, check.grant_in(woken), woken_at, 3 * ttl - check.span(1000ms),
                     "a TTL of " + in_ms(3 * ttl) + " that waited");
   }
   expect_alive_at(check, session, usual[0], before, 30s, "ttl_s=30.0");

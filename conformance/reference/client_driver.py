@@ -138,6 +138,8 @@ class Pool:
     async def take(self, deadline, fresh=False):
         await self.places.enter(0, deadline)
         try:
+            if fresh and self.idle:
+                self._drop(self.idle.pop(0))  # Its place is for the new one.
             while self.idle and not fresh:
                 connection = self.idle.pop()
                 closed = connection.reader.at_eof() or connection.writer.is_closing()

@@ -204,13 +204,14 @@ DEFECTS = [
 ]  # fmt: skip
 
 VARIATIONS = [
-    _vary("pool", "state", "one-connection", "One connection is used for everything.", "at most"),
+    _vary("pool", "state", "one-connection", "One connection is used for everything.", "at most",
+          "C-BATCH-04"),
     _vary("pool", "state", "connections-opened-at-once",
           "All connections are opened when the client is made.", "at most"),
     _vary("pool", "time", "idle-connections-closed-early",
           "A connection is closed when it was idle for 5 s.", "section 6: at most 30 s", "C-CONN-05"),
     _vary("gate", "state", "one-request-at-a-time", "One request is in flight at any moment.", "at most",
-          "C-WORKERS-03"),
+          "C-WORKERS-03 C-BATCH-04"),
     _vary("gate", "state", "gate-for-puts",
           "Puts have a limit of their own, as the in-process client's have.", "section 6: two gates",
           "C-THROTTLE-01 C-THROTTLE-05"),
