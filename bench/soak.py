@@ -251,6 +251,10 @@ class Daemon:
         return {"descriptors": len(os.listdir(f"{folder}/fd")), "threads": int(fields["Threads"]),
                 "memory": int(fields["RssAnon"].split()[0]) * 1024}
 
+    def descriptors(self):
+        folder = f"/proc/{self.process.pid}/fd"
+        return " ".join(f"{number}={os.readlink(f'{folder}/{number}')}" for number in os.listdir(folder))
+
     def send(self, number):
         self.process.send_signal(number)
 
@@ -391,7 +395,7 @@ class Soak:
     def compare(self, before, after):
         for what in ("descriptors", "threads"):
             if after[what] != before[what]:
-                self.fail(f"{before[what]} {what} became {after[what]}")
+                self.fail(f"{before[what]} {what} became {after[what]}; open are {self.daemon.descriptors()}")
         if after["memory"] > before["memory"] + MEMORY_SLACK:
             self.fail(f"memory grew from {before['memory'] >> 10} to {after['memory'] >> 10} KiB")
 
