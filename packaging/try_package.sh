@@ -39,8 +39,8 @@ inside() {
     [ -s /usr/share/man/man1/$page.1 ] || { say "there is no man page of $page"; return 1; }
   done
   bash -c '. /usr/share/bash-completion/completions/hyperpod-emulator
-    COMP_WORDS=(hyperpod-emulator --cl) COMP_CWORD=1; _hyperpod hyperpod-emulator --cl hyperpod-emulator
-    [ "${COMPREPLY[*]}" = --clock ]'
+    COMP_WORDS=(hyperpod-emulator --capac) COMP_CWORD=1; _hyperpod hyperpod-emulator --capac hyperpod-emulator
+    [ "${COMPREPLY[*]}" = --capacity ]' || { say "bash does not complete --capac"; return 1; }
   apt-get -q purge -y hyperpod-kv-emulator >/tmp/apt 2>&1 || { cat /tmp/apt; return 1; }
   find / -xdev -path /proc -prune -o -name '*hyperpod*' -print | sort | diff /tmp/before - ||
     { say "left behind when removed"; return 1; }
