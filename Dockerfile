@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 # Two images from one build. Neither holds a compiler, a package manager or a distribution.
 #   full (the default)  the programs of emulator, client and suite, the scenarios, and a busybox for scripts
-#   slim                the emulator and hyperpod-kv, in one program that acts by its name, and no shell
+#   slim                the emulator and hyperpod-kv, and no shell
 #
 #   docker build -t hyperpod-kv-emulator .
 #   docker build -t hyperpod-kv-emulator:slim --target slim .
 #   docker run --rm --shm-size 1100m -p 127.0.0.1:9200:9200 -p 127.0.0.1:9201:9201 hyperpod-kv-emulator [OPTION...]
 #
 # What follows the image's name is for hyperpod-emulator if it begins with "-", and a command otherwise.
-# The programs need nothing but glibc: COPY --from=hyperpod-kv-emulator /usr/bin/hyperpod-emulator /usr/bin/ gives one to any
-# image that has glibc 2.34 or newer.
+# The programs need nothing but glibc: COPY --from=hyperpod-kv-emulator /usr/bin/hyperpod-emulator /usr/bin/ gives one, under
+# its name, to any image that has glibc 2.34 or newer (from slim: 2.36).
 FROM debian:bookworm-slim AS build
 WORKDIR /src
 COPY debian-packages.txt .
@@ -20,7 +20,7 @@ RUN apt-get -q update && \
 # From here on nothing needs a network. The compiler's cache outlives the image, so a second one builds in seconds.
 COPY . .
 RUN --mount=type=cache,target=/root/.cache/ccache \
-    cmake --preset portable -DHYPERPOD_PYTHON=OFF -Wno-dev && cmake --build build/portable --target all hyperpod-slim
+    cmake --preset portable -DHYPERPOD_PYTHON=OFF -Wno-dev && cmake --build build/portable --target all hyperpod-image-full hyperpod-image-slim
 RUN packaging/image_root.sh full build/portable /image && packaging/image_root.sh slim build/portable /slim
 
 FROM scratch AS slim

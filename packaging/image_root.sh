@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Makes the file system of an image of a portable build: programs, stripped, with the glibc that they need.
 # Usage: image_root.sh full|slim BUILD_DIRECTORY ROOT
-# full: all programs that are installed, and a busybox for scripts. slim: the emulator and hyperpod-kv as one program, which
-# is the entry point as well, and no shell.
+# Emulator, hyperpod-kv and entry point are one program, image_program.cc. full: all programs that are installed, and a
+# busybox for scripts. slim: this program alone, and no shell.
 set -eu
 kind=$1
 build=$2
@@ -20,15 +20,13 @@ full)
   for applet in $("$root/usr/bin/busybox" --list); do
     [ -e "$root/usr/bin/$applet" ] || ln -s busybox "$root/usr/bin/$applet"
   done
-  install "$here/entrypoint.sh" "$root/usr/bin/hyperpod-entrypoint"
-  "$here/check_portable.sh" "$root/usr"
   ;;
-slim)
-  install -s "$build/bin/hyperpod-slim" "$root/usr/bin/hyperpod-emulator"
-  for name in kv entrypoint; do ln "$root/usr/bin/hyperpod-emulator" "$root/usr/bin/hyperpod-$name"; done
-  ;;
+slim) ;;
 *) echo "$0: $kind is not an image; there are full and slim" >&2; exit 2 ;;
 esac
+install -s "$build/bin/hyperpod-image-$kind" "$root/usr/bin/hyperpod-emulator"
+for name in kv entrypoint; do ln -f "$root/usr/bin/hyperpod-emulator" "$root/usr/bin/hyperpod-$name"; done
+[ "$kind" = slim ] || "$here/check_portable.sh" "$root/usr"
 
 # The loader and the libraries, each where it lies here. glibc resolves host names by itself.
 find "$root/usr" -type f -perm /100 -exec ldd {} \; 2>/dev/null | grep -o '/[^ ]*' | sort -u |

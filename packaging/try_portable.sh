@@ -11,6 +11,7 @@ say() { printf 'portable: %s\n' "$*"; }
 # inside [EMULATOR OF A MACHINE]
 inside() {
   tar -xzf /tmp/portable.tar.gz -C /tmp
+  grep -qs localhost /etc/hosts || echo 127.0.0.1 localhost >>/etc/hosts # a new tree has no names
   run="${1:-} $(echo /tmp/hyperpod-kv-*/bin)"
   $run/hyperpod-emulator --listen 127.0.0.1:0 --admin 127.0.0.1:0 --capacity 64MiB --log-level warn \
     --ready-file /tmp/ready >/tmp/line &

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one program of the image slim, so that what its programs share is there once. It acts by the
-// name that it is called by: hyperpod-emulator, hyperpod-kv, or hyperpod-entrypoint, which does
-// what entrypoint.sh does, without a shell.
+// Emulator and hyperpod-kv as the images have them: one program, so that what both link is there
+// once. It acts by the name that it is called by: hyperpod-emulator, hyperpod-kv, or
+// hyperpod-entrypoint, which is what a container runs: the emulator with the options given, or the
+// command given.
 #include <unistd.h>
 
 #include <cerrno>
