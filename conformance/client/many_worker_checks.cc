@@ -198,8 +198,9 @@ void killed_worker_leaves_nothing(Check& check) {
   std::vector<Json> operations;
   for (const std::string& key : keys) operations.push_back(get_command(key, size));
   doomed.send({{"op", "concurrent"}, {"operations", operations}});
-  daemon.await([&] { return daemon.statistics().leases_granted >= keys.size(); }, check.span(10s),
-               "the grant of 8 leases");
+  // A client may send one request after the other, and then has one lease.
+  daemon.await([&] { return daemon.statistics().leases_granted >= 1; }, check.span(10s),
+               "the grant of a lease");
   doomed.process().signal(SIGKILL);
   check.expect(doomed.process().wait(check.span(5s)).has_value(), "the end of a killed process",
                "none");
