@@ -8,53 +8,41 @@ namespace hyperpod::emulator::core {
 
 BlockMap::BlockMap(std::uint64_t blocks) : holders_(blocks), cells_(std::min(blocks, most_cells)) {}
 
-template <class Change>
-void BlockMap::for_each_cell(Extent extent, Change change) {
-  const std::uint64_t cells = cells_.size();
-  const std::uint64_t blocks = holders_.size();
-  std::uint64_t block = extent.first;
-  const std::uint64_t end = extent.first + extent.count;
-  while (block < end) {
-    const std::uint64_t cell = block * cells / blocks;
-    // Cell c has the blocks b with b * cells / blocks == c.
-    const std::uint64_t next = ((cell + 1) * blocks + cells - 1) / cells;
-    const std::uint64_t until = std::min(end, next);
-    change(cells_[cell], static_cast<std::int64_t>(until - block));
-    block = until;
+BlockMap::Shares BlockMap::shares_of(const Extents& extents) const {
+  std::vector<std::uint64_t> blocks(cells_.size());
+  for (const Extent& extent : extents) {
+    for_each_cell(extent, [&](std::uint64_t cell, std::int64_t count) {
+      blocks[cell] += static_cast<std::uint64_t>(count);
+    });
   }
+  Shares shares;
+  for (std::uint64_t cell = 0; cell < blocks.size(); ++cell) {
+    if (blocks[cell] > 0) shares.push_back({cell, blocks[cell]});
+  }
+  return shares;
 }
 
-void BlockMap::add(Extent extent, std::int64_t Cell::*member, std::int64_t sign) {
-  for_each_cell(extent, [&](Cell& cell, std::int64_t count) { cell.*member += sign * count; });
-}
-
-void BlockMap::hold(Extent extent, BlockHolder holder) {
+void BlockMap::hold(Extent extent, const BlockHolder* holder) {
   std::fill_n(holders_.begin() + static_cast<std::ptrdiff_t>(extent.first), extent.count, holder);
 }
 
-void BlockMap::reserve(Extent extent, BlockHolder holder) {
-  hold(extent, holder);
+void BlockMap::reserve(Extent extent, const BlockHolder& holder) {
+  hold(extent, &holder);
   add(extent, holder.kind == BlockRun::Owner::put ? &Cell::put : &Cell::checkpoint, +1);
 }
 
 void BlockMap::give_back(Extent extent) {
   if (extent.count == 0) return;
-  const bool put = holders_[extent.first].kind == BlockRun::Owner::put;
+  const bool put = holders_[extent.first]->kind == BlockRun::Owner::put;
   add(extent, put ? &Cell::put : &Cell::checkpoint, -1);
-  hold(extent, {});
-}
-
-void BlockMap::store(Extent extent, const void* object, std::uint8_t colour) {
-  hold(extent, {BlockRun::Owner::object, object});
-  for_each_cell(extent, [&](Cell& cell, std::int64_t count) {
-    cell.put -= count;
-    cell.objects[colour] += count;
-  });
+  hold(extent, nullptr);
 }
 
 void BlockMap::discard(Extent extent, std::uint8_t colour) {
-  hold(extent, {});
-  for_each_cell(extent, [&](Cell& cell, std::int64_t count) { cell.objects[colour] -= count; });
+  hold(extent, nullptr);
+  for_each_cell(extent, [&](std::uint64_t cell, std::int64_t count) {
+    cells_[cell].objects[colour] -= count;
+  });
 }
 
 std::uint8_t BlockMap::claim_colour(std::string_view bucket) {

@@ -27,8 +27,14 @@ constexpr std::uint64_t stamped_at_once = 1 << 20;  // bytes
 
 // An object with no more than these is freed together with others.
 constexpr Portion small{.extents = 4, .blocks = 256};
-// Blocks that count as much as a fragment.
+// What counts as much as a fragment that is taken or freed: so many blocks, and so many parts of an
+// object that the map counts.
 constexpr std::uint64_t blocks_handled_as_one = 256;
+constexpr std::size_t parts_handled_as_one = 64;
+// More fragments than these are summed up for the map before the object is there.
+constexpr std::size_t few_fragments = 64;
+// From here on space for fragments is made without the lock.
+constexpr std::size_t many_fragments = 4096;
 
 // A waiter's id is its place and, above these bits, how often that place was taken.
 constexpr int place_bits = 32;
@@ -166,19 +172,20 @@ Put::Put(Engine& engine, std::string_view bucket, std::string_view key,
 Put::~Put() { engine_.abort(*this); }
 
 std::span<std::byte> Reservation::window() const {
-  if (current_ == fragments_.size()) return {};
-  const Fragment& fragment = fragments_[current_];
+  if (current_ == layout_->fragments.size()) return {};
+  const Fragment& fragment = layout_->fragments[current_];
   return memory_->bytes().subspan(fragment.offset + filled_in_current_,
                                   fragment.length - filled_in_current_);
 }
 
 void Reservation::filled(std::uint64_t count) {
   if (count == 0) return;  // also legal where there is no fragment left to count in
-  HYPERPOD_REQUIRE(current_ < fragments_.size() &&
-                   count <= fragments_[current_].length - filled_in_current_);
+  const Fragments& fragments = layout_->fragments;
+  HYPERPOD_REQUIRE(current_ < fragments.size() &&
+                   count <= fragments[current_].length - filled_in_current_);
   written_ += count;
   filled_in_current_ += count;
-  if (filled_in_current_ == fragments_[current_].length) {
+  if (filled_in_current_ == fragments[current_].length) {
     ++current_;
     filled_in_current_ = 0;
   }
@@ -191,7 +198,7 @@ bool Reservation::seal() { return engine_.seal(*this); }
 std::vector<std::span<const std::byte>> Reservation::bytes() const {
   std::vector<std::span<const std::byte>> pieces;
   std::uint64_t left = written_;
-  for (const Fragment& fragment : fragments_) {
+  for (const Fragment& fragment : layout_->fragments) {
     const std::uint64_t length = std::min(left, fragment.length);
     if (length == 0) break;
     pieces.push_back(memory_->bytes().subspan(fragment.offset, length));
@@ -210,6 +217,7 @@ struct Engine::Reserving {
   std::optional<std::uint64_t> unbacked = 0;  // free blocks from here on may have to be backed
   Extents to_back = {};                       // with the lock released
   std::optional<PutRefusal> refusal = {};
+  std::shared_ptr<const Layout> evicted = {};  // whose memory is freed with the lock released
 };
 
 tl::expected<std::unique_ptr<Put>, PutRefusal> Engine::begin_put(
@@ -229,7 +237,8 @@ tl::expected<std::unique_ptr<Put>, PutRefusal> Engine::begin_put(
     if (size == 0) return refuse(PutRefusal::empty);
     if (size > capacity_) return refuse(PutRefusal::too_large);
     if (find(bucket, key) != nullptr) return refuse(PutRefusal::exists);
-    if (behaviour_.put_race == PutRace::first_begun && put_in_flight(bucket, key)) {
+    if (behaviour_.put_race == PutRace::first_begun &&
+        !begun_.emplace(run_, put->bucket_, put->key_).second) {
       return refuse(PutRefusal::exists);
     }
     puts_.push_back(*put);
@@ -285,8 +294,11 @@ tl::expected<void, PutRefusal> Engine::reserve(Reservation& room, Reserving& wan
   while (!wanted.refusal) {
     const bool backed = back(wanted.to_back, *room.memory_);
     if (backed && wanted.blocks == 0) return {};
+    wanted.evicted.reset();
+    Fragments wider = widened(room);
     give_way();
     Critical critical(*this);
+    if (!wider.empty()) room.layout_->fragments.swap(wider);
     if (backed) {
       take_step(room, wanted);
     } else {
@@ -331,7 +343,7 @@ void Engine::take_step(Reservation& room, Reserving& wanted) {
       evict(*oldest);
     }
     if (allocator_.free_blocks() < wanted.blocks) {
-      free_some();
+      free_some(wanted.evicted);
       return;
     }
   }
@@ -342,7 +354,7 @@ void Engine::take_step(Reservation& room, Reserving& wanted) {
     room.blocks_ += extent.count;
   }
   if (wanted.blocks == 0 && wanted.splits_header) {
-    room.fragments_.front().length = worst_case_head;
+    room.layout_->fragments.front().length = worst_case_head;
   }
   wanted.to_back = std::move(taken);
 }
@@ -355,10 +367,11 @@ Extents Engine::take_blocks(const Reservation& room, Reserving& wanted) {
     if (placement_ == Placement::worst_case) std::ranges::reverse(extents);
     return extents;
   }
-  if (room.fragments_.empty()) {
+  const Fragments& fragments = room.layout_->fragments;
+  if (fragments.empty()) {
     return allocator_.allocate_first(wanted.blocks, wanted.in_all, left);
   }
-  const Fragment& last = room.fragments_.back();
+  const Fragment& last = fragments.back();
   const auto beyond = (last.offset + last.length) / block_size_;
   const auto beside = allocator_.take_at(beyond, std::min(wanted.blocks, left.blocks));
   Extents extents;
@@ -378,16 +391,17 @@ bool Engine::back(const Extents& extents, Memory& memory) const {
 }
 
 void Engine::add_room(Reservation& room, const Extents& extents) {
-  const auto kind = room.of_put_ ? BlockRun::Owner::put : BlockRun::Owner::checkpoint;
+  Layout& layout = *room.layout_;
+  layout.holder = {room.of_put_ ? BlockRun::Owner::put : BlockRun::Owner::checkpoint, &room};
   for (const Extent& extent : extents) {
     handled(1 + extent.count / blocks_handled_as_one);
-    map_.reserve(extent, {kind, &room});
+    map_.reserve(extent, layout.holder);
     const Fragment added{extent.first * block_size_, extent.count * block_size_};
-    if (placement_ == Placement::contiguous && !room.fragments_.empty()) {
-      Fragment& last = room.fragments_.back();
+    if (placement_ == Placement::contiguous && !layout.fragments.empty()) {
+      Fragment& last = layout.fragments.back();
       if (last.offset + last.length == added.offset) {
         // A full last fragment that grows is the one being written again.
-        if (room.current_ == room.fragments_.size()) {
+        if (room.current_ == layout.fragments.size()) {
           --room.current_;
           room.filled_in_current_ = last.length;
         }
@@ -395,14 +409,26 @@ void Engine::add_room(Reservation& room, const Extents& extents) {
         continue;
       }
     }
-    room.fragments_.push_back(added);
+    layout.fragments.push_back(added);
   }
+}
+
+Fragments Engine::widened(const Reservation& room) {
+  const Fragments& fragments = room.layout_->fragments;
+  Fragments wider;
+  if (fragments.size() < many_fragments) return wider;
+  if (fragments.capacity() - fragments.size() >= room_at_once.extents) return wider;
+  wider.reserve(2 * fragments.size());
+  wider = fragments;
+  return wider;
 }
 
 tl::expected<void, PutRefusal> Engine::extend(Reservation& room) {
   Reserving wanted{};
   {
+    Fragments wider = widened(room);
     Critical critical(*this);
+    if (!wider.empty()) room.layout_->fragments.swap(wider);
     if (!is_current(room)) return tl::make_unexpected(PutRefusal::no_room);
     wanted.in_all = room.size_ ? blocks_for(*room.size_) : room.blocks_ + 1;
     const auto more = std::min(wanted.in_all - std::min(wanted.in_all, room.blocks_), step_blocks_);
@@ -417,7 +443,14 @@ tl::expected<void, PutRefusal> Engine::extend(Reservation& room) {
 }
 
 PutOutcome Engine::commit(Put& put) {
-  Fragments surplus;
+  Layout& layout = *put.layout_;
+  if (layout.fragments.size() > few_fragments || put.blocks_ > room_at_once.blocks) {
+    // What takes long is done while nobody can see it.
+    if (!seal(put)) return PutOutcome::lost;
+    Extents extents;
+    for (const Fragment& fragment : layout.fragments) extents.push_back(extent_of(fragment));
+    layout.shares = map_.shares_of(extents);
+  }
   Object* stored = nullptr;
   bool more_wait = false;
   PutOutcome outcome = PutOutcome::stored;
@@ -431,8 +464,8 @@ PutOutcome Engine::commit(Put& put) {
       ++totals_.puts_existing;
       outcome = PutOutcome::exists;
     } else {
-      surplus = trim(put);
-      give_back_some(surplus);
+      GivenBack done;
+      give_back_some(trim(put), done);
       stored = &store(put);
       forget(put);
       more_wait = behaviour_.wake_waiters && wake_some(*stored);
@@ -451,7 +484,6 @@ PutOutcome Engine::commit(Put& put) {
     more_wait = there && wake_some(*stored);
     if (!more_wait) unpin(*stored);
   }
-  give_back(std::move(surplus));
   return PutOutcome::stored;
 }
 
@@ -463,12 +495,11 @@ Engine::Object& Engine::store(Put& put) {
   objects_by_number_.insert(objects_by_number_.end(), *object);
   if (bucket.objects++ == 0) ++used_buckets_;
   object->epoch = object_epoch_;
-  object->fragments = std::exchange(put.fragments_, {});
+  put.layout_->holder = {BlockRun::Owner::object, object};
+  object->layout = put.layout_;
+  object->blocks = put.blocks_;
   if (bucket.colour == 0) bucket.colour = map_.claim_colour(bucket.name);
-  for (const Fragment& fragment : object->fragments) {
-    object->blocks += whole_blocks(fragment.length);
-    map_.store(extent_of(fragment), object, bucket.colour);
-  }
+  for_each_part(*object, [&](const auto& part) { map_.store(part, bucket.colour); });
   by_use_.add(*object);
   evictable_blocks_ += object->blocks;
   ++totals_.puts_stored;
@@ -478,15 +509,17 @@ Engine::Object& Engine::store(Put& put) {
 
 Fragments Engine::trim(Reservation& room) {
   Fragments unused;
+  Fragments& fragments = room.layout_->fragments;
   if (room.filled_in_current_ > 0) {
-    Fragment& last = room.fragments_[room.current_++];
+    Fragment& last = fragments[room.current_++];
     const auto kept = whole_blocks(room.filled_in_current_) * block_size_;
     if (kept < last.length) unused.push_back({last.offset + kept, last.length - kept});
-    last.length = room.filled_in_current_;
+    last.length = std::exchange(room.filled_in_current_, 0);
   }
-  const auto end = room.fragments_.begin() + static_cast<std::ptrdiff_t>(room.current_);
-  unused.insert(unused.end(), end, room.fragments_.end());
-  room.fragments_.erase(end, room.fragments_.end());
+  const auto end = fragments.begin() + static_cast<std::ptrdiff_t>(room.current_);
+  unused.insert(unused.end(), end, fragments.end());
+  fragments.erase(end, fragments.end());
+  for (const Fragment& fragment : unused) room.blocks_ -= whole_blocks(fragment.length);
   return unused;
 }
 
@@ -516,47 +549,41 @@ void Engine::end(Reservation& room) {
 
 // Leaves the fragments as they are: after a restart its own thread may be reading them.
 bool Engine::give_back_some(Reservation& room) {
-  for (Portion left = room_at_once; allows_more(left);) {
-    if (room.given_back_ == room.fragments_.size()) return true;
-    Extent extent = extent_of(room.fragments_[room.fragments_.size() - 1 - room.given_back_]);
-    extent.count -= room.given_back_of_next_;
+  return give_back_some(room.layout_->fragments, room.given_back_);
+}
+
+bool Engine::give_back_some(const Fragments& surplus, GivenBack& done) {
+  return some_from_end(surplus, done, [this](const Extent& extent) { free_of_room(extent); });
+}
+
+template <class Free>
+bool Engine::some_from_end(const Fragments& fragments, GivenBack& done, const Free& free) const {
+  for (Portion left = room_at_once; allows_more(left) && done.fragments < fragments.size();) {
+    Extent extent = extent_of(fragments[fragments.size() - 1 - done.fragments]);
+    extent.count -= done.blocks_of_next;
     const Extent end = cut_end(extent, left);
-    free_of_room(end);
-    room.given_back_of_next_ += end.count;
+    handled(1 + end.count / blocks_handled_as_one);
+    free(end);
+    done.blocks_of_next += end.count;
     if (extent.count > 0) continue;
-    ++room.given_back_;
-    room.given_back_of_next_ = 0;
+    ++done.fragments;
+    done.blocks_of_next = 0;
   }
-  return room.given_back_ == room.fragments_.size();
-}
-
-bool Engine::give_back_some(Fragments& surplus) {
-  for (Portion left = room_at_once; allows_more(left) && !surplus.empty();) {
-    Extent extent = extent_of(surplus.back());
-    free_of_room(cut_end(extent, left));
-    surplus.back().length = extent.count * block_size_;
-    if (extent.count == 0) surplus.pop_back();
-  }
-  return surplus.empty();
-}
-
-void Engine::give_back(Fragments surplus) {
-  while (!surplus.empty()) {
-    give_way();
-    const Critical critical(*this);
-    give_back_some(surplus);
-  }
+  return done.fragments == fragments.size();
 }
 
 void Engine::free_of_room(Extent extent) {
-  handled(1 + extent.count / blocks_handled_as_one);
   map_.give_back(extent);
   allocator_.release(extent);
 }
 
 void Engine::forget(Reservation& room) {
   if (room.of_put_) {
-    puts_.erase(puts_.iterator_to(static_cast<Put&>(room)));
+    const auto& put = static_cast<Put&>(room);
+    if (behaviour_.put_race == PutRace::first_begun) {
+      begun_.erase({put.run_, put.bucket_, put.key_});
+    }
+    puts_.erase(puts_.iterator_to(put));
   } else {
     reservations_.erase(reservations_.iterator_to(room));
   }
@@ -564,19 +591,20 @@ void Engine::forget(Reservation& room) {
 
 bool Engine::seal(Reservation& room) {
   Fragments surplus;
+  GivenBack done;
+  bool more = true;
   {
     Critical critical(*this);
     if (!is_current(room)) return false;
     surplus = trim(room);
-    give_back_some(surplus);
+    more = !give_back_some(surplus, done);
   }
-  give_back(std::move(surplus));
+  while (more) {
+    give_way();
+    const Critical critical(*this);
+    more = !give_back_some(surplus, done);
+  }
   return true;
-}
-
-bool Engine::put_in_flight(std::string_view bucket, std::string_view key) const {
-  return std::any_of(puts_.begin(), puts_.end(),
-                     [&](const Put& put) { return put.bucket_ == bucket && put.key_ == key; });
 }
 
 Extent Engine::extent_of(const Fragment& fragment) const {
@@ -663,13 +691,13 @@ void Engine::pin(Object& object) {
   if (!by_use_.pin(object)) return;
   evictable_blocks_ -= object.blocks;
   pinned_blocks_ += object.blocks;
-  for (const Fragment& fragment : object.fragments) map_.pin(extent_of(fragment));
+  for_each_part(object, [&](const auto& part) { map_.pin(part); });
 }
 
 void Engine::unpin(Object& object) {
   if (!by_use_.unpin(object)) return;
   pinned_blocks_ -= object.blocks;
-  for (const Fragment& fragment : object.fragments) map_.unpin(extent_of(fragment));
+  for_each_part(object, [&](const auto& part) { map_.unpin(part); });
   if (object.gone) return free_object(object);
   evictable_blocks_ += object.blocks;
   if (object.epoch != object_epoch_) drop(object);
@@ -683,7 +711,19 @@ void Engine::evict(Object& object) {
 void Engine::count_eviction(const Object& object) {
   if (object.epoch != object_epoch_) return;
   ++totals_.evictions;
-  for (const Fragment& fragment : object.fragments) map_.count_eviction(extent_of(fragment));
+  for_each_part(object, [&](const auto& part) { map_.count_eviction(part); });
+}
+
+template <class Count>
+void Engine::for_each_part(const Object& object, const Count& count) const {
+  const Layout& layout = *object.layout;
+  if (layout.shares.empty()) {
+    handled(layout.fragments.size() / parts_handled_as_one);
+    for (const Fragment& fragment : layout.fragments) count(extent_of(fragment));
+  } else {
+    handled(layout.shares.size() / parts_handled_as_one);
+    for (const BlockMap::Share& share : layout.shares) count(share);
+  }
 }
 
 void Engine::drop(Object& object) {
@@ -712,9 +752,10 @@ Engine::Object* Engine::least_used(std::size_t& steps) {
 }
 
 void Engine::free_object(Object& object) {
-  const bool is_small =
-      object.fragments.size() <= small.extents && object.blocks <= small.blocks && !object.poison;
-  if (is_small && free_some(object)) return destroy(object);
+  const bool is_small = object.layout->fragments.size() <= small.extents &&
+                        object.blocks <= small.blocks && !object.poison;
+  GivenBack freed;
+  if (is_small && free_some(object, freed)) return destroy(object);
   leaving_.push_back({.object = &object, .pinned = false});
   leaving_blocks_ += object.blocks;
 }
@@ -726,18 +767,11 @@ void Engine::destroy(Object& object) {
   drop_if_unused(bucket);
 }
 
-bool Engine::free_some(Object& object) {
-  for (Portion left = room_at_once; allows_more(left) && !object.fragments.empty();) {
-    Fragment& last = object.fragments.back();
-    Extent extent = extent_of(last);
-    const Extent end = cut_end(extent, left);
-    handled(1 + end.count / blocks_handled_as_one);
-    map_.discard(end, object.bucket->colour);
-    allocator_.release(end);
-    last.length = extent.count * block_size_;
-    if (extent.count == 0) object.fragments.pop_back();
-  }
-  return object.fragments.empty();
+bool Engine::free_some(const Object& object, GivenBack& freed) {
+  return some_from_end(object.layout->fragments, freed, [&](const Extent& extent) {
+    map_.discard(extent, object.bucket->colour);
+    allocator_.release(extent);
+  });
 }
 
 bool Engine::stamp_some(Leaving& leaving) {
@@ -745,8 +779,8 @@ bool Engine::stamp_some(Leaving& leaving) {
   // What was stored before a restart lay in other memory.
   if (!object.poison || object.epoch < first_epoch_) return true;
   for (std::uint64_t left = stamped_at_once; left > 0;) {
-    if (leaving.fragment == object.fragments.size()) return true;
-    const auto& [offset, length] = object.fragments[leaving.fragment];
+    if (leaving.fragment == object.layout->fragments.size()) return true;
+    const auto& [offset, length] = object.layout->fragments[leaving.fragment];
     const auto count = std::min(left, length - leaving.stamped);
     handled();
     stamp(memory_->bytes().subspan(offset + leaving.stamped, count), *object.poison,
@@ -760,15 +794,18 @@ bool Engine::stamp_some(Leaving& leaving) {
   return false;
 }
 
-bool Engine::free_some() {
+bool Engine::free_some(std::shared_ptr<const Layout>& last) {
   if (leaving_.empty()) return false;
   Leaving& leaving = leaving_.front();
   Object& object = *leaving.object;
   if (!stamp_some(leaving)) return true;
   const auto free_before = allocator_.free_blocks();
-  const bool all = free_some(object);
+  const bool all = free_some(object, leaving.freed);
   leaving_blocks_ -= allocator_.free_blocks() - free_before;
   if (all) {
+    // Its leases may be known for longer than it has blocks.
+    static const auto nowhere = std::make_shared<const Layout>();
+    last = std::exchange(object.layout, nowhere);
     if (!leaving.pinned || by_use_.unpin(object)) destroy(object);
     leaving_.pop_front();
   }
@@ -777,9 +814,10 @@ bool Engine::free_some() {
 
 void Engine::free_rest() {
   for (bool more = true; more;) {
+    std::shared_ptr<const Layout> last;
     give_way();
     const Look look(*this);
-    more = free_some();
+    more = free_some(last);
   }
 }
 
@@ -791,7 +829,7 @@ void Engine::condemn(Object& object) {
   object.gone = true;
   object.condemned = true;
   ++object.bucket->gone;
-  for (const Fragment& fragment : object.fragments) map_.unpin(extent_of(fragment));
+  for_each_part(object, [&](const auto& part) { map_.unpin(part); });
   pinned_blocks_ -= object.blocks;
   leaving_blocks_ += std::exchange(object.blocks, 0);
   leaving_.push_back({.object = &object, .pinned = true});
@@ -855,7 +893,7 @@ LeaseGrant Engine::grant(Object& object, Duration ttl, const GrantFault& fault,
   arm(lease, clock_.now() + fault.real_ttl.value_or(ttl));
   ++totals_.leases_granted;
   tell(lease, LeaseChange::What::granted);
-  LeaseGrant granted{lease.id, object.fragments};
+  LeaseGrant granted{lease.id, object.layout};
   if (fault.poison) {
     object.poison = fault.poison;
     lease.takes_object = true;
@@ -1216,11 +1254,17 @@ ObjectState Engine::shown(const Object& object) const {
   state.key = object.key;
   state.pins = object.pins();
   state.last_use = object.last_use();
-  for (const auto& [offset, length] : object.fragments) {
-    state.fragments.push_back({offset, length});
-    state.bytes += length;
-  }
   return state;
+}
+
+void Engine::list(const std::vector<std::shared_ptr<const Layout>>& layouts,
+                  std::vector<ObjectState>& objects) {
+  for (std::size_t i = 0; i < objects.size(); ++i) {
+    for (const auto& [offset, length] : layouts[i]->fragments) {
+      objects[i].fragments.push_back({offset, length});
+      objects[i].bytes += length;
+    }
+  }
 }
 
 LeaseState Engine::shown(const Lease& lease, TimePoint now) const {
@@ -1235,20 +1279,24 @@ WaiterState Engine::shown(const Waiter& waiter, TimePoint now) const {
 
 ObjectPage Engine::objects(std::uint64_t cursor, std::size_t most) const {
   most = std::clamp<std::size_t>(most, 1, listed_at_once);
-  const Look look(*this);
+  std::vector<std::shared_ptr<const Layout>> layouts;
   ObjectPage page;
+  std::optional<Look> look(std::in_place, *this);
   auto object = objects_by_number_.upper_bound(cursor);
   // Those of a former epoch are gone; so many are looked at, whatever they are.
   std::uint64_t last = cursor;
   std::size_t left = listed_at_once;  // fragments
   for (; object != objects_by_number_.end() && most > 0 && left > 0; ++object, --most) {
-    const std::size_t count = std::max<std::size_t>(object->fragments.size(), 1);
-    handled(count);
-    left -= std::min(left, count);
+    handled();
+    left -= std::min(left, std::max<std::size_t>(object->layout->fragments.size(), 1));
     last = object->number;
-    if (object->epoch == object_epoch_) page.objects.push_back(shown(*object));
+    if (object->epoch != object_epoch_) continue;
+    page.objects.push_back(shown(*object));
+    layouts.push_back(object->layout);
   }
   if (object != objects_by_number_.end()) page.next = last;
+  look.reset();
+  list(layouts, page.objects);
   return page;
 }
 
@@ -1284,19 +1332,20 @@ WaiterPage Engine::waiters(std::uint64_t cursor, std::size_t most) const {
 
 BlockPage Engine::blocks(std::uint64_t first, std::size_t most) const {
   most = std::clamp<std::size_t>(most, 1, listed_at_once);
-  const Look look(*this);
+  std::vector<std::shared_ptr<const Layout>> layouts;
   BlockPage page;
+  std::optional<Look> look(std::in_place, *this);
   page.blocks = map_.blocks();
   page.next_block = std::min(first, page.blocks);
   Portion left{.extents = listed_at_once, .blocks = room_at_once.blocks};
   while (page.next_block < page.blocks && page.runs.size() < most && allows_more(left)) {
     const std::uint64_t begin = page.next_block;
-    const BlockHolder holder = map_.holder(begin);
+    const BlockHolder* const holder = map_.holder(begin);
     BlockRun run;
     run.first_block = begin;
-    run.owner = holder.kind;
+    run.owner = holder == nullptr ? BlockRun::Owner::free : holder->kind;
     std::uint64_t end = begin + 1;
-    if (holder.kind == BlockRun::Owner::free) {
+    if (run.owner == BlockRun::Owner::free) {
       end = allocator_.end_of_free(begin);
     } else {
       const auto limit = std::min(page.blocks, begin + left.blocks);
@@ -1306,27 +1355,30 @@ BlockPage Engine::blocks(std::uint64_t first, std::size_t most) const {
       handled((end - begin) / blocks_handled_as_one);
     }
     std::size_t listed = 1;
-    if (holder.kind == BlockRun::Owner::object) {
-      const auto& object = *static_cast<const Object*>(holder.who);
+    if (run.owner == BlockRun::Owner::object) {
+      const auto& object = *static_cast<const Object*>(holder->who);
       run.bucket = object.bucket->name;
       run.key = object.key;
       // One that was dropped has its blocks until nothing pins them, and is not an object any more.
       const bool there = !object.gone && object.epoch == object_epoch_;
-      if (there && begin == object.fragments.front().offset / block_size_) {
+      if (there && begin == object.layout->fragments.front().offset / block_size_) {
         page.objects.push_back(shown(object));
-        listed += object.fragments.size();
+        layouts.push_back(object.layout);
+        listed += object.layout->fragments.size();
       }
-    } else if (holder.kind == BlockRun::Owner::put) {
-      const auto& put = static_cast<const Put&>(*static_cast<const Reservation*>(holder.who));
+    } else if (run.owner == BlockRun::Owner::put) {
+      const auto& put = static_cast<const Put&>(*static_cast<const Reservation*>(holder->who));
       run.bucket = put.bucket_;
       run.key = put.key_;
     }
-    handled(listed);
+    handled();
     left.extents -= std::min(left.extents, listed);
     run.blocks = end - begin;
     page.next_block = end;
     page.runs.push_back(std::move(run));
   }
+  look.reset();
+  list(layouts, page.objects);
   return page;
 }
 

@@ -18,10 +18,12 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
 #include <tl/expected.hpp>
+#include <tuple>
 #include <unordered_map>
 #include <variant>
 #include <vector>
@@ -49,9 +51,24 @@ struct Fragment {
 
 using Fragments = std::vector<Fragment>;
 
+/// Where a reservation or an object lies. Of an object nothing changes any more, so grants share it
+/// and read it with no lock held.
+struct Layout {
+  Fragments fragments;
+  BlockHolder holder = {};       ///< Of all its blocks.
+  BlockMap::Shares shares = {};  ///< Made where the fragments are many; see BlockMap.
+};
+
 struct LeaseGrant {
   LeaseId id;
-  Fragments fragments;
+  std::shared_ptr<const Layout> layout;
+  const Fragments& fragments() const { return layout->fragments; }
+};
+
+/// How much of a list of fragments has been given back, from its end.
+struct GivenBack {
+  std::size_t fragments = 0;
+  std::uint64_t blocks_of_next = 0;
 };
 
 /// What a fault changes about one grant. Stands beside the request, so that the engine itself stays
@@ -119,10 +136,10 @@ class Reservation : public boost::intrusive::list_base_hook<> {
   const std::optional<std::uint64_t> size_;  // as announced
   std::uint64_t blocks_ = 0;                 // reserved
   std::uint64_t run_ = 0;                    // of the daemon, in which it began
-  // Of fragments_ from behind, once it is over; and of the next one, in blocks.
-  std::size_t given_back_ = 0;
-  std::uint64_t given_back_of_next_ = 0;
-  Fragments fragments_;  // as reserved: the last ones may be longer than what is written
+  GivenBack given_back_;                     // once it is over
+  // As reserved: the last fragments may be longer than what is written. Changed by the thread that
+  // fills it, under the lock; so that thread reads it without.
+  const std::shared_ptr<Layout> layout_ = std::make_shared<Layout>();
   std::size_t current_ = 0;
   std::uint64_t filled_in_current_ = 0;
   std::uint64_t written_ = 0;
@@ -246,8 +263,8 @@ class Engine {
   LiveState live(std::size_t most) const;
 
   /// The most that one holding of the lock has handled so far: objects, leases, waiters, fragments
-  /// that are reserved, freed or listed, and every 256 blocks of them. Whoever waits for the lock
-  /// waits for so many steps of some microseconds at most.
+  /// that are reserved or freed, every 256 blocks of them, and every 64 parts of an object that the
+  /// map counts. Whoever waits for the lock waits for so many steps of some microseconds at most.
   std::size_t longest_hold() const;
 
  private:
@@ -271,7 +288,7 @@ class Engine {
     Object(Bucket* in, std::string_view name) : bucket(in), key(name) {}
     Bucket* const bucket;
     const std::string key;
-    Fragments fragments;
+    std::shared_ptr<const Layout> layout;
     std::uint64_t blocks = 0;
     std::uint64_t number = 0;  // counts what is stored
     Epoch epoch = 0;
@@ -338,6 +355,7 @@ class Engine {
     bool pinned = false;       // by being here, since leases on it are still to be ended
     std::size_t fragment = 0;  // that is stamped next, and from where on
     std::uint64_t stamped = 0;
+    GivenBack freed = {};
   };
 
   struct Name {
@@ -418,7 +436,10 @@ class Engine {
   Bucket& bucket_named(std::string_view name);
   void drop_if_unused(Bucket& bucket);
 
+  /// But for fragments and bytes, which list() adds with no lock held.
   ObjectState shown(const Object& object) const;
+  static void list(const std::vector<std::shared_ptr<const Layout>>& layouts,
+                   std::vector<ObjectState>& objects);
   LeaseState shown(const Lease& lease, TimePoint now) const;
   WaiterState shown(const Waiter& waiter, TimePoint now) const;
   LeaseGrant grant(Object& object, Duration ttl, const GrantFault& fault, std::uint64_t connection);
@@ -448,6 +469,10 @@ class Engine {
   void drop(Object& object);
   void take_out(Object& object);
   void count_eviction(const Object& object);
+  /// Calls `count` with all that the map's bins have of the object: a bounded number of parts,
+  /// however many fragments it has.
+  template <class Count>
+  void for_each_part(const Object& object, const Count& count) const;
   /// The least recently used object that no lease pins; null if there is none, or none was found
   /// in so many steps.
   Object* least_used(std::size_t& steps);
@@ -456,7 +481,7 @@ class Engine {
   /// Ends the leases on an object that was condemned, so many at once.
   void clear_condemned(Object& object);
   bool is_live(const Lease& lease) const;
-  /// Counts something that a holding of the lock has handled.
+  /// Counts what a holding of the lock has handled.
   void handled(std::size_t count = 1) const { handled_ += count; }
   void arm(Timer& timer, TimePoint due);
   std::uint64_t whole_blocks(std::uint64_t bytes) const;
@@ -473,11 +498,15 @@ class Engine {
   bool back(const Extents& extents, Memory& memory) const;
   void free_object(Object& object);
   /// Goes on with the objects whose blocks were too many to be freed at once. True if some are
-  /// left.
-  bool free_some();
+  /// left. Of one that goes, `last` has the layout, whose memory is freed with no lock held.
+  bool free_some(std::shared_ptr<const Layout>& last);
   void free_rest();
   /// Of an object, from the end of its fragments. True if all is free.
-  bool free_some(Object& object);
+  bool free_some(const Object& object, GivenBack& freed);
+  /// Calls `free` with as much from the end of the fragments as may be done at once. True if that
+  /// was the rest.
+  template <class Free>
+  bool some_from_end(const Fragments& fragments, GivenBack& done, const Free& free) const;
   bool stamp_some(Leaving& leaving);
   void destroy(Object& object);
   /// Lets those have the lock who wait for it. With no lock held.
@@ -485,6 +514,9 @@ class Engine {
   Extent extent_of(const Fragment& fragment) const;
 
   void add_room(Reservation& room, const Extents& extents);
+  /// The reservation's fragments with space for those of many more steps; empty if they have it.
+  /// With no lock held, since copying them takes long where they are many.
+  static Fragments widened(const Reservation& room);
   tl::expected<void, PutRefusal> extend(Reservation& room);
   PutOutcome commit(Put& put);
   Object& store(Put& put);
@@ -497,12 +529,10 @@ class Engine {
   /// Some of it; true if that was the rest.
   bool give_back_some(Reservation& room);
   /// What a reservation had in excess; true if that was the rest.
-  bool give_back_some(Fragments& surplus);
-  void give_back(Fragments surplus);
+  bool give_back_some(const Fragments& surplus, GivenBack& done);
   void free_of_room(Extent extent);
   void forget(Reservation& room);
   bool seal(Reservation& room);
-  bool put_in_flight(std::string_view bucket, std::string_view key) const;
 
   const std::uint64_t capacity_;
   const std::uint64_t block_size_;
@@ -528,6 +558,8 @@ class Engine {
   Bucket* last_bucket_ = nullptr;     // found last; most requests ask for the same one
   boost::intrusive::list<Put> puts_;  // in flight
   boost::intrusive::list<Reservation> reservations_;  // that are not PUTs
+  // Bucket and key of each PUT in flight, where the first one begun is the one that counts.
+  std::set<std::tuple<Run, std::string_view, std::string_view>> begun_;
   // The tables never grow: an insertion must not take long. Chains get longer instead.
   std::vector<Objects::bucket_type> object_slots_;
   Objects objects_;

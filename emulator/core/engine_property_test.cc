@@ -425,10 +425,10 @@ class World {
 
   void granted(const Name& name, const LeaseGrant& grant, TimePoint due) {
     Stored& object = objects_.at(name);
-    RC_ASSERT(joined(grant.fragments) == joined(object.where));
-    for (const Fragment& fragment : grant.fragments) RC_ASSERT(fragment.length > 0);
+    RC_ASSERT(joined(grant.fragments()) == joined(object.where));
+    for (const Fragment& fragment : grant.fragments()) RC_ASSERT(fragment.length > 0);
     if (object.head_cut && object.bytes.size() > head) {
-      RC_ASSERT(grant.fragments.front().length == head);
+      RC_ASSERT(grant.fragments().front().length == head);
     }
     for (const Held& other : leases_) RC_ASSERT(!(other.grant.id == grant.id));
     ++object.pins;

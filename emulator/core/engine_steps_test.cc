@@ -155,7 +155,7 @@ TEST(EngineSteps, NoCallHandlesManyFragmentsUnderTheLock) {
     EXPECT_EQ(daemon.engine.statistics().used_bytes, 0u);
     expect_short_holds(daemon, "an object in as many fragments as there are blocks");
   }
-  // The listing of a single object has all of its fragments; nothing else has.
+  // Listed, too.
   TestEngine daemon(options_of(many, Placement::scattered));
   for (int i = 0; i < 20; ++i) {
     ASSERT_EQ(daemon.store("b", std::to_string(i), std::string(many / 40 * block, 'x')),
@@ -164,6 +164,35 @@ TEST(EngineSteps, NoCallHandlesManyFragmentsUnderTheLock) {
   EXPECT_THAT(daemon.engine.state().objects, SizeIs(20));
   daemon.engine.drop_objects();
   expect_short_holds(daemon, "objects in many fragments");
+}
+
+TEST(EngineSteps, AnObjectOfVeryManyFragmentsIsOneThingToLeaseAndRelease) {
+  constexpr std::uint64_t blocks = 200'000;
+  TestEngine daemon(options_of(blocks, Placement::scattered));
+  auto put = daemon.engine.begin_put("b", "key", blocks * block);
+  ASSERT_TRUE(put);
+  while (!(*put)->window().empty()) (*put)->filled((*put)->window().size());
+  ASSERT_EQ((*put)->commit(), PutOutcome::stored);
+  put->reset();
+  const auto lease = daemon.engine.acquire("b", "key", ttl);
+  ASSERT_TRUE(lease);
+  EXPECT_THAT(lease->fragments(), SizeIs(blocks));
+  EXPECT_EQ(daemon.engine.statistics().pinned_bytes, blocks * block);
+  const auto pinned = [&] {
+    std::uint64_t sum = 0;
+    for (const MapState::Cell& cell : daemon.engine.map().cells) sum += cell.pinned;
+    return sum;
+  };
+  EXPECT_EQ(pinned(), blocks);
+  EXPECT_THAT(daemon.engine.objects(0, 1).objects.at(0).fragments, SizeIs(blocks));
+  EXPECT_EQ(daemon.engine.objects(0, 1).objects.at(0).bytes, blocks * block);
+  EXPECT_THAT(daemon.engine.blocks(0, 1).objects.at(0).fragments, SizeIs(blocks));
+  ASSERT_TRUE(daemon.engine.acquire("b", "key", ttl, {.evict = true}));
+  EXPECT_EQ(daemon.engine.statistics().used_bytes, 0u);
+  EXPECT_EQ(pinned(), 0u);
+  EXPECT_THAT(lease->fragments(), SizeIs(blocks)) << "a grant outlives its object";
+  EXPECT_FALSE(daemon.engine.release(lease->id));
+  expect_short_holds(daemon, "an object in very many fragments");
 }
 
 TEST(EngineSteps, OthersHaveTheirTurnWhileManyAreWoken) {

@@ -201,7 +201,7 @@ class EngineStress : public testing::TestWithParam<Placement> {
 
   std::vector<std::uint8_t> copy(const LeaseGrant& grant) {
     std::vector<std::uint8_t> bytes;
-    for (const Fragment& fragment : grant.fragments) {
+    for (const Fragment& fragment : grant.fragments()) {
       for (std::uint64_t i = 0; i < fragment.length; ++i) {
         bytes.push_back(load_byte(memory_[fragment.offset + i]));
       }
@@ -326,7 +326,7 @@ TEST_P(EngineStress, KeepsItsPromisesToManyThreads) {
     const auto grant = engine_.acquire(bucket_of(key), key_of(key), 1h);
     if (!grant) continue;
     ++objects;
-    for (const Fragment& fragment : grant->fragments)
+    for (const Fragment& fragment : grant->fragments())
       blocks += (fragment.length + block - 1) / block;
     EXPECT_TRUE(is_pattern_of(key, copy(*grant)));
   }

@@ -410,7 +410,7 @@ class EngineGrowth : public testing::TestWithParam<Placement> {
     const auto put = *daemon.engine.begin_put("bucket", "grown", std::nullopt);
     EXPECT_TRUE(write_growing(*put, bytes_of(blocks)));
     put->commit();
-    return daemon.engine.acquire("bucket", "grown", ttl)->fragments;
+    return daemon.engine.acquire("bucket", "grown", ttl)->fragments();
   }
 };
 
@@ -538,7 +538,7 @@ TEST(Engine, PinsAnObjectUntilTheLastOfItsLeasesEnds) {
   const auto one = daemon.engine.acquire("bucket", "a", ttl);
   const auto two = daemon.engine.acquire("bucket", "a", 2 * ttl);
   EXPECT_NE(one->id, two->id);
-  EXPECT_EQ(one->fragments, two->fragments);
+  EXPECT_EQ(one->fragments(), two->fragments());
   EXPECT_EQ(daemon.engine.statistics().pinned_bytes, 2 * block) << "counted once";
   EXPECT_TRUE(daemon.engine.release(one->id));
   EXPECT_EQ(daemon.store("bucket", "b", "b"), tl::make_unexpected(PutRefusal::no_room));
@@ -981,7 +981,7 @@ TEST(Engine, RoomTakenInStepsIsOneFragmentWhereARunIsLongEnough) {
   auto put = *daemon.engine.begin_put("bucket", "large", 7 * block - 5);
   EXPECT_TRUE(write_growing(*put, bytes_of(7).substr(5)));
   EXPECT_EQ(put->commit(), PutOutcome::stored);
-  EXPECT_THAT(daemon.engine.acquire("bucket", "large", ttl)->fragments, SizeIs(1));
+  EXPECT_THAT(daemon.engine.acquire("bucket", "large", ttl)->fragments(), SizeIs(1));
   EXPECT_EQ(daemon.engine.statistics().used_bytes, 10 * block);
 }
 

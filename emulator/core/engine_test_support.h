@@ -121,7 +121,7 @@ class TestEngine final : public Ticker {
     return (*put)->commit();
   }
 
-  std::string content(const LeaseGrant& grant) const { return read(memory, grant.fragments); }
+  std::string content(const LeaseGrant& grant) const { return read(memory, grant.fragments()); }
 
   ManualClock clock;
   const std::shared_ptr<TestMemory> blocks;

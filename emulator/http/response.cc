@@ -72,13 +72,13 @@ Response released() { return {}; }
 
 Response granted(const core::LeaseGrant& grant) {
   Response response;
-  response.body = grant_body(grant.id, grant.fragments);
+  response.body = grant_body(grant.id, grant.fragments());
   return response;
 }
 
 Response defective_grant(const core::LeaseGrant& grant, GrantDefect defect,
                          std::uint64_t capacity) {
-  auto fragments = as_signed(grant.fragments);
+  auto fragments = as_signed(grant.fragments());
   auto& [offset, length] = fragments.back();
   Response response;
   switch (defect) {

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -27,7 +28,9 @@ TEST(Response, ToAPutOrAReleaseIsAnEmpty200) {
 }
 
 TEST(Response, OfAGrantIsJsonWithIdAndOffsets) {
-  core::LeaseGrant grant{core::LeaseId::generate(), {{0, 13}, {18446744073709551615u, 7}}};
+  const auto layout = std::make_shared<core::Layout>();
+  layout->fragments = {{0, 13}, {18446744073709551615u, 7}};
+  const core::LeaseGrant grant{core::LeaseId::generate(), layout};
   const auto response = granted(grant);
   EXPECT_EQ(response.status, 200);
   EXPECT_EQ(
