@@ -125,7 +125,10 @@ TEST_F(DataPort, RefusesAnEmptyBody) {
   expect_refusal(without_length, 400, "empty");
   expect_refusal(client().ask(chunked_head("b/k") + "0\r\n\r\n"), 400, "empty");
   EXPECT_EQ(lease("b/k").status, 504);
-  EXPECT_EQ(daemon().statistics().used_bytes, 0u);
+  const auto now = daemon().statistics();
+  EXPECT_EQ(now.used_bytes, 0u);
+  EXPECT_EQ(now.puts_refused, 3u);
+  EXPECT_EQ(now.puts_aborted, 0u) << "no sender has cut anything short";
 }
 
 TEST_F(DataPort, RefusesABodyLargerThanTheSegmentBeforeItIsRead) {
