@@ -205,6 +205,9 @@ TEST_F(EmulatorTest, StopsWhenItIsDestroyedOrReplaced) {
   *one = std::move(*two);
   EXPECT_FALSE(fs::exists(first_segment));
   EXPECT_TRUE(fs::exists("/dev/shm/" + one->shm_name()));
+  Emulator& itself = *one;
+  *one = std::move(itself);
+  EXPECT_TRUE(fs::exists("/dev/shm/" + one->shm_name())) << "moved onto itself, it goes on";
 }
 
 TEST_F(EmulatorTest, StopsOnceHoweverOftenItIsTold) {

@@ -241,6 +241,7 @@ Client::Client(std::shared_ptr<ClientCore> core) : core_(std::move(core)) {}
 Client::Client(Client&&) noexcept = default;
 
 Client& Client::operator=(Client&& other) noexcept {
+  if (this == &other) return *this;
   Client ends(std::move(*this));
   core_ = std::move(other.core_);
   return *this;

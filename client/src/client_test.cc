@@ -512,6 +512,9 @@ TEST_F(ClientTest, IsMoved) {
   moved = make_client(options_for(other));
   EXPECT_EQ(moved.put("key", bytes_of("x")), PutOutcome::stored);
   EXPECT_THAT(other.requests(), SizeIs(1));
+  Client& itself = moved;
+  moved = std::move(itself);
+  EXPECT_EQ(moved.put("key", bytes_of("x")), PutOutcome::stored) << "onto itself";
 }
 
 }  // namespace

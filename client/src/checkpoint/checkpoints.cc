@@ -385,6 +385,7 @@ Checkpoints::Checkpoints(std::shared_ptr<Core> core) : core_(std::move(core)) {}
 Checkpoints::Checkpoints(Checkpoints&&) noexcept = default;
 
 Checkpoints& Checkpoints::operator=(Checkpoints&& other) noexcept {
+  if (this == &other) return *this;
   Checkpoints old(std::move(*this));
   core_ = std::move(other.core_);
   return *this;

@@ -157,6 +157,13 @@ TEST_F(CheckpointsTest, ANamespaceIsCreatedFoundAndDeleted) {
   EXPECT_EQ(checkpoints_->delete_namespace("my run").value(), false);
 }
 
+TEST_F(CheckpointsTest, AreMoved) {
+  Checkpoints moved = std::move(*checkpoints_);
+  Checkpoints& itself = moved;
+  moved = std::move(itself);
+  EXPECT_EQ(moved.find_namespace("my run").value(), std::nullopt) << "onto itself";
+}
+
 TEST_F(CheckpointsTest, NamesAreEncodedOnce) {
   using namespace std::string_literals;
   for (const auto& name : {"a/b"s, "ä ö"s, "%41"s, ".."s, "a?b#c"s, "\0x"s}) {
