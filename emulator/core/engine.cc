@@ -131,7 +131,8 @@ class Engine::Critical {
     const auto condemned = std::exchange(engine_.condemned_, {});
     engine_.longest_hold_ = std::max(engine_.longest_hold_, engine_.handled_);
     const auto alarm = alarm_is_due() ? engine_.alarm_ : nullptr;
-    const bool frees = !engine_.leaving_.empty();
+    // One call frees what is left; others are not to do its work.
+    const bool frees = !engine_.leaving_.empty() && !std::exchange(engine_.freeing_, true);
     entry_.unlock();
     if (frees) engine_.free_rest();
     for (const LeaseChange& change : changes) engine_.observer_(change);
@@ -818,6 +819,7 @@ void Engine::free_rest() {
     give_way();
     const Look look(*this);
     more = free_some(last);
+    freeing_ = more;
   }
 }
 
@@ -989,6 +991,7 @@ void Engine::clear_old(bool keep_pins) {
       drop(*oldest);
     }
   }
+  free_rest();  // though another call is at it: whoever drops all finds all free
 }
 
 void Engine::clear_old_requests() {

@@ -578,6 +578,7 @@ class Engine {
   Epoch first_epoch_ = 0;        // of the objects of this run
   std::deque<Leaving> leaving_;  // objects that are gone, whose blocks are being freed
   std::uint64_t leaving_blocks_ = 0;
+  bool freeing_ = false;  // a call is at it, and goes on until leaving_ is empty
   std::uint64_t evictable_blocks_ = 0;
   std::uint64_t pinned_blocks_ = 0;
   Statistics totals_;
