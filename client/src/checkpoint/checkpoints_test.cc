@@ -617,11 +617,16 @@ TEST(CheckpointsOnTheWire, RetryAfterGoesBeforeTheBackoffAndIsBounded) {
       conversation.send("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nRetry-After: 7\r\n\r\n");
     }
   });
+  // Time is moved while the first response is on its way, too: no limit but the backoff is near.
   auto clock = std::make_shared<ManualClock>();
-  const auto checkpoints =
-      make_checkpoints({.url = server.url(), .retries = 1, .retry_backoff = 1h, .clock = clock});
+  const auto checkpoints = make_checkpoints({.url = server.url(),
+                                             .stall_timeout = 1'000h,
+                                             .retries = 1,
+                                             .retry_backoff = 10'000h,
+                                             .clock = clock});
   int status = 0;
-  std::thread caller([&] { status = checkpoints.reset_cluster().error().status; });
+  std::thread caller(
+      [&] { status = checkpoints.reset_cluster({.timeout = 1'000h}).error().status; });
   EXPECT_TRUE(testing::eventually([&] {
     if (requests == 1) clock->advance(7s);
     return requests == 2;
