@@ -88,6 +88,7 @@ TEST(RunTasks, RunsExclusiveTasksAloneAndReportsInTheCataloguesOrder) {
                 EXPECT_EQ(total, 4u);
               }});
   std::vector<std::string_view> ids;
+  ids.reserve(results.size());
   for (const CheckResult& result : results) ids.push_back(result.requirement->id);
   EXPECT_EQ(ids, (std::vector<std::string_view>{"PUT-01", "PUT-02", "KEY-01", "REL-01"}));
   EXPECT_FALSE(disturbed);

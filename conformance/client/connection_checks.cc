@@ -32,6 +32,7 @@ std::vector<Json> gets_and_puts(Check& check, const std::vector<std::string>& ke
 
 std::vector<Json> gets_of(const std::vector<std::string>& keys) {
   std::vector<Json> operations;
+  operations.reserve(keys.size());
   for (const std::string& key : keys) operations.push_back(get_command(key, size));
   return operations;
 }

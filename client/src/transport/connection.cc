@@ -60,6 +60,7 @@ void write_head(const HttpRequest& request, std::string_view path_prefix, std::s
 
 }  // namespace
 
+// The buffer is written before it is read. NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init)
 Connection::Connection(Loop& loop, const DaemonAddress& address, TlsContext* tls,
                        IdleClosed idle_closed)
     : loop_(loop),

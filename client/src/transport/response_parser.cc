@@ -49,7 +49,7 @@ std::optional<std::string> unpacked(const std::string& packed, std::uint64_t lim
   stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(packed.data()));
   stream.avail_in = static_cast<uInt>(packed.size());
   std::string out;
-  std::array<char, 16384> piece;
+  std::array<char, 16384> piece{};
   int result = Z_OK;
   while (result == Z_OK && out.size() <= limit) {
     stream.next_out = reinterpret_cast<Bytef*>(piece.data());

@@ -23,7 +23,7 @@ constexpr auto bare_characters = make_bare_table();
 // Shortest form that reads back as the same number, with a point as Python prints it: 30.0, 0.25.
 void append_seconds(std::string& text, Duration duration) {
   const double seconds = std::chrono::duration<double>(duration).count();
-  std::array<char, 64> buffer;
+  std::array<char, 64> buffer{};
   const auto [end, error] = std::to_chars(buffer.data(), buffer.data() + buffer.size(), seconds,
                                           std::chars_format::fixed);
   const std::string_view digits(buffer.data(), end);

@@ -53,7 +53,8 @@ Transport::Daemon::Daemon(DaemonAddress daemon_address, const TlsOptions& tls_op
       tls(address.https ? std::make_unique<TlsContext>(tls_options, address.host) : nullptr),
       breaker(std::move(clock)) {}
 
-Transport::Transport(Loop& loop, const ClientOptions& options, std::shared_ptr<const Clock> clock,
+Transport::Transport(Loop& loop, const ClientOptions& options,
+                     const std::shared_ptr<const Clock>& clock,
                      std::vector<DaemonAddress> addresses, base::LogSink& logger)
     : loop_(loop),
       logger_(logger),

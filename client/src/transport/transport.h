@@ -74,7 +74,7 @@ class Exchange : public RequestGate::Waiter,
 class Transport {
  public:
   /// REQUIRES: options are normalised.
-  Transport(Loop& loop, const ClientOptions& options, std::shared_ptr<const Clock> clock,
+  Transport(Loop& loop, const ClientOptions& options, const std::shared_ptr<const Clock>& clock,
             std::vector<DaemonAddress> addresses, base::LogSink& logger);
   Transport(const Transport&) = delete;
   Transport& operator=(const Transport&) = delete;
