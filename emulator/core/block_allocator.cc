@@ -8,7 +8,13 @@
 
 namespace hyperpod::emulator::core {
 
-BlockAllocator::BlockAllocator(std::uint64_t blocks) : free_blocks_(blocks) {
+namespace {
+// In one piece: as many as are made in tens of microseconds.
+constexpr std::pmr::pool_options nodes_at_once{.max_blocks_per_chunk = 1024,
+                                               .largest_required_pool_block = 0};
+}  // namespace
+
+BlockAllocator::BlockAllocator(std::uint64_t blocks) : free_blocks_(blocks), nodes_(nodes_at_once) {
   if (blocks > 0) insert({0, blocks});
 }
 

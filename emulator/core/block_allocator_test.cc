@@ -67,18 +67,18 @@ TEST(BlockAllocator, ScatteredBlocksHaveGapsWhileThereIsRoom) {
 }
 
 TEST(BlockAllocator, TakesInPortionsWhatItWouldTakeAtOnce) {
-  const auto worn = [] {
-    BlockAllocator blocks(40);
+  const auto wear = [](BlockAllocator& blocks) {
     blocks.allocate(40);
     for (const std::uint64_t first : {1u, 5u, 9u, 20u, 30u}) blocks.release({first, 3});
     blocks.release({12, 6});
-    return blocks;
   };
   for (const std::uint64_t count : {1u, 5u, 9u, 13u, 21u}) {
-    BlockAllocator at_once = worn();
+    BlockAllocator at_once(40);
+    wear(at_once);
     const auto all = blocks_of(at_once.allocate(count));
     for (const Portion portion : {Portion{.extents = 1}, Portion{.extents = 2}}) {
-      BlockAllocator in_portions = worn();
+      BlockAllocator in_portions(40);
+      wear(in_portions);
       std::vector<std::uint64_t> together;
       while (together.size() < count) {
         const auto some = in_portions.allocate(count - together.size(), portion);
@@ -87,8 +87,10 @@ TEST(BlockAllocator, TakesInPortionsWhatItWouldTakeAtOnce) {
       }
       EXPECT_EQ(together, all) << count;
     }
-    BlockAllocator apart_at_once = worn();
-    BlockAllocator apart_in_portions = worn();
+    BlockAllocator apart_at_once(40);
+    BlockAllocator apart_in_portions(40);
+    wear(apart_at_once);
+    wear(apart_in_portions);
     std::vector<std::uint64_t> together;
     std::optional<std::uint64_t> from = 0;
     while (together.size() < count) {
