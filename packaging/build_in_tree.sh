@@ -53,9 +53,7 @@ mkdir -p "$cache"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 chmod 755 "$work"
-mkdir "$work/source"
-(cd "$here/.." && git ls-files -co --exclude-standard -z | tar -c --null --no-recursion -T - --ignore-failed-read) |
-  tar -x -C "$work/source"
+"$here/copy_source.sh" "$work/source"
 mmdebstrap --quiet --variant=apt $architectures --format=null \
   --include="$(echo "$packages" | grep -v '^mmdebstrap$' | paste -sd ,)" \
   --customize-hook="copy-in $work/source /tmp" \

@@ -46,9 +46,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 chmod 755 "$work"
-mkdir "$work/source"
-(cd "$here/.." && git ls-files -co --exclude-standard -z | tar -c --null --no-recursion -T - --ignore-failed-read) |
-  tar -x -C "$work/source"
+"$here/copy_source.sh" "$work/source"
 packages=$("$here/packages.sh" "$suite" build)
 case " $* " in
 *' -DHYPERPOD_FETCH=ON '*) # without what is to be fetched
