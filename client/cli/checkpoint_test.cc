@@ -76,7 +76,8 @@ class CheckpointProgram : public ::testing::Test {
 
   const std::string directory_ =
       ::testing::TempDir() + testing::TestSegment::unique_name("checkpoint_program");
-  testing::StandaloneEmulator emulator_{testing::TestSegment::unique_name("checkpoint"), "64MiB"};
+  testing::StandaloneEmulator emulator_{testing::StandaloneEmulator::unique_name("checkpoint"),
+                                        "64MiB"};
 };
 
 // A closed standard input is not whatever the program opens next.

@@ -56,7 +56,7 @@ class ProgramTest : public ::testing::Test {
     return {code, process.output(), process.errors()};
   }
 
-  const std::string shm_name_ = testing::TestSegment::unique_name("program");
+  const std::string shm_name_ = StandaloneEmulator::unique_name("program");
   StandaloneEmulator emulator_{shm_name_, "64MiB"};
 };
 
@@ -95,6 +95,13 @@ TEST_F(ProgramTest, StoresAFileAndWritesItBack) {
   const auto got = run({"get", "org/model@1", target.path()});
   EXPECT_EQ(got.code, 0) << got.errors;
   EXPECT_TRUE(target.text() == binary(300'000)) << "other bytes";
+}
+
+TEST_F(ProgramTest, AnotherTestsSegmentsLeaveTheEmulatorsAlone) {
+  ASSERT_EQ(run({"put", "key", "-"}, binary(1000)).code, 0);
+  const testing::TestSegment other(testing::TestSegment::unique_name("other"), 4096);
+  const auto got = run({"get", "key"});
+  EXPECT_EQ(got.output, binary(1000)) << got.errors;
 }
 
 TEST_F(ProgramTest, TakesADashForStandardInputAndOutput) {

@@ -63,7 +63,7 @@ void traffic(Client& client, unsigned seed, const std::atomic<bool>& stop, Count
 }
 
 TEST(Restart, OfAKilledDaemonYieldsNoWrongByteAndServiceResumes) {
-  const auto shm_name = testing::TestSegment::unique_name("restart");
+  const auto shm_name = StandaloneEmulator::unique_name("restart");
   auto daemon = std::make_unique<StandaloneEmulator>(shm_name, "16MiB");
   const int port = daemon->port();
   ClientOptions options;
@@ -98,7 +98,7 @@ TEST(Restart, OfAKilledDaemonYieldsNoWrongByteAndServiceResumes) {
 }
 
 TEST(Restart, BetweenLeaseAndCopyIsNoticed) {
-  const auto shm_name = testing::TestSegment::unique_name("restart");
+  const auto shm_name = StandaloneEmulator::unique_name("restart");
   auto daemon = std::make_unique<StandaloneEmulator>(shm_name, "16MiB");
   const int port = daemon->port();
   ClientOptions options;

@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "hyperpod/base/unique_name.h"
 #include "scripted_server.h"
 
 namespace hyperpod::client::testing {
@@ -21,6 +22,10 @@ base::ChildProcess start(std::vector<std::string> arguments, std::string input,
   auto process = base::ChildProcess::start(options);
   if (!process) throw std::runtime_error(process.error().message);
   return *std::move(process);
+}
+
+std::string StandaloneEmulator::unique_name(std::string_view label) {
+  return base::unique_name("hyperpod_test_" + std::string(label) + "_");
 }
 
 StandaloneEmulator::StandaloneEmulator(const std::string& shm_name, const std::string& capacity,

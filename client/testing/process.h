@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "hyperpod/base/child_process.h"
@@ -19,6 +20,12 @@ base::ChildProcess start(std::vector<std::string> arguments, std::string input =
 /// A standalone emulator with a segment of its own.
 class StandaloneEmulator {
  public:
+  /// A segment name that nobody else uses. What a killed test has left under such a name is removed
+  /// by the next emulator that starts, and by nobody else: tests' own segments are locked otherwise
+  /// than an emulator's (testing::TestSegment), so who clears those away cannot tell it to be
+  /// alive.
+  static std::string unique_name(std::string_view label);
+
   /// Waits until it serves. A port of 0 picks a free one.
   StandaloneEmulator(const std::string& shm_name, const std::string& capacity, int port = 0);
   StandaloneEmulator(const StandaloneEmulator&) = delete;

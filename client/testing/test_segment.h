@@ -20,8 +20,9 @@ class TestSegment {
   TestSegment& operator=(const TestSegment&) = delete;
   ~TestSegment();  ///< Removes the name, whoever holds it by now.
 
-  /// A name that nobody else uses, in whatever container. What a killed test has left under such a
-  /// name is removed by the next TestSegment that this user makes.
+  /// A name for a TestSegment that nobody else uses, in whatever container. Whatever has such a
+  /// name and is not a living TestSegment is removed by the next one that this user makes: what a
+  /// killed test has left, and a segment of anything else.
   static std::string unique_name(std::string_view label);
 
   const std::string& name() const { return name_; }
