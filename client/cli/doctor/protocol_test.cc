@@ -49,6 +49,11 @@ Emulator start_emulator(const std::string& tls_folder = {}) {
   return *std::move(started);
 }
 
+// The connections after the first are tries with TLS, which have no end of a request to wait for.
+void read_first_request(Conversation& peer) {
+  if (peer.number() == 0) peer.read_request();
+}
+
 // A web server that gives one answer to GET / and another to everything else.
 ScriptedServer::Script web_server(const std::string& root, const std::string& other) {
   return [root, other](Conversation& peer) {
@@ -102,7 +107,7 @@ TEST(ProtocolCheck, FindsAServerThatDoesNotAnswer) {
 
 TEST(ProtocolCheck, FindsAServerOfAnotherProtocol) {
   ScriptedServer server([](Conversation& peer) {
-    peer.read_request();
+    read_first_request(peer);
     peer.send("-ERR unknown command 'GET'\r\n");
   });
   const auto checked = check(server.port());
@@ -111,7 +116,7 @@ TEST(ProtocolCheck, FindsAServerOfAnotherProtocol) {
 }
 
 TEST(ProtocolCheck, FindsAServerThatHangsUp) {
-  ScriptedServer server([](Conversation& peer) { peer.read_request(); });
+  ScriptedServer server(read_first_request);
   const auto checked = check(server.port());
   EXPECT_FALSE(checked.speaks);
   EXPECT_THAT(remarks(checked.report), ElementsAre("problem daemon-hangs-up"));
