@@ -28,7 +28,7 @@ inside() {
 }
 
 if [ "$1" = inside ]; then
-  inside "$2" >/tmp/log 2>&1 || { grep -E '^FAILED:|error:' /tmp/log | head -20; tail -5 /tmp/log; exit 1; }
+  inside "$2" >/tmp/log 2>&1 || { grep -E '^FAILED:|error:|undefined reference|cannot find -l' /tmp/log | head -20; tail -5 /tmp/log; exit 1; }
   exit
 fi
 suite=$1
