@@ -27,7 +27,8 @@ FROM scratch AS slim
 COPY --from=build /slim /
 USER 1000:1000
 # In a container of its own nobody reaches a loopback address, so the ports are open to the container's network.
-ENV HYPERPOD_EMULATOR_LISTEN=0.0.0.0:9200 HYPERPOD_EMULATOR_ADMIN=0.0.0.0:9201
+ENV HYPERPOD_EMULATOR_LISTEN=0.0.0.0:9200 HYPERPOD_EMULATOR_ADMIN=0.0.0.0:9201 \
+    HYPERPOD_EMULATOR_ADMIN_OPEN=true
 EXPOSE 9200 9201
 # No HEALTHCHECK: in a container that runs another program it would fail. Compose and Kubernetes files have their own.
 ENTRYPOINT ["/usr/bin/hyperpod-entrypoint"]
@@ -35,6 +36,7 @@ ENTRYPOINT ["/usr/bin/hyperpod-entrypoint"]
 FROM scratch AS full
 COPY --from=build /image /
 USER 1000:1000
-ENV HYPERPOD_EMULATOR_LISTEN=0.0.0.0:9200 HYPERPOD_EMULATOR_ADMIN=0.0.0.0:9201
+ENV HYPERPOD_EMULATOR_LISTEN=0.0.0.0:9200 HYPERPOD_EMULATOR_ADMIN=0.0.0.0:9201 \
+    HYPERPOD_EMULATOR_ADMIN_OPEN=true
 EXPOSE 9200 9201
 ENTRYPOINT ["/usr/bin/hyperpod-entrypoint"]

@@ -572,6 +572,19 @@ TEST_F(Main, TheEnvironmentSetsOptions) {
   EXPECT_EQ(program.ready().value("capacity", 0), 4 << 20);
 }
 
+TEST_F(Main, WarnsOfAnAdminPortThatIsOpenToOtherMachinesUnlessItIsMeantToBe) {
+  const auto said = [this](std::vector<std::string> more) {
+    more.insert(more.end(), {"--admin", "0.0.0.0:0"});
+    Program program(arguments(std::move(more)));
+    program.ready();
+    program.send(SIGTERM);
+    EXPECT_EQ(program.exit_code(), 0);
+    return program.err();
+  };
+  EXPECT_THAT(said({}), HasSubstr("is open to other machines"));
+  EXPECT_THAT(said({"--admin-open"}), Not(HasSubstr("is open to other machines")));
+}
+
 TEST_F(Main, ATokenThatCannotBeReadIsOneLineAndExit2) {
   std::ofstream(path("token")) << "two words";
   Program program(arguments({"--admin-token-file", path("token")}));

@@ -216,10 +216,11 @@ Result<std::unique_ptr<AdminServer>> AdminServer::start(const std::string& addre
   impl->run();
   const Options& options = control.options();
   text::log(options.log, base::LogLevel::info, "admin port on {}", impl->url);
-  if (!impl->loopback && options.admin_token.empty()) {
+  if (!impl->loopback && options.admin_token.empty() && !options.admin_open) {
     text::log(options.log, base::LogLevel::warn,
               "the admin port, {}, is open to other machines, and anybody there can cause faults "
-              "and reset; listen on 127.0.0.1, or set a token with --admin-token-file",
+              "and reset; listen on 127.0.0.1, set a token with --admin-token-file, or say that it "
+              "is meant to be so with --admin-open",
               address);
   }
   return std::unique_ptr<AdminServer>(new AdminServer(std::move(impl)));

@@ -167,6 +167,9 @@ struct Options {
   /// What a request to the admin port must send as its bearer token, health, readiness and metrics
   /// aside. Empty: nothing.
   std::string admin_token;
+  /// Whether the admin port is meant to be open to other machines without a token, as in a
+  /// container whose ports nobody publishes. It keeps a warning at start away, and does no more.
+  bool admin_open = false;
   /// Faults in force before the first connection is accepted.
   std::vector<Fault> faults;
   /// Requests that the journal remembers, each at some 400 bytes.
