@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// What Debian 12's static libstdc++ and libgcc take from a glibc newer than 2.34, done with
-// what 2.34 has, so that portable programs run there. Linked into programs of HYPERPOD_PORTABLE
-// alone.
+// What the static libraries and the headers of Debian 12 and 13 take from a glibc newer than 2.34,
+// done with what 2.34 has, so that portable programs run there. Linked into programs and modules of
+// HYPERPOD_PORTABLE alone.
 #include <dlfcn.h>
 #include <link.h>
 #include <sys/random.h>
 
+#include <cstdarg>
 #include <cstdint>
 #include <cstdlib>
 
@@ -50,4 +51,46 @@ extern "C" std::uint32_t arc4random() noexcept {
   std::uint32_t number = 0;
   if (getrandom(&number, sizeof number, 0) != sizeof number) std::abort();
   return number;
+}
+
+// glibc 2.38: its headers rename these functions to ones that know C23's binary numbers as well,
+// which nothing here reads.
+extern "C" {
+long old_strtol(const char*, char**, int) noexcept __asm__("strtol");
+long long old_strtoll(const char*, char**, int) noexcept __asm__("strtoll");
+unsigned long old_strtoul(const char*, char**, int) noexcept __asm__("strtoul");
+unsigned long long old_strtoull(const char*, char**, int) noexcept __asm__("strtoull");
+int old_vsscanf(const char*, const char*, va_list) noexcept __asm__("__isoc99_vsscanf");
+
+#pragma GCC visibility push(hidden)
+long new_strtol(const char*, char**, int) noexcept __asm__("__isoc23_strtol");
+long long new_strtoll(const char*, char**, int) noexcept __asm__("__isoc23_strtoll");
+unsigned long new_strtoul(const char*, char**, int) noexcept __asm__("__isoc23_strtoul");
+unsigned long long new_strtoull(const char*, char**, int) noexcept __asm__("__isoc23_strtoull");
+int new_sscanf(const char*, const char*, ...) noexcept __asm__("__isoc23_sscanf");
+#pragma GCC visibility pop
+}
+
+long new_strtol(const char* text, char** end, int base) noexcept {
+  return old_strtol(text, end, base);
+}
+
+long long new_strtoll(const char* text, char** end, int base) noexcept {
+  return old_strtoll(text, end, base);
+}
+
+unsigned long new_strtoul(const char* text, char** end, int base) noexcept {
+  return old_strtoul(text, end, base);
+}
+
+unsigned long long new_strtoull(const char* text, char** end, int base) noexcept {
+  return old_strtoull(text, end, base);
+}
+
+int new_sscanf(const char* text, const char* format, ...) noexcept {
+  va_list arguments;
+  va_start(arguments, format);
+  const int assigned = old_vsscanf(text, format, arguments);
+  va_end(arguments);
+  return assigned;
 }
