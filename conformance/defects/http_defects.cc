@@ -162,6 +162,14 @@ auto over_tls(std::function<void(DaemonSetup&)> configure) {
   };
 }
 
+/// By a fault: nothing between the two sees what goes over TLS.
+void tells_wrong_totals(DaemonSetup& setup) {
+  emulator::Fault fault{.name = "wrong-total"};
+  fault.match.operation = emulator::FaultOperation::lease;
+  fault.script = {{.grant_defect = emulator::GrantDefect::wrong_total}};
+  setup.options.faults.push_back(std::move(fault));
+}
+
 /// While four large bodies or more are under way, all else waits.
 void lets_large_bodies_go_first(DaemonSetup& setup) {
   constexpr std::uint64_t large = 1u << 20;
@@ -307,6 +315,10 @@ std::vector<Defect> http_defects() {
        "cuts a TLS connection after 1 MB",
        {"TLS-01"},
        over_tls(switching(&Mutation::bytes_per_connection, a_little_tls))},
+      {"leases_other_lengths_over_tls",
+       "leases fragments whose lengths are not the object's, over TLS",
+       {"TLS-01"},
+       over_tls(tells_wrong_totals)},
       {"grants_plain_on_tls",
        "answers plain HTTP on its TLS port with 200",
        {"TLS-03"},

@@ -151,12 +151,30 @@ void grants_before_the_bytes_are_there(DaemonSetup& setup) {
   };
 }
 
+/// A segment of zeros, if nothing stands under the name.
+void make_where_there_is_none(const std::string& name, std::uint64_t size) {
+  const int fd = ::shm_open(("/" + name).c_str(), O_RDWR | O_CREAT | O_EXCL, 0600);
+  if (fd < 0) return;
+  (void)::ftruncate(fd, static_cast<off_t>(size));
+  ::close(fd);
+}
+
 void loses_its_segments_name(DaemonSetup& setup) {
   setup.mutation.emplace();
   // The first PUT is the suite's own question whether this is the right segment.
   setup.mutation->answered = [puts = 0, direct = setup.direct](const ReceivedRequest& request,
                                                                const ResponseMessage&) mutable {
     if (request.head.is_put() && ++puts == 2) ::shm_unlink(("/" + direct->shm_name()).c_str());
+  };
+}
+
+void replaces_its_segment(DaemonSetup& setup) {
+  setup.mutation.emplace();
+  setup.mutation->answered = [puts = 0, direct = setup.direct, size = setup.options.capacity](
+                                 const ReceivedRequest& request, const ResponseMessage&) mutable {
+    if (!request.head.is_put() || ++puts != 2) return;  // the first as above
+    ::shm_unlink(("/" + direct->shm_name()).c_str());
+    make_where_there_is_none(direct->shm_name(), size);
   };
 }
 
@@ -192,10 +210,7 @@ void makes_a_lost_segment_anew(DaemonSetup& setup) {
   setup.mutation.emplace();
   setup.mutation->answered = [direct = setup.direct, size = setup.options.capacity](
                                  const ReceivedRequest&, const ResponseMessage&) {
-    const int fd = ::shm_open(("/" + direct->shm_name()).c_str(), O_RDWR | O_CREAT | O_EXCL, 0600);
-    if (fd < 0) return;
-    (void)::ftruncate(fd, static_cast<off_t>(size));
-    ::close(fd);
+    make_where_there_is_none(direct->shm_name(), size);
   };
 }
 
@@ -258,6 +273,10 @@ std::vector<Defect> memory_defects() {
        "unlinks its segment while it runs",
        {"SHM-05"},
        loses_its_segments_name},
+      {"replaces_its_segment",
+       "puts another segment under the name while it runs",
+       {"SHM-05"},
+       replaces_its_segment},
       {"keeps_its_segment_over_restarts",
        "has the same segment after a restart",
        {"RESTART-01"},
