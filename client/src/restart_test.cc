@@ -74,6 +74,7 @@ TEST(Restart, OfAKilledDaemonYieldsNoWrongByteAndServiceResumes) {
   Counts counts;
   std::atomic<bool> stop{false};
   std::vector<Client> clients;
+  clients.reserve(2);
   for (int i = 0; i < 2; ++i) clients.push_back(make_client(options));
   std::vector<std::thread> threads;
   for (unsigned t = 0; t < 6; ++t) {

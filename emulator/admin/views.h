@@ -27,7 +27,7 @@ template <class Struct>
 struct Figure {
   std::string_view name;
   std::uint64_t Struct::*member;
-  Kind kind;
+  Kind kind{};
   std::string_view help;
 };
 std::span<const Figure<Statistics>> statistics_figures();
