@@ -42,9 +42,10 @@ package) packages=$("$here/packages.sh" "$suite" build package) ;;
 wheel) packages=$("$here/packages.sh" "$suite" build python) ;;
 arm64)
   architectures=--architectures=amd64,arm64
-  # Libraries of the other architecture; what the project needs as a program, or as headers alone, is of this one.
+  # Libraries of the other architecture; what the project needs as a program, or what Debian has for all architectures at
+  # once (libexpected-dev), is of this one.
   packages=$("$here/packages.sh" "$suite" build |
-    sed 's/^g++$/g++-aarch64-linux-gnu/; /^lib.*-dev$/s/$/:arm64/; s/^zlib1g-dev$/&:arm64/')
+    sed 's/^g++$/g++-aarch64-linux-gnu/; /^libexpected-dev$/b; /^lib.*-dev$/s/$/:arm64/; s/^zlib1g-dev$/&:arm64/')
   ;;
 *) echo "$0: $kind is not a kind; there are package, wheel and arm64" >&2; exit 2 ;;
 esac
