@@ -9,6 +9,7 @@
 #include <string>
 #include <thread>
 
+#include "hyperpod/base/unique_name.h"
 #include "hyperpod/client/client.h"
 #include "testing/fake_daemon.h"
 #include "testing/process.h"
@@ -99,7 +100,8 @@ TEST(Restart, OfAKilledDaemonYieldsNoWrongByteAndServiceResumes) {
 }
 
 TEST(Restart, BetweenLeaseAndCopyIsNoticed) {
-  const auto shm_name = StandaloneEmulator::unique_name("restart");
+  // Not a name that emulators of other tests clear away while this one's is dead.
+  const auto shm_name = base::unique_name("hyperpod_restart_");
   auto daemon = std::make_unique<StandaloneEmulator>(shm_name, "16MiB");
   const int port = daemon->port();
   ClientOptions options;
