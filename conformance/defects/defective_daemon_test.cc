@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "defects/defective_daemon.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
 
 #include "defects/client_defects.h"
 #include "defects/self_check.h"
+#include "probe/connection.h"
 
 namespace hyperpod::conformance::defects {
 namespace {
@@ -46,6 +49,26 @@ TEST(ClientDefects, HaveNamesOfTheirOwnAndAimAtEveryMust) {
     if (requirement.level() != Level::must) continue;
     EXPECT_TRUE(aimed.contains(requirement.id)) << requirement.id;
   }
+}
+
+TEST(DefectiveDaemon, OutlivesClientsThatAnnounceExabytesAndGo) {
+  const auto defect = std::ranges::find(all_defects(), "stores_what_was_cut_short", &Defect::name);
+  ASSERT_NE(defect, all_defects().end());
+  auto daemon = DefectiveDaemon::start(defect->configure);
+  ASSERT_TRUE(daemon) << daemon.error().message;
+  const auto say = [&](std::string_view headers) {
+    const TimePoint deadline = now() + std::chrono::seconds{30};
+    auto connection = Connection::open((*daemon)->target().endpoint, deadline);
+    EXPECT_TRUE(connection);
+    EXPECT_TRUE(connection->send(
+        fmt::format("PUT /v1/kv/b/k HTTP/1.1\r\nHost: x\r\n{}\r\n\r\nhi", headers), deadline));
+    connection->finish_sending();
+    std::string response(1024, '\0');
+    const auto got = connection->receive(response, deadline);
+    return response.substr(0, got.value_or(0));
+  };
+  for (int i = 0; i < 20; ++i) say("Content-Length: 99999999999999999999999");
+  EXPECT_TRUE(say("Content-Length: 2").starts_with("HTTP/1.1 200"));
 }
 
 TEST(SelfCheck, TellsADefectThatIsCaughtFromOneThatSurvives) {

@@ -23,6 +23,8 @@ namespace {
 constexpr std::size_t longest_head = 256 * 1024;
 // Beyond this much unsent, the other side is not read.
 constexpr std::size_t most_pending = 4u << 20;
+// Of a body that was cut short; some checks announce exabytes.
+constexpr std::uint64_t most_completed = 1u << 30;
 
 /// One direction's unsent bytes.
 struct Outgoing {
@@ -137,7 +139,7 @@ class MutatingProxy::Link : public std::enable_shared_from_this<Link> {
 
   void client_gone(error_code error) {
     client_ended_ = true;
-    if (mutation.complete_cut_bodies && body_left_ > 0) {
+    if (mutation.complete_cut_bodies && body_left_ > 0 && body_left_ <= most_completed) {
       to_daemon_.pending.append(std::exchange(body_left_, 0), '\0');
       return send_to_daemon();
     }
