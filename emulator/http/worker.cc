@@ -53,8 +53,8 @@ void Worker::run_and_wait(const std::function<void()>& work) {
 }
 
 std::uint64_t Worker::turn_bytes() const {
-  // A turn of each body takes some 4 ms together; with a hundred bodies, some 10.
-  constexpr std::uint64_t together = 8 << 20;
+  // A turn of each body takes some 2 ms together; with a hundred bodies, some 10.
+  constexpr std::uint64_t together = 4 << 20;
   constexpr std::uint64_t least = 256 << 10;
   return std::max(least, together / std::max<std::uint64_t>(bodies_, 1));
 }
