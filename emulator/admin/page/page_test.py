@@ -243,6 +243,23 @@ class PageTest(unittest.TestCase):
         self.find("#detail").send_keys(Keys.ESCAPE)
         self.wait("the dialog to close", lambda: not self.find("#detail").get_property("open"))
 
+    def test_a_lease_that_was_not_granted_says_why(self):
+        self.open()
+        self.wait_ready()
+        self.emulator.put("gone")
+        ask("POST", self.emulator.admin + "/v1/reset", b'{"only": ["objects"]}', {"Content-Type": "application/json"})
+        reasons = {"gone": "and gone by then", "absent": "never stored"}
+        for key in reasons:
+            self.assertEqual(self.emulator.lease(key)[0], 504)
+        misses = "#requests tbody td.miss"
+        self.wait("both requests", lambda: len(self.browser.find_elements(By.CSS_SELECTOR, misses)) == 2)
+        for row in self.browser.find_elements(By.CSS_SELECTOR, "#requests tbody tr:has(td.miss)"):
+            reason = next(reasons[key] for key in reasons if f"lmcache/{key}" in row.text)
+            row.send_keys(Keys.ENTER)
+            self.wait("the reason", lambda: reason in self.text("#detail-list"))
+            self.find("#detail").send_keys(Keys.ESCAPE)
+            self.wait("the dialog to close", lambda: not self.find("#detail").get_property("open"))
+
     def test_checkpoints_are_shown_where_there_are_any(self):
         self.open()
         self.wait_ready()
