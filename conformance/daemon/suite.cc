@@ -107,8 +107,9 @@ CheckResult run_check(const CheckEntry& entry, Check& check) {
 
 /// What a reader must know of the daemon.
 static std::vector<Fact> facts_of(const Target& target) {
-  const std::string capacity = target.capacity == 0 ? "not told, so the cache was not filled on purpose"
-                                                    : std::to_string(target.capacity) + " bytes";
+  const std::string capacity = target.capacity == 0
+                                   ? "not told, so the cache was not filled on purpose"
+                                   : std::to_string(target.capacity) + " bytes";
   return {{"url", target.endpoint.url(), "Daemon", target.endpoint.url()},
           {"shm_name", target.shm_name, "Segment", "/dev/shm/" + target.shm_name},
           {"capacity", target.capacity, "Capacity", capacity}};
