@@ -48,6 +48,6 @@ void load(std::string_view document) {
 }  // namespace hyperpod::emulator::config
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  hyperpod::emulator::load({reinterpret_cast<const char*>(data), size});
+  hyperpod::emulator::config::load({reinterpret_cast<const char*>(data), size});
   return 0;
 }
