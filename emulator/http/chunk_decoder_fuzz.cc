@@ -63,6 +63,6 @@ void check(std::string_view body) {
 }  // namespace hyperpod::emulator::http
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  hyperpod::emulator::check({reinterpret_cast<const char*>(data), size});
+  hyperpod::emulator::http::check({reinterpret_cast<const char*>(data), size});
   return 0;
 }
