@@ -214,9 +214,12 @@ Row ending_field(std::string_view name, Member Wanted::*member, Form form, Rule 
           form.schema(help),
           [member](const Effects& effects) {
             const auto* chosen = std::get_if<Wanted>(&effects.ending);
-            if (chosen == nullptr) return false;
-            if constexpr (is_optional<Member>) return (chosen->*member).has_value();
-            return true;
+            if constexpr (is_optional<Member>) {
+              return chosen != nullptr && (chosen->*member).has_value();
+            } else {
+              static_cast<void>(member);
+              return chosen != nullptr;
+            }
           },
           [member, form](const json& value, const std::string& path, Effects& out) -> Result<void> {
             if (auto chosen = choose<Wanted>(path, out); !chosen) return chosen;

@@ -35,6 +35,7 @@ void check(const Result<std::vector<Fault>>& faults) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace hyperpod::emulator;
+  using faults::check;
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   check(faults_from_json(text));
   return 0;

@@ -222,13 +222,13 @@ template <class Struct, class... Fields>
 Result<void> read_members(const std::tuple<Fields...>& table, const json& value,
                           const std::string& path, Struct& out) {
   if (!value.is_object()) return refuse_form(path, "an object", value);
-  for (const auto& [key, member] : value.items()) {
-    const std::string& name = key;
+  for (const auto& member : value.items()) {  // no structured binding: clang 14 captures none
+    const std::string& name = member.key();
     const auto inner = member_of(path, name);
     Result<void> done = refuse(inner, fmt::format("is unknown; known are {}", names_in(table)));
     const auto try_field = [&](const auto& field) {
       if (field.name != name) return false;
-      done = read_into(field.form, member, inner, out.*field.member);
+      done = read_into(field.form, member.value(), inner, out.*field.member);
       return true;
     };
     std::apply([&](const auto&... field) { (try_field(field) || ...); }, table);

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "http/request_target.h"
+#include "text/percent.h"
 
 namespace hyperpod::emulator::http {
 namespace {
@@ -36,6 +37,22 @@ std::string target_of(const Route& route) {
       return "/v1/kv/" + encode(route.bucket) + "/" + encode(route.key) + "/leases";
     case Operation::release:
       return "/v1/leases/" + encode(route.lease_id) + "/release";
+    case Operation::get_namespace:
+    case Operation::delete_namespace:
+      return "/v1/cp/namespaces/" + encode(route.bucket);
+    case Operation::create_namespace:
+      return "/v1/cp/namespaces/" + encode(route.bucket) +
+             "?num_ranks=" + std::to_string(route.created.num_ranks) +
+             "&steps_retained=" + std::to_string(route.created.steps_retained);
+    case Operation::put_shard:
+    case Operation::get_shard:
+    case Operation::delete_shard:
+      return "/v1/cp/checkpoints/" + encode(route.bucket) + "/" + route.key;
+    case Operation::latest_steps:
+      return "/v1/cp/checkpoints/" + encode(route.bucket) +
+             "/latest?limit=" + std::to_string(route.limit);
+    case Operation::reset_cluster:
+      return "/v1/cp/cluster/reset";
   }
   std::abort();
 }
@@ -43,11 +60,15 @@ std::string target_of(const Route& route) {
 void check_route(const Route& found, std::string_view method, const Behaviour& behaviour) {
   require(found.hold >= 0ms && found.hold <= behaviour.max_hold);
   require(found.ttl >= 0ns && found.ttl <= behaviour.max_ttl);
-  if (found.operation != Operation::release) require(!found.bucket.empty() && !found.key.empty());
+  const bool has_bucket =
+      found.operation != Operation::release && found.operation != Operation::reset_cluster;
+  require(found.bucket.empty() != has_bucket);
+  if (has_bucket && !is_checkpoint(found.operation)) require(!found.key.empty());
   const auto again = route(method, target_of(found), behaviour);
   require(again.has_value());
   require(again->operation == found.operation && again->bucket == found.bucket &&
           again->key == found.key && again->lease_id == found.lease_id);
+  require(again->rank == found.rank && again->step == found.step && again->limit == found.limit);
 }
 
 void check(std::string_view line) {
