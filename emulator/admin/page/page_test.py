@@ -158,9 +158,9 @@ class PageTest(unittest.TestCase):
         rows = lambda: len(self.browser.find_elements(By.CSS_SELECTOR, "#cell-objects .name"))
         more = lambda: self.browser.find_elements(By.CSS_SELECTOR, "#cell-objects button")
         self.wait("the first page", lambda: rows() == 100)
-        more()[0].click()
+        more()[0].send_keys(Keys.ENTER)  # a click could miss, where the page above grows
         self.wait("the second page", lambda: rows() == 200)
-        more()[0].click()
+        more()[0].send_keys(Keys.ENTER)  # a click could miss, where the page above grows
         self.wait("the last page", lambda: rows() == 250)
         self.wait("no more", lambda: not more())
         names = [each.text for each in self.browser.find_elements(By.CSS_SELECTOR, "#cell-objects .name")]
