@@ -620,24 +620,24 @@ function line_of(entry) {
 
 const ends = { kept: 'kept open', closed_by_us: 'closed by the emulator', closed_by_peer: 'closed by the client', reset_by_fault: 'reset by a fault' };
 
-const refusals = { 400: 'it is malformed', 409: 'the key is stored already', 413: 'it is larger than the cache', 507: 'there is no room for it' };
+const put_refusals = { 409: 'the key is stored already', 413: 'it is larger than the cache', 507: 'there is no room for it' };
 
 function outcome(entry) {
   if (entry.status === 0) return 'no response was sent';
   if (class_of(entry) === 'miss') return `${entry.status}: a miss`;
-  return refusals[entry.status] && !entry.fault ? `${entry.status}: ${refusals[entry.status]}` : String(entry.status);
+  const refusal = entry.operation === 'put' && !entry.fault && put_refusals[entry.status];
+  return refusal ? `${entry.status}: ${refusal}` : String(entry.status);
 }
 
-// Why a lease was not granted, as far as the journal knows.
+// Why a lease was not granted, as far as the journal knows; a fault stands among the facts.
 async function show_reason(entry) {
-  if (class_of(entry) !== 'miss') return;
-  const wanted = new URLSearchParams({ operation: 'put', bucket: entry.bucket, key: entry.key, last: 100 });
+  if (class_of(entry) !== 'miss' || entry.fault) return;
+  const wanted = new URLSearchParams({ operation: 'put', status: 200, bucket: entry.bucket, key: entry.key, last: 100 });
   const puts = await ask('GET', `v1/journal?${wanted}`, undefined, () => {});
   if (!puts || $('detail').dataset.sequence !== String(entry.sequence)) return; // another one has been opened
-  const stored = puts.entries.filter((put) => put.status === 200 && put.sequence < entry.sequence).pop();
-  const reason = entry.fault ? `the fault ${entry.fault} was met`
-    : stored ? `stored at ${clock_time(stored)}, and gone by then: evicted, or ended by a reset or restart`
-      : 'never stored, as far as the journal goes back';
+  const stored = puts.entries.filter((put) => put.sequence < entry.sequence).pop();
+  const reason = stored ? `stored at ${clock_time(stored)}, and gone by then: evicted, or ended by a reset or restart`
+    : 'never stored, as far as the journal goes back';
   $('detail-list').append(make('dt', { textContent: 'Reason' }), make('dd', { textContent: reason }));
 }
 
