@@ -321,7 +321,7 @@ std::string worker_text(const WorkerFigures& worker) {
 void no_worker_starves(Check& check) {
   const bool stress = check.target().profile == Profile::stress;
   const unsigned count = stress ? 8 : 4;
-  const WorkerOrder order{.connections = stress ? 128u : 16u, .duration = stress ? 10s : 2s};
+  const WorkerOrder order{.connections = stress ? 128u : 16u, .duration = stress ? 10s : 1s};
   const auto workers = run_worker_processes(check.target(), order, count);
   std::uint64_t fewest = UINT64_MAX;
   std::uint64_t most = 0;

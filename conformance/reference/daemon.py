@@ -828,9 +828,9 @@ class Connection(asyncio.Protocol):
             return self.error(500, "the segment is gone")
         if "leases-limited-to-500" in on and len(store.leases) >= 500:
             return self.error(503, "there are too many leases")
-        mine = sum(lease.connection is self for lease in store.leases.values())
-        if "leases-limited-to-16-a-connection" in on and mine >= 16:
-            return self.error(503, "there are too many leases over this connection")
+        if "leases-limited-to-16-a-connection" in on:
+            if sum(lease.connection is self for lease in store.leases.values()) >= 16:
+                return self.error(503, "there are too many leases over this connection")
         if "leases-are-exclusive" in on:
             end = self.loop.time() + hold
             while name in store.objects and store.objects[name].pins and self.loop.time() < end:

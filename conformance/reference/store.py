@@ -124,6 +124,7 @@ class Upload:
     def write(self, piece):
         self.received += len(piece)
         self.pieces += 1
+        piece = memoryview(piece)
         while piece:
             offset, length = self.stored.fragments[self._fragment]
             size = min(length - self._at, len(piece))
