@@ -156,7 +156,8 @@ void add_self_check_options(CLI::App& app, SelfCheckArguments& arguments) {
       ->type_name("FILE")
       ->check(silent(CLI::ExistingFile));
   app.add_flag("--whole", arguments.whole,
-               "Run the whole suite against each defect, and each variation by itself");
+               "Run the whole suite against each defect, and each variation by itself; CONC-05 and "
+               "CONC-07, which load the machine, only where they are aimed at a defect");
   app.add_option("--seeds", arguments.seeds, "Repeat everything with as many seeds, up to 100 [1]")
       ->type_name("N")
       ->check(silent(CLI::Range(1, 100)));

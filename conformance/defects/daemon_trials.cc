@@ -8,18 +8,6 @@ namespace hyperpod::conformance::defects {
 namespace {
 
 using Configure = std::function<void(DaemonSetup&)>;
-using Ids = std::set<std::string>;
-
-Ids ids_of(Profile profile, std::initializer_list<std::string_view> without) {
-  Ids ids;
-  for (const daemon::CheckEntry& entry : daemon::daemon_checks()) {
-    const auto left_out = [&](std::string_view prefix) { return entry.id.starts_with(prefix); };
-    if (entry.profile <= profile && std::ranges::none_of(without, left_out))
-      ids.insert(std::string(entry.id));
-  }
-  return ids;
-}
-
 void plain(DaemonSetup& setup) {
   setup.options.listen = "[::]:0";
   setup.host = "localhost";
@@ -46,6 +34,21 @@ tl::expected<std::vector<CheckResult>, std::string> run(const Configure& configu
 }
 
 }  // namespace
+
+Ids ids_of(Profile profile, std::initializer_list<std::string_view> without) {
+  Ids ids;
+  for (const daemon::CheckEntry& entry : daemon::daemon_checks()) {
+    const auto left_out = [&](std::string_view prefix) { return entry.id.starts_with(prefix); };
+    if (entry.profile <= profile && std::ranges::none_of(without, left_out))
+      ids.insert(std::string(entry.id));
+  }
+  return ids;
+}
+
+// Behind a proxy HTTP-02 and LIMIT-11 judge the proxy.
+Ids ids_for_a_defect() {
+  return ids_of(Profile::full, {"TLS", "RESTART", "CONC-05", "CONC-07", "HTTP-02", "LIMIT-11"});
+}
 
 std::vector<Plan> daemon_plans(const SelfCheckOptions& options) {
   std::vector<Plan> plans;
@@ -75,7 +78,7 @@ std::vector<Plan> daemon_plans(const SelfCheckOptions& options) {
     if (!is_wanted(options, defect.name)) continue;
     Ids ids;
     if (options.whole_core) ids = ids_of(Profile::core, {"TLS", "RESTART"});
-    if (options.whole) ids = ids_of(Profile::full, {"TLS", "RESTART"});
+    if (options.whole) ids = ids_for_a_defect();
     ids.insert(defect.aims.begin(), defect.aims.end());
     add(defect.name, defect.what, {defect.aims.begin(), defect.aims.end()}, defect.configure, ids);
   }

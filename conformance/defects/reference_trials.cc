@@ -169,8 +169,13 @@ Plan plan_of(const SelfCheckOptions& options, std::vector<Switch> switches) {
       plan.may_warn.insert(one.ids.begin(), one.ids.end());
     }
   }
-  const auto only = options.whole ? std::vector<std::string>() : plan.aims;
-  plan.run = [&options, switches = std::move(switches), only] {
+  std::vector<std::string> only = plan.aims;
+  if (options.whole && plan.any_aim) {
+    Ids ids = ids_for_a_defect();
+    ids.insert(only.begin(), only.end());
+    only.assign(ids.begin(), ids.end());
+  }
+  plan.run = [&options, switches = std::move(switches), only = std::move(only)] {
     return run(options, switches, only);
   };
   return plan;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <initializer_list>
 #include <set>
 #include <span>
 #include <string>
@@ -11,11 +12,21 @@
 #include <tl/expected.hpp>
 #include <vector>
 
+#include "daemon/suite.h"
 #include "defects/client_defects.h"
 #include "defects/defective_daemon.h"
 #include "defects/self_check.h"
 
 namespace hyperpod::conformance::defects {
+
+using Ids = std::set<std::string>;
+
+/// The checks of this profile, but those whose ids begin so.
+Ids ids_of(Profile profile, std::initializer_list<std::string_view> without);
+
+/// What --whole runs against a defect beside the checks aimed at it: not what saturates the machine
+/// for a fixed time, which says nothing of other defects and disturbs the trials beside it.
+Ids ids_for_a_defect();
 
 /// One trial to be. `run` may be called on any thread, until the options are gone.
 struct Plan {
