@@ -12,6 +12,8 @@ constexpr Requirement preparation{"START", Chapter::store, Mark::client, "", ""}
 constexpr std::size_t object_size = 4096;
 constexpr std::size_t searched_size = 64;
 constexpr std::uint64_t searched = 4ull << 30;
+// With less, the checks that run beside each other evict one another's objects.
+constexpr std::uint64_t smallest_cache = 64u << 20;
 
 tl::unexpected<Obstacle> obstacle(Obstacle::Kind kind, std::string explanation) {
   return tl::unexpected(Obstacle{kind, std::move(explanation)});
@@ -76,6 +78,28 @@ tl::unexpected<Obstacle> no_such_daemon(const Target& target, const std::string&
                       "; check the URL, its port, and whether it is http or https");
 }
 
+std::string in_mib(std::uint64_t bytes) {
+  return bytes < 1u << 20 ? std::to_string(bytes) + " bytes" : std::to_string(bytes >> 20) + " MiB";
+}
+
+/// What makes the daemon's capacity, or what the suite is told of it, unfit to judge by.
+std::optional<std::string> trouble_with_size(const Target& target, const Segment& segment) {
+  const std::uint64_t size = segment.facts().size;
+  const std::string path = "/dev/shm/" + target.shm_name;
+  // Exactly, SHM-01 compares them.
+  const bool alike = target.capacity <= 2 * size && size <= 2 * target.capacity;
+  if (target.capacity != 0 && !alike) {
+    return "--capacity tells of " + in_mib(target.capacity) + ", and " + path + " has " +
+           in_mib(size) + "; give the capacity that the daemon was started with, with its unit";
+  }
+  const std::uint64_t capacity = target.capacity != 0 ? target.capacity : size;
+  if (capacity >= smallest_cache) return std::nullopt;
+  return "a cache of " + in_mib(capacity) +
+         " is too small for the checks, which would evict one "
+         "another's objects; start the daemon with " +
+         in_mib(smallest_cache) + " or more";
+}
+
 }  // namespace
 
 tl::expected<std::shared_ptr<const Segment>, Obstacle> preflight(const Target& target) {
@@ -99,6 +123,8 @@ tl::expected<std::shared_ptr<const Segment>, Obstacle> preflight(const Target& t
   if (segment &&
       (!leased || found_in(*segment, grant, body) || found_when_sent_apart(check, *segment))) {
     check.release_open_leases();
+    if (const auto trouble = trouble_with_size(target, *segment))
+      return obstacle(Obstacle::Kind::segment, *trouble);
     return std::make_shared<const Segment>(*std::move(segment));
   }
   if (leased && !grant) return no_such_daemon(target, responses);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/suite.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <map>
@@ -186,6 +187,30 @@ TEST(Preflight, ExplainsTheSegmentOfAnotherDaemon) {
   EXPECT_EQ(report.error().kind, Obstacle::Kind::segment);
   options.target.shm_name = "no_such_segment";
   EXPECT_EQ(run_daemon_suite(options).error().kind, Obstacle::Kind::segment);
+}
+
+TEST(Preflight, JudgesNothingByACapacityThatIsNotTheDaemons) {
+  const auto daemon = start();
+  RunOptions options = options_for(*daemon, {"PUT-01"});
+  for (const std::uint64_t wrong : {std::uint64_t{64}, options.target.capacity * 3}) {
+    options.target.capacity = wrong;
+    const auto report = run_daemon_suite(options);
+    ASSERT_FALSE(report) << wrong;
+    EXPECT_EQ(report.error().kind, Obstacle::Kind::segment);
+    EXPECT_THAT(report.error().explanation, testing::HasSubstr("--capacity tells of"));
+  }
+}
+
+TEST(Preflight, JudgesNoDaemonWhoseCacheIsTooSmall) {
+  const auto daemon = start([](DaemonSetup& setup) { setup.options.capacity = 32 << 20; });
+  RunOptions options = options_for(*daemon, {"PUT-01"});
+  for (const std::uint64_t told : {options.target.capacity, std::uint64_t{0}}) {
+    options.target.capacity = told;
+    const auto report = run_daemon_suite(options);
+    ASSERT_FALSE(report) << told;
+    EXPECT_THAT(report.error().explanation,
+                testing::HasSubstr("a cache of 32 MiB is too small for the checks"));
+  }
 }
 
 TEST(Preflight, LeavesAMalformedGrantToTheChecks) {
