@@ -150,11 +150,17 @@ class ClientCore::PutRequest final : public transport::Exchange, public Cancella
     HYPERPOD_POINT("put.status", status);
     if (status == 200) return end(PutOutcome::stored);
     if (status == 409) return end(PutOutcome::already_stored);
-    end(tl::unexpected(Error{
-        status == 413 ? ErrorCode::too_large : ErrorCode::refused,
-        fmt::format("{} refused to store '{}' ({} bytes): status {}", core_->transport_.url(host()),
-                    key_, header_.size() + payload_.size(), status),
-        status}));
+    end(tl::unexpected(Error{status == 413 ? ErrorCode::too_large : ErrorCode::refused,
+                             fmt::format("{} refused to store '{}' ({} bytes): status {}{}",
+                                         core_->transport_.url(host()), key_,
+                                         header_.size() + payload_.size(), status, meaning(status)),
+                             status}));
+  }
+
+  static std::string_view meaning(int status) {
+    if (status == 413) return ", it is larger than the daemon's whole cache";
+    if (status == 507) return ", the daemon has no room that leases do not pin";
+    return "";
   }
 
   void end(Result<PutOutcome> outcome) {

@@ -22,6 +22,7 @@ using namespace std::chrono_literals;
 using testing::answer;
 using testing::bytes_of;
 using ::testing::ElementsAre;
+using ::testing::EndsWith;
 using testing::eventually;
 using testing::FakeDaemon;
 using ::testing::HasSubstr;
@@ -111,9 +112,12 @@ TEST_F(ClientTest, TakesEveryOtherStatusOfAPutForARefusal) {
     ASSERT_FALSE(outcome) << status;
     EXPECT_EQ(outcome.error().code, ErrorCode::refused) << status;
     EXPECT_EQ(outcome.error().status, status);
+    EXPECT_EQ(outcome.error().message.ends_with("no room that leases do not pin"), status == 507);
   }
   daemon_.on_put([](const SeenRequest&) { return answer(413); });
-  EXPECT_EQ(client().put("key", bytes_of("value")).error().code, ErrorCode::too_large);
+  const auto too_large = client().put("key", bytes_of("value"));
+  EXPECT_EQ(too_large.error().code, ErrorCode::too_large);
+  EXPECT_THAT(too_large.error().message, EndsWith("larger than the daemon's whole cache"));
   EXPECT_EQ(client().statistics().put_failure, 8u);
 }
 

@@ -105,7 +105,11 @@ std::optional<std::string> trouble_with_size(const Target& target, const Segment
 tl::expected<std::shared_ptr<const Segment>, Obstacle> preflight(const Target& target) {
   Check check(target, preparation, nullptr, 0);
   auto session = check.try_connect(target.endpoint, target.tls, AF_UNSPEC);
-  if (!session) return obstacle(Obstacle::Kind::unreachable, session.error().message);
+  if (!session) {
+    const bool tls = session.error().code == ErrorCode::tls_unusable;
+    return obstacle(Obstacle::Kind::unreachable,
+                    session.error().message + (tls ? "; is it an HTTPS port?" : ""));
+  }
   const Name name = check.fresh_name();
   const std::string body = check.bytes(object_size);
   // One of whose responses only one kind can be read is such a daemon: the checks tell what is

@@ -93,7 +93,7 @@ class AdminServer::Impl {
 
 Result<void> AdminServer::Impl::listen(const std::string& address) {
   const auto endpoint = http::listen(acceptor_, address, backlog, " for the admin port",
-                                     "choose another address or port, or off");
+                                     "choose another, or off, with --admin");
   if (!endpoint) return tl::make_unexpected(endpoint.error());
   loopback = endpoint->address().is_loopback();
   url = http::url_of("http", *endpoint);

@@ -532,7 +532,7 @@ TEST(CommandLine, AnEmptyValueTakesBackWhatTheFileSays) {
 TEST(CommandLine, RefusalsNameTheOption) {
   EXPECT_THAT(usage_refusal({"--capacity", "64"}),
               AllOf(StartsWith("--capacity: "), HasSubstr("has no unit")));
-  EXPECT_THAT(usage_refusal({"--admin", "9201"}), StartsWith("--admin: '9201' names no port"));
+  EXPECT_THAT(usage_refusal({"--admin", "9201"}), StartsWith("--admin: '9201' names no host"));
   EXPECT_THAT(usage_refusal({"--clock", "fast"}),
               AllOf(StartsWith("--clock: "), HasSubstr("real|manual")));
   EXPECT_THAT(usage_refusal({"--journal-entries", "10000001"}), StartsWith("--journal-entries: "));

@@ -199,11 +199,13 @@ Finding check_tls(const TlsOptions& tls) {
   }
   if (certificate && !key) {
     return Violation{{"tls.certificate_file", "tls.key_file"},
-                     "the certificate has no key; name the file of its private key as well"};
+                     "the certificate has no key; name the file of its private key as well, "
+                     "with --tls-key or tls.key_file"};
   }
   if (key && !certificate) {
     return Violation{{"tls.key_file", "tls.certificate_file"},
-                     "the key has no certificate; name the file of its certificate as well"};
+                     "the key has no certificate; name the file of its certificate as well, "
+                     "with --tls-cert or tls.certificate_file"};
   }
   return std::nullopt;
 }

@@ -80,7 +80,7 @@ Server::~Server() { stop(); }
 
 Result<void> Server::listen() {
   const auto bound =
-      http::listen(acceptor_, options_.listen, backlog, "", "choose another address or port");
+      http::listen(acceptor_, options_.listen, backlog, "", "choose another, with --listen");
   if (!bound) return tl::make_unexpected(bound.error());
   endpoint_ = *bound;
   IoError ignored;  // the socket was just opened

@@ -18,6 +18,8 @@ tl::unexpected<Error> refuse(std::string_view text, std::string_view problem) {
                         problem)});
 }
 
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
 bool may_stand_in_host(char c) {
   const auto byte = static_cast<unsigned char>(c);
   return byte > 0x20 && byte < 0x7f && c != '[' && c != ']' && c != '/' && c != '@';
@@ -26,8 +28,12 @@ bool may_stand_in_host(char c) {
 }  // namespace
 
 Result<HostPort> parse_host_port(std::string_view text) {
+  if (text.find("://") != std::string_view::npos) return refuse(text, "is a URL");
   const std::size_t colon = text.rfind(':');
-  if (colon == std::string_view::npos) return refuse(text, "names no port");
+  if (colon == std::string_view::npos) {
+    const bool number = !text.empty() && std::ranges::all_of(text, is_digit);
+    return refuse(text, number ? "names no host" : "names no port");
+  }
 
   std::string_view host = text.substr(0, colon);
   if (host.size() >= 2 && host.front() == '[' && host.back() == ']') {
