@@ -25,10 +25,19 @@ Result<void> await_response(int socket, const Upload& options) {
   }
 }
 
+Result<void> send_body(int socket, const Upload& options) {
+  for (std::size_t at = 0; at < options.body.size();) {
+    const auto piece = options.body.substr(at, options.piece);
+    if (auto sent = send_all(socket, piece); !sent) return sent;
+    at += piece.size();
+  }
+  return {};
+}
+
 Result<void> send_share(int socket, const Upload& options, std::atomic<std::uint64_t>& next) {
   for (auto taken = next++; taken < options.count; taken = next++) {
     auto done = send_all(socket, options.head(options.first + taken))
-                    .and_then([&] { return send_all(socket, options.body); })
+                    .and_then([&] { return send_body(socket, options); })
                     .and_then([&] { return await_response(socket, options); });
     if (!done) return done;
   }

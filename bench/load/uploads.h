@@ -21,6 +21,8 @@ struct Upload {
   std::uint64_t first = 0;
   std::uint64_t count = 1;
   std::string_view body;
+  /// At most so many bytes of a body in one send.
+  std::size_t piece = std::string_view::npos;
   /// The bytes to send before the body of that number.
   std::function<std::string(std::uint64_t number)> head;
   /// True once `received` is the whole response; an error if it cannot become a good one.

@@ -11,10 +11,12 @@ namespace hyperpod::bench {
 
 tl::unexpected<Error> client_failure(const client::Error& error) { return failure(error.message); }
 
-Result<client::Client> make_client(const Server& server) {
+Result<client::Client> make_client(const Server& server,
+                                   const std::function<void(client::ClientOptions&)>& change) {
   client::ClientOptions options;
   options.remote_url = "127.0.0.1:" + std::to_string(server.port);
   options.shared_memory_name = server.segment;
+  change(options);
   auto client = client::Client::create(std::move(options));
   if (!client) return client_failure(client.error());
   return std::move(*client);

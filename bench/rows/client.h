@@ -14,8 +14,10 @@
 
 namespace hyperpod::bench {
 
-/// A client with its defaults, of the server and its segment.
-Result<client::Client> make_client(const Server& server);
+/// A client of the server and its segment, with the defaults but for what `change` changes.
+Result<client::Client> make_client(
+    const Server& server,
+    const std::function<void(client::ClientOptions&)>& change = [](client::ClientOptions&) {});
 
 /// The key that load/workloads.h percent-encodes for its requests.
 std::string plain_object_key(std::uint64_t number);

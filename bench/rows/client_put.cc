@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Storing through the client, against raw sockets that send the same bodies to the same daemon: its
-// own limit.
+// Storing through the client, against raw sockets that send the same bodies in pieces of the same
+// size to the same daemon: its own limit.
 #include <algorithm>
 #include <atomic>
 #include <string>
@@ -49,14 +49,16 @@ Result<double> put_with_client(client::Client& client, const std::string& body, 
   return static_cast<double>(count * body.size()) / taken.count();
 }
 
-Result<Finding> measure(const Settings& settings) {
+Result<Finding> measure(std::size_t piece, const Settings& settings) {
   constexpr double bound = 0.95;
   const auto emulator = start_emulator(capacity, mebibyte);
   if (!emulator) return tl::unexpected(emulator.error());
-  auto client = make_client(*emulator);
+  auto client =
+      make_client(*emulator, [&](client::ClientOptions& o) { o.put_stream_chunk_bytes = piece; });
   if (!client) return tl::unexpected(client.error());
   const std::string body(body_bytes, 'k');
   Sender raw = http_sender(*emulator, threads, body);
+  raw.send_in_pieces_of(piece);
   std::uint64_t stored = 0;
   const auto ours = [&](std::uint64_t bodies) {
     const std::uint64_t first = stored;
@@ -82,8 +84,14 @@ Result<Finding> measure(const Settings& settings) {
 
 }  // namespace
 
-Row client_put() {
-  return {"client-put", "client: put of 16 MiB, 4 threads", ">= 0.95 x raw sockets", measure};
+Row client_put(PutPieces pieces) {
+  const bool whole = pieces == PutPieces::whole;
+  const std::size_t piece = whole ? body_bytes : client::ClientOptions().put_stream_chunk_bytes;
+  return {whole ? "client-put-whole" : "client-put",
+          std::string("client: put of 16 MiB, 4 threads, ") +
+              (whole ? "whole bodies in a send" : "pieces of 64 KiB"),
+          ">= 0.95 x raw sockets",
+          [piece](const Settings& settings) { return measure(piece, settings); }};
 }
 
 }  // namespace hyperpod::bench

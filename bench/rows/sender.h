@@ -17,6 +17,9 @@ class Sender {
   Sender(const Server& server, unsigned connections, std::string_view body,
          decltype(Upload::head) head, decltype(Upload::accepted) accepted);
 
+  /// At most so many bytes of a body in one send; without it, whole bodies.
+  void send_in_pieces_of(std::size_t bytes) { upload_.piece = bytes; }
+
   /// Bytes a second.
   Result<double> send(std::uint64_t bodies);
 
