@@ -25,7 +25,9 @@ constexpr unsigned ranks = 4;  // each with a connection
 constexpr std::uint64_t capacity = 16 * shard_bytes;
 constexpr double bound = 0.9;
 constexpr std::uint64_t shards_a_second = 32;
-constexpr std::uint64_t to_be_sent = 1ull << 63;  // see comparators/raw_receiver.cc
+// See comparators/raw_receiver.cc.
+constexpr std::uint64_t to_be_sent = 1ull << 63;
+constexpr std::uint64_t to_be_hashed = 1ull << 62;
 
 // As AWS's client sends it, for a shard of so many "k".
 constexpr std::string_view shard_meta =
@@ -44,6 +46,10 @@ std::string shard_target(std::uint64_t number) {
 }
 
 std::string shard_head(std::uint64_t number) {
+  return request("POST", shard_target(number), shard_bytes);
+}
+
+std::string checked_shard_head(std::uint64_t number) {
   return request("POST", shard_target(number), shard_bytes,
                  fmt::format("Shard-Meta: {}\r\n", shard_meta));
 }
@@ -78,16 +84,17 @@ std::uint64_t shards_of(const Settings& settings) {
 }
 
 // Both have touched every page of their mappings before the first round.
-Result<Finding> measure_put(const Settings& settings) {
+Result<Finding> measure_put(bool checked, const Settings& settings) {
   const auto emulator = start_emulator(capacity, mebibyte, Placement::contiguous, {"--prefault"});
   if (!emulator) return tl::unexpected(emulator.error());
   const auto receiver = start_raw_receiver(capacity, shard_bytes, Receiving::threads);
   if (!receiver) return tl::unexpected(receiver.error());
   if (auto made = create_namespace(*emulator, ranks, 2); !made) return tl::unexpected(made.error());
   const std::string body(shard_bytes, 'k');
-  Sender ours(*emulator, ranks, body, shard_head, http_accepted);
+  const std::uint64_t length = checked ? to_be_hashed | shard_bytes : shard_bytes;
+  Sender ours(*emulator, ranks, body, checked ? checked_shard_head : shard_head, http_accepted);
   Sender theirs(
-      *receiver, ranks, body, [](std::uint64_t) { return raw_head(shard_bytes); },
+      *receiver, ranks, body, [length](std::uint64_t) { return raw_head(length); },
       [](std::string_view received) -> Result<bool> { return received == "ok"; });
   constexpr std::uint64_t whole_mapping = capacity / shard_bytes;
   if (auto warm = ours.send(whole_mapping); !warm) return tl::unexpected(warm.error());
@@ -173,9 +180,13 @@ Result<Finding> measure_latest(const Settings& /*settings*/) {
 
 }  // namespace
 
-Row checkpoint_put() {
-  return {"checkpoint-put", "POST of 64 MiB shards with checksums, connections: 4",
-          ">= 0.9 x raw TCP", measure_put};
+Row checkpoint_put(Checksums checksums) {
+  const bool checked = checksums == Checksums::checked;
+  return {checked ? "checkpoint-put-checked" : "checkpoint-put",
+          checked ? "POST of 64 MiB shards with checksums, connections: 4"
+                  : "POST of 64 MiB shards, connections: 4",
+          checked ? ">= 0.9 x raw TCP and XXH3" : ">= 0.9 x raw TCP",
+          [checked](const Settings& settings) { return measure_put(checked, settings); }};
 }
 
 Row checkpoint_get() {

@@ -32,8 +32,10 @@ Row held_leases();
 Row put_against_raw_tcp(unsigned connections);
 /// Bodies of so many bytes over 16 connections against an epoll loop that receives into a mapping.
 Row put_against_epoll(std::uint64_t body);
+/// Whether shards announce a checksum, which the daemon checks; then its comparator computes one.
+enum class Checksums : std::uint8_t { none, checked };
 /// Shards of 64 MiB against raw TCP received into a mapping, and sent out of one.
-Row checkpoint_put();
+Row checkpoint_put(Checksums checksums);
 Row checkpoint_get();
 /// The latest of 10,000 steps.
 Row checkpoint_latest();
