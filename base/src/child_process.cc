@@ -82,8 +82,7 @@ struct Becoming {
   const ChildOptions* options;
 };
 
-// Between vfork and exec, in the memory of the parent, which waits meanwhile: only what is safe in
-// the child of a program with threads, and writes nothing that the parent reads.
+// Between fork and exec: only what is safe in the child of a program with threads.
 [[noreturn]] void become(const Becoming& plan) {
   if (plan.options->signal_at_parents_end != 0) {
     ::prctl(PR_SET_PDEATHSIG, plan.options->signal_at_parents_end);
@@ -110,14 +109,6 @@ struct Becoming {
   const int error = errno;
   [[maybe_unused]] const auto told = ::write(plan.failure, &error, sizeof error);
   ::_exit(127);
-}
-
-// The page tables of a program with much memory take longer to copy than an exec, hence vfork. In a
-// function of its own, whose variables it cannot clobber.
-[[gnu::noinline]] pid_t start_as(const Becoming& plan) {
-  const pid_t pid = ::vfork();  // NOLINT(clang-analyzer-security.insecureAPI.vfork)
-  if (pid == 0) become(plan);
-  return pid;
 }
 
 struct Pipe {
@@ -239,7 +230,8 @@ Result<ChildProcess> ChildProcess::start(const ChildOptions& options) {
   sigset_t before;
   ::sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  child.pid_ = start_as(plan);
+  child.pid_ = ::fork();
+  if (child.pid_ == 0) become(plan);
   const int fork_error = errno;
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   if (child.pid_ < 0) return tl::unexpected(system_error(doing, fork_error));
