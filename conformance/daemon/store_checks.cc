@@ -153,6 +153,28 @@ void scattered_body_is_stored(Check& check) {
   (void)check.release_many(sessions, between);
 }
 
+/// What takes all room lies in long pieces, however scattered what was there before. A daemon may
+/// have less room than that for one body, or others may have leases.
+void largest_body_is_stored(Check& check) {
+  const std::uint64_t capacity = check.capacity();
+  if (capacity > 256u << 20) return;  // It would take too long.
+  for (const std::uint64_t size : {capacity, capacity / 8 * 7, capacity / 4 * 3}) {
+    const Name name = check.fresh_name();
+    const std::string body = check.bytes(size);
+    Session session = check.connect();
+    if (!session.try_send_raw(session.head_of(put_request(name, body)) + body)) continue;
+    const auto stored = session.response_or_close();
+    if (!stored || stored->status / 100 != 2) continue;
+    Session reader = check.connect();
+    const Grant grant = check.lease(reader, name);
+    check.expect_bytes(grant, body, "an object of " + std::to_string(size) + " bytes");
+    check.figure("largest body read back", std::to_string(size) + " bytes in " +
+                                               std::to_string(grant.fragments.size()) +
+                                               " fragments");
+    return check.release(reader, grant);
+  }
+}
+
 /// As large as the chunks of real models, where the cache is.
 void large_bodies_are_stored(Check& check) {
   const std::uint64_t capacity = check.capacity();
@@ -173,6 +195,7 @@ void large_bodies_are_stored(Check& check) {
   if (sizes.empty()) check.skip("the cache is smaller than 16 MiB");
   check.figure("bodies read back", sizes);
   scattered_body_is_stored(check);
+  largest_body_is_stored(check);
 }
 
 /// A second PUT in other forms than the clients use: whatever it is answered, the bytes stay.

@@ -65,8 +65,8 @@ std::vector<Plan> client_plans(const SelfCheckOptions& options) {
                      .aims = aims,
                      .may_skip = defect.may_skip,
                      .run = [name = std::string(defect.name), only, &options] {
-                       return run("hyperpod-defective-driver", name, only, Profile::core, 1,
-                                  options);
+                       const auto profile = options.whole ? Profile::full : Profile::core;
+                       return run("hyperpod-defective-driver", name, only, profile, 1, options);
                      }});
   }
   return plans;

@@ -209,7 +209,7 @@ std::vector<Plan> reference_plans(const SelfCheckOptions& options) {
   for (const Switch& one : *switches) {
     if (one.kind == "break") plans.push_back(plan_of(options, {one}));
     if (one.kind == "vary" && options.whole) plans.push_back(plan_of(options, {one}));
-    if (one.kind == "vary") variations.push_back(one);
+    if (one.kind == "vary" && !options.whole) variations.push_back(one);
   }
   // Each variation once, beside another that does not exclude it.
   std::mt19937_64 random(options.seed);

@@ -6,6 +6,8 @@
 #include <atomic>
 #include <cstdio>
 #include <mutex>
+#include <numeric>
+#include <random>
 #include <thread>
 
 #include "defects/trials.h"
@@ -117,11 +119,14 @@ SelfCheckReport run_self_check(const SelfCheckOptions& options) {
     for (const Requirement& requirement : catalogue) report.requirements.push_back(&requirement);
   };
   if (options.daemons) add(daemon_plans(options), daemon_catalogue());
-  // Clients wait more than they work: in the middle they leave no core idle at the end.
   if (options.clients) add(client_plans(options), client_catalogue());
   if (options.daemons) add(reference_plans(options), {});
   report.whole = options.only.empty();
   report.trials.resize(all.size());
+  // In any order, so that those that mostly wait run beside those that work.
+  std::vector<std::size_t> order(all.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::ranges::shuffle(order, std::mt19937_64(options.seed));
   std::mutex mutex;
   std::size_t done = 0;
   const auto finished = [&](const Trial& trial) {
@@ -130,7 +135,8 @@ SelfCheckReport run_self_check(const SelfCheckOptions& options) {
   };
   std::atomic<std::size_t> next = 0;
   const auto work = [&] {
-    for (std::size_t i = next++; i < all.size(); i = next++) {
+    for (std::size_t taken = next++; taken < all.size(); taken = next++) {
+      const std::size_t i = order[taken];
       report.trials[i] = tried(all[i]);
       if (options.at_once < 2 || is_as_it_should_be(report.trials[i])) finished(report.trials[i]);
     }

@@ -992,7 +992,9 @@ class Store:
     # Restarts.
 
     def inherit(self, before):
-        """What defects keep of the store before a restart."""
+        """What is kept of the store before a restart: the count of ids, and what defects keep."""
+        if "ids-start-anew-at-restart" not in self.on:
+            self.granted = before.granted
         self.remembered = set(before.objects) | before.remembered
         self.old_ids = set(before.leases) | before.old_ids
 
