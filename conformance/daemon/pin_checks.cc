@@ -48,6 +48,9 @@ class Histories {
     behind_a_released_lease();
     behind_a_reused_id();
     beside_a_delete();
+    // Twice, for a lease of somebody else may expire at the same moment.
+    behind_an_expired_id();
+    behind_an_expired_id();
   }
 
  private:
@@ -192,6 +195,16 @@ class Histories {
     check_.release(session_, released);
     held_.add(lease(object), object.second, "after a release that was then sent a second time");
     (void)other_.release(released.id);
+  }
+
+  /// The client of an expired lease releases it late, when others may have been given its id.
+  void behind_an_expired_id() {
+    const Object object = stored();
+    const Grant over = lease(object, check_.span(100ms));
+    std::this_thread::sleep_for(check_.span(130ms));
+    held_.add(lease(object), object.second,
+              "before the late release of a lease on it that had just expired");
+    check_.release(session_, over);
   }
 
   void beside_a_delete() {
