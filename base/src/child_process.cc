@@ -16,8 +16,6 @@
 #include <cstdlib>
 #include <utility>
 
-extern char** environ;
-
 namespace hyperpod::base {
 namespace {
 
@@ -146,7 +144,7 @@ FileDescriptor unnamed_file(const std::string& content) {
 
 std::string read_file(const FileDescriptor& file) {
   std::string text;
-  std::array<char, 65536> bytes;
+  std::array<char, 65536> bytes{};
   while (true) {
     const ssize_t count =
         ::pread(file.get(), bytes.data(), bytes.size(), static_cast<off_t>(text.size()));
@@ -321,7 +319,7 @@ Result<std::string> ChildProcess::read_line(milliseconds patience) {
     if (!await_readable(output_.get(), deadline)) {
       return quoting(ErrorCode::timed_out, "it printed nothing in time");
     }
-    std::array<char, 65536> buffer;
+    std::array<char, 65536> buffer{};
     const ssize_t got = ::read(output_.get(), buffer.data(), buffer.size());
     if (got < 0 && (errno == EINTR || errno == EAGAIN)) continue;
     if (got <= 0) return quoting(ErrorCode::closed, "it ended without printing a line");

@@ -30,6 +30,7 @@ milliseconds wait_of(const ReadOptions& read, const ClientOptions& options) {
 std::vector<std::unique_ptr<memory::Segment>> segments_of(
     const std::vector<DaemonAddress>& addresses) {
   std::vector<std::unique_ptr<memory::Segment>> segments;
+  segments.reserve(addresses.size());
   for (const DaemonAddress& address : addresses) {
     segments.push_back(address.segment ? std::make_unique<memory::Segment>(*address.segment)
                                        : nullptr);

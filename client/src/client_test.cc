@@ -122,7 +122,7 @@ TEST_F(ClientTest, TakesEveryOtherStatusOfAPutForARefusal) {
 }
 
 TEST_F(ClientTest, RefusesAnEmptyKeyWithoutAsking) {
-  std::array<std::byte, 1> room;
+  std::array<std::byte, 1> room{};
   EXPECT_EQ(client().put("", room).error().code, ErrorCode::invalid_argument);
   EXPECT_EQ(client().get("", room).error().code, ErrorCode::invalid_argument);
   EXPECT_EQ(client().exists("").error().code, ErrorCode::invalid_argument);
@@ -245,6 +245,7 @@ TEST_F(ClientTest, NeverExceedsItsLimits) {
     options.max_connections_per_host = limits.per_host;
     auto limited = make_client(options);
     std::vector<std::thread> threads;
+    threads.reserve(12);
     for (int t = 0; t < 12; ++t) {
       threads.emplace_back([&] {
         for (int i = 0; i < 20; ++i)

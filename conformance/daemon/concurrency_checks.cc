@@ -167,7 +167,7 @@ class Load {
 
   void stream(std::uint64_t size) {
     std::optional<Connection> open;
-    std::array<char, 4096> response;
+    std::array<char, 4096> response{};
     while (!over_) {
       if (!open) {
         auto connected = connection();
@@ -308,7 +308,7 @@ void concurrent_leases_are_different(Check& check) {
 }
 
 std::string worker_text(const WorkerFigures& worker) {
-  std::array<char, 160> text;
+  std::array<char, 160> text{};
   std::snprintf(
       text.data(), text.size(),
       "%llu objects, %llu held requests, %llu wrong responses, p99 %.1f ms, slowest %.1f ms",

@@ -253,7 +253,7 @@ std::string matrix_text(const SelfCheckReport& report, bool reasons) {
   if (!report.disturbed.empty()) text += "\nTried again by themselves; at first, beside others\n";
   for (const Trial& trial : report.disturbed)
     text += trial_line(trial) + reason_lines(trial, trial.missed());
-  std::array<char, 200> verdict;
+  std::array<char, 200> verdict{};
   std::snprintf(verdict.data(), verdict.size(), "\n%s: %zu trials, %zu not as they should be",
                 report.passed() ? "Proven" : "Not proven", report.trials.size(), survivors);
   text += verdict.data();

@@ -39,9 +39,9 @@ struct Grant {
 /// What is asked for.
 struct Wanted {
   std::string key;
-  std::size_t host;  // that has it
-  transport::RequestClass request_class;
-  std::chrono::milliseconds wait;  // how long the daemon may hold the request
+  std::size_t host = 0;  // that has it
+  transport::RequestClass request_class{};
+  std::chrono::milliseconds wait{};  // how long the daemon may hold the request
   /// The daemon's segment, mapped by now (step A of memory/segment.h); null if nobody is to read.
   std::shared_ptr<const memory::SegmentMapping> mapping;
 };
