@@ -57,7 +57,7 @@ Trial tried(const Plan& plan) {
     return trial;
   }
   for (CheckResult& result : *results) {
-    // Not shown here, and of hundreds of trials so much that starting a child takes long.
+    // Not shown here, and much in hundreds of trials.
     result.events = {};
     trial.results.emplace(result.requirement->id, std::move(result));
   }
