@@ -8,8 +8,8 @@
 // fastest for large bodies; it also computes the XXH3 of a body whose length has its second highest
 // bit set, of each piece as it comes, while it is in the processor's cache, and sends a body out of
 // the mapping to a peer that sends the length with its highest bit set, and nothing behind it.
-// `epoll`: a loop for each core, as a server of
-// many connections needs them. Prints one line of JSON with its url when it serves.
+// `epoll`: a loop for each core, as a server of many connections needs them. Prints one line of
+// JSON with its url when it serves.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -41,6 +41,7 @@ namespace {
 
 // Set in a length: nothing is received, and as many bytes are sent out of the mapping.
 constexpr std::uint64_t to_send = 1ull << 63;
+// The same, for a body that is received and hashed.
 constexpr std::uint64_t to_hash = 1ull << 62;
 
 struct Mapping {

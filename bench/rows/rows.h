@@ -45,9 +45,9 @@ Row client_copy(std::size_t object_mebibytes, Placement placement);
 Row client_get();
 /// Acquire, touch and release by 16 threads against raw sockets that make the same calls.
 Row client_acquire();
-/// The client's puts of 16 MiB against raw sockets that send the same to the same emulator.
 /// put_stream_chunk_bytes: as it is, or as large as the body.
 enum class PutPieces : std::uint8_t { default_size, whole };
+/// The client's puts of 16 MiB against raw sockets that send the same pieces to the same emulator.
 Row client_put(PutPieces pieces);
 /// Small gets, 16 in flight, against a Python client on aiohttp.
 Row client_small();

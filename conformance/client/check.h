@@ -17,6 +17,9 @@
 
 namespace hyperpod::conformance::client {
 
+/// As timeout_ms: long enough that no deadline ends what waits in a queue.
+inline constexpr int no_hurry = 20'000;
+
 /// What a driver says of itself in response to `hello`.
 struct DriverFacts {
   enum class Header { never, always, configurable };

@@ -8,7 +8,6 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::uint64_t size = 512;
-constexpr auto no_hurry = 20'000;
 
 emulator::Fault fault(emulator::FaultMatch match, const emulator::Effects& effects) {
   return {.match = std::move(match), .script = {effects}};

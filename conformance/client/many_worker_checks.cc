@@ -13,7 +13,6 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::uint64_t size = 512;
-constexpr auto no_hurry = 20'000;
 
 std::string bucket_of(std::size_t worker) { return "worker-" + std::to_string(worker); }
 

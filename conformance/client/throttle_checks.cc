@@ -11,8 +11,6 @@ using namespace std::chrono_literals;
 using emulator::JournalOperation;
 
 constexpr std::uint64_t size = 512;
-/// Long enough that no deadline ends what waits in a queue.
-constexpr auto no_hurry = 20'000;
 
 emulator::Fault slow(std::chrono::milliseconds delay) {
   emulator::Effects effects;

@@ -162,7 +162,9 @@ void largest_body_is_stored(Check& check) {
     const Name name = check.fresh_name();
     const std::string body = check.bytes(size);
     Session session = check.connect();
-    if (!session.try_send_raw(session.head_of(put_request(name, body)) + body)) continue;
+    if (!session.try_send_raw(session.head_of(put_request(name, body))) ||
+        !session.try_send_raw(body))
+      continue;
     const auto stored = session.response_or_close();
     if (!stored || stored->status / 100 != 2) continue;
     Session reader = check.connect();
@@ -195,7 +197,6 @@ void large_bodies_are_stored(Check& check) {
              std::to_string(grant.fragments.size()) + " fragments";
     check.release(session, grant);
   }
-  if (sizes.empty()) check.skip("the cache is smaller than 16 MiB");
   check.figure("bodies read back", sizes);
   scattered_body_is_stored(check);
   largest_body_is_stored(check);

@@ -8,6 +8,17 @@ namespace hyperpod::conformance::defects {
 namespace {
 
 using Configure = std::function<void(DaemonSetup&)>;
+
+Ids ids_of(Profile profile, std::initializer_list<std::string_view> without) {
+  Ids ids;
+  for (const daemon::CheckEntry& entry : daemon::daemon_checks()) {
+    const auto left_out = [&](std::string_view prefix) { return entry.id.starts_with(prefix); };
+    if (entry.profile <= profile && std::ranges::none_of(without, left_out))
+      ids.insert(std::string(entry.id));
+  }
+  return ids;
+}
+
 void plain(DaemonSetup& setup) {
   setup.options.listen = "[::]:0";
   setup.host = "localhost";
@@ -34,16 +45,6 @@ tl::expected<std::vector<CheckResult>, std::string> run(const Configure& configu
 }
 
 }  // namespace
-
-Ids ids_of(Profile profile, std::initializer_list<std::string_view> without) {
-  Ids ids;
-  for (const daemon::CheckEntry& entry : daemon::daemon_checks()) {
-    const auto left_out = [&](std::string_view prefix) { return entry.id.starts_with(prefix); };
-    if (entry.profile <= profile && std::ranges::none_of(without, left_out))
-      ids.insert(std::string(entry.id));
-  }
-  return ids;
-}
 
 // Behind a proxy HTTP-02 and LIMIT-11 judge the proxy.
 Ids ids_for_a_defect() {

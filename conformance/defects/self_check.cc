@@ -123,8 +123,8 @@ SelfCheckReport run_self_check(const SelfCheckOptions& options) {
     for (const Requirement& requirement : catalogue) report.requirements.push_back(&requirement);
   };
   if (options.daemons) add(daemon_plans(options), daemon_catalogue());
-  if (options.clients) add(client_plans(options), client_catalogue());
   if (options.daemons) add(reference_plans(options), {});
+  if (options.clients) add(client_plans(options), client_catalogue());
   report.whole = options.only.empty();
   report.trials.resize(all.size());
   // In any order, so that those that mostly wait run beside those that work.

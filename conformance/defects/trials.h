@@ -4,7 +4,6 @@
 #pragma once
 
 #include <functional>
-#include <initializer_list>
 #include <set>
 #include <span>
 #include <string>
@@ -12,7 +11,6 @@
 #include <tl/expected.hpp>
 #include <vector>
 
-#include "daemon/suite.h"
 #include "defects/client_defects.h"
 #include "defects/defective_daemon.h"
 #include "defects/self_check.h"
@@ -20,9 +18,6 @@
 namespace hyperpod::conformance::defects {
 
 using Ids = std::set<std::string>;
-
-/// The checks of this profile, but those whose ids begin so.
-Ids ids_of(Profile profile, std::initializer_list<std::string_view> without);
 
 /// What --whole runs against a defect beside the checks aimed at it: not what saturates the machine
 /// for a fixed time, which says nothing of other defects and disturbs the trials beside it.
