@@ -10,8 +10,21 @@ namespace {
 constexpr std::size_t piece_size = 1 << 20;
 // More than fit, for some of them may find no room.
 constexpr int eighths_to_refill = 10;
-constexpr std::uint64_t largest_held = 300'000;
 constexpr std::size_t stamp_size = 16;
+// Blocks are seldom smaller, so that the first bytes of each that was used anew tell it.
+constexpr std::size_t stamped_every = 4096;
+
+/// Of a large cache a larger part, so that refill() ends.
+std::uint64_t held_size(std::uint64_t capacity) {
+  const auto size = std::max(std::min<std::uint64_t>(capacity / 200, 300'000), capacity / 8192);
+  return std::clamp<std::uint64_t>(size, 64, 8 << 20);
+}
+
+/// Marks the piece, whose bytes are the same for each name, as part of one name's body.
+void put_stamps(std::string& piece, std::string_view stamp) {
+  for (std::size_t at = 0; at + stamp.size() < piece.size(); at += stamped_every)
+    std::ranges::copy(stamp, piece.begin() + static_cast<std::ptrdiff_t>(at));
+}
 
 }  // namespace
 
@@ -42,8 +55,7 @@ Response Pressure::store(const Name& name, std::uint64_t size) {
 }
 
 std::optional<Response> Pressure::try_to_store(const Name& name, std::uint64_t body_size) {
-  const std::string stamp = stamp_of(name);
-  if (piece_.size() > stamp.size()) std::ranges::copy(stamp, piece_.begin());
+  put_stamps(piece_, stamp_of(name));
   bool open = session_.try_send_raw(session_.head_of(
       {"PUT", name.target(), {{"Content-Length", std::to_string(body_size)}}, {}}));
   for (std::uint64_t left = body_size; left > 0 && open;) {
@@ -58,6 +70,11 @@ std::optional<Response> Pressure::try_to_store(const Name& name, std::uint64_t b
 
 void Pressure::refill() {
   for (int i = 0; i < eighths_to_refill; ++i) (void)store();
+  // Where eighths give way to eighths, nearly an eighth of the old room may stay free. Objects so
+  // small that none that is held could hide in what they leave take that too.
+  const std::uint64_t small = held_size(check_.capacity()) / 2;
+  for (std::uint64_t taken = 0; taken <= size_; taken += small)
+    (void)store(check_.fresh_name(), small);
 }
 
 int Pressure::pin(int count, std::chrono::milliseconds ttl) {
@@ -118,15 +135,15 @@ void Pressure::expect_pinned_bytes(std::string_view when) const {
 }
 
 void Pressure::expect_bytes_of(const Pinned& pinned, std::string_view when) const {
-  constexpr std::uint64_t looked_at = 4096;
   std::string piece = piece_;
-  if (piece.size() > pinned.stamp.size()) std::ranges::copy(pinned.stamp, piece.begin());
+  put_stamps(piece, pinned.stamp);
   std::uint64_t at = 0;  // Within the object.
   for (const Fragment& fragment : pinned.grant.fragments) {
     for (std::uint64_t done = 0; done < fragment.len;) {
       const std::uint64_t in_piece = at % piece.size();
-      const std::uint64_t rest = std::min(fragment.len - done, piece.size() - in_piece);
-      const Fragment beginning{fragment.offset + done, std::min(rest, looked_at)};
+      const std::uint64_t rest = std::min(
+          {fragment.len - done, piece.size() - in_piece, stamped_every - at % stamped_every});
+      const Fragment beginning{fragment.offset + done, std::min<std::uint64_t>(rest, stamp_size)};
       const auto bytes = check_.segment().read({&beginning, 1});
       if (!bytes) throw Violation{"fragments inside the segment", bytes.error().message};
       check_.expect(*bytes == std::string_view(piece).substr(in_piece, bytes->size()),
@@ -144,10 +161,9 @@ void Pressure::release_all() {
 }
 
 std::pair<Name, std::string> HeldObjects::make() {
+  constexpr std::uint64_t if_unknown = 1 << 30;
   const std::uint64_t capacity = check_.target().capacity;
-  const std::uint64_t size =
-      capacity == 0 ? largest_held : std::clamp<std::uint64_t>(capacity / 200, 64, largest_held);
-  return {check_.fresh_name(), check_.bytes(size)};
+  return {check_.fresh_name(), check_.bytes(held_size(capacity == 0 ? if_unknown : capacity))};
 }
 
 void HeldObjects::add(Grant grant, std::string body, std::string how) {

@@ -34,8 +34,8 @@ class Pressure {
   /// Stores so many bytes.
   Response store(const Name& name, std::uint64_t size);
   Response store() { return store(check_.fresh_name()); }
-  /// Stores so many eighths that all room that nothing pins is used anew. What the daemon answers
-  /// is not judged.
+  /// Stores so many eighths, and then small objects, that all room that nothing pins is used anew,
+  /// but for what is smaller than half a held object. What the daemon answers is not judged.
   void refill();
   /// Stores eighths and leases each of them, up to `count`; how many had room.
   int pin(int count, std::chrono::milliseconds ttl = std::chrono::seconds(60));
@@ -44,7 +44,7 @@ class Pressure {
   /// The first PUT that finds no room, when each object before it is leased, and its response.
   std::pair<Name, Response> pin_until_refused();
   /// That the bytes under the leases are what was stored: each eighth's own. Of each fragment and
-  /// each MiB the beginning is read, for an eighth may be large.
+  /// each 4 KiB the beginning is read, for an eighth may be large.
   void expect_pinned_bytes(std::string_view when) const;
   void release_all();
 
