@@ -14,6 +14,8 @@ constexpr std::size_t searched_size = 64;
 constexpr std::uint64_t searched = 4ull << 30;
 // With less, the checks that run beside each other evict one another's objects.
 constexpr std::uint64_t smallest_cache = 64u << 20;
+// With room for fewer, beside what others have leased, checks find none for what they store.
+constexpr std::size_t objects_at_once = 64;
 
 tl::unexpected<Obstacle> obstacle(Obstacle::Kind kind, std::string explanation) {
   return tl::unexpected(Obstacle{kind, std::move(explanation)});
@@ -100,6 +102,50 @@ std::optional<std::string> trouble_with_size(const Target& target, const Segment
          in_mib(smallest_cache) + " or more";
 }
 
+/// Over connections of their own: a refusal may cost one.
+bool is_refused_thrice(Check& check, const Name& name) {
+  for (int i = 0; i < 3; ++i) {
+    const int status = check.connect().put(name, "x").status;
+    if (status < 400 || status == 409) return false;
+  }
+  return true;
+}
+
+/// Whether `objects_at_once` can be stored while all of them are leased. Anything that goes wrong
+/// but a PUT that is refused again and again is for the checks to tell.
+bool has_room(Check& check) {
+  try {
+    std::vector<Session> sessions = check.connect_many(16);
+    std::vector<Grant> grants;
+    while (grants.size() < objects_at_once) {
+      std::vector<Name> names;
+      for (Session& session : sessions) {
+        names.push_back(check.fresh_name());
+        session.send(put_request(names.back(), "x"));
+      }
+      for (std::size_t i = 0; i < sessions.size(); ++i) {
+        if (sessions[i].response().status >= 400 && is_refused_thrice(check, names[i]))
+          return false;
+        sessions[i].send(acquire_request(names[i], {.ttl = std::chrono::seconds(2)}));
+      }
+      const std::size_t before = grants.size();
+      for (std::size_t i = 0; i < sessions.size(); ++i) {
+        const Response response = sessions[i].response();
+        if (response.status == 200) {
+          grants.push_back(check.grant_in(response));
+        } else if (is_miss(response) && is_refused_thrice(check, names[i])) {
+          return false;  // One that was stored at the same time has taken its room.
+        }
+      }
+      if (grants.size() == before) break;
+    }
+    (void)check.release_many(sessions, grants);
+  } catch (const Violation&) {
+    return true;
+  }
+  return true;
+}
+
 }  // namespace
 
 tl::expected<std::shared_ptr<const Segment>, Obstacle> preflight(const Target& target) {
@@ -129,6 +175,15 @@ tl::expected<std::shared_ptr<const Segment>, Obstacle> preflight(const Target& t
     check.release_open_leases();
     if (const auto trouble = trouble_with_size(target, *segment))
       return obstacle(Obstacle::Kind::segment, *trouble);
+    const bool room = has_room(check);
+    check.release_open_leases();
+    if (!room) {
+      return obstacle(Obstacle::Kind::segment,
+                      "the daemon refuses to store " + std::to_string(objects_at_once) +
+                          " small objects that are leased at once, which the checks need; wait "
+                          "until the leases of others have ended, or start it with a larger cache "
+                          "or smaller blocks");
+    }
     return std::make_shared<const Segment>(*std::move(segment));
   }
   if (leased && !grant) return no_such_daemon(target, responses);

@@ -213,6 +213,24 @@ TEST(Preflight, JudgesNoDaemonWhoseCacheIsTooSmall) {
   }
 }
 
+TEST(Preflight, JudgesNoDaemonWhoseCacheOthersHaveLeased) {
+  const auto daemon = start([](DaemonSetup& setup) {
+    setup.options.capacity = 64 << 20;
+    setup.options.block_size = 1 << 20;
+  });
+  RunOptions options = options_for(*daemon, {"PUT-01"});
+  EXPECT_TRUE(run_daemon_suite(options));
+  const Requirement requirement{"TEST", Chapter::store, Mark::client, "", ""};
+  Check other(options.target, requirement, nullptr, 1);
+  Session session = other.connect();
+  const Grant grant = other.lease(session, other.stored(session));
+  const auto report = run_daemon_suite(options);
+  ASSERT_FALSE(report);
+  EXPECT_THAT(report.error().explanation, testing::HasSubstr("64 small objects"));
+  other.release(session, grant);
+  EXPECT_TRUE(run_daemon_suite(options));
+}
+
 TEST(Preflight, LeavesAMalformedGrantToTheChecks) {
   const auto daemon = start([](DaemonSetup& setup) {
     setup.mutation.emplace();
