@@ -825,7 +825,7 @@ function show_tiles() {
   text('tile-leases', compact(s.live_leases || 0));
   text('tile-leases-note', `${compact(s.leases_expired || 0)} ended by TTL`);
   text('tile-connections', compact(s.open_connections || 0));
-  text('tile-connections-note', `${compact(s.waiters || 0)} waiters`);
+  text('tile-connections-note', `${compact(s.waiters || 0)} ${s.waiters === 1 ? 'waiter' : 'waiters'}`);
 }
 
 function show(event, whole) {
