@@ -217,6 +217,20 @@ TEST_P(FaultEffects, ABodyCanBeLeftUnread) {
   EXPECT_EQ(daemon->statistics().objects, 0u);
 }
 
+TEST_P(FaultEffects, AConnectionCanBeResetInTheMiddleOfABody) {
+  start(R"({"match":{"operation":"put","first":1},"effects":{"reset_after":2}})");
+  auto client = connect();
+  client.send(put_request("b/k", bytes));
+  EXPECT_EQ(client.receive_until_closed(), "");
+  EXPECT_TRUE(journal_reaches([](const Journal& journal) {
+    const auto hit = journal.entries({.fault = "f"});
+    return hit.size() == 1 && hit[0].end == ConnectionEnd::reset_by_fault && hit[0].status == 0;
+  }));
+  EXPECT_EQ(daemon->statistics().objects, 0u);
+  expect_fired(1);
+  EXPECT_EQ(connect().ask(put_request("b/k", bytes)).status, 200);
+}
+
 TEST_P(FaultEffects, BandwidthIsLimited) {
   start(R"({"match":{"operation":"put"},"effects":{"bytes_per_second":1000}})");
   auto client = connect();

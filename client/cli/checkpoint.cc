@@ -117,8 +117,9 @@ class ProgressLine {
 // Where what has been written cannot be taken back: standard output, a pipe, a device.
 class StreamSink final : public ShardSink {
  public:
-  StreamSink(int descriptor, bool printable_only)
-      : descriptor_(descriptor), printable_only_(printable_only) {}
+  /// `doing` is for messages, as "cannot write the shard to standard output".
+  StreamSink(int descriptor, std::string doing, bool printable_only)
+      : descriptor_(descriptor), doing_(std::move(doing)), printable_only_(printable_only) {}
 
   Result<void> begin(std::optional<std::uint64_t>) override {
     if (!written_) return {};
@@ -136,7 +137,7 @@ class StreamSink final : public ShardSink {
     while (!bytes.empty()) {
       const ssize_t count = ::write(descriptor_, bytes.data(), bytes.size());
       if (count < 0 && errno == EINTR) continue;
-      if (count < 0) return tl::unexpected(file_error("cannot write the shard"));
+      if (count < 0) return tl::unexpected(file_error(doing_));
       written_ = true;
       bytes = bytes.subspan(static_cast<std::size_t>(count));
     }
@@ -145,6 +146,7 @@ class StreamSink final : public ShardSink {
 
  private:
   const int descriptor_;
+  const std::string doing_;
   const bool printable_only_;
   bool written_ = false;
 };
@@ -160,12 +162,14 @@ Result<base::FileDescriptor> rereadable_input() {
     return same;
   }
   const char* const named = std::getenv("TMPDIR");
-  std::string name(named != nullptr && *named != '\0' ? named : "/tmp");
-  name += "/hyperpod-kv-XXXXXX";
+  const std::string directory(named != nullptr && *named != '\0' ? named : "/tmp");
+  const std::string keeping =
+      "cannot keep standard input in " + directory + ", which TMPDIR may name,";
+  std::string name = directory + "/hyperpod-kv-XXXXXX";
   base::FileDescriptor copy(mkostemp(name.data(), O_CLOEXEC));
-  if (!copy) return tl::unexpected(file_error("cannot keep standard input in " + name));
+  if (!copy) return tl::unexpected(file_error(keeping));
   unlink(name.c_str());
-  StreamSink file(copy.get(), false);
+  StreamSink file(copy.get(), keeping, false);
   std::array<std::byte, 1 << 16> piece{};
   for (;;) {
     const ssize_t count = ::read(STDIN_FILENO, piece.data(), piece.size());
@@ -258,7 +262,8 @@ struct Run {
   Result<std::optional<ShardRead>> read_shard(const ShardAddress& shard,
                                               const std::optional<std::string>& file) {
     if (!file || *file == "-") {
-      StreamSink sink(STDOUT_FILENO, !file && base::is_terminal(STDOUT_FILENO));
+      StreamSink sink(STDOUT_FILENO, "cannot write the shard to standard output",
+                      !file && base::is_terminal(STDOUT_FILENO));
       return checkpoints.get(shard, sink, call);
     }
     struct stat status {};
@@ -271,7 +276,7 @@ struct Run {
     }
     const int descriptor = open(file->c_str(), O_WRONLY | O_CLOEXEC);
     if (descriptor < 0) return tl::unexpected(file_error("cannot write " + *file));
-    StreamSink sink(descriptor, false);
+    StreamSink sink(descriptor, "cannot write the shard to " + *file, false);
     return checkpoints.get(shard, sink, call);
   }
 
@@ -281,7 +286,12 @@ struct Run {
     for (const std::uint64_t step : *steps) {
       std::printf("%llu\n", static_cast<unsigned long long>(step));
     }
-    return steps->empty() ? exit_miss : exit_hit;
+    if (!steps->empty()) return exit_hit;
+    const auto found = checkpoints.find_namespace(command.name, call);
+    if (!found) return fail(found.error());
+    if (!*found) return absent_namespace(command.name);
+    std::fprintf(stderr, "hyperpod-kv: no step of '%s' is complete\n", command.name.c_str());
+    return exit_miss;
   }
 
   int operator()(const ShardDeleteCommand& command) {

@@ -130,8 +130,30 @@ TEST_F(CheckpointProgram, StoresReadsListsAndDeletesShards) {
   EXPECT_EQ(gone.code, 1);
   EXPECT_THAT(gone.errors, HasSubstr("rank 0 and step 13"));
   EXPECT_FALSE(std::filesystem::exists(path("gone")));
+  EXPECT_EQ(run({"delete", "my run", "0", "12"}).output, "deleted\n");
+  EXPECT_EQ(run({"delete", "my run", "0", "7"}).code, 1) << "not retained";
+  const auto none = run({"latest", "my run"});
+  EXPECT_EQ(none.code, 1);
+  EXPECT_THAT(none.errors, HasSubstr("no step of 'my run' is complete"));
   EXPECT_EQ(run({"reset", "--yes"}).output, "reset\n");
-  EXPECT_EQ(run({"latest", "my run"}).code, 1);
+  const auto no_namespace = run({"latest", "my run"});
+  EXPECT_EQ(no_namespace.code, 1);
+  EXPECT_THAT(no_namespace.errors, HasSubstr("no namespace 'my run'"));
+}
+
+TEST_F(CheckpointProgram, NamesWhereItCannotWrite) {
+  create();
+  EXPECT_EQ(run({"put", "my run", "0", "7", "-"}, "some bytes").code, 0);
+  const auto full = run({"get", "my run", "0", "7", "/dev/full"});
+  EXPECT_EQ(full.code, 2);
+  EXPECT_THAT(full.errors, HasSubstr("/dev/full"));
+  // A pipe cannot be read twice.
+  auto process = testing::start({"/bin/sh", "-c",
+                                 "echo some bytes | TMPDIR=" + path("absent") + " " +
+                                     testing::program("hyperpod-kv") + " --url " + emulator_.url() +
+                                     " checkpoint put 'my run' 0 8 -"});
+  EXPECT_EQ(process.wait(), 2);
+  EXPECT_THAT(process.errors(), HasSubstr("standard input in " + path("absent")));
 }
 
 TEST_F(CheckpointProgram, SaysWhatItCannotUse) {

@@ -169,8 +169,8 @@ Row field(std::string_view name, Member Effects::*member, Form form, Rule rule,
 
 /// The member that stands for the ending in JSON.
 std::string_view name_of(const Ending& ending) {
-  constexpr std::array<std::string_view, 5> names{"", "status", "reset", "never_answer",
-                                                  "stop_reading_after"};
+  constexpr std::array<std::string_view, 6> names{
+      "", "status", "reset", "never_answer", "stop_reading_after", "reset_after"};
   return names[ending.index()];
 }
 
@@ -255,6 +255,9 @@ const std::vector<Row>& rows() {
       ending_field("stop_reading_after", &StopReading::after, Number{},
                    {put | checkpoint_put, nothing, response | ending},
                    "Bytes of a body; the rest is never read"),
+      ending_field("reset_after", &ResetReading::after, Number{},
+                   {put | checkpoint_put, nothing, response | ending},
+                   "Bytes of a body; then RST, and nothing is stored"),
       field("bytes_per_second", &Effects::bytes_per_second, Number{}, {all_requests},
             "Of a PUT's body and of any response"),
       field("grant_defect", &Effects::grant_defect, Choice<GrantDefect>{defect_names},

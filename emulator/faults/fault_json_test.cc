@@ -464,20 +464,24 @@ TEST(FaultJson, EveryEffectIsWritten) {
   const auto ending = [](const Ending& chosen) {
     return written({.script = {{.ending = chosen}}})["effects"];
   };
-  static_assert(std::variant_size_v<Ending> == 5, "add it here and to `changes`");
+  static_assert(std::variant_size_v<Ending> == 6, "add it here and to `changes`");
   EXPECT_EQ(ending(Served{}), json::object());
   EXPECT_EQ(ending(RespondWith{.status = 404}), json({{"status", 404}}));
   EXPECT_EQ(ending(ResetConnection{}), json({{"reset", true}}));
   EXPECT_EQ(ending(NeverRespond{}), json({{"never_answer", true}}));
   EXPECT_EQ(ending(StopReading{0}), json({{"stop_reading_after", 0}}));
+  EXPECT_EQ(ending(ResetReading{0}), json({{"reset_after", 0}}));
 }
 
 TEST(FaultJson, ARequestEndsInOneWay) {
   const auto effects = [](std::string_view members) {
     return refusal(R"([{"effects": {)" + std::string(members) + "}}]");
   };
-  const std::map<std::string, std::string> endings{
-      {"status", "503"}, {"reset", "true"}, {"never_answer", "true"}, {"stop_reading_after", "1"}};
+  const std::map<std::string, std::string> endings{{"status", "503"},
+                                                   {"reset", "true"},
+                                                   {"never_answer", "true"},
+                                                   {"stop_reading_after", "1"},
+                                                   {"reset_after", "1"}};
   for (const auto& [first, value] : endings) {
     for (const auto& [second, other] : endings) {
       if (first >= second) continue;
@@ -551,6 +555,7 @@ std::vector<std::function<void(Fault&)>> changes() {
       [=](Fault& f) { effects(f).close_after_bytes = number(); },
       [=](Fault& f) { effects(f).dribble = time(); },
       [=](Fault& f) { effects(f).ending = StopReading{small()}; },
+      [=](Fault& f) { effects(f).ending = ResetReading{small()}; },
       [=](Fault& f) { effects(f).bytes_per_second = number(); },
       [=](Fault& f) { effects(f).grant_defect = defect(); },
       [=](Fault& f) { effects(f).real_ttl = time(); },

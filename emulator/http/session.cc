@@ -253,6 +253,13 @@ Awaitable<std::uint64_t> Session::receive_into(BodySink& sink, std::uint64_t at_
     if (entry_.bytes_in >= stop->after) co_await stop_responding(false);
     at_most = std::min(at_most, stop->after - std::min(stop->after, entry_.bytes_in));
   }
+  if (const auto* cut = std::get_if<ResetReading>(&effects().ending)) {
+    if (entry_.bytes_in >= cut->after) {
+      reset_by_fault_ = true;
+      reset();
+    }
+    at_most = std::min(at_most, cut->after - std::min(cut->after, entry_.bytes_in));
+  }
   if (peer_gone()) co_return 0;
   const auto window = sink.window();
   const auto size = std::min<std::uint64_t>(window.size(), at_most);
@@ -479,7 +486,7 @@ Response Session::refused(core::PutRefusal why) const {
       break;
   }
   return refusal(behaviour_.no_room_status, "no_room",
-                 "No room can be made: what is stored is pinned by leases.");
+                 "No room can be made: what is stored is leased, or part of a checkpoint.");
 }
 
 Response Session::leased(const std::optional<core::LeaseGrant>& lease) {

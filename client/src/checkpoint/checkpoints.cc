@@ -219,11 +219,12 @@ class Checkpoints::Core {
     return failure(ErrorCode::malformed_response, fmt::format("{} {}", url_, reason));
   }
 
-  // Status and words for a refusal of `doing`, as in "store the shard".
+  // Status and words for a refusal of `doing`, as in "store the shard", and the daemon's own.
   tl::unexpected<Error> refused(const HttpResponse& response, const std::string& doing) const {
+    const std::string told = checkpoint::told_in(response.body);
     return failure(response.status == 413 ? ErrorCode::too_large : ErrorCode::refused,
-                   fmt::format("{} refused to {}: status {}{}", url_, doing, response.status,
-                               meaning(response.status)),
+                   fmt::format("{} refused to {}: status {}{}{}", url_, doing, response.status,
+                               meaning(response.status), told.empty() ? "" : "; it says: " + told),
                    response.status);
   }
 
@@ -233,7 +234,7 @@ class Checkpoints::Core {
       case 404:
         return ", there is no such namespace, or the daemon has no checkpoint API";
       case 409:
-        return ", it is there with other numbers, which stay";
+        return ", it is there already, and stays as it is";
       case 413:
         return ", it is larger than all of the daemon's memory";
       case 507:

@@ -225,7 +225,9 @@ TEST_F(CheckpointsTest, RefusalsSayWhy) {
   EXPECT_EQ(no_namespace.error().status, 404);
   EXPECT_THAT(no_namespace.error().message, HasSubstr("no such namespace"));
   create(1);
-  EXPECT_EQ(checkpoints_->put({"my run", 1, 1}, bytes_of("x")).error().status, 400);
+  const auto no_rank = checkpoints_->put({"my run", 1, 1}, bytes_of("x"));
+  EXPECT_EQ(no_rank.error().status, 400);
+  EXPECT_THAT(no_rank.error().message, HasSubstr("no such rank; ranks count from 0"));
   EndlessSource larger_than_all((64 << 20) + 1);
   EXPECT_EQ(checkpoints_->put(shard_, larger_than_all, {.timeout = 60s}).error().code,
             ErrorCode::too_large);
@@ -424,6 +426,16 @@ TEST_F(CheckpointFilesTest, AFileKeepsItsModeAndItsLink) {
   EXPECT_EQ(std::filesystem::status(path("real")).permissions(), std::filesystem::perms{0640});
 }
 
+TEST_F(CheckpointFilesTest, ALinkIsFollowedToAFileThatIsNotThereYet) {
+  ASSERT_TRUE(checkpoints_->put(shard_, bytes_of("hello")));
+  std::filesystem::create_symlink("second", path("first"));
+  std::filesystem::create_symlink("real", path("second"));
+  ASSERT_TRUE(checkpoints_->get_file(shard_, path("first")));
+  EXPECT_TRUE(std::filesystem::is_symlink(path("first")));
+  EXPECT_TRUE(std::filesystem::is_symlink(path("second")));
+  EXPECT_EQ(read(path("real")), "hello");
+}
+
 TEST_F(CheckpointFilesTest, UnusablePathsAreNamed) {
   for (const auto& file : {path("absent"), directory_, std::string("/dev/null")}) {
     const auto put = checkpoints_->put_file(shard_, file);
@@ -456,6 +468,13 @@ TEST_F(CheckpointFilesTest, AFileThatChangesWhileItIsSentIsNotStored) {
   write(path("in"), std::string(2'000'000, 'a'));
   EXPECT_THAT(checkpoints_->put_file(shard_, path("in"), {.progress = shorten}).error().message,
               HasSubstr("shorter"));
+  EXPECT_EQ(got(shard_), "hello");
+  const auto append = [&](std::uint64_t done, std::optional<std::uint64_t>) {
+    if (done == 0) std::ofstream(path("in"), std::ios::binary | std::ios::app) << "more";
+  };
+  write(path("in"), std::string(2'000'000, 'a'));
+  EXPECT_THAT(checkpoints_->put_file(shard_, path("in"), {.progress = append}).error().message,
+              HasSubstr("longer"));
   EXPECT_EQ(got(shard_), "hello");
 }
 

@@ -80,4 +80,14 @@ tl::expected<std::vector<std::uint64_t>, std::string> parse_steps(std::string_vi
   return steps;
 }
 
+std::string told_in(std::string_view body) {
+  constexpr std::size_t longest = 200;
+  const Json json = parse(body);
+  if (!json.is_object() || !json.contains("message") || !json["message"].is_string()) return {};
+  const auto& message = json["message"].get_ref<const std::string&>();
+  const bool one_line = std::ranges::all_of(
+      message, [](char character) { return character >= ' ' && character <= '~'; });
+  return one_line && message.size() <= longest ? message : std::string();
+}
+
 }  // namespace hyperpod::client::checkpoint

@@ -6,10 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
-#include <cstdlib>
-#include <memory>
+#include <filesystem>
 #include <random>
 #include <utility>
 
@@ -20,11 +18,17 @@ tl::unexpected<Error> system_failure(const std::string& doing) {
   return tl::unexpected(base::system_error(doing, errno, ErrorCode::invalid_argument));
 }
 
-// What a path leads to through symbolic links; itself where nothing is there yet.
+// What a path leads to through symbolic links, whether anything is there yet or not.
 std::string resolved(const std::string& path) {
-  const std::unique_ptr<char, decltype(&std::free)> real(::realpath(path.c_str(), nullptr),
-                                                         &std::free);
-  return real ? std::string(real.get()) : path;
+  constexpr int most_links = 40;  // as the kernel has it
+  std::filesystem::path at(path);
+  for (int links = 0; links < most_links; ++links) {
+    std::error_code not_a_link;
+    const auto target = std::filesystem::read_symlink(at, not_a_link);
+    if (not_a_link) break;
+    at = at.parent_path() / target;
+  }
+  return at.string();
 }
 
 }  // namespace
@@ -60,6 +64,13 @@ Result<void> FileSource::read(std::uint64_t offset, std::span<std::byte> into) {
     }
     into = into.subspan(static_cast<std::size_t>(count));
     offset += static_cast<std::uint64_t>(count);
+  }
+  struct stat status {};
+  const bool read_all = offset == size_ && ::fstat(file_.get(), &status) == 0;
+  if (read_all && static_cast<std::uint64_t>(status.st_size) > size_) {
+    return tl::unexpected(Error{ErrorCode::invalid_argument,
+                                path_ + " has become longer while it was read; store it again when "
+                                        "nobody writes to it"});
   }
   return {};
 }

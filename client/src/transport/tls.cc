@@ -40,7 +40,11 @@ TlsContext::TlsContext(const TlsOptions& options, std::string host)
       options.ca_file.empty()
           ? SSL_CTX_set_default_verify_paths(context_) == 1
           : SSL_CTX_load_verify_locations(context_, options.ca_file.c_str(), nullptr) == 1;
-  if (!loaded) problem_ = "cannot be verified: the CA file is unusable";
+  if (!loaded) {
+    problem_ = options.ca_file.empty() ? "cannot be verified: the system's CA files are unusable"
+                                       : "cannot be verified: the CA file " + options.ca_file +
+                                             " is missing or unusable";
+  }
   ERR_clear_error();
 }
 

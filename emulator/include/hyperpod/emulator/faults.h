@@ -133,11 +133,18 @@ struct StopReading {
 
   bool operator==(const StopReading&) const = default;
 };
-using Ending = std::variant<Served, RespondWith, ResetConnection, NeverRespond, StopReading>;
+/// Of the body of a PUT so many bytes are read, and then the connection is reset.
+struct ResetReading {
+  std::uint64_t after = 0;
+
+  bool operator==(const ResetReading&) const = default;
+};
+using Ending =
+    std::variant<Served, RespondWith, ResetConnection, NeverRespond, StopReading, ResetReading>;
 
 /// What a fault does. Each field left at its default does nothing. validate_fault tells what cannot
 /// be together. In JSON the ending is one of the members status (with body and retry_after), reset,
-/// never_answer and stop_reading_after.
+/// never_answer, stop_reading_after and reset_after.
 struct Effects {
   /// Before the request is served; with operation put, lease or release.
 
