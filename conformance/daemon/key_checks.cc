@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Keys: what is decoded, how often, and what tells two keys apart.
 #include <array>
+#include <cstdint>
+#include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -185,6 +188,21 @@ void expect_special_words(Check& check) {
   });
 }
 
+/// Two endings that give one 32-bit FNV-1a behind `key`, for a hash is not the key.
+std::pair<std::string, std::string> endings_of_one_fnv1a(std::string_view key) {
+  const auto add = [](std::uint32_t hash, std::string_view text) {
+    for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 16777619u;
+    return hash;
+  };
+  const std::uint32_t begun = add(2166136261u, key);
+  std::unordered_map<std::uint32_t, std::string> seen;
+  for (int i = 0;; ++i) {
+    std::string ending = "-" + std::to_string(i);
+    const auto [at, is_new] = seen.try_emplace(add(begun, ending), ending);
+    if (!is_new) return {at->second, ending};
+  }
+}
+
 void keys_differ_by_a_byte(Check& check) {
   Session session = check.connect();
   check.side_by_side(lookalikes().size(), [&](Session& beside, std::size_t i) {
@@ -211,7 +229,15 @@ void keys_differ_by_a_byte(Check& check) {
   for (const std::size_t size : {200u, 255u, 256u, 512u, 1024u, 2048u}) {
     const std::string long_key(size, 'k');
     expect_not_confused(check, session, long_key + "1", long_key + "2");
+    expect_not_confused(check, session, long_key + "1" + long_key, long_key + "2" + long_key);
   }
+  const Name alike = check.fresh_name();
+  const auto [one, other] = endings_of_one_fnv1a(alike.key);
+  check.store(session, {alike.bucket, alike.key + one}, "x");
+  const Response second = session.put({alike.bucket, alike.key + other}, "y");
+  check.expect(second.status != 409,
+               alike.key + one + " and " + alike.key + other + " to be two keys",
+               described(second));
   if (check.profile() == Profile::core) return;
   check.side_by_side(128, [&](Session& beside, std::size_t byte) {
     expect_byte_counts(check, beside, static_cast<unsigned char>(byte));

@@ -52,8 +52,8 @@ void queries_of_the_clients_are_understood(Check& check) {
   for (const char* query :
        {"timeout_ms=5000&ttl_s=30.0", "timeout_ms=1000&ttl_s=30.0", "timeout_ms=0&ttl_s=0.5",
         "timeout_ms=100&ttl_s=12.25", "timeout_ms=5000&ttl_s=30", "timeout_ms=15", "ttl_s=30.0", "",
-        "timeout_ms=30000&ttl_s=60.0", "timeout_ms=600000&ttl_s=3600.0",
-        "timeout_ms=1&ttl_s=0.1"}) {
+        "timeout_ms=30000&ttl_s=60.0", "timeout_ms=600000&ttl_s=3600.0", "timeout_ms=1&ttl_s=0.1",
+        "timeout_ms=0&ttl_s=0.30000000000000004", "timeout_ms=0&ttl_s=29.999999999999996"}) {
     session.send_raw("POST " + name.target() + "/leases?" + query +
                      " HTTP/1.1\r\nHost: " + check.target().endpoint.authority() +
                      "\r\nUser-Agent: LMCache-SageMaker-HyperPod/1.0\r\nAccept: */*\r\n"
