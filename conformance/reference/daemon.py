@@ -799,6 +799,8 @@ class Connection(asyncio.Protocol):
             ttl is not None and not (DECIMAL.fullmatch(ttl) and math.isfinite(float(ttl)))
         )
         malformed = malformed or (ttl is not None and "ttl-without-point-refused" in on and "." not in ttl)
+        if "ttl-with-many-digits-refused" in on and ttl is not None:
+            malformed = malformed or len(ttl.partition(".")[2]) > 9
         below = "ttl-below-a-second-refused" in on and ttl is not None and not malformed and float(ttl) < 1
         above = "timeouts-over-10s-refused" in on and hold is not None and not malformed and int(hold) > 10_000
         malformed = malformed or below or above

@@ -307,6 +307,7 @@ def pin_holds_for(b, seconds, ttl):
 probes({
     "pin-ends-after-a-second": (1.5, 30.0),
     "pin-ends-at-half-the-ttl": (16, 30.0),
+    "pin-ends-at-nine-tenths": (28, 30.0),
     "pin-capped-at-5s": (6, 30.0),
 }, pin_holds_for)  # fmt: skip
 
@@ -319,11 +320,64 @@ def lives_for(b, seconds, ttl):
 
 probes({
     "ttl-capped-at-5s": (6, 30.0),
+    "ttl-capped-at-10s": (11, 30.0),
+    "leases-end-400ms-early": (29.8, 30.0),
     "ttl-fraction-dropped": (1.5, 1.9),
     "ttl-exponent-ignored": (5, 1e16),
     "ttl-wraps-after-an-hour": (60, 3605.0),
     "ttl-in-milliseconds": (1, 30.0),
 }, lives_for)  # fmt: skip
+
+
+@probe("small-objects-not-pinned")
+def _(b):
+    _, body, grant = b.leased(1000)
+    return b.safe(body, grant)
+
+
+@probe("victims-chosen-at-the-head", capacity=4 << 20)
+def _(b):
+    size = b.capacity // 8
+    keys = [b.leased(size, ttl=0.001)[0] for _ in range(8)]
+    b.advance(1)
+    body = os.urandom(size)
+    client = b.begin_put(fresh(), body, size // 2)
+    grants = [(grant, b.read(grant)) for key in keys if (grant := b.grant(key)) is not None]
+    client.send(body[size // 2 :])
+    client.response()
+    return all(b.read(grant) == before for grant, before in grants)
+
+
+@probe("large-objects-return-damaged", capacity=8 << 20)
+def _(b):
+    key, body, grant = b.leased(2 << 20)
+    b.release(grant["id"])
+    b.fill()
+    again = b.grant(key)
+    return again is None or b.read(again) == body
+
+
+@probe("conflict-evicts-itself", capacity=4 << 20)
+def _(b):
+    keys = []
+    for _ in range(8):
+        keys.append(fresh())
+        b.put(keys[-1], os.urandom(b.capacity // 8))
+    return b.put(keys[0], os.urandom(b.capacity // 8)) == 409 and b.grant(keys[0]) is not None
+
+
+@probe("pins-saturate-at-255")
+def _(b):
+    key, _, grant = b.leased(b.capacity // 2)
+    client = b.client()
+    for other in [grant] + [b.grant(key, client=client) for _ in range(255)]:
+        b.release(other["id"])
+    return b.has_room()
+
+
+@probe("ttl-with-many-digits-refused")
+def _(b):
+    return b.grant(b.leased()[0], query="timeout_ms=0&ttl_s=0.30000000000000004") is not None
 
 
 @probe("pin-ends-with-first-release")
@@ -1158,6 +1212,10 @@ probes({
     "key-plus-as-space": ("a+b", "a%20b"),
     "key-zero-width-dropped": ("ab", "a%E2%80%8Bb"),
     "key-leading-zeros-dropped": ("m@1@0@ab", "m@1@0@00ab"),
+    "key-trimmed-as-latin-1": ("a%C3%A0", "a%C3%85"),
+    "key-hashed-with-crc32": ("75be4d1e", "4baa5d72"),
+    "key-hashed-with-fnv1a": ("costarring", "liquid"),
+    "key-middle-ignored": (LONG[:80] + "1" + LONG[:80], LONG[:80] + "2" + LONG[:80]),
     "bucket-cut-at-63": ("a", "a", LONG[:63], LONG[:64]),
     "bucket-cut-at-slash": ("a", "a", "b", "b%2Fc"),
     "bucket-trimmed": ("a", "a", "b", "b."),

@@ -19,6 +19,7 @@ import secrets
 import unicodedata
 import urllib.parse
 import uuid
+import zlib
 from collections import OrderedDict
 
 DEFAULT_BLOCK = 16 << 10
@@ -79,6 +80,7 @@ class Stored:
         self.told = None  # Other fragments that a defect tells.
         self.released = set()  # Ids, for a defect.
         self.connection = None  # Over which it was stored, for defects.
+        self.chosen = False  # To give way when a PUT ends, for a defect.
         self.since = 0.0  # When it was stored.
 
 
@@ -117,6 +119,7 @@ class Upload:
         self.pieces = 0
         self.began = store.loop.time()
         self.robbed = False
+        self.victims, self.left = [], []  # What gives way at its end, and the room that it leaves, for a defect.
         self._fragment = 0
         self._at = 0  # Within that fragment.
         self.done = False
@@ -166,6 +169,7 @@ class Store:
             self.random.shuffle(self.free)
         # For defects.
         self.ghosts = {}  # Evicted objects, by name.
+        self.shelf = {}  # Bytes of evicted objects that can be had back, by name.
         self.refused = set()  # Names that found no room.
         self.remembered = set()  # Names of before a restart.
         self.old_ids = set()
@@ -295,7 +299,7 @@ class Store:
         if "slow-put-loses-its-room" in on and self._rob_a_put():
             return True
         free = (stored for stored in self.objects.values() if stored.pins == 0)
-        if "evict-at-random" in on or "evict-largest" in on or "evict-all" in on:
+        if on & {"evict-at-random", "evict-largest", "evict-smallest", "evict-newest", "evict-all"}:
             free = list(free)
             if not free:
                 return False
@@ -303,11 +307,14 @@ class Store:
                 for stored in free:
                     self._drop(stored)
                 return True
-            victim = (
-                self.random.choice(free)
-                if "evict-at-random" in on
-                else max(free, key=lambda stored: stored.size)
-            )
+            if "evict-at-random" in on:
+                victim = self.random.choice(free)
+            elif "evict-newest" in on:
+                victim = free[-1]
+            elif "evict-smallest" in on:
+                victim = min(free, key=lambda stored: stored.size)
+            else:
+                victim = max(free, key=lambda stored: stored.size)
         else:
             victim = next(free, None)
         if victim is None and "leased-objects-evicted-at-last" in on:
@@ -320,12 +327,45 @@ class Store:
             self.ghosts[victim.name] = victim
         if "eviction-loses-room" in on:
             victim.blocks = victim.blocks[: len(victim.blocks) // 2]
+        if on & {"evicted-objects-return", "large-objects-return-damaged"}:
+            self.shelf[victim.name] = self.bytes_of(victim)
         self._drop(victim)
         if "evicted-blocks-freed-twice" in on:
             self._give_back(victim.blocks)
         if "compaction-moves-leased-objects" in on:
             self._compact()
         return True
+
+    def _take_back(self, name):
+        """Brings an evicted object back from the slower memory that it went to."""
+        body = self.shelf[name]
+        stored = self._place(name, len(body))
+        if stored is None:
+            return None
+        del self.shelf[name]
+        if "large-objects-return-damaged" in self.on and len(body) > 1 << 20:
+            body = body[: len(body) - (1 << 20)] + bytes(1 << 20)
+        self._fill(stored, body)
+        self.objects[name] = stored
+        return stored
+
+    def _place_early(self, name, size):
+        """As _place, but what gives way does so when the body has come, leased by then or not."""
+        count = -(-size // self.block)
+        victims, blocks = [], []
+        for other in self.objects.values():
+            if other.pins == 0 and not other.chosen and len(self.free) + len(blocks) < count:
+                victims.append(other)
+                blocks += other.blocks
+        if len(self.free) + len(blocks) < count:
+            return None, [], []
+        self._give_back(blocks)
+        for other in victims:
+            other.chosen = True
+        stored = self._place(name, size)
+        left = sorted(set(blocks).difference(stored.blocks))
+        self.free = sorted(set(self.free).difference(left))
+        return stored, victims, left
 
     def _compact(self):
         """Moves a leased object into room that has become free, its leases notwithstanding."""
@@ -413,6 +453,7 @@ class Store:
         on = self.on
         return bool(
             (name in self.objects and not self._is_replaceable(self.objects[name]))
+            or name in self.shelf
             or (on & {"evicted-answers-409", "aborted-put-blocks-its-key"} and name in self.ghosts)
             or ("refused-put-blocks-its-key" in on and name in self.refused)
             or ("old-keys-answer-409-after-restart" in on and name in self.remembered)
@@ -437,7 +478,11 @@ class Store:
                 upload = Upload(self, other.stored)
                 self.uploads[name].append(upload)
                 return upload
-        stored = self._place(name, size)
+        victims, left = [], []
+        if "victims-chosen-at-the-head" in self.on and len(self.free) < -(-size // self.block):
+            stored, victims, left = self._place_early(name, size)
+        else:
+            stored = self._place(name, size)
         if stored is None and "refused-put-blocks-its-key" in self.on:
             self.refused.add(name)
         if stored is None and "pins-end-when-room-runs-out" in self.on:
@@ -451,6 +496,7 @@ class Store:
             return None
         stored.connection = connection
         upload = Upload(self, stored)
+        upload.victims, upload.left = victims, left
         self.uploads.setdefault(name, []).append(upload)
         if "object-visible-at-its-head" in self.on:
             self.objects[name] = stored
@@ -470,6 +516,11 @@ class Store:
 
     def _ended_upload(self, upload):
         upload.done = True
+        for other in upload.victims:
+            if self.objects.get(other.name) is other:
+                del self.objects[other.name]
+            other.blocks = []
+        self._give_back(upload.left)
         uploads = self.uploads.get(upload.stored.name, [])
         if upload in uploads:
             uploads.remove(upload)
@@ -622,6 +673,11 @@ class Store:
             return
         if "pin-ends-at-409" in on:
             self.unpin_all(stored)
+        if on & {"conflict-evicts-itself", "room-taken-before-the-conflict"}:
+            stored.pins += "room-taken-before-the-conflict" in on
+            room = self._take(-(-body_size // self.block))
+            stored.pins -= "room-taken-before-the-conflict" in on
+            self._give_back(room or [])
         if "conflict-keeps-room" in on:
             self._take(-(-body_size // self.block))
         replaces = (
@@ -638,6 +694,8 @@ class Store:
     def find(self, name, connection=None):
         """The object of this name, or None."""
         stored = self.objects.get(name)
+        if stored is None and name in self.shelf:
+            stored = self._take_back(name)
         if "visible-late-over-other-connections" in self.on and stored is not None:
             if stored.connection is not connection and self.loop.time() < stored.since + 0.5:
                 return None
@@ -732,6 +790,10 @@ class Store:
             ttl = min(ttl, 5.0)
         if "ttl-in-milliseconds" in on:
             ttl /= 1000
+        if "leases-end-400ms-early" in on:
+            ttl -= min(0.4, ttl * 0.4)
+        if "ttl-capped-at-10s" in on:
+            ttl = min(ttl, 10.0)
         if "ttl-of-a-second-at-least" in on:
             ttl = max(ttl, 1.0)
         if "ttl-rounded-up" in on:
@@ -764,6 +826,8 @@ class Store:
             return
         lease.pinned = True
         lease.stored.pins += 1
+        if "pins-saturate-at-255" in self.on:
+            lease.stored.pins = min(lease.stored.pins, 255)
         if "pins-counted-in-a-byte" in self.on:
             lease.stored.pins %= 256
 
@@ -774,6 +838,8 @@ class Store:
         stored = lease.stored
         if stored.pins == 0:
             return  # A defect has taken it before.
+        if stored.pins == 255 and "pins-saturate-at-255" in self.on:
+            return  # How many there are is not known any longer.
         stored.pins -= 1
         if stored.pins == 0 and self.objects.get(stored.name) is not stored:
             if self.ghosts.get(stored.name) is not stored:
@@ -793,6 +859,10 @@ class Store:
             loop.call_later(1, self._unpin, lease)
         if "pin-ends-at-half-the-ttl" in on:
             loop.call_later(lease.ttl / 2, self._unpin, lease)
+        if "pin-ends-at-nine-tenths" in on:
+            loop.call_later(lease.ttl * 0.9, self._unpin, lease)
+        if "small-objects-not-pinned" in on and stored.size < 4096:
+            self._unpin(lease)
         if "pin-capped-at-5s" in on:
             loop.call_later(5, self._unpin, lease)
         if "later-lease-sets-the-expiry-of-all" in on:
@@ -1065,6 +1135,13 @@ def _of_bucket(rule):
     return lambda bucket, key: (rule(bucket), key)
 
 
+def _fnv1a(key):
+    value = 0x811C9DC5
+    for c in key:
+        value = ((value ^ c) * 0x01000193) & 0xFFFFFFFF
+    return b"%08x" % value
+
+
 def _joined(bucket, key):
     return b"", bucket + b"/" + key
 
@@ -1095,6 +1172,10 @@ NAME_RULES = {
     ),
     "key-hashed-to-16-bits": _of_key(lambda key: hashlib.sha256(key).digest()[:2]),
     "key-zero-width-dropped": _of_key(_as_text(lambda key: re.sub("[\u200b-\u200d\ufeff]", "", key))),
+    "key-trimmed-as-latin-1": _of_key(lambda key: key.rstrip(b"\x85\xa0")),
+    "key-hashed-with-crc32": _of_key(lambda key: b"%08x" % zlib.crc32(key)),
+    "key-hashed-with-fnv1a": _of_key(_fnv1a),
+    "key-middle-ignored": _of_key(lambda key: b"%d " % len(key) + key[:64] + key[-32:] if len(key) > 96 else key),
     "key-leading-zeros-dropped": _of_key(lambda key: re.sub(rb"(^|@)0+(?=[^@])", rb"\1", key)),
     "bucket-cut-at-63": _of_bucket(lambda bucket: bucket[:63]),
     "bucket-cut-at-slash": _of_bucket(lambda bucket: bucket.split(b"/")[0]),
