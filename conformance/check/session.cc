@@ -37,11 +37,13 @@ bool is_whole(std::string_view bytes) {
 }  // namespace
 
 std::string LeaseTerms::query() const {
-  std::array<char, 64> text;
-  std::snprintf(text.data(), text.size(), "timeout_ms=%lld&ttl_s=%lld.%lld",
+  std::array<char, 64> buffer;
+  std::snprintf(buffer.data(), buffer.size(), "timeout_ms=%lld&ttl_s=%lld.%03lld",
                 static_cast<long long>(hold.count()), static_cast<long long>(ttl.count() / 1000),
-                static_cast<long long>(ttl.count() % 1000 / 100));
-  return text.data();
+                static_cast<long long>(ttl.count() % 1000));
+  std::string text = buffer.data();
+  while (text.ends_with('0') && !text.ends_with(".0")) text.pop_back();
+  return text;
 }
 
 Session::Session(Connection connection, std::string authority, Duration patience,

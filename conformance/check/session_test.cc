@@ -19,6 +19,8 @@ using namespace std::chrono_literals;
 TEST(LeaseTerms, AreWrittenAsTheClientsWriteThem) {
   EXPECT_EQ((LeaseTerms{5000ms, 30s}.query()), "timeout_ms=5000&ttl_s=30.0");
   EXPECT_EQ((LeaseTerms{0ms, 1900ms}.query()), "timeout_ms=0&ttl_s=1.9");
+  EXPECT_EQ((LeaseTerms{0ms, 2286ms}.query()), "timeout_ms=0&ttl_s=2.286");
+  EXPECT_EQ((LeaseTerms{0ms, 10ms}.query()), "timeout_ms=0&ttl_s=0.01");
 }
 
 TEST(Printable, KeepsTextAndEscapesTheRest) {

@@ -299,7 +299,7 @@ class Store:
         if "slow-put-loses-its-room" in on and self._rob_a_put():
             return True
         free = (stored for stored in self.objects.values() if stored.pins == 0)
-        if on & {"evict-at-random", "evict-largest", "evict-smallest", "evict-newest", "evict-all"}:
+        if on & {"evict-at-random", "evict-largest", "evict-newest", "evict-all"}:
             free = list(free)
             if not free:
                 return False
@@ -311,8 +311,6 @@ class Store:
                 victim = self.random.choice(free)
             elif "evict-newest" in on:
                 victim = free[-1]
-            elif "evict-smallest" in on:
-                victim = min(free, key=lambda stored: stored.size)
             else:
                 victim = max(free, key=lambda stored: stored.size)
         else:

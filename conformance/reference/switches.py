@@ -869,7 +869,6 @@ VARIATIONS = [
     _vary("evict", "state", "evict-largest", "The largest object is evicted first.", "nothing says which"),
     _vary("evict", "state", "evict-ahead", "A PUT evicts until a fifth of the cache is free.",
           "nothing says how much"),
-    _vary("evict", "state", "evict-smallest", "The smallest object is evicted first.", "nothing says which"),
     _vary("evict", "state", "evict-newest", "The newest object is evicted first.", "nothing says which"),
     _vary("return", "state", "evicted-objects-return",
           "What is evicted comes back when it is asked for, from slower memory.", "nothing says that it must not"),
