@@ -52,6 +52,33 @@ void serve_all(Check& check, std::vector<Session>& sessions) {
     check.expect_status(session.response(), 200, "a release among many");
 }
 
+/// Over each session, all at the same time: a request for an absent key, half of them for one and
+/// the same. The middle one of the times until they were answered.
+Duration middle_of_holds(Check& check, std::vector<Session>& sessions,
+                         std::chrono::milliseconds hold) {
+  constexpr auto early = 20ms;  // A timer's step.
+  const Name shared = check.fresh_name();
+  const TimePoint end = now() + hold - early;
+  for (std::size_t i = 0; i < sessions.size(); ++i)
+    sessions[i].send(acquire_request(i % 2 == 0 ? shared : check.fresh_name(), {.hold = hold}));
+  std::this_thread::sleep_until(end - 30ms);
+  const std::string all = std::to_string(sessions.size()) + " lease requests";
+  for (Session& session : sessions) {
+    // Also sends once more, in time with the others, what a closed connection swallowed.
+    check.expect(session.silent_for(Duration::zero()) || now() >= end,
+                 "each of " + all + ", half of them for one key, to be held at once",
+                 "one was answered");
+  }
+  std::vector<Duration> times;
+  for (Session& session : sessions) {
+    const Response response = session.response(hold + check.span(8s));
+    check.expect(is_miss(response), "a miss for each of " + all, described(response));
+    times.push_back(response.took());
+  }
+  std::ranges::sort(times);
+  return times[times.size() / 2];
+}
+
 void one_engines_connections_are_served(Check& check) {
   need_descriptors(check, 128);
   std::vector<Session> sessions = check.connect_many(128);
@@ -59,18 +86,19 @@ void one_engines_connections_are_served(Check& check) {
   serve_all(check, sessions);
   // As many lease requests may wait as one engine has in flight.
   const auto hold = check.span(check.profile() == Profile::core ? 700ms : 1200ms);
-  const TimePoint begun = now();
-  for (Session& session : sessions)
-    session.send(acquire_request(check.fresh_name(), {.hold = hold}));
-  std::this_thread::sleep_until(begun + hold - 50ms);
-  const bool in_time = now() < begun + hold;
-  for (Session& session : sessions) {
-    check.expect(!in_time || session.silent_for(Duration::zero()),
-                 "each of 128 lease requests to be held at once", "one was answered");
-  }
-  for (Session& session : sessions) {
-    const Response response = session.response(check.span(8s));
-    check.expect(is_miss(response), "a miss for each of 128 held requests", described(response));
+  constexpr int tries = 3;  // A machine that is busy otherwise may be late for all of them.
+  for (int i = 1; i <= tries; ++i) {
+    // What a daemon needs to answer so many is not the holds' doing.
+    const TimePoint begun = now();
+    (void)middle_of_holds(check, sessions, 0ms);
+    const Duration limit = hold + check.span(500ms) + (now() - begun);
+    const Duration middle = middle_of_holds(check, sessions, hold);
+    if (middle <= limit)
+      return check.figure("middle one of 128 holds of " + in_ms(hold), in_ms(middle));
+    check.expect(
+        i < tries,
+        "128 held requests to be answered within " + in_ms(limit) + ", by the middle one",
+        in_ms(middle) + ", and later than that " + std::to_string(tries - 1) + " times before");
   }
 }
 

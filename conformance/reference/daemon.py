@@ -172,6 +172,7 @@ class Connection(asyncio.Protocol):
         self.responses = 0
         self.began = daemon.loop.time()
         self.refused = b""  # The body of the PUT answered 409 last, for a defect.
+        self.old_timer = 0.0  # When the hold woken last would have ended, for a defect.
         self.longest_head = 8 << 10 if "heads-over-8k-refused" in daemon.on else LONGEST_HEAD
 
     # What asyncio calls.
@@ -861,6 +862,8 @@ class Connection(asyncio.Protocol):
             seconds = min(seconds, 1)
         if "hold-capped-at-3s" in on:
             seconds = min(seconds, 3)
+        if "hold-capped-at-4s" in on:
+            seconds = min(seconds, 4)
         if "hold-of-whole-seconds" in on:
             seconds = int(seconds)
         if "hold-ends-with-its-ttl" in on:
@@ -871,6 +874,11 @@ class Connection(asyncio.Protocol):
             or ("held-requests-limited-to-100" in on and store.held() >= 100)
         ):
             return None
+        if "waiters-of-a-key-limited-to-16" in on and len(store.waiters.get(name, [])) >= 16:
+            raise Refusal(503, "too many wait for this key")
+        if "wake-lost-while-registering" in on and seconds > 0.03:
+            await asyncio.sleep(0.03)
+            seconds -= 0.03
         return await self.hold_now(name, seconds, ttl, store)
 
     async def hold_now(self, name, seconds, ttl, store):
@@ -885,12 +893,18 @@ class Connection(asyncio.Protocol):
         )  # fmt: skip
         began = self.began if "hold-counts-from-the-connection" in on else self.loop.time()
         deadline = began + seconds + late
+        if "old-hold-timer-ends-the-next-hold" in on and self.old_timer > self.loop.time():
+            deadline = min(deadline, self.old_timer)
         waiter = store.hold(name, ttl, self)
+        is_late = False
         try:
             while not waiter.future.done() and not self.gone.done():
                 if "hold-extended-by-each-put" in on:
                     deadline = max(deadline, store.last_put + seconds)
                 left = deadline - self.loop.time()
+                if left <= 0 and "holds-end-late-when-many" in on and store.held() > 64 and not is_late:
+                    is_late = True
+                    deadline, left = deadline + 2, 2
                 if left <= 0:
                     break
                 if "held-requests-cut-when-idle" in on:
@@ -917,7 +931,9 @@ class Connection(asyncio.Protocol):
             raise Gone
         if lease is None:
             store.missed(name)
-        elif "woken-lease-ends-at-its-timeout" in on:
+            return None
+        self.old_timer = deadline
+        if "woken-lease-ends-at-its-timeout" in on:
             self.loop.call_at(deadline, store.release, lease.id, self)
         return lease
 

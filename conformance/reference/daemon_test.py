@@ -999,7 +999,7 @@ def held_after(b, seconds, hold=10_000):
     return b.held() == 1
 
 
-probes({"hold-capped-at-1s": (2,), "hold-capped-at-3s": (4,)}, held_after)
+probes({"hold-capped-at-1s": (2,), "hold-capped-at-3s": (4,), "hold-capped-at-4s": (5,)}, held_after)
 
 
 def over_after(b, seconds, hold):
@@ -1183,6 +1183,97 @@ def _(b):
     first, _ = b.hold(key), b.hold(key)
     b.gone(first)
     return b.put(key, b"x") == 200 and b.held() == 0
+
+
+@probe("abandoned-hold-ends-the-others")
+def _(b):
+    key = fresh()
+    first, _ = b.hold(key), b.hold(key)
+    b.gone(first)
+    return b.held() == 1
+
+
+@probe("timed-out-hold-ends-the-others")
+def _(b):
+    key = fresh()
+    first, _ = b.hold(key, 1000), b.hold(key)
+    b.advance(2)
+    return first.response().status == 504 and b.held() == 1
+
+
+def is_woken(b, client, key, body=b"x"):
+    """Whether a request that is held for 10 s is granted."""
+    stored = b.put(key, body) == 200
+    for _ in range(3):
+        b.advance(11)
+    return stored and client.response().status == 200
+
+
+@probe("abandoned-hold-takes-its-neighbour")
+def _(b):
+    key = fresh()
+    first, second = b.hold(key), b.hold(key)
+    b.gone(first)
+    return is_woken(b, second, key)
+
+
+@probe("timed-out-hold-takes-its-neighbour")
+def _(b):
+    key = fresh()
+    first, second = b.hold(key, 1000), b.hold(key)
+    b.advance(2)
+    return first.response().status == 504 and is_woken(b, second, key)
+
+
+@probe("waiters-lost-at-an-aborted-put")
+def _(b):
+    key = fresh()
+    client = b.hold(key)
+    b.cut_short(key, os.urandom(1000), 500)
+    return is_woken(b, client, key)
+
+
+@probe("large-put-wakes-nobody")
+def _(b):
+    key = fresh()
+    return is_woken(b, b.hold(key), key, os.urandom(100_000))
+
+
+@probe("wake-lost-while-registering")
+def _(b):
+    def is_woken_soon():
+        key, client = fresh(), b.client()
+        client.send(lease_head(key, 10_000))
+        return is_woken(b, client, key)
+
+    return all([is_woken_soon() for _ in range(10)])  # The machine may be late for some of them.
+
+
+@probe("old-hold-timer-ends-the-next-hold")
+def _(b):
+    key = fresh()
+    client = b.hold(key, 5000)
+    b.put(key, b"x")
+    client.response()
+    client.send(lease_head(fresh(), 10_000))
+    b.wait(lambda: b.store.held() == 1)
+    b.advance(6)
+    return b.held() == 1
+
+
+@probe("holds-end-late-when-many")
+def _(b):
+    clients = [b.hold(fresh(), 1000) for _ in range(65)]
+    b.advance(1.5)
+    return b.wait(lambda: b.store.held() == 0, 1) and clients[0].response().status == 504
+
+
+@probe("waiters-of-a-key-limited-to-16")
+def _(b):
+    key = fresh()
+    for _ in range(17):
+        b.hold(key)
+    return b.held() == 17
 
 
 # Names.

@@ -634,6 +634,8 @@ class Store:
         self._ended_upload(upload)
         if "hold-ends-at-an-aborted-put" in on:
             self.end_holds(name)
+        if "waiters-lost-at-an-aborted-put" in on:
+            self.waiters.pop(name, None)
         if "aborted-put-stored" in on and upload.received and name not in self.objects:
             stored.size = upload.received
             stored.fragments = self._fragments(stored.blocks, stored.size)
@@ -997,7 +999,13 @@ class Store:
         waiter.ended = True
         waiters = self.waiters.get(waiter.name, [])
         if waiter in waiters:
+            gone = waiter.connection.gone.done()
+            at = waiters.index(waiter)
             waiters.remove(waiter)
+            if ("abandoned-hold-takes-its-neighbour" if gone else "timed-out-hold-takes-its-neighbour") in self.on:
+                del waiters[at : at + 1]
+            if ("abandoned-hold-ends-the-others" if gone else "timed-out-hold-ends-the-others") in self.on:
+                self.end_holds(waiter.name)
         if not waiters:
             self.waiters.pop(waiter.name, None)
 
@@ -1013,6 +1021,8 @@ class Store:
         if "waiters-look-at-the-end" in on or "waiters-look-each-200ms" in on:
             return
         if "second-wave-not-woken" in on and name in self.missed_names:
+            return
+        if "large-put-wakes-nobody" in on and stored.size > 64 << 10:
             return
         waiters = self.waiters.pop(name, [])
         if ("one-waiter-woken" in on or "abandoned-hold-takes-the-grant" in on) and waiters:
