@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/preflight.h"
 
+#include <algorithm>
 #include <functional>
 #include <thread>
 
@@ -15,7 +16,8 @@ constexpr std::uint64_t searched = 4ull << 30;
 // With less, the checks that run beside each other evict one another's objects.
 constexpr std::uint64_t smallest_cache = 64u << 20;
 // With room for fewer, beside what others have leased, checks find none for what they store.
-constexpr std::size_t objects_at_once = 64;
+constexpr std::size_t objects_at_once = 56;
+constexpr auto brief = std::chrono::seconds(3);
 
 tl::unexpected<Obstacle> obstacle(Obstacle::Kind kind, std::string explanation) {
   return tl::unexpected(Obstacle{kind, std::move(explanation)});
@@ -102,43 +104,48 @@ std::optional<std::string> trouble_with_size(const Target& target, const Segment
          in_mib(smallest_cache) + " or more";
 }
 
-/// Over connections of their own: a refusal may cost one.
-bool is_refused_thrice(Check& check, const Name& name) {
+/// Stores and leases one object; false where its PUT is refused again and again.
+bool fits(Check& check, const Name& name) {
   for (int i = 0; i < 3; ++i) {
-    const int status = check.connect().put(name, "x").status;
-    if (status < 400 || status == 409) return false;
+    Session session = check.connect();  // A refusal may cost one.
+    const int status = session.put(name, "x").status;
+    if (status >= 400 && status != 409) continue;
+    const Response response = check.connect().acquire(name, {.ttl = brief});
+    if (response.status == 200) (void)check.grant_in(response);
+    return true;
   }
-  return true;
+  return false;
 }
 
 /// Whether `objects_at_once` can be stored while all of them are leased. Anything that goes wrong
 /// but a PUT that is refused again and again is for the checks to tell.
 bool has_room(Check& check) {
   try {
-    std::vector<Session> sessions = check.connect_many(16);
+    std::vector<Session> sessions = check.connect_many(14);
     std::vector<Grant> grants;
-    while (grants.size() < objects_at_once) {
+    std::vector<Name> missed;
+    for (std::size_t stored = 0; stored < objects_at_once; stored += sessions.size()) {
       std::vector<Name> names;
       for (Session& session : sessions) {
         names.push_back(check.fresh_name());
         session.send(put_request(names.back(), "x"));
       }
       for (std::size_t i = 0; i < sessions.size(); ++i) {
-        if (sessions[i].response().status >= 400 && is_refused_thrice(check, names[i]))
-          return false;
-        sessions[i].send(acquire_request(names[i], {.ttl = std::chrono::seconds(2)}));
+        (void)sessions[i].response();
+        sessions[i].send(acquire_request(names[i], {.ttl = brief}));
       }
-      const std::size_t before = grants.size();
       for (std::size_t i = 0; i < sessions.size(); ++i) {
         const Response response = sessions[i].response();
         if (response.status == 200) {
           grants.push_back(check.grant_in(response));
-        } else if (is_miss(response) && is_refused_thrice(check, names[i])) {
-          return false;  // One that was stored at the same time has taken its room.
+        } else {
+          missed.push_back(names[i]);
         }
       }
-      if (grants.size() == before) break;
     }
+    // One that was stored at the same time may have taken its room before it was leased.
+    if (!std::ranges::all_of(missed, [&](const Name& name) { return fits(check, name); }))
+      return false;
     (void)check.release_many(sessions, grants);
   } catch (const Violation&) {
     return true;
