@@ -168,8 +168,8 @@ void scattered_body_is_stored(Check& check) {
   }
   const Name name = check.fresh_name();
   const std::string body = check.bytes(std::min(largest_body, room * (pieces / 3)));
-  const Response stored = session.put(name, body);
-  if (stored.status / 100 == 2) {
+  const auto stored = put_large(check, name, body);
+  if (stored && stored->status / 100 == 2) {
     const Grant grant = check.lease(session, name);
     check.expect_bytes(grant, body, "an object stored where room was free in small pieces only");
     check.figure("fragments where room was free in small pieces only",
@@ -189,11 +189,7 @@ void largest_body_is_stored(Check& check) {
   for (const std::uint64_t size : {capacity, capacity / 8 * 7, capacity / 4 * 3}) {
     const Name name = check.fresh_name();
     const std::string body = check.bytes(size);
-    Session session = check.connect();
-    if (!session.try_send_raw(session.head_of(put_request(name, body))) ||
-        !session.try_send_raw(body))
-      continue;
-    const auto stored = session.response_or_close();
+    const auto stored = put_large(check, name, body);
     if (!stored || stored->status / 100 != 2) continue;
     Session reader = check.connect();
     const Response leased = reader.acquire(name);
@@ -217,8 +213,10 @@ void large_bodies_are_stored(Check& check) {
     if (size > capacity / 2) continue;
     const Name name = check.fresh_name();
     const std::string body = check.bytes(size);
-    check.expect_status(session.put(name, body), 200,
-                        "a PUT of " + std::to_string(size) + " bytes");
+    const std::string what = "a PUT of " + std::to_string(size) + " bytes";
+    const auto stored = put_large(check, name, body);
+    check.expect(stored.has_value(), "200 to " + what, "the connection closed without a response");
+    check.expect_status(*stored, 200, what);
     const Grant grant = check.lease(session, name);
     check.expect_bytes(grant, body, "an object of " + std::to_string(size) + " bytes");
     sizes += (sizes.empty() ? "" : ", ") + std::to_string(size) + " in " +
