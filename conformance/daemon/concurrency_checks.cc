@@ -287,10 +287,6 @@ void expect_large_bodies_kept_apart(Check& check, std::size_t count, std::size_t
 
 void concurrent_bodies_are_kept_apart(Check& check) {
   expect_others_served(check);
-  if (check.has_room_for_large()) {
-    expect_large_bodies_kept_apart(check, 8, 3 << 19);
-    expect_large_bodies_kept_apart(check, 3, large_body);
-  }
   constexpr std::size_t count = 16;
   constexpr std::size_t size = 100'000;
   std::vector<Session> sessions = check.connect_many(count);
@@ -307,7 +303,12 @@ void concurrent_bodies_are_kept_apart(Check& check) {
   }
   for (Session& session : sessions)
     check.expect_status(session.response(), 200, "one of 16 PUTs at once");
-  for (std::size_t i = 0; i < count; ++i) check.expect_stored(sessions[0], names[i], bodies[i]);
+  // In a small cache what others store meanwhile may evict some of them.
+  for (std::size_t i = 0; i < count; ++i)
+    check.expect_stored_or_gone(sessions[0], names[i], bodies[i]);
+  if (!check.has_room_for_large()) return;
+  expect_large_bodies_kept_apart(check, 8, 3 << 19);
+  expect_large_bodies_kept_apart(check, 2, large_body);
 }
 
 /// Requests that waited for one key, whenever they are granted.
