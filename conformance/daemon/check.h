@@ -36,6 +36,12 @@ struct Grant {
 /// How often a check is run that ends in Missing.
 inline constexpr int attempts_where_missing = 3;
 
+/// How long objects must stay that nothing evicts, as far as it is looked at.
+inline constexpr auto objects_stay = std::chrono::milliseconds(5000);
+
+/// Larger than what daemons take in one piece: many have another way for such bodies.
+inline constexpr std::size_t large_body = 3 << 20;
+
 /// Which daemon, and how to treat it.
 struct Target {
   Endpoint endpoint;
@@ -50,6 +56,8 @@ struct Target {
   /// The MUST by which nobody listens any more, if a check has found that; of one run.
   std::shared_ptr<std::atomic<const Requirement*>> lost =
       std::make_shared<std::atomic<const Requirement*>>(nullptr);
+  /// Whether an object was found that had been stored longer ago than objects_stay; of one run.
+  std::shared_ptr<std::atomic<bool>> old_object_found = std::make_shared<std::atomic<bool>>(false);
   /// Everything that the daemon holds may be removed.
   bool allow_reset = false;
   /// A hyperpod-conformance program, to be run as a worker process.
@@ -67,6 +75,8 @@ class Check : public check::Check {
   const Target& target() const { return target_; }
   /// In bytes. Skips the check when it is unknown or too large to be filled in a test.
   std::uint64_t capacity() const;
+  /// Whether some large bodies have room beside what other checks store.
+  bool has_room_for_large() const;
 
   void expect_status(const Response& response, int status, std::string_view to_what) const;
   void expect_one_of(const Response& response, std::initializer_list<int> statuses,
@@ -115,6 +125,8 @@ class Check : public check::Check {
   void expect_bytes(const Grant& grant, std::string_view bytes, std::string_view whose) const;
   /// Leases `name` anew and compares.
   void expect_stored(Session& session, const Name& name, std::string_view bytes);
+  /// Likewise, but it may have been evicted.
+  void expect_stored_or_gone(Session& session, const Name& name, std::string_view bytes);
   void expect_absent(Session& session, const Name& name, std::string_view why);
   /// Throws Missing if a lease on a stored key was refused as a miss is; other refusals are the
   /// caller's to judge.

@@ -74,8 +74,9 @@ class ReferenceDaemon {
     daemon.shm_name_ = options.run_id + "-ref-" + std::to_string(++count);
     daemon.ready_file_ = std::filesystem::temp_directory_path() / (daemon.shm_name_ + ".ready");
     std::vector<std::string> command = python(options);
-    // What needs more than the others comes alone.
-    const std::string capacity = switches.empty() ? "64MiB" : switches[0].capacity;
+    std::string capacity = "64MiB";
+    for (const Switch& one : switches)
+      if (one.capacity != capacity) capacity = one.capacity;
     command.insert(command.end(), {"--shm-name", daemon.shm_name_, "--capacity", capacity,
                                    "--ready-file", daemon.ready_file_});
     for (const Switch& one : switches) command.insert(command.end(), {"--" + one.kind, one.name});

@@ -84,6 +84,7 @@ class Request:
         self.length = 0
         self.chunked = False
         self.with_head = 0  # Bytes of the body that arrived with the head.
+        self.head_size = 0  # Bytes of the head, its empty line included.
 
     def header(self, name):
         return b", ".join(self.headers.get(name, [])).lower()
@@ -173,6 +174,7 @@ class Connection(asyncio.Protocol):
         self.began = daemon.loop.time()
         self.refused = b""  # The body of the PUT answered 409 last, for a defect.
         self.old_timer = 0.0  # When the hold woken last would have ended, for a defect.
+        self.deaf = False  # For a defect.
         self.longest_head = 8 << 10 if "heads-over-8k-refused" in daemon.on else LONGEST_HEAD
 
     # What asyncio calls.
@@ -534,7 +536,14 @@ class Connection(asyncio.Protocol):
 
     async def serve_one(self):
         """Reads and answers one request. False when the connection is to be closed."""
-        request = parse_head(await self.read_head())
+        if self.deaf:
+            await self.gone
+            raise Gone
+        head = await self.read_head()
+        request = parse_head(head)
+        if "content-length-in-32-bits" in self.on:
+            request.length &= 0xFFFFFFFF
+        request.head_size = len(head) + 4
         request.with_head = len(self.buffer)
         if request.version == b"HTTP/1.0" and "http-1.0-refused" in self.on:
             raise Refusal(505, "HTTP/1.1 is spoken")
@@ -702,9 +711,14 @@ class Connection(asyncio.Protocol):
         if "room-taken-at-the-end" in on:
             body = b"".join([piece async for piece in self.pieces(request)])
             return self.put_whole(name, store, body)
+        large = "large-puts-under-way-limited-to-4" in on and request.length > 1 << 20
+        if large and store.large_under_way() >= 4:
+            return await self.refuse(request, 503, "too many large bodies are arriving")
         upload = store.begin(name, request.length, self)
+        self.deaf = upload is None and "deaf-after-507" in on
         if upload is None:
             return await self.refuse(request, 503 if "other-statuses" in on else 507, "leases pin the rest")
+        upload.whole = request.head_size + request.length
         try:
             async for piece in self.pieces(request):
                 if "concurrent-bodies-crossed" in on:
@@ -773,6 +787,8 @@ class Connection(asyncio.Protocol):
             return self.conflict_response()
         body = b""
         keeps = any(name.endswith("-replaces") for name in on) or "refused-body-stored-next" in on
+        if "conflict-reads-2mib-only" in on:
+            request.length = min(request.length, 2 << 20)
         try:
             async for piece in self.pieces(request):
                 if keeps:

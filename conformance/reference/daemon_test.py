@@ -990,6 +990,90 @@ def _(b):
     return True
 
 
+LARGE = (1 << 20) + 1
+ROOMY = 8 << 20  # A capacity.
+
+
+@probe("large-concurrent-bodies-crossed", capacity=ROOMY)
+def _(b):
+    keys, bodies = [fresh(), fresh()], [b"1" * LARGE, b"2" * LARGE]
+    clients = [b.begin_put(key, body, LARGE // 2) for key, body in zip(keys, bodies)]
+    uploads = b.call(lambda: [upload for each in b.store.uploads.values() for upload in each])
+    b.wait(lambda: all(upload.received == LARGE // 2 for upload in uploads))
+    for client, body in zip(clients, bodies):
+        client.socket.sendall(body[LARGE // 2 :])
+    stored = [client.response().status for client in clients] == [200, 200]
+    return stored and [b.read(b.grant(key)) for key in keys] == bodies
+
+
+@probe("large-body-visible-while-arriving", capacity=ROOMY)
+def _(b):
+    key = fresh()
+    b.begin_put(key, os.urandom(LARGE), 500)
+    return b.grant(key) is None
+
+
+@probe("large-aborted-put-stored", capacity=ROOMY)
+def _(b):
+    key = fresh()
+    b.cut_short(key, os.urandom(LARGE), 500)
+    return b.grant(key) is None
+
+
+@probe("large-second-body-replaces", capacity=ROOMY)
+def _(b):
+    key, body, grant = b.leased(LARGE)
+    return b.put(key, os.urandom(LARGE)) == 409 and b.read(grant) == body
+
+
+@probe("large-puts-under-way-limited-to-4", capacity=ROOMY)
+def _(b):
+    for _ in range(4):
+        b.begin_put(fresh(), os.urandom(LARGE), 500)
+    b.wait(lambda: b.store.large_under_way() == 4)
+    return b.put(fresh(), os.urandom(LARGE)) == 200
+
+
+@probe("last-byte-lost-where-a-buffer-ends")
+def _(b):
+    # The daemon's Host is longer than the x in the head by this.
+    longer = len("127.0.0.1:%d" % b.port) - 1
+    key = fresh()
+    body = os.urandom(4096 - len(put_head(key, 4000)) - longer)
+    return b.put(key, body) == 200 and b.read(b.grant(key)) == body
+
+
+@probe("miss-noted-while-put-under-way-stays")
+def _(b):
+    key = fresh()
+    client = b.begin_put(key, b"12", 1)
+    b.acquire(key)
+    client.socket.sendall(b"2")
+    return client.response().status == 200 and b.grant(key) is not None
+
+
+@probe("objects-expire-after-4s")
+def _(b):
+    key = fresh()
+    b.put(key, b"x")
+    b.advance(5)
+    return b.grant(key) is not None
+
+
+@probe("upload-slots-leak-at-aborts")
+def _(b):
+    for _ in range(64):
+        b.cut_short(fresh(), b"12", 1)
+    return b.put(fresh(), b"x") == 200
+
+
+@probe("racing-loser-keeps-room")
+def _(b):
+    free = b.call(lambda: len(b.store.free))
+    race(b)
+    return b.call(lambda: len(b.store.free)) == free - 1
+
+
 # Waiting.
 
 
@@ -1613,6 +1697,30 @@ def _(b):
     client.send(lease_head(key) + release)
     client.socket.shutdown(socket.SHUT_WR)
     return client.response().status == 200 and client.response() is not None
+
+
+@probe("content-length-in-32-bits")
+def _(b):
+    key, client = fresh(), b.client()
+    client.send(put_head(key, (1 << 32) + 1) + b"x")
+    return client.response().status == 413 and b.grant(key) is None
+
+
+@probe("conflict-reads-2mib-only", capacity=ROOMY)
+def _(b):
+    key, client = b.leased()[0], b.client()
+    rest = put_head("smuggled", 1).replace(b"Host: x", b"Host: 127.0.0.1:%d" % b.port) + b"x"
+    client.send(put_head(key, (2 << 20) + len(rest)) + bytes(2 << 20) + rest)
+    return client.response().status == 409 and b.put(key, b"x", client) == 409
+
+
+@probe("deaf-after-507")
+def _(b):
+    key, body, grant = b.leased(b.capacity // 2)
+    client = b.client()
+    refused = b.put(fresh(), os.urandom(b.capacity // 2 + 1), client)
+    client.send(lease_head(key))
+    return refused == 507 and b.wait(lambda: not client.is_quiet(), 1)
 
 
 # What servers, proxies and allocators that others have made bring with them.

@@ -120,6 +120,7 @@ class Upload:
         self.began = store.loop.time()
         self.robbed = False
         self.victims, self.left = [], []  # What gives way at its end, and the room that it leaves, for a defect.
+        self.whole = 0  # The bytes of head and body, for a defect.
         self._fragment = 0
         self._at = 0  # Within that fragment.
         self.done = False
@@ -128,6 +129,13 @@ class Upload:
         self.received += len(piece)
         self.pieces += 1
         piece = memoryview(piece)
+        if "large-concurrent-bodies-crossed" in self.store.on and self.stored.size > 1 << 20:
+            shared = self.store.scratch
+            shared.extend(bytes(max(0, self.stored.size - len(shared))))
+            shared[self.received - len(piece) : self.received] = piece
+            if self.received < self.stored.size:
+                return
+            piece = memoryview(bytes(shared[: self.stored.size]))
         while piece:
             offset, length = self.stored.fragments[self._fragment]
             size = min(length - self._at, len(piece))
@@ -178,6 +186,8 @@ class Store:
         self.slot = None  # The block of all tiny objects.
         self.missed_names = set()
         self.missed_at = {}
+        self.missed_under_way = set()
+        self.cut_short = 0  # How many PUTs were.
         self.scratch = bytearray()
         self.newest = None
         self.last_put = 0
@@ -299,7 +309,7 @@ class Store:
         if "slow-put-loses-its-room" in on and self._rob_a_put():
             return True
         free = (stored for stored in self.objects.values() if stored.pins == 0)
-        if on & {"evict-at-random", "evict-largest", "evict-newest", "evict-all"}:
+        if on & {"evict-at-random", "evict-largest", "evict-all"}:
             free = list(free)
             if not free:
                 return False
@@ -309,8 +319,6 @@ class Store:
                 return True
             if "evict-at-random" in on:
                 victim = self.random.choice(free)
-            elif "evict-newest" in on:
-                victim = free[-1]
             else:
                 victim = max(free, key=lambda stored: stored.size)
         else:
@@ -476,6 +484,9 @@ class Store:
                 upload = Upload(self, other.stored)
                 self.uploads[name].append(upload)
                 return upload
+        self.missed_under_way.discard(name)
+        if "upload-slots-leak-at-aborts" in self.on and self.cut_short >= 64:
+            return None
         victims, left = [], []
         if "victims-chosen-at-the-head" in self.on and len(self.free) < -(-size // self.block):
             stored, victims, left = self._place_early(name, size)
@@ -496,7 +507,8 @@ class Store:
         upload = Upload(self, stored)
         upload.victims, upload.left = victims, left
         self.uploads.setdefault(name, []).append(upload)
-        if "object-visible-at-its-head" in self.on:
+        large = "large-body-visible-while-arriving" in self.on and size > 1 << 20
+        if "object-visible-at-its-head" in self.on or large:
             self.objects[name] = stored
         if "woken-at-the-head-of-the-put" in self.on:
             self._wake(stored)
@@ -534,7 +546,8 @@ class Store:
         if other is not stored and self._is_replaceable(other):
             self._drop(other)
         elif other is not stored:
-            self._give_back(stored.blocks)
+            if "racing-loser-keeps-room" not in on:
+                self._give_back(stored.blocks)
             return "racing-puts-both-200" in on
         if "racing-puts-mixed" in on and self.objects.get(name) is stored:
             return False
@@ -560,6 +573,8 @@ class Store:
             self.loop.call_later(0.1, self.objects.__setitem__, name, stored)
             return True
         self.objects[name] = stored
+        if "objects-expire-after-4s" in on:
+            self.loop.call_later(4, self._forget, stored)
         self.newest = stored
         self.last_put = self.loop.time()
         if "woken-bytes-late" in on and had_waiters:
@@ -585,6 +600,15 @@ class Store:
                 self._moved(self.random.choice(still))
         return True
 
+    def _forget(self, stored):
+        """For a defect: drops an object, when nobody leases it."""
+        if self.objects.get(stored.name) is not stored:
+            return
+        if stored.pins:
+            self.loop.call_later(1, self._forget, stored)
+        else:
+            self._drop(stored)
+
     def _has_twin(self, stored):
         same_size = (other for other in self.objects.values() if other.size == stored.size)
         return any(self.bytes_of(other) == self.bytes_of(stored) for other in same_size)
@@ -599,6 +623,7 @@ class Store:
             or ("last-byte-lost-below-64k-multiples" in on and size % 65536 == 65535)
             or ("last-byte-lost-at-powers-of-two" in on and size > 256 and size & (size - 1) == 0)
             or ("last-byte-lost-at-1mib-multiples" in on and size % (1 << 20) == 0)
+            or ("last-byte-lost-where-a-buffer-ends" in on and upload.whole % 4096 == 0)
         )
         if last:
             offset, length = stored.fragments[-1]
@@ -636,7 +661,9 @@ class Store:
             self.end_holds(name)
         if "waiters-lost-at-an-aborted-put" in on:
             self.waiters.pop(name, None)
-        if "aborted-put-stored" in on and upload.received and name not in self.objects:
+        self.cut_short += 1
+        large = "large-aborted-put-stored" in on and stored.size > 1 << 20
+        if ("aborted-put-stored" in on or large) and upload.received and name not in self.objects:
             stored.size = upload.received
             stored.fragments = self._fragments(stored.blocks, stored.size)
             self.objects[name] = stored
@@ -685,6 +712,7 @@ class Store:
             or ("shorter-second-body-replaces" in on and body_size < stored.size)
             or ("equal-second-body-replaces" in on and body_size == stored.size)
             or ("second-body-while-leased-replaces" in on and stored.pins > 0)
+            or ("large-second-body-replaces" in on and body_size > 1 << 20)
         )
         if replaces:
             self._fill(stored, body[: stored.size])
@@ -699,6 +727,8 @@ class Store:
         if "visible-late-over-other-connections" in self.on and stored is not None:
             if stored.connection is not connection and self.loop.time() < stored.since + 0.5:
                 return None
+        if name in self.missed_under_way:
+            return None
         if "miss-remembered-for-a-second" in self.on and self.loop.time() < self.missed_at.get(name, 0) + 1:
             return None
         if stored is None and "key-star-matches" in self.on and b"*" in name[1]:
@@ -984,12 +1014,17 @@ class Store:
         """Tells that a held request has ended as a miss."""
         if "second-wave-not-woken" in self.on:
             self.missed_names.add(name)
+        if "miss-noted-while-put-under-way-stays" in self.on and self.uploads.get(name):
+            self.missed_under_way.add(name)
         if "miss-remembered-for-a-second" in self.on:
             self.missed_at[name] = self.loop.time()
 
     def lacks_bucket(self, name):
         """Whether nothing is stored in a bucket."""
         return all(bucket != name for bucket, _ in self.objects)
+
+    def large_under_way(self):
+        return sum(upload.stored.size > 1 << 20 for uploads in self.uploads.values() for upload in uploads)
 
     def held(self):
         return sum(len(waiters) for waiters in self.waiters.values())

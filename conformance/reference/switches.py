@@ -32,8 +32,8 @@ def _break(of, name, ids, what, why, level="must", needs=(), capacity="64MiB"):
     return Switch("break", name, of, what, why, tuple(ids.split()), level, "", tuple(needs), capacity)
 
 
-def _vary(group, of, name, what, why, may_warn=""):
-    return Switch("vary", name, of, what, why, tuple(may_warn.split()), "", group)
+def _vary(group, of, name, what, why, may_warn="", capacity="64MiB"):
+    return Switch("vary", name, of, what, why, tuple(may_warn.split()), "", group, capacity=capacity)
 
 
 PINS = "section 4: a lease pins its object until release or expiry"
@@ -303,6 +303,29 @@ DEFECTS = [
            "A key that was not there is not there for another second, stored or not.", STORED),
     _break("wire", "chunk-sizes-in-decimal", "PUT-06", "The size of a chunk is read as a decimal number.",
            "RFC 9112 section 7.1; marked A", "should"),
+    _break("state", "large-concurrent-bodies-crossed", "CONC-03",
+           "Bodies beyond 1 MiB pass through one buffer.", STORED),
+    _break("state", "large-body-visible-while-arriving", "PUT-17 PUT-09",
+           "An object beyond 1 MiB is granted while its body is still arriving.",
+           "section 4: the bytes of a leased object do not change"),
+    _break("state", "large-aborted-put-stored", "PUT-17 PUT-09",
+           "A PUT of a body beyond 1 MiB that is cut short leaves what had arrived.",
+           "section 3: a PUT cut short leaves nothing"),
+    _break("state", "large-second-body-replaces", "PUT-02",
+           "A second body beyond 1 MiB is answered 409 and written over the first.", CONFLICT),
+    _break("state", "large-puts-under-way-limited-to-4", "CONC-03",
+           "While four bodies beyond 1 MiB are arriving, a fifth is answered 503.", STORED),
+    _break("state", "last-byte-lost-where-a-buffer-ends", "PUT-01",
+           "Of a body that with its head has a multiple of 4 KiB the last byte is not stored.", STORED),
+    _break("state", "miss-noted-while-put-under-way-stays", "PUT-18 PUT-01",
+           "A key that was asked for while its body was arriving is not there afterwards.", STORED),
+    _break("time", "objects-expire-after-4s", "PUT-18", "An object that nobody leases is gone after 4 s.", STORED),
+    _break("state", "upload-slots-leak-at-aborts", "PUT-15",
+           "After 64 PUTs that were cut short no PUT finds room.",
+           "section 3: a PUT cut short leaves nothing", "should"),
+    _break("state", "racing-loser-keeps-room", "PUT-15",
+           "Of two PUTs of one key at once the one that is refused keeps the room it had taken.",
+           "section 3: 409 means that the key exists, and changes nothing", "should"),
     # Waiting.
     _break("time", "hold-capped-at-1s", "HOLD-01", "A request is held for a second at most.", HELD),
     _break("time", "hold-capped-at-3s", "HOLD-01", "A request is held for 3 s at most.", HELD),
@@ -557,6 +580,14 @@ DEFECTS = [
            "Grants are gzip-coded, whether or not that was offered.", "RFC 9110 section 12.5.3"),
     _break("wire", "length-and-chunked-together", "LEASE-02",
            "Responses carry Content-Length and Transfer-Encoding.", "RFC 9112 section 6.2"),
+    _break("wire", "content-length-in-32-bits", "PUT-17", "Content-Length is read modulo 2^32.",
+           "section 3: an object is visible only once its whole body has arrived"),
+    _break("wire", "conflict-reads-2mib-only", "PUT-08",
+           "Behind 2 MiB of a body that is answered 409 the rest of it is read as requests.",
+           "section 3: reads the body to its end, or closes"),
+    _break("wire", "deaf-after-507", "PUT-12",
+           "A connection over which 507 was answered stays open, and nothing more is answered.",
+           "RFC 9112 section 9.3; marked A", "should"),
     # What servers, proxies and allocators that others have made bring with them.
     _break("state", "objects-lost-now-and-then", "PUT-18", "One object in 50 is answered 200 and dropped.", STORED),
     _break("state", "bytes-damaged-now-and-then", "PUT-18 PUT-01 PUT-16",
@@ -688,7 +719,8 @@ VARIATIONS = [
     _vary("move", "state", "copy-for-each-lease",
           "Each lease gets a copy of the object at a place of its own.",
           "section 4: each lease pins what it tells"),
-    _vary("block", "state", "blocks-of-1mib", "The block is 1 MiB.", "section 1: block_size is configured"),
+    _vary("block", "state", "blocks-of-1mib", "The block is 1 MiB.", "section 1: block_size is configured",
+          capacity="192MiB"),
     _vary("block", "state", "blocks-of-4k", "The block is 4 KiB.", "section 1: block_size is configured"),
     _vary("block", "state", "a-tenth-reserved", "A tenth of the capacity is never used.",
           "nothing says how much of it objects get", "PUT-12 PUT-13"),
@@ -897,7 +929,6 @@ VARIATIONS = [
     _vary("evict", "state", "evict-largest", "The largest object is evicted first.", "nothing says which"),
     _vary("evict", "state", "evict-ahead", "A PUT evicts until a fifth of the cache is free.",
           "nothing says how much"),
-    _vary("evict", "state", "evict-newest", "The newest object is evicted first.", "nothing says which"),
     _vary("return", "state", "evicted-objects-return",
           "What is evicted comes back when it is asked for, from slower memory.", "nothing says that it must not"),
     _vary("conflict", "state", "room-taken-before-the-conflict",
