@@ -29,8 +29,8 @@ class FileSource final : public ShardSource {
   static Result<FileSource> open(const std::string& path);
 
   std::uint64_t size() const override { return size_; }
-  /// Errors (invalid_argument): it cannot be read, or has become shorter, or longer when its last byte
-  /// has been read.
+  /// Errors (invalid_argument): it cannot be read, or has become shorter, or longer when its last
+  /// byte has been read.
   Result<void> read(std::uint64_t offset, std::span<std::byte> into) override;
 
  private:
