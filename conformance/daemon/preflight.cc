@@ -17,7 +17,7 @@ constexpr std::uint64_t searched = 4ull << 30;
 constexpr std::uint64_t smallest_cache = 64u << 20;
 // With room for fewer, beside what others have leased, checks find none for what they store.
 constexpr std::size_t objects_at_once = 56;
-constexpr auto brief = std::chrono::seconds(3);
+constexpr auto at_once_ttl = std::chrono::seconds(3);
 
 tl::unexpected<Obstacle> obstacle(Obstacle::Kind kind, std::string explanation) {
   return tl::unexpected(Obstacle{kind, std::move(explanation)});
@@ -110,7 +110,7 @@ bool fits(Check& check, const Name& name) {
     Session session = check.connect();  // A refusal may cost one.
     const int status = session.put(name, "x").status;
     if (status >= 400 && status != 409) continue;
-    const Response response = check.connect().acquire(name, {.ttl = brief});
+    const Response response = check.connect().acquire(name, {.ttl = at_once_ttl});
     if (response.status == 200) (void)check.grant_in(response);
     return true;
   }
@@ -132,7 +132,7 @@ bool has_room(Check& check) {
       }
       for (std::size_t i = 0; i < sessions.size(); ++i) {
         (void)sessions[i].response();
-        sessions[i].send(acquire_request(names[i], {.ttl = brief}));
+        sessions[i].send(acquire_request(names[i], {.ttl = at_once_ttl}));
       }
       for (std::size_t i = 0; i < sessions.size(); ++i) {
         const Response response = sessions[i].response();
