@@ -37,7 +37,7 @@ struct Grant {
 inline constexpr int attempts_where_missing = 3;
 
 /// How long objects must stay that nothing evicts, as far as it is looked at.
-inline constexpr auto objects_stay = std::chrono::milliseconds(5000);
+inline constexpr auto objects_stay = std::chrono::milliseconds(4500);
 
 /// Larger than what daemons take in one piece: many have another way for such bodies.
 inline constexpr std::size_t large_body = 3 << 20;

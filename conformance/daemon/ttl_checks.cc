@@ -44,6 +44,9 @@ void lease_lives_for_its_ttl(Check& check) {
   const auto ttl = check.span(2000ms);
   // Pins the object meanwhile: other checks may fill the cache.
   const Grant hour = check.lease(session, name, {.ttl = 3'601s});
+  std::vector<Grant> usual;
+  const TimePoint usual_asked = now();
+  for (int i = 0; i < 4; ++i) usual.push_back(check.lease(session, name, {.ttl = 30s}));
   // A lease before it on the same object, and one that waited, must not shorten it.
   check.release(session, check.lease(session, name, {.ttl = ttl}));
   Session waiting = check.connect();
@@ -61,9 +64,6 @@ void lease_lives_for_its_ttl(Check& check) {
     std::this_thread::sleep_until(before + i * check.span(200ms));
     spread.push_back(check.lease(session, name, {.ttl = ttl}));
   }
-  std::vector<Grant> usual;
-  const TimePoint usual_asked = now();
-  for (int i = 0; i < 4; ++i) usual.push_back(check.lease(session, name, {.ttl = 30s}));
   std::this_thread::sleep_until(before + ttl - check.span(500ms));
   expect_alive_at(check, session, grant, before, ttl, "a TTL of " + in_ms(ttl));
   for (std::size_t i = 0; i < spread.size(); ++i) {
