@@ -102,12 +102,6 @@ std::uint64_t Check::capacity() const {
   return target_.capacity;
 }
 
-bool Check::has_room_for_large() const {
-  constexpr std::uint64_t least = 64 << 20;
-  const bool large = target_.capacity == 0 || target_.capacity >= least;
-  return large && segment_->facts().size >= least;
-}
-
 void Check::expect_status(const Response& response, int status, std::string_view to_what) const {
   expect_one_of(response, {status}, to_what);
 }

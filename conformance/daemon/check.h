@@ -75,8 +75,6 @@ class Check : public check::Check {
   const Target& target() const { return target_; }
   /// In bytes. Skips the check when it is unknown or too large to be filled in a test.
   std::uint64_t capacity() const;
-  /// Whether some large bodies have room beside what other checks store.
-  bool has_room_for_large() const;
 
   void expect_status(const Response& response, int status, std::string_view to_what) const;
   void expect_one_of(const Response& response, std::initializer_list<int> statuses,

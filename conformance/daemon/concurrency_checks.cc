@@ -72,7 +72,7 @@ Duration middle_of_holds(Check& check, std::vector<Session>& sessions,
   }
   std::vector<Duration> times;
   for (Session& session : sessions) {
-    const Response response = session.response(hold + check.span(8s));
+    const Response response = session.response(check.span(8s));
     check.expect(is_miss(response), "a miss for each of " + all, described(response));
     times.push_back(response.took());
   }
@@ -331,10 +331,7 @@ void concurrent_bodies_are_kept_apart(Check& check) {
   }
   for (Session& session : sessions)
     check.expect_status(session.response(), 200, "one of 16 PUTs at once");
-  // In a small cache what others store meanwhile may evict some of them.
-  for (std::size_t i = 0; i < count; ++i)
-    check.expect_stored_or_gone(sessions[0], names[i], bodies[i]);
-  if (!check.has_room_for_large()) return;
+  for (std::size_t i = 0; i < count; ++i) check.expect_stored(sessions[0], names[i], bodies[i]);
   expect_large_bodies_kept_apart(check, 8, 3 << 19);
   expect_large_bodies_kept_apart(check, 2, large_body);
 }

@@ -29,9 +29,8 @@ void expect_same(Check& check, Session& session, std::string_view one, std::stri
 }
 
 /// Stores under two endings of a name and expects two objects.
-void expect_different(Check& check, Session& session, std::string_view one,
+void expect_different(Check& check, Session& session, const Name& name, std::string_view one,
                       std::string_view other) {
-  const Name name = check.fresh_name();
   const std::array names{Name{name.bucket, name.key + std::string(one)},
                          Name{name.bucket, name.key + std::string(other)}};
   const std::array bodies{check.bytes(100), check.bytes(100)};
@@ -41,6 +40,11 @@ void expect_different(Check& check, Session& session, std::string_view one,
                  names[0].key + " and " + names[1].key + " to be two keys", described(response));
   }
   for (std::size_t i = 0; i < 2; ++i) check.expect_stored(session, names[i], bodies[i]);
+}
+
+void expect_different(Check& check, Session& session, std::string_view one,
+                      std::string_view other) {
+  expect_different(check, session, check.fresh_name(), one, other);
 }
 
 /// The same for keys that a daemon may refuse, for their length or for control characters in them:
@@ -233,11 +237,7 @@ void keys_differ_by_a_byte(Check& check) {
   }
   const Name alike = check.fresh_name();
   const auto [one, other] = endings_of_one_fnv1a(alike.key);
-  check.store(session, {alike.bucket, alike.key + one}, "x");
-  const Response second = session.put({alike.bucket, alike.key + other}, "y");
-  check.expect(second.status != 409,
-               alike.key + one + " and " + alike.key + other + " to be two keys",
-               described(second));
+  expect_different(check, session, alike, one, other);
   if (check.profile() == Profile::core) return;
   check.side_by_side(128, [&](Session& beside, std::size_t byte) {
     expect_byte_counts(check, beside, static_cast<unsigned char>(byte));

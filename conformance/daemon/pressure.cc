@@ -103,7 +103,8 @@ void Pressure::lease_what_is_there() {
 std::chrono::milliseconds Pressure::long_ttl() const {
   constexpr int eighths = 100;
   return std::max<std::chrono::milliseconds>(
-      std::chrono::seconds(60), std::chrono::ceil<std::chrono::milliseconds>(eighths * slowest_));
+      check_.span(std::chrono::seconds(60)),
+      std::chrono::ceil<std::chrono::milliseconds>(eighths * slowest_));
 }
 
 bool Pressure::lease(Session& session, const Name& name, std::chrono::milliseconds ttl) {

@@ -275,7 +275,7 @@ void expect_large_kept(Check& check, Session& session) {
 void existing_key_is_answered_409(Check& check) {
   Session session = check.connect();
   expect_kept_in_any_form(check, session);
-  if (check.has_room_for_large()) expect_large_kept(check, session);
+  expect_large_kept(check, session);
   constexpr std::size_t size = 5000;
   for (const bool leased : {false, true}) {
     const Name name = check.fresh_name();
@@ -480,10 +480,8 @@ void refused_bodies_are_never_requests(Check& check) {
       expect_body_passed_over(check, target, what, late, name, body);
   }
   // Longer than what somebody may read before he gives up.
-  if (check.has_room_for_large()) {
-    expect_body_passed_over(check, name.target(), "a second PUT of a key, of 9 MiB", false, name,
-                            body_of_requests(first, smuggled, 9 << 20));
-  }
+  expect_body_passed_over(check, name.target(), "a second PUT of a key, of 9 MiB", false, name,
+                          body_of_requests(first, smuggled, 9 << 20));
   check.expect_absent(first, smuggled, "its PUT stood in the body of a refused one");
   check.release(first, pin);
 }
@@ -543,7 +541,7 @@ void cut_short_leaves_nothing(Check& check) {
                         "the PUT of a key whose first PUT was cut short");
     check.expect_stored(other, name, body);
   }
-  if (!check.has_room_for_large() || check.profile() == Profile::core) return;
+  if (check.profile() == Profile::core) return;
   expect_nothing_of_large(check, other, large_body - 1, true);
 }
 
@@ -609,7 +607,7 @@ void only_whole_bodies_are_granted(Check& check) {
     check.expect_stored(reader, name, body);
   }
   // Once, for in a small cache it takes much of the room that others use.
-  if (check.has_room_for_large()) expect_nothing_of_large(check, reader, large_body / 2, false);
+  expect_nothing_of_large(check, reader, large_body / 2, false);
   if (check.profile() != Profile::core) expect_long_length_not_cut(check, reader);
   // Two at once, their pieces alternating; which of them wins is PUT-10's to judge.
   const Name name = check.fresh_name();

@@ -26,6 +26,7 @@ using nlohmann::json;
 using Results = tl::expected<std::vector<CheckResult>, std::string>;
 
 constexpr auto start_patience = 60s;
+constexpr std::string_view usual_capacity = "64MiB";
 
 /// A switch of the reference daemon, as its --list tells.
 struct Switch {
@@ -53,7 +54,7 @@ Result<std::vector<Switch>> list_switches(const SelfCheckOptions& options) {
     for (const json& entry : list) {
       switches.push_back({entry.value("kind", ""), entry.value("name", ""), entry.value("what", ""),
                           entry.value("ids", std::vector<std::string>()), entry.value("group", ""),
-                          entry.value("capacity", "64MiB")});
+                          entry.value("capacity", std::string(usual_capacity))});
     }
   }
   if (switches.empty()) {
@@ -74,9 +75,9 @@ class ReferenceDaemon {
     daemon.shm_name_ = options.run_id + "-ref-" + std::to_string(++count);
     daemon.ready_file_ = std::filesystem::temp_directory_path() / (daemon.shm_name_ + ".ready");
     std::vector<std::string> command = python(options);
-    std::string capacity = "64MiB";
+    std::string capacity{usual_capacity};
     for (const Switch& one : switches)
-      if (one.capacity != capacity) capacity = one.capacity;
+      if (one.capacity != usual_capacity) capacity = one.capacity;
     command.insert(command.end(), {"--shm-name", daemon.shm_name_, "--capacity", capacity,
                                    "--ready-file", daemon.ready_file_});
     for (const Switch& one : switches) command.insert(command.end(), {"--" + one.kind, one.name});

@@ -249,16 +249,13 @@ Awaitable<tl::expected<RequestHead, Response>> Session::read_head() {
 }
 
 Awaitable<std::uint64_t> Session::receive_into(BodySink& sink, std::uint64_t at_most) {
-  if (const auto* stop = std::get_if<StopReading>(&effects().ending)) {
-    if (entry_.bytes_in >= stop->after) co_await stop_responding(false);
-    at_most = std::min(at_most, stop->after - std::min(stop->after, entry_.bytes_in));
-  }
-  if (const auto* cut = std::get_if<ResetReading>(&effects().ending)) {
-    if (entry_.bytes_in >= cut->after) {
-      reset_by_fault_ = true;
-      reset();
-    }
-    at_most = std::min(at_most, cut->after - std::min(cut->after, entry_.bytes_in));
+  const auto* stop = std::get_if<StopReading>(&effects().ending);
+  const auto* cut = std::get_if<ResetReading>(&effects().ending);
+  if (stop || cut) {
+    const std::uint64_t after = stop ? stop->after : cut->after;
+    at_most = std::min(at_most, after - std::min(after, entry_.bytes_in));
+    if (at_most == 0 && stop) co_await stop_responding(false);
+    if (at_most == 0 && cut) reset_by_fault();
   }
   if (peer_gone()) co_return 0;
   const auto window = sink.window();
@@ -615,6 +612,11 @@ Awaitable<Response> Session::respond_with_fault(const RequestHead& head,
   co_return response;
 }
 
+void Session::reset_by_fault() {
+  reset_by_fault_ = true;
+  reset();
+}
+
 /// Says nothing more, until the peer has had enough; which shows only to one who `watches`.
 Awaitable<void> Session::stop_responding(bool watches) {
   settle();
@@ -632,10 +634,7 @@ Awaitable<void> Session::send_response(const Response& response, WireForm form) 
   if (fault_) {
     if (fault_->delay.count() > 0) co_await pause(fault_->delay, true);
     if (std::holds_alternative<NeverRespond>(effects().ending)) co_await stop_responding(true);
-    if (std::holds_alternative<ResetConnection>(effects().ending)) {
-      reset_by_fault_ = true;
-      reset();
-    }
+    if (std::holds_alternative<ResetConnection>(effects().ending)) reset_by_fault();
     if (peer_gone()) co_return;
   }
   ++service_.counters.requests;

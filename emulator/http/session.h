@@ -101,6 +101,7 @@ class Session final : public Connection {
   core::GrantFault grant_fault() const;
   Awaitable<Response> respond_with_fault(const RequestHead& head, const RespondWith& wanted);
   Awaitable<void> stop_responding(bool watches);
+  void reset_by_fault();
   Awaitable<void> send_response(const Response& response, WireForm form);
 
   void begin(const RequestHead& head);
