@@ -246,9 +246,12 @@ std::vector<std::string> remove_abandoned_segments() {
     const SegmentPaths paths(name);
     FileDescriptor file(::open(paths.owner.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
     if (!file || !trusted(file) || !take_change_lock(file, milliseconds{0}) ||
-        !leads_to(paths.owner, file) || !take_owner_lock(file)) {
+        !take_owner_lock(file)) {
       continue;
     }
+    // The lock was free, too, if its owner has just removed the file. What is there then, if
+    // anything, is a successor's.
+    if (!leads_to(paths.owner, file)) continue;
     const OwnerFile abandoned(paths, std::move(file));
     abandoned.clear_leftovers();
     abandoned.remove();
