@@ -86,7 +86,7 @@ void one_engines_connections_are_served(Check& check) {
   serve_all(check, sessions);
   serve_all(check, sessions);
   // As many lease requests may wait as one engine has in flight.
-  const auto hold = check.span(check.profile() == Profile::core ? 700ms : 1200ms);
+  const auto hold = check.span(check.profile() == Profile::core ? 400ms : 1200ms);
   constexpr int tries = 3;  // A machine that is busy otherwise may be late for all of them.
   for (int i = 1; i <= tries; ++i) {
     // What a daemon needs to answer so many is not the holds' doing.

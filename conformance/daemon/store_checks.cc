@@ -350,7 +350,7 @@ class PutInPieces {
 
 void body_may_come_late_and_in_pieces(Check& check) {
   // Longer than the time limits that servers set to a pause.
-  const auto pause = check.span(check.profile() == Profile::core ? 2300ms : 5300ms);
+  const auto pause = check.span(check.profile() == Profile::core ? 1300ms : 5300ms);
   PutInPieces late(check, 0);
   const TimePoint end = now() + pause;
   PutInPieces early(check, 28);
