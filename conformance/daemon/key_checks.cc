@@ -198,12 +198,13 @@ std::pair<std::string, std::string> endings_of_one_fnv1a(std::string_view key) {
     for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 16777619u;
     return hash;
   };
+  // Spread, for FNV-1a keeps numbers that follow one another apart much longer than others.
+  const auto ending = [](std::uint32_t i) { return "-" + std::to_string(i * 2654435761u); };
   const std::uint32_t begun = add(2166136261u, key);
-  std::unordered_map<std::uint32_t, std::string> seen;
-  for (int i = 0;; ++i) {
-    std::string ending = "-" + std::to_string(i);
-    const auto [at, is_new] = seen.try_emplace(add(begun, ending), ending);
-    if (!is_new) return {at->second, ending};
+  std::unordered_map<std::uint32_t, std::uint32_t> seen;
+  for (std::uint32_t i = 0;; ++i) {
+    const auto [at, is_new] = seen.try_emplace(add(begun, ending(i)), i);
+    if (!is_new) return {ending(at->second), ending(i)};
   }
 }
 
