@@ -310,6 +310,11 @@ TEST_F(DataPort, RefusesALeaseRequestWithNumbersThatAreNone) {
   }
   EXPECT_EQ(daemon().statistics().live_leases, 0u);
   EXPECT_EQ(daemon().statistics().requests_rejected, 8u);
+  const auto entries = daemon().emulator().journal().entries({.status = 400});
+  ASSERT_EQ(entries.size(), 8u);
+  EXPECT_EQ(entries[0].operation, JournalOperation::lease);
+  EXPECT_EQ(entries[0].bucket, "b");
+  EXPECT_EQ(entries[0].key, "k");
 }
 
 TEST_F(DataPort, GrantsALeaseWithoutQueryForThirtySeconds) {

@@ -15,8 +15,9 @@
 namespace hyperpod::emulator::http {
 namespace {
 
-tl::unexpected<RouteRefusal> refuse(RouteError error, std::string_view message) {
-  return tl::make_unexpected(RouteRefusal{error, message});
+tl::unexpected<RouteRefusal> refuse(RouteError error, std::string_view message,
+                                    std::optional<Route> asked = std::nullopt) {
+  return tl::make_unexpected(RouteRefusal{error, message, std::move(asked)});
 }
 
 tl::unexpected<RouteRefusal> not_found() {
@@ -187,7 +188,8 @@ tl::expected<Route, RouteRefusal> namespace_route(std::string_view method, std::
     const auto steps = parse_count(parameter(query, "steps_retained").value_or(""));
     if (!ranks || !steps || *ranks == 0 || *steps == 0) {
       return refuse(RouteError::malformed,
-                    "A namespace needs num_ranks and steps_retained, whole numbers of at least 1.");
+                    "A namespace needs num_ranks and steps_retained, whole numbers of at least 1.",
+                    std::move(result));
     }
     result.created = {.num_ranks = *ranks, .steps_retained = *steps};
   } else {
@@ -212,7 +214,8 @@ tl::expected<Route, RouteRefusal> shard_route(std::string_view method, std::stri
   const auto step_number = parse_count(step);
   if (!rank_number || !step_number) {
     return refuse(RouteError::shard_address,
-                  "A rank and a step are whole numbers of at least 0 that fit 64 bits.");
+                  "A rank and a step are whole numbers of at least 0 that fit 64 bits.",
+                  std::move(result));
   }
   result.rank = *rank_number;
   result.step = *step_number;
@@ -241,7 +244,10 @@ tl::expected<Route, RouteRefusal> checkpoint_route(std::string_view method, cons
   result.operation = Operation::latest_steps;
   if (const auto text = parameter(query, "limit")) {
     const auto limit = parse_count(*text);
-    if (!limit) return refuse(RouteError::malformed, "limit must be a whole number of at least 0.");
+    if (!limit) {
+      return refuse(RouteError::malformed, "limit must be a whole number of at least 0.",
+                    std::move(result));
+    }
     result.limit = *limit;
   }
   return result;
@@ -279,7 +285,7 @@ tl::expected<Route, RouteRefusal> route(std::string_view method, std::string_vie
   result.key = std::move(*key);
   if (acquires) {
     if (const char* wrong = read_query(query, behaviour, result)) {
-      return refuse(RouteError::malformed, wrong);
+      return refuse(RouteError::malformed, wrong, std::move(result));
     }
   }
   return result;

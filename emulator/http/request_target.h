@@ -56,6 +56,8 @@ enum class RouteError {
 struct RouteRefusal {
   RouteError error;
   std::string_view message;  ///< One sentence, of static storage.
+  /// What was asked for, where its path was understood and only its numbers were not.
+  std::optional<Route> asked = std::nullopt;
 };
 
 /// Reads timeout_ms and ttl_s with `behaviour`'s defaults and upper limits.

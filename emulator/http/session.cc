@@ -107,7 +107,12 @@ Awaitable<void> Session::serve() {
       keep_alive_ = keep_alive_ && head->keep_alive;
       form = {.http_1_0 = head->http_1_0, .with_body = head->method != "HEAD"};
       const auto routed = route(head->method, head->target, behaviour_);
-      if (routed) note(*routed);
+      if (routed) {
+        note(*routed);
+        fault_ = fault_for(*routed);
+      } else if (const auto& asked = routed.error().asked) {
+        note(*asked);
+      }
       if (auto at_once = respond_at_once(*head, routed)) {
         response = std::move(*at_once);
       } else {
@@ -343,7 +348,6 @@ void Session::note(const Route& route) {
   entry_.bucket = route.bucket;
   entry_.key = route.key;
   entry_.lease_id = route.lease_id;
-  fault_ = fault_for(route);
 }
 
 std::optional<Response> Session::respond_at_once(const RequestHead& head, const Routed& routed) {
@@ -388,13 +392,13 @@ Awaitable<Response> Session::respond(const RequestHead& head, const Routed& rout
   if (outlived()) close();
   if (peer_gone()) co_return Response{};  // for nobody
   if (!routed) {
-    const auto& [error, message] = routed.error();
-    if (error == RouteError::not_found) co_return refusal(404, "not_found", message);
-    if (error == RouteError::shard_address) {
-      co_return refusal(behaviour_.shard_address_status, "shard_address", message);
+    const RouteRefusal& why = routed.error();
+    if (why.error == RouteError::not_found) co_return refusal(404, "not_found", why.message);
+    if (why.error == RouteError::shard_address) {
+      co_return refusal(behaviour_.shard_address_status, "shard_address", why.message);
     }
     ++service_.counters.rejected;
-    co_return refusal(400, "malformed_request", message);
+    co_return refusal(400, "malformed_request", why.message);
   }
   if (routed->operation == Operation::release) co_return release(*routed);
   const core::GrantFault fault = grant_fault();

@@ -105,7 +105,7 @@ class Session final : public Connection {
   Awaitable<void> send_response(const Response& response, WireForm form);
 
   void begin(const RequestHead& head);
-  /// Notes what the request is, and looks for a fault.
+  /// Notes for the journal what the request is.
   void note(const Route& route);
   void record(int status, std::string_view response_head);
   void log(const Response& response) const;
