@@ -7,6 +7,8 @@
 #include <cstdlib>
 #include <string_view>
 
+#include "hyperpod/base/text.h"
+
 namespace hyperpod::base {
 
 bool is_terminal(int descriptor) { return isatty(descriptor) == 1; }
@@ -31,28 +33,14 @@ std::string progress_bar(std::size_t done, std::size_t total, std::chrono::nanos
 }
 
 bool is_printable(std::span<const std::byte> bytes) {
-  for (std::size_t i = 0; i < bytes.size();) {
-    const auto byte = [&](std::size_t at) { return std::to_integer<unsigned>(bytes[at]); };
-    const unsigned first = byte(i);
-    if (first < 0x80) {
-      if ((first < 0x20 && first != '\n' && first != '\t' && first != '\r') || first == 0x7f) {
-        return false;
-      }
-      ++i;
-      continue;
-    }
-    const std::size_t size = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-    if (first < 0xc2 || first > 0xf4 || i + size > bytes.size()) return false;
-    unsigned character = first & (0xffu >> (size + 1));
-    for (std::size_t k = 1; k < size; ++k) {
-      if ((byte(i + k) & 0xc0) != 0x80) return false;
-      character = (character << 6) | (byte(i + k) & 0x3f);
-    }
-    const bool overlong = (size == 3 && character < 0x800) || (size == 4 && character < 0x10000);
-    const bool control = character < 0xa0;  // C1
-    const bool surrogate = character >= 0xd800 && character < 0xe000;
-    if (overlong || control || surrogate || character > 0x10ffff) return false;
-    i += size;
+  std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  while (!text.empty()) {
+    const auto character = first_character(text);
+    if (!character) return false;
+    const char32_t code = character->code;
+    const bool control = code < 0x20 || (code >= 0x7f && code < 0xa0);
+    if (control && code != '\n' && code != '\t' && code != '\r') return false;
+    text.remove_prefix(character->size);
   }
   return true;
 }

@@ -24,6 +24,7 @@
 #include "commands.h"
 #include "exit_code.h"
 #include "hyperpod/base/terminal.h"
+#include "hyperpod/base/text.h"
 #include "hyperpod/base/unique_name.h"
 #include "hyperpod/client/client.h"
 #include "latency_histogram.h"
@@ -244,7 +245,8 @@ void Bench::print_table(const nlohmann::json& figures) const {
                row.at("max_us").get<double>());
   }
   if (total_.errors > 0) {
-    fmt::print(stderr, "{} errors, the last: {}\n", total_.errors, total_.last_error);
+    fmt::print(stderr, "{} errors, the last: {}\n", total_.errors,
+               base::printable(total_.last_error));
   }
   if (total_.wrong > 0) fmt::print(stderr, "{} READS OF WRONG BYTES\n", total_.wrong);
 }
@@ -285,8 +287,8 @@ int Bench::run() {
   stopping_ = true;
   for (std::thread& thread : threads) thread.join();
   if (no_thread) {
-    fmt::print(stderr, "hyperpod-kv: only {} of {} threads could be started: {}; {}\n",
-               threads.size(), wanted, *no_thread, limit_in_force(Resource::threads));
+    complain(fmt::format("only {} of {} threads could be started: {}; {}", threads.size(), wanted,
+                         *no_thread, limit_in_force(Resource::threads)));
     return exit_out_of_reach;
   }
   if (no_memory_) throw std::bad_alloc();

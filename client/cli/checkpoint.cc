@@ -192,9 +192,8 @@ struct Run {
   }
 
   static int absent(const ShardName& shard) {
-    std::fprintf(stderr, "hyperpod-kv: no shard of rank %llu and step %llu in '%s'\n",
-                 static_cast<unsigned long long>(shard.rank),
-                 static_cast<unsigned long long>(shard.step), shard.name.c_str());
+    complain(
+        fmt::format("no shard of rank {} and step {} in '{}'", shard.rank, shard.step, shard.name));
     return exit_miss;
   }
 
@@ -221,7 +220,7 @@ struct Run {
   }
 
   static int absent_namespace(const std::string& name) {
-    std::fprintf(stderr, "hyperpod-kv: no namespace '%s'\n", name.c_str());
+    complain("no namespace '" + name + "'");
     return exit_miss;
   }
 
@@ -253,8 +252,7 @@ struct Run {
     if (!read) return fail(read.error());
     if (!*read) return absent(command.shard);
     if (!(*read)->checked) {
-      std::fputs("hyperpod-kv: the shard has no checksum, so its bytes could not be checked\n",
-                 stderr);
+      complain("the shard has no checksum, so its bytes could not be checked");
     }
     return exit_hit;
   }
@@ -290,7 +288,7 @@ struct Run {
     const auto found = checkpoints.find_namespace(command.name, call);
     if (!found) return fail(found.error());
     if (!*found) return absent_namespace(command.name);
-    std::fprintf(stderr, "hyperpod-kv: no step of '%s' is complete\n", command.name.c_str());
+    complain("no step of '" + command.name + "' is complete");
     return exit_miss;
   }
 

@@ -13,6 +13,7 @@
 
 #include "exit_code.h"
 #include "hyperpod/base/nearest.h"
+#include "hyperpod/base/text.h"
 
 namespace hyperpod::client::cli {
 namespace {
@@ -400,12 +401,9 @@ std::string explain(const CLI::App& app, const CLI::ParseError& error) {
   } else {
     what = error.what();
   }
-  for (char& c : what) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
-  }
   std::string help(program);
   for (const CLI::App* command : std::span(given).subspan(1)) help += " " + command->get_name();
-  return fmt::format("{}: {} (see {} --help)\n", program, what, help);
+  return fmt::format("{}: {} (see {} --help)\n", program, base::printable(what), help);
 }
 
 }  // namespace

@@ -14,6 +14,7 @@
 
 #include "exit_code.h"
 #include "hyperpod/base/terminal.h"
+#include "hyperpod/base/text.h"
 #include "limits_in_force.h"
 
 namespace hyperpod::client::cli {
@@ -27,7 +28,7 @@ struct CloseFile {
 using File = std::unique_ptr<std::FILE, CloseFile>;
 
 int fail_on_file(const std::string& path) {
-  std::fprintf(stderr, "hyperpod-kv: %s: %s\n", path.c_str(), std::strerror(errno));
+  complain(path + ": " + std::strerror(errno));
   return exit_usage;
 }
 
@@ -43,6 +44,10 @@ std::optional<std::vector<std::byte>> read_all(std::FILE* file) {
 
 }  // namespace
 
+void complain(std::string_view message) {
+  std::fprintf(stderr, "hyperpod-kv: %s\n", base::printable(message).c_str());
+}
+
 int fail(const Error& error) {
   std::string hint;
   if (error.code == ErrorCode::segment_missing) {
@@ -53,7 +58,7 @@ int fail(const Error& error) {
   } else if (error.code == ErrorCode::out_of_resources) {
     hint = "; " + limits_in_force();
   }
-  std::fprintf(stderr, "hyperpod-kv: %s%s\n", error.message.c_str(), hint.c_str());
+  complain(error.message + hint);
   return exit_code_of(error.code);
 }
 
@@ -72,15 +77,13 @@ int run_get(Client& client, const GetCommand& command, const ReadOptions& read) 
   const auto object = client.get(command.key, read);
   if (!object) return fail(object.error());
   if (!object->is_hit()) {
-    std::fprintf(stderr, "hyperpod-kv: no object under '%s'\n", command.key.c_str());
+    complain("no object under '" + command.key + "'");
     return exit_miss;
   }
   if (!command.file && base::is_terminal(STDOUT_FILENO) &&
       !base::is_printable({object->data.get(), object->size})) {
-    std::fprintf(stderr,
-                 "hyperpod-kv: the object of %llu bytes is binary; name a FILE for it, or - to "
-                 "write it to the terminal all the same\n",
-                 static_cast<unsigned long long>(object->size));
+    complain("the object of " + std::to_string(object->size) +
+             " bytes is binary; name a FILE for it, or - to write it to the terminal all the same");
     return exit_usage;
   }
   const std::string name = command.file.value_or("-");

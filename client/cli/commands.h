@@ -3,6 +3,8 @@
 // stderr, one line each.
 #pragma once
 
+#include <string_view>
+
 #include "command_line.h"
 #include "hyperpod/client/client.h"
 
@@ -11,6 +13,9 @@ namespace hyperpod::client::cli {
 int run_put(Client& client, const PutCommand& command);
 int run_get(Client& client, const GetCommand& command, const ReadOptions& read);
 int run_exists(Client& client, const ExistsCommand& command, const ReadOptions& read);
+
+/// Tells a problem on stderr, in one line whatever others have written into it.
+void complain(std::string_view message);
 
 /// Prints the error and returns the exit code that goes with it.
 int fail(const Error& error);

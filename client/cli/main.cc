@@ -65,9 +65,9 @@ int fail_on_memory() {
 
 int fail_on_system(const std::system_error& error) {
   const bool descriptors = error.code() == std::errc::too_many_files_open;
-  std::fprintf(stderr, "hyperpod-kv: there is no %s to be had: %s; %s\n",
-               descriptors ? "descriptor" : "thread", error.code().message().c_str(),
-               limit_in_force(descriptors ? Resource::descriptors : Resource::threads).c_str());
+  complain(std::string("there is no ") + (descriptors ? "descriptor" : "thread") +
+           " to be had: " + error.code().message() + "; " +
+           limit_in_force(descriptors ? Resource::descriptors : Resource::threads));
   return exit_out_of_reach;
 }
 

@@ -122,6 +122,12 @@ TEST_F(ProgramTest, ExitsWithOneOnAMissWithinTheWait) {
   EXPECT_THAT(got.errors, HasSubstr("'absent'"));
 }
 
+TEST_F(ProgramTest, TellsAProblemInOneLineThatDoesNotSteerTheTerminal) {
+  const auto missed = run({"--wait-ms", "0", "get", "a\nb\x1b[31m"});
+  EXPECT_EQ(missed.code, 1);
+  EXPECT_EQ(missed.errors, "hyperpod-kv: no object under 'a\\nb\\x1b[31m'\n");
+}
+
 TEST_F(ProgramTest, TellsWhichKeysAreThere) {
   run({"put", "a", "-"}, "x");
   run({"put", "b", "-"}, "x");

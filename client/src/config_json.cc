@@ -6,6 +6,8 @@
 #include <limits>
 #include <optional>
 
+#include "hyperpod/base/text.h"
+
 namespace hyperpod::client {
 namespace {
 
@@ -146,7 +148,7 @@ class Reader {
         }
       }
     }
-    append_utf8(out, *unit);
+    base::append_utf8(out, *unit);
     return true;
   }
 

@@ -60,7 +60,4 @@ std::optional<double> to_decimal(const ConfigValue& value);
 /// How an error message quotes the value.
 std::string describe(const ConfigValue& value);
 
-/// Appends a character as UTF-8. What is not a character (a lone surrogate) becomes U+FFFD.
-void append_utf8(std::string& text, char32_t character);
-
 }  // namespace hyperpod::client

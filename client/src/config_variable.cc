@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "config_value.h"
+#include "hyperpod/base/text.h"
 
 namespace hyperpod::client {
 namespace {
@@ -74,7 +75,7 @@ class LiteralReader {
         value = value * 8 + static_cast<char32_t>(text_[0] - '0');
         text_.remove_prefix(1);
       }
-      append_utf8(out, value);
+      base::append_utf8(out, value);
     } else if (c == 'x') {
       return read_hex(2, out);
     } else if (c == 'u') {
@@ -104,7 +105,7 @@ class LiteralReader {
       }
     }
     if (value > 0x10ffff) return false;
-    append_utf8(out, value);
+    base::append_utf8(out, value);
     text_.remove_prefix(digits);
     return true;
   }

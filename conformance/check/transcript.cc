@@ -5,6 +5,8 @@
 #include <array>
 #include <cstdio>
 
+#include "hyperpod/base/text.h"
+
 namespace hyperpod::conformance::check {
 namespace {
 
@@ -18,34 +20,9 @@ std::string shortened(std::string_view text) {
   return printable(text.substr(0, text_kept)) + "… (" + std::to_string(text.size()) + " bytes)";
 }
 
-/// The length of the UTF-8 sequence at the beginning of `text`; 0 if there is none that is well
-/// formed.
-std::size_t utf8_length(std::string_view text) {
-  const auto lead = static_cast<unsigned char>(text.front());
-  const std::size_t length = lead < 0x80   ? 1
-                             : lead < 0xC2 ? 0
-                             : lead < 0xE0 ? 2
-                             : lead < 0xF0 ? 3
-                             : lead < 0xF5 ? 4
-                                           : 0;
-  if (length > text.size()) return 0;
-  for (std::size_t i = 1; i < length; ++i) {
-    if ((static_cast<unsigned char>(text[i]) & 0xC0) != 0x80) return 0;
-  }
-  const auto second = static_cast<unsigned char>(length > 1 ? text[1] : 0x80);
-  const bool overlong = (lead == 0xE0 && second < 0xA0) || (lead == 0xF0 && second < 0x90);
-  const bool beyond = (lead == 0xED && second >= 0xA0) || (lead == 0xF4 && second >= 0x90);
-  return overlong || beyond ? 0 : length;
-}
-
-/// Whether a well-formed sequence stands for something that no report may hold as it is.
-bool is_unfit(std::string_view sequence) {
-  char32_t point = static_cast<unsigned char>(sequence[0]);
-  if (sequence.size() == 1) return (point < 0x20 && point != '\n') || point == 0x7F;
-  point &= 0x7Fu >> sequence.size();
-  for (const char c : sequence.substr(1))
-    point = point << 6 | (static_cast<unsigned char>(c) & 0x3F);
-  const bool control = point < 0xA0;
+/// Whether no report may hold this character as it is.
+bool is_unfit(char32_t point) {
+  const bool control = (point < 0x20 && point != '\n') || (point >= 0x7F && point < 0xA0);
   const bool direction =
       (point >= 0x202A && point <= 0x202E) || (point >= 0x2066 && point <= 0x2069);
   const bool noncharacter = (point & 0xFFFE) == 0xFFFE || (point >= 0xFDD0 && point <= 0xFDEF);
@@ -62,13 +39,13 @@ bool is_text(std::string_view bytes) {
 std::string printable(std::string_view text) {
   std::string result;
   while (!text.empty()) {
-    const std::size_t length = utf8_length(text);
-    const std::string_view sequence = text.substr(0, std::max<std::size_t>(length, 1));
+    const auto character = base::first_character(text);
+    const std::string_view sequence = text.substr(0, character ? character->size : 1);
     if (text.starts_with("\r\n")) {
       text.remove_prefix(1);
       continue;
     }
-    if (length > 0 && !is_unfit(sequence)) {
+    if (character && !is_unfit(character->code)) {
       result.append(sequence);
     } else {
       for (const char c : sequence) {

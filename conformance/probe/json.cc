@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "hyperpod/base/text.h"
+
 namespace hyperpod::conformance::probe {
 namespace {
 
@@ -167,22 +169,6 @@ std::optional<std::uint32_t> unit_at(std::string_view text) {
   return unit;
 }
 
-void append_utf8(std::string& to, std::uint32_t code) {
-  const auto add = [&](std::uint32_t byte) { to += static_cast<char>(byte); };
-  if (code < 0x80) return add(code);
-  if (code < 0x800) {
-    add(0xC0 | code >> 6);
-  } else if (code < 0x10000) {
-    add(0xE0 | code >> 12);
-    add(0x80 | (code >> 6 & 0x3F));
-  } else {
-    add(0xF0 | code >> 18);
-    add(0x80 | (code >> 12 & 0x3F));
-    add(0x80 | (code >> 6 & 0x3F));
-  }
-  add(0x80 | (code & 0x3F));
-}
-
 char escaped(char kind) {
   switch (kind) {
     case 'b':
@@ -232,7 +218,7 @@ std::string JsonValue::string() const {
       code = is_pair ? 0x10000 + ((code - 0xD800) << 10) + (*low - 0xDC00) : 0xFFFD;
       if (is_pair) rest.remove_prefix(6);
     }
-    append_utf8(plain, code);
+    base::append_utf8(plain, code);
   }
   return plain;
 }

@@ -11,7 +11,7 @@
 #include <boost/beast/core/string.hpp>
 #include <utility>
 
-#include "text/printable.h"
+#include "hyperpod/base/text.h"
 
 namespace hyperpod::emulator::admin {
 namespace {
@@ -80,12 +80,12 @@ std::optional<Refusal> Access::check(Guard guard, bool changes,
     return Refusal{403,
                    fmt::format("the admin port is not served under the name {}; use an IP address "
                                "or localhost, or start the emulator with --admin-host",
-                               text::quoted(provenance.host))};
+                               base::quoted(provenance.host))};
   }
   if (!provenance.origin.empty() && !iequals(provenance.origin, "http://" + provenance.host)) {
     return Refusal{403,
                    fmt::format("pages of {} may not use the admin port; open its own page at /",
-                               text::quoted(provenance.origin))};
+                               base::quoted(provenance.origin))};
   }
   if (guard == Guard::token && !token_.empty() &&
       !same_secret(bearer(provenance.authorization), token_)) {

@@ -20,8 +20,8 @@
 #include "admin/views.h"
 #include "faults/document.h"
 #include "faults/fault_json.h"
+#include "hyperpod/base/text.h"
 #include "text/percent.h"
-#include "text/printable.h"
 
 namespace hyperpod::emulator::admin {
 namespace {
@@ -77,7 +77,7 @@ tl::expected<std::optional<Number>, Refusal> number(const Call& call, const std:
   if (!text) return std::nullopt;
   if (const auto value = whole_number<Number>(*text)) return value;
   return refuse(name, fmt::format("{}={} is not a whole number in range; write digits", name,
-                                  text::printable(*text)));
+                                  base::printable(*text)));
 }
 
 tl::expected<JournalFilter, Refusal> journal_filter(const Call& call) {
@@ -90,7 +90,7 @@ tl::expected<JournalFilter, Refusal> journal_filter(const Call& call) {
           "operation",
           fmt::format("operation={} is unknown; take put, lease, release, checkpoint_put, "
                       "checkpoint_get, checkpoint_delete, namespace, other or unreadable",
-                      text::printable(*name)));
+                      base::printable(*name)));
     }
     filter.operation = *known;
   }
@@ -118,7 +118,7 @@ tl::expected<bool, Refusal> wants_lines(const Call& call) {
   if (*format == "jsonl") return true;
   if (*format == "json") return false;
   return refuse("format",
-                fmt::format("format={} is unknown; take json or jsonl", text::printable(*format)));
+                fmt::format("format={} is unknown; take json or jsonl", base::printable(*format)));
 }
 
 // An object, with members of `known` only.
@@ -129,7 +129,7 @@ tl::expected<nlohmann::json, Refusal> object_body(const Call& call,
   if (!body->is_object()) return refuse("", "the body must be a JSON object");
   for (const auto& [name, value] : body->items()) {
     if (std::ranges::find(known, name) == known.end()) {
-      return refuse(name, fmt::format("{} is unknown; known are {}", text::printable(name),
+      return refuse(name, fmt::format("{} is unknown; known are {}", base::printable(name),
                                       fmt::join(known, ", ")));
     }
   }
@@ -164,7 +164,7 @@ Response faults_response(const FaultPlan& faults, int status = 200) {
 
 tl::unexpected<Refusal> no_such_fault(const std::string& name) {
   return tl::make_unexpected(Refusal{
-      404, fmt::format("there is no fault {}; GET /v1/faults lists them", text::quoted(name)),
+      404, fmt::format("there is no fault {}; GET /v1/faults lists them", base::quoted(name)),
       "name"});
 }
 
@@ -220,13 +220,13 @@ std::optional<Refusal> check_query(const Route& route, const Request& request) {
   for (const auto& [name, value] : request.query) {
     if (std::ranges::find(route.query, name, &QueryParameter::name) == route.query.end()) {
       return Refusal{400,
-                     fmt::format("the parameter {} is unknown; {} takes {}", text::quoted(name),
+                     fmt::format("the parameter {} is unknown; {} takes {}", base::quoted(name),
                                  route.path, names_of(route.query)),
                      name};
     }
     if (request.query.count(name) > 1) {
       return Refusal{
-          400, fmt::format("the parameter {} is given twice; leave one out", text::quoted(name)),
+          400, fmt::format("the parameter {} is given twice; leave one out", base::quoted(name)),
           name};
     }
   }
@@ -257,11 +257,11 @@ Endpoints::Match Endpoints::find(const Request& request) const {
   }
   if (allowed.empty()) {
     return {.refusal = {404, fmt::format("there is no {}; GET /openapi.json lists what there is",
-                                         text::quoted(request.path))}};
+                                         base::quoted(request.path))}};
   }
   std::string methods = fmt::format("{}", fmt::join(allowed, ", "));
-  return {.refusal = {405, fmt::format("{} is not for {}; take {}", text::quoted(request.path),
-                                       text::printable(request.method), methods)},
+  return {.refusal = {405, fmt::format("{} is not for {}; take {}", base::quoted(request.path),
+                                       base::printable(request.method), methods)},
           .allow = std::move(methods)};
 }
 
@@ -406,7 +406,7 @@ Reply Endpoints::journal_entry(const Call& call) {
   if (!wanted) {
     return refuse("sequence", fmt::format("{} is not a sequence; write digits, as in the entries "
                                           "of /v1/journal",
-                                          text::quoted(call.name)));
+                                          base::quoted(call.name)));
   }
   JournalFilter from;
   from.after_sequence = *wanted - std::min<std::uint64_t>(*wanted, 1);

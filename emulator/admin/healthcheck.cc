@@ -8,8 +8,8 @@
 #include <iomanip>
 #include <string_view>
 
+#include "hyperpod/base/text.h"
 #include "text/host_port.h"
-#include "text/printable.h"
 
 namespace hyperpod::emulator::admin {
 namespace {
@@ -20,7 +20,7 @@ constexpr std::chrono::seconds patience{3};
 
 tl::unexpected<Error> fail(const std::string& url, std::string_view problem) {
   return tl::make_unexpected(
-      Error{ErrorCode::address_unusable, fmt::format("{}: {}", text::printable(url), problem)});
+      Error{ErrorCode::address_unusable, fmt::format("{}: {}", base::printable(url), problem)});
 }
 
 }  // namespace

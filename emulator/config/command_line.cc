@@ -12,7 +12,7 @@
 #include "config/settings.h"
 #include "config/toml_file.h"
 #include "hyperpod/base/nearest.h"
-#include "text/printable.h"
+#include "hyperpod/base/text.h"
 
 namespace hyperpod::emulator::config {
 namespace {
@@ -57,7 +57,7 @@ CLI::Option* add(CLI::App& app, const Setting& setting) {
 // One line, whatever CLI11 put into it.
 Error usage_error(std::string message) {
   while (!message.empty() && message.back() == '\n') message.pop_back();
-  return {ErrorCode::invalid_option, text::printable(message) + " (see --help)"};
+  return {ErrorCode::invalid_option, base::printable(message) + " (see --help)"};
 }
 
 // What CLI11 finds wrong, or, of an option that does not exist, what was probably meant.
@@ -109,7 +109,7 @@ Result<void> apply(const Environment& environment, Draft& draft) {
   }
   for (const auto& [name, value] : unknown) {
     if (is_of_a_service(name)) continue;
-    draft.warn(fmt::format("{}: there is no such option{} (see --help)", text::printable(name),
+    draft.warn(fmt::format("{}: there is no such option{} (see --help)", base::printable(name),
                            base::did_you_mean(name, names)));
   }
   return {};

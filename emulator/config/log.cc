@@ -19,7 +19,7 @@
 
 #include "config/bounded_write.h"
 #include "hyperpod/base/file_descriptor.h"
-#include "text/printable.h"
+#include "hyperpod/base/text.h"
 
 namespace hyperpod::emulator::config {
 namespace {
@@ -55,10 +55,10 @@ std::string cut(std::string_view message) {
 std::string log_line(LogFormat format, system_clock::time_point time, LogLevel level,
                      std::string_view message) {
   if (format == LogFormat::text) {
-    return fmt::format("{} {} {}\n", utc(time), to_string(level), text::printable(message));
+    return fmt::format("{} {} {}\n", utc(time), to_string(level), base::printable(message));
   }
   return fmt::format("{{\"time\":\"{}\",\"level\":\"{}\",\"message\":{}}}\n", utc(time),
-                     to_string(level), text::json_string(message));
+                     to_string(level), base::json_string(message));
 }
 
 struct Log::State {
@@ -110,7 +110,7 @@ struct Log::State {
       }
       if (rate.left_out > 0) {
         add({kind.first, fmt::format("left out {} more messages that begin with {}", rate.left_out,
-                                     text::quoted(kind.second))});
+                                     base::quoted(kind.second))});
       }
       entry = rates.erase(entry);
     }

@@ -26,7 +26,7 @@ struct LogSettings {
 };
 
 /// One line, with its end, whatever the message holds. Text: "2026-01-31T12:00:00.123Z info
-/// message", with text::printable. JSON: {"time":…,"level":…,"message":…}, with text::json_string.
+/// message", with base::printable. JSON: {"time":…,"level":…,"message":…}, with base::json_string.
 std::string log_line(LogFormat format, std::chrono::system_clock::time_point time,
                      base::LogLevel level, std::string_view message);
 

@@ -13,8 +13,8 @@
 
 #include "config/bounded_write.h"
 #include "hyperpod/base/file_descriptor.h"
+#include "hyperpod/base/text.h"
 #include "hyperpod/base/unique_name.h"
-#include "text/printable.h"
 
 namespace hyperpod::emulator::config {
 namespace {
@@ -22,7 +22,7 @@ namespace {
 tl::unexpected<Error> refuse(const std::string& path, std::string_view problem) {
   return tl::unexpected(Error{ErrorCode::invalid_option,
                               fmt::format("--ready-file {}: {}; name a file that can be made",
-                                          text::printable(path), problem)});
+                                          base::printable(path), problem)});
 }
 
 }  // namespace

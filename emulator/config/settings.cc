@@ -12,8 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include "hyperpod/base/text.h"
 #include "text/host_port.h"
-#include "text/printable.h"
 #include "text/units.h"
 
 namespace hyperpod::emulator::config {
@@ -29,7 +29,7 @@ Result<Number> parse_integer(std::string_view text, int base, std::string_view n
   const char* const end = text.data() + text.size();
   const auto [rest, failure] = std::from_chars(text.data(), end, number, base);
   if (failure == std::errc{} && rest == end) return number;
-  return refuse(fmt::format("{} is not {}", text::quoted(text), noun));
+  return refuse(fmt::format("{} is not {}", base::quoted(text), noun));
 }
 
 // A codec reads and shows one kind of value. `parse` may yield a wider type than the member has.
@@ -66,7 +66,7 @@ struct Names {
         return refuse(
             fmt::format("{} is not a host name; write it without scheme and port, such "
                         "as emulator",
-                        text::quoted(name)));
+                        base::quoted(name)));
       }
       names.emplace_back(name);
       text.remove_prefix(std::min(end + 1, text.size()));
@@ -147,7 +147,7 @@ struct Boolean {
   static Result<bool> parse(std::string_view text) {
     if (text == "true") return true;
     if (text == "false") return false;
-    return refuse(fmt::format("{} is neither true nor false", text::quoted(text)));
+    return refuse(fmt::format("{} is neither true nor false", base::quoted(text)));
   }
   static std::string show(bool on) { return on ? "true" : "false"; }
 };
@@ -164,7 +164,7 @@ struct Choice {
     for (const auto& [word, meaning] : Words::words) {
       if (word == text) return meaning;
     }
-    return refuse(fmt::format("{} is unknown; take one of {}", text::quoted(text), value));
+    return refuse(fmt::format("{} is unknown; take one of {}", base::quoted(text), value));
   }
   static std::string show(Enum choice) {
     const auto found =
@@ -241,7 +241,7 @@ Result<void> assign(Member& member, std::string_view text) {
   if constexpr (std::is_integral_v<Member> && !std::is_same_v<Member, bool>) {
     using Range = std::numeric_limits<Member>;
     if (!std::in_range<Member>(*parsed)) {
-      return refuse(fmt::format("{} is out of range; take {} to {}", text::quoted(text),
+      return refuse(fmt::format("{} is out of range; take {} to {}", base::quoted(text),
                                 Codec::show(Range::min()), Codec::show(Range::max())));
     }
   }

@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "text/printable.h"
+#include "hyperpod/base/text.h"
 #include "text/small_file.h"
 
 namespace hyperpod::emulator::config {
@@ -21,7 +21,7 @@ Result<std::string> read_token(const std::string& path) {
       Error{ErrorCode::invalid_option,
             fmt::format("{}: does not hold a token; write one word of printable ASCII into it, "
                         "such as the output of: openssl rand -hex 32",
-                        text::printable(path))});
+                        base::printable(path))});
 }
 
 }  // namespace hyperpod::emulator::config

@@ -8,7 +8,7 @@
 #include <set>
 
 #include "config/settings.h"
-#include "text/printable.h"
+#include "hyperpod/base/text.h"
 #include "text/small_file.h"
 
 namespace hyperpod::emulator::config {
@@ -40,7 +40,7 @@ std::string_view name_of(toml::node_type type) {
 // Walks a document and applies what it finds.
 class Loader {
  public:
-  Loader(std::string_view file, Draft& draft) : file_(text::printable(file)), draft_(draft) {}
+  Loader(std::string_view file, Draft& draft) : file_(base::printable(file)), draft_(draft) {}
 
   Result<void> table(const toml::table& table, const std::string& path) {
     for (const auto& [key, node] : table) {
@@ -63,7 +63,7 @@ class Loader {
 
  private:
   std::string place(const toml::source_region& source, std::string_view key) const {
-    return fmt::format("{}:{}: {}: ", file_, source.begin.line, text::printable(key));
+    return fmt::format("{}:{}: {}: ", file_, source.begin.line, base::printable(key));
   }
 
   static bool lies_in(const Setting& setting, std::string_view path) {
@@ -147,8 +147,8 @@ Result<void> load_toml(std::string_view document, std::string_view file, Draft& 
   try {
     return Loader(file, draft).table(toml::parse(document), "");
   } catch (const toml::parse_error& failure) {
-    return refuse(fmt::format("{}:{}: {}; correct the TOML there", text::printable(file),
-                              failure.source().begin.line, text::printable(failure.description())));
+    return refuse(fmt::format("{}:{}: {}; correct the TOML there", base::printable(file),
+                              failure.source().begin.line, base::printable(failure.description())));
   }
 }
 

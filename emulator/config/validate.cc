@@ -6,8 +6,8 @@
 #include <array>
 
 #include "core/owner_file.h"
+#include "hyperpod/base/text.h"
 #include "text/host_port.h"
-#include "text/printable.h"
 #include "text/units.h"
 
 namespace hyperpod::emulator::config {
@@ -50,7 +50,7 @@ Finding check_name(const Options& options) {
   const auto fault = [&](std::string_view problem) {
     return Violation{{"shm_name"},
                      fmt::format("{} {}; take a plain name, such as ai_toolkit_cache",
-                                 text::quoted(name), problem)};
+                                 base::quoted(name), problem)};
   };
   if (name.empty()) return fault("is empty");
   if (name.front() == '.') return fault("begins with a dot");  // owner records do

@@ -18,7 +18,7 @@
 #include <thread>
 #include <utility>
 
-#include "text/printable.h"
+#include "hyperpod/base/text.h"
 
 namespace hyperpod::emulator::core {
 namespace {
@@ -187,7 +187,7 @@ Result<OwnerFile> OwnerFile::acquire(const std::string& name, bool replace) {
       return fail(
           ErrorCode::segment_in_use,
           fmt::format("segment '{}' is in use by {}; stop it or choose another segment name",
-                      text::printable(name), owner_of(file)));
+                      base::printable(name), owner_of(file)));
     }
     drop_change_lock(file);
     if (leads_to(paths.owner, file)) return OwnerFile(paths, std::move(file));

@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "text/printable.h"
+#include "hyperpod/base/text.h"
 
 namespace hyperpod::emulator::faults {
 namespace {
@@ -31,11 +31,11 @@ tl::unexpected<Error> refuse_document(std::string message) {
 }
 
 [[noreturn]] void refuse_depth(const std::string& path) {
-  throw Refusal{fmt::format("{} lies deeper than {} levels", text::printable(path), most_levels)};
+  throw Refusal{fmt::format("{} lies deeper than {} levels", base::printable(path), most_levels)};
 }
 
 [[noreturn]] void refuse_repetition(const std::string& path) {
-  throw Refusal{fmt::format("{} is given twice; leave one out", text::printable(path))};
+  throw Refusal{fmt::format("{} is given twice; leave one out", base::printable(path))};
 }
 
 std::string member_of(const std::string& path, std::string_view name) {
@@ -109,7 +109,7 @@ class YamlConverter {
       converted = json::object();
       for (const auto& member : node) {
         if (!member.first.IsScalar()) {
-          throw Refusal{fmt::format("{} has a key that is not text", text::printable(path))};
+          throw Refusal{fmt::format("{} has a key that is not text", base::printable(path))};
         }
         const std::string& name = member.first.Scalar();
         const auto inner = member_of(path, name);
@@ -127,7 +127,7 @@ class YamlConverter {
     if (tag == "!" || tag == "tag:yaml.org,2002:str") return text;
     if (tag != "?" && !tag.empty()) {
       throw Refusal{
-          fmt::format("{} has the tag {}; leave it out", text::printable(path), text::quoted(tag))};
+          fmt::format("{} has the tag {}; leave it out", base::printable(path), base::quoted(tag))};
     }
     const json value = json::parse(text, nullptr, false);
     const bool is_plain = value.is_number() || value.is_boolean() || value.is_null();
@@ -149,7 +149,7 @@ Result<json> parse_json(std::string_view text) {
     const auto prefix = message.find("] ");
     return refuse_document(
         fmt::format("{}; correct the JSON there",
-                    text::printable(message.substr(prefix == message.npos ? 0 : prefix + 2))));
+                    base::printable(message.substr(prefix == message.npos ? 0 : prefix + 2))));
   }
 }
 
@@ -165,7 +165,7 @@ Result<json> parse_yaml(std::string_view text) {
   } catch (const YAML::Exception& failure) {
     return refuse_document(fmt::format("line {}, column {}: {}; correct the YAML there",
                                        failure.mark.line + 1, failure.mark.column + 1,
-                                       text::printable(failure.msg)));
+                                       base::printable(failure.msg)));
   }
 }
 

@@ -13,8 +13,8 @@
 
 #include "faults/fault_rules.h"
 #include "faults/glob.h"
+#include "hyperpod/base/text.h"
 #include "hyperpod/emulator/faults.h"
-#include "text/printable.h"
 
 namespace hyperpod::emulator {
 namespace {
@@ -119,7 +119,7 @@ Result<void> FaultPlan::Plan::take_name(Fault& fault, std::size_t& number) {
     return tl::unexpected(
         Error{ErrorCode::invalid_option,
               fmt::format("fault {}: name is taken by another fault of the plan; choose another",
-                          text::quoted(fault.name))});
+                          base::quoted(fault.name))});
   }
   return {};
 }

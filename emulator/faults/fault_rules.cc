@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "faults/findings.h"
-#include "text/printable.h"
+#include "hyperpod/base/text.h"
 
 namespace hyperpod::emulator::faults {
 namespace {
@@ -20,7 +20,7 @@ Problem check_name(const std::string& name) {
   constexpr std::size_t most = 100;
   Findings findings("");
   findings.require(name.size() <= most, "name", fmt::format("must have at most {} bytes", most));
-  findings.require(text::printable(name) == name, "name", "must have no control characters");
+  findings.require(base::printable(name) == name, "name", "must have no control characters");
   return std::move(findings).problem();
 }
 
@@ -85,7 +85,7 @@ Result<void> validate_fault(const Fault& fault) {
   if (const auto problem = faults::find_problem(fault)) {
     return tl::unexpected(Error{
         ErrorCode::invalid_option,
-        fmt::format("fault {}: {} {}", text::quoted(fault.name), problem->field, problem->what)});
+        fmt::format("fault {}: {} {}", base::quoted(fault.name), problem->field, problem->what)});
   }
   return {};
 }

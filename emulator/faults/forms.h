@@ -20,8 +20,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "hyperpod/base/text.h"
 #include "hyperpod/emulator/error.h"
-#include "text/printable.h"
 #include "text/units.h"
 
 namespace hyperpod::emulator::faults {
@@ -31,7 +31,7 @@ using Schema = nlohmann::ordered_json;
 
 inline tl::unexpected<Error> refuse(std::string_view path, std::string_view what) {
   return tl::unexpected(
-      Error{ErrorCode::invalid_option, fmt::format("{} {}", text::printable(path), what)});
+      Error{ErrorCode::invalid_option, fmt::format("{} {}", base::printable(path), what)});
 }
 
 inline tl::unexpected<Error> refuse_form(std::string_view path, std::string_view form,
@@ -39,7 +39,7 @@ inline tl::unexpected<Error> refuse_form(std::string_view path, std::string_view
   const std::string shown = value.dump(-1, ' ', false, json::error_handler_t::replace);
   return refuse(path, fmt::format("must be {}, not {}", form,
                                   value.is_structured() ? std::string("an ") + value.type_name()
-                                                        : text::quoted(shown)));
+                                                        : base::quoted(shown)));
 }
 
 inline std::string member_of(std::string_view path, std::string_view name) {

@@ -3,7 +3,7 @@
 
 #include "faults/document.h"
 #include "faults/fault_json.h"
-#include "text/printable.h"
+#include "hyperpod/base/text.h"
 #include "text/small_file.h"
 
 namespace hyperpod::emulator {
@@ -22,7 +22,7 @@ Result<std::vector<Fault>> load_scenario(const std::string& file) {
   const auto text = text::read_small_file(file);
   if (!text) return tl::unexpected(text.error());
   return parse(file, *text).and_then(faults::read_scenario).map_error([&](Error error) {
-    error.message = fmt::format("{}: {}", text::printable(file), error.message);
+    error.message = fmt::format("{}: {}", base::printable(file), error.message);
     return error;
   });
 }

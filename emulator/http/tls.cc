@@ -19,8 +19,8 @@
 #include <optional>
 
 #include "hyperpod/base/file_descriptor.h"
+#include "hyperpod/base/text.h"
 #include "text/log.h"
-#include "text/printable.h"
 
 namespace hyperpod::emulator::http {
 namespace {
@@ -183,7 +183,7 @@ std::optional<std::string> unfitness(const TlsFiles& files, const std::vector<st
   }
   for (const std::string& host : hosts) {
     if (!names_host(certificate.get(), host)) {
-      return fmt::format("the certificate does not name {}", text::quoted(host));
+      return fmt::format("the certificate does not name {}", base::quoted(host));
     }
   }
   return std::nullopt;
@@ -218,7 +218,7 @@ Result<void> write_whole(const std::string& path, std::string_view content, mode
   const int error = errno;
   ::unlink(temporary.c_str());
   return refuse(fmt::format("{} cannot be written: {}; choose a directory that can be",
-                            text::printable(path), std::strerror(error)));
+                            base::printable(path), std::strerror(error)));
 }
 
 Result<void> make_files(const TlsFiles& files, const std::vector<std::string>& hosts) {
@@ -260,7 +260,7 @@ Result<boost::asio::ssl::context> context_from(const std::string& certificate_fi
     return refuse(
         fmt::format("certificate {} cannot be used: {}; name a PEM file with the server's "
                     "certificate first",
-                    text::printable(certificate_file), failure.message()));
+                    base::printable(certificate_file), failure.message()));
   }
   // Without this OpenSSL would ask the terminal.
   server.set_password_callback([](std::size_t, auto) { return std::string(); }, failure);
@@ -269,7 +269,7 @@ Result<boost::asio::ssl::context> context_from(const std::string& certificate_fi
     return refuse(fmt::format(
         "key {} cannot be used: {}; name the PEM file of the private key of {}, "
         "without a passphrase",
-        text::printable(key_file), failure.message(), text::printable(certificate_file)));
+        base::printable(key_file), failure.message(), base::printable(certificate_file)));
   }
   SSL_CTX* native = server.native_handle();
   SSL_CTX_set_min_proto_version(native, TLS1_2_VERSION);
@@ -288,13 +288,13 @@ Result<TlsFiles> ensure_self_signed(const std::string& directory,
     return refuse(
         fmt::format("directory {} cannot be made: {}; choose one whose parent exists and can be "
                     "written",
-                    text::printable(directory), std::strerror(errno)));
+                    base::printable(directory), std::strerror(errno)));
   }
   // Held to the end: of two emulators that start at once, the second uses what the first makes.
   const base::FileDescriptor lock(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (lock.get() < 0 || ::flock(lock.get(), LOCK_EX) != 0) {
     return refuse(fmt::format("directory {} cannot be used: {}; choose another",
-                              text::printable(directory), std::strerror(errno)));
+                              base::printable(directory), std::strerror(errno)));
   }
 
   const TlsFiles files{directory + "/ca.pem", directory + "/cert.pem", directory + "/key.pem"};
@@ -307,17 +307,17 @@ Result<TlsFiles> ensure_self_signed(const std::string& directory,
     return refuse(
         fmt::format("the certificates in {} cannot be used ({}) and were not made by an "
                     "emulator; remove them or choose another directory",
-                    text::printable(directory), *unfit));
+                    base::printable(directory), *unfit));
   }
   if (auto made = make_files(files, hosts); !made) return tl::unexpected(made.error());
   if (found) {
     text::log(log, base::LogLevel::warn,
               "replaced the certificates in {}: {}; clients must read ca.pem again",
-              text::printable(directory), *unfit);
+              base::printable(directory), *unfit);
   } else {
     text::log(log, base::LogLevel::info,
               "made a self-signed certificate in {}; clients can trust its ca.pem",
-              text::printable(directory));
+              base::printable(directory));
   }
   return files;
 }

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <charconv>
 
-#include "text/printable.h"
+#include "hyperpod/base/text.h"
 
 namespace hyperpod::emulator::text {
 namespace {
@@ -14,8 +14,8 @@ namespace {
 tl::unexpected<Error> refuse(std::string_view text, std::string_view problem) {
   return tl::unexpected(
       Error{ErrorCode::invalid_option,
-            fmt::format("{} {}; write HOST:PORT, such as 127.0.0.1:9200 or [::]:9200", quoted(text),
-                        problem)});
+            fmt::format("{} {}; write HOST:PORT, such as 127.0.0.1:9200 or [::]:9200",
+                        base::quoted(text), problem)});
 }
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }

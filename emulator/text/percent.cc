@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "hyperpod/base/text.h"
+
 namespace hyperpod::emulator::text {
 namespace {
 
@@ -21,23 +23,9 @@ std::size_t whole_words_of_ascii(std::string_view text, std::size_t i) {
 bool is_utf8(std::string_view text) {
   std::size_t i = 0;
   while (i += whole_words_of_ascii(text, i), i < text.size()) {
-    const auto lead = static_cast<unsigned char>(text[i]);
-    if (lead < 0x80) {
-      ++i;
-      continue;
-    }
-    const std::size_t length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
-    if (lead < 0xC2 || lead > 0xF4 || i + length > text.size()) return false;
-    std::uint32_t point = lead & (0xFFu >> (length + 1));
-    for (std::size_t k = 1; k < length; ++k) {
-      const auto next = static_cast<unsigned char>(text[i + k]);
-      if ((next & 0xC0) != 0x80) return false;
-      point = point << 6 | (next & 0x3Fu);
-    }
-    const bool overlong = (length == 3 && point < 0x800) || (length == 4 && point < 0x10000);
-    const bool surrogate = point >= 0xD800 && point <= 0xDFFF;
-    if (overlong || surrogate || point > 0x10FFFF) return false;
-    i += length;
+    const auto character = base::first_character(text.substr(i));
+    if (!character) return false;
+    i += character->size;
   }
   return true;
 }

@@ -7,7 +7,7 @@
 #include <cstring>
 #include <fstream>
 
-#include "text/printable.h"
+#include "hyperpod/base/text.h"
 
 namespace hyperpod::emulator::text {
 namespace {
@@ -26,12 +26,13 @@ Result<std::string> read_small_file(const std::string& path) {
   std::string text(most_bytes + 1, '\0');
   file.read(text.data(), static_cast<std::streamsize>(text.size()));
   if (!file.is_open() || file.bad()) {
-    return refuse(fmt::format("{}: cannot be read ({}); name a readable file", printable(path),
-                              std::strerror(errno)));
+    return refuse(fmt::format("{}: cannot be read ({}); name a readable file",
+                              base::printable(path), std::strerror(errno)));
   }
   text.resize(static_cast<std::size_t>(file.gcount()));
   if (text.size() > most_bytes) {
-    return refuse(fmt::format("{}: is larger than 1MiB; name a smaller file", printable(path)));
+    return refuse(
+        fmt::format("{}: is larger than 1MiB; name a smaller file", base::printable(path)));
   }
   return text;
 }

@@ -8,7 +8,7 @@
 #include <limits>
 #include <span>
 
-#include "text/printable.h"
+#include "hyperpod/base/text.h"
 
 namespace hyperpod::emulator::text {
 namespace {
@@ -49,25 +49,25 @@ Result<std::uint64_t> parse(std::string_view text, const Measure& measure) {
   const char* const end = text.data() + text.size();
   const auto [rest, failure] = std::from_chars(text.data(), end, number);
   if (failure == std::errc::invalid_argument) {
-    return refuse(fmt::format("{} is not a {}; write a whole number and a unit ({})", quoted(text),
-                              measure.noun, measure.units));
+    return refuse(fmt::format("{} is not a {}; write a whole number and a unit ({})",
+                              base::quoted(text), measure.noun, measure.units));
   }
   const std::string_view name(rest, static_cast<std::size_t>(end - rest));
   if (name.empty()) {
     return refuse(fmt::format("{} has no unit; write one behind it without a space ({})",
-                              quoted(text), measure.units));
+                              base::quoted(text), measure.units));
   }
   for (const Unit& unit : measure.table) {
     if (unit.name != name) continue;
     if (failure == std::errc::result_out_of_range || number > measure.largest / unit.factor) {
-      return refuse(fmt::format("{} is too large to be counted; write a smaller {}", quoted(text),
-                                measure.noun));
+      return refuse(fmt::format("{} is too large to be counted; write a smaller {}",
+                                base::quoted(text), measure.noun));
     }
     return number * unit.factor;
   }
   return refuse(
       fmt::format("{} ends in {}, which is not a unit; write a whole number and one of {}",
-                  quoted(text), quoted(name), measure.units));
+                  base::quoted(text), base::quoted(name), measure.units));
 }
 
 std::string format(std::uint64_t amount, const Measure& measure) {

@@ -2,10 +2,10 @@
 #include <spdlog/fmt/fmt.h>
 
 #include <algorithm>
-#include <cctype>
 #include <string_view>
 
 #include "cli/doctor/writers.h"
+#include "hyperpod/base/text.h"
 
 namespace hyperpod::client::cli::doctor {
 namespace {
@@ -32,15 +32,6 @@ Style style_of(Severity severity) {
 
 std::string painted(std::string_view text, std::string_view escape, bool colour) {
   return colour ? fmt::format("{}{}\x1b[0m", escape, text) : std::string(text);
-}
-
-// Texts name what files and daemons hold, which must not steer the terminal.
-std::string printable(std::string_view text) {
-  std::string clean(text);
-  for (char& c : clean) {
-    if (c != '\n' && std::iscntrl(static_cast<unsigned char>(c)) != 0) c = '?';
-  }
-  return clean;
 }
 
 // Breaks one line at blanks, so that it fits behind an indent; its own indent holds for all of it.
@@ -74,7 +65,7 @@ void append_remedy(std::string& out, std::string_view lines) {
   while (!lines.empty()) {
     const auto line = lines.substr(0, lines.find('\n'));
     lines.remove_prefix(std::min(line.size() + 1, lines.size()));
-    out += margin + wrapped(line, margin.size()) + "\n";
+    out += margin + wrapped(base::printable(line), margin.size()) + "\n";
     margin.assign(margin.size(), ' ');
   }
 }
@@ -93,15 +84,16 @@ std::string summary(const Report& report) {
 
 }  // namespace
 
+// Texts name what files and daemons hold, which must not steer the terminal.
 std::string to_text(const Report& report, bool colour) {
   std::string out;
   for (const Section& section : report.sections()) {
-    out += painted(printable(section.title), "\x1b[1m", colour) + "\n";
+    out += painted(base::printable(section.title), "\x1b[1m", colour) + "\n";
     for (const Finding& finding : section.findings) {
       const Style style = style_of(finding.severity);
       out += "  " + painted(fmt::format("{:<7}", style.label), style.colour, colour) + "  " +
-             wrapped(printable(finding.text), text_column) + "\n";
-      append_remedy(out, printable(finding.remedy));
+             wrapped(base::printable(finding.text), text_column) + "\n";
+      append_remedy(out, finding.remedy);
     }
     out += "\n";
   }

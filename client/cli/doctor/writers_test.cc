@@ -63,7 +63,8 @@ TEST(TextWriter, LetsNothingSteerTheTerminal) {
   Report report;
   report.begin("a\x1b[2J");
   report.problem("id", "b\x1b[2J\r", "c\x07");
-  EXPECT_THAT(to_text(report, false), HasSubstr("  problem  b?[2J?\n           -> c?\n"));
+  EXPECT_THAT(to_text(report, false),
+              HasSubstr("  problem  b\\x1b[2J\\x0d\n           -> c\\x07\n"));
 }
 
 TEST(JsonWriter, TellsEverythingToPrograms) {
