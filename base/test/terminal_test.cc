@@ -8,7 +8,7 @@
 namespace hyperpod::base {
 namespace {
 
-bool printable(std::string_view text) { return is_printable(std::as_bytes(std::span(text))); }
+bool is_text(std::string_view text) { return is_printable(std::as_bytes(std::span(text))); }
 
 TEST(Terminal, TellsHowFarAWorkHasComeAndHowLongItTakes) {
   using namespace std::chrono_literals;
@@ -21,9 +21,9 @@ TEST(Terminal, TellsHowFarAWorkHasComeAndHowLongItTakes) {
 }
 
 TEST(Terminal, TakesTextForPrintable) {
-  EXPECT_TRUE(printable(""));
-  EXPECT_TRUE(printable("line\n\tline\r\n"));
-  EXPECT_TRUE(printable("\xc3\xbc \xe2\x82\xac \xf0\x9f\x98\x80"));
+  EXPECT_TRUE(is_text(""));
+  EXPECT_TRUE(is_text("line\n\tline\r\n"));
+  EXPECT_TRUE(is_text("\xc3\xbc \xe2\x82\xac \xf0\x9f\x98\x80"));
 }
 
 TEST(Terminal, TakesControlCharactersAndBrokenUtf8ForBinary) {
@@ -31,7 +31,7 @@ TEST(Terminal, TakesControlCharactersAndBrokenUtf8ForBinary) {
   for (const auto text : {"\0"sv, "\x1b[31m"sv, "\x7f"sv, "\xc2\x9b"sv, "\xff"sv, "\xc3"sv,
                           "\xc0\x80"sv, "\xe0\x80\x80"sv, "\xed\xa0\x80"sv, "\xf4\x90\x80\x80"sv,
                           "\xf0\x80\x80\x80"sv, "\xe2\x82"sv, "\x80"sv}) {
-    EXPECT_FALSE(printable(text));
+    EXPECT_FALSE(is_text(text));
   }
 }
 
