@@ -80,7 +80,7 @@ void expect_long_names_whole(Check& check, Session& session) {
 
 void expect_many_apart(Check& check, const Name& base) {
   const std::size_t buckets = check.profile() == Profile::core   ? 80
-                              : check.profile() == Profile::full ? 300
+                              : check.profile() == Profile::full ? 1100
                                                                  : 3000;
   check.side_by_side(buckets, [&](Session& session, std::size_t i) {
     const Name next = in_bucket(base, "-" + std::to_string(i));

@@ -427,6 +427,24 @@ std::size_t connections_served(Check& check, std::size_t count, std::vector<Sess
   return sessions.size();
 }
 
+/// Over each session, all at the same time: a request for one and the same key, which is stored
+/// then.
+void wake_all(Check& check, std::span<Session> sessions) {
+  Session storing = check.connect();
+  const Name name = check.fresh_name();
+  const auto hold = check.span(6s);
+  for (Session& session : sessions) session.send(acquire_request(name, {.hold = hold}));
+  (void)sessions.back().silent_for(check.span(100ms));
+  check.store(storing, name, "body");
+  for (Session& session : sessions) {
+    const Response response = session.response(hold + check.span(5s));
+    check.expect_status(
+        response, 200,
+        "each of " + std::to_string(sessions.size()) + " requests for a key that was then stored");
+    check.release(session, check.grant_in(response));
+  }
+}
+
 void eight_workers_connections_are_served(Check& check) {
   constexpr std::size_t wanted = 1024;
   const std::size_t tried = check.target().profile == Profile::stress ? 4096 : wanted;
@@ -438,6 +456,9 @@ void eight_workers_connections_are_served(Check& check) {
   check.expect(served >= wanted, "1,024 connections at once",
                std::to_string(served) + " were served");
   serve_all(check, sessions);
+  // As many lease requests may wait as eight engines have in flight, and those of one for one key.
+  (void)middle_of_holds(check, sessions, check.span(1s));
+  wake_all(check, std::span(sessions).first(128));
 }
 
 }  // namespace

@@ -47,6 +47,11 @@ std::span<const check::Dependency> daemon_dependencies() {
       // Bytes that change under a lease do so wherever leases are read late.
       if (entry.id == "PIN-02" || entry.id == "PIN-05" || entry.id == "PUT-18")
         dependency.needs.push_back("PIN-01");
+      // Its requests wait, and are woken.
+      if (entry.id == "CONC-06") {
+        dependency.needs.push_back("HOLD-01");
+        dependency.needs.push_back("HOLD-05");
+      }
       dependencies.push_back(std::move(dependency));
     }
     return dependencies;

@@ -326,17 +326,7 @@ class PutInPieces {
       std::this_thread::sleep_for(2ms);
     }
     check_.expect_status(session_.response(), 200, "a PUT whose body came late and in pieces");
-    stored_ = now();
     check_.expect_stored(session_, name_, body_);
-  }
-
-  /// Tells PUT-18 if it is found, which need not wait itself then. It may have been evicted.
-  void look_again() {
-    if (now() < stored_ + check_.span(objects_stay)) return;
-    const Response response = session_.acquire(name_);
-    if (response.status / 100 != 2) return;
-    check_.release(session_, check_.grant_in(response));
-    *check_.target().old_object_found = true;
   }
 
  private:
@@ -345,7 +335,6 @@ class PutInPieces {
   Name name_;
   std::string body_;
   std::size_t sent_;
-  TimePoint stored_;
 };
 
 void body_may_come_late_and_in_pieces(Check& check) {
@@ -356,7 +345,6 @@ void body_may_come_late_and_in_pieces(Check& check) {
   PutInPieces early(check, 28);
   early.finish_from(now() + check.span(150ms));
   late.finish_from(end);
-  early.look_again();
 }
 
 void heads_of_the_clients_are_accepted(Check& check) {

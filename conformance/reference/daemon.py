@@ -888,6 +888,7 @@ class Connection(asyncio.Protocol):
             ("no-hold-in-absent-bucket" in on and store.lacks_bucket(name[0]))
             or ("no-hold-while-put-under-way" in on and name in store.uploads)
             or ("held-requests-limited-to-100" in on and store.held() >= 100)
+            or ("held-requests-limited-to-300" in on and store.held() >= 300)
         ):
             return None
         if "waiters-of-a-key-limited-to-16" in on and len(store.waiters.get(name, [])) >= 16:

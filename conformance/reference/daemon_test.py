@@ -1253,6 +1253,21 @@ def _(b):
     return b.held() == 101
 
 
+@probe("held-requests-limited-to-300")
+def _(b):
+    for _ in range(301):
+        b.hold(fresh())
+    return b.held() == 301
+
+
+@probe("waiters-woken-limited-to-100")
+def _(b):
+    key = fresh()
+    for _ in range(101):
+        b.hold(key)
+    return b.put(key, b"x") == 200 and b.held() == 0
+
+
 @probe("abandoned-hold-leaves-a-lease")
 def _(b):
     key = fresh()
@@ -1420,6 +1435,11 @@ probes({
     "key-named-leases-refused": ("leases", "leases"),
     "bucket-not-decoded": ("a", "a", "a%40b", "a@b"),
 }, is_one)  # fmt: skip
+
+
+@probe("buckets-limited-to-1000")
+def _(b):
+    return all([b.put("a", b"x", bucket="bucket-%d" % i) == 200 for i in range(1001)])
 
 
 @probe("buckets-limited-to-64")

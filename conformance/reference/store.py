@@ -207,6 +207,9 @@ class Store:
         if "buckets-limited-to-64" in on:
             number = self.buckets.setdefault(bucket, len(self.buckets))
             bucket = b"%d" % min(number, 63)
+        if "buckets-limited-to-1000" in on:
+            number = self.buckets.setdefault(bucket, len(self.buckets))
+            bucket = b"%d" % min(number, 999)
         return bucket, key
 
     # Room.
@@ -1060,10 +1063,12 @@ class Store:
         if "large-put-wakes-nobody" in on and stored.size > 64 << 10:
             return
         waiters = self.waiters.pop(name, [])
-        if ("one-waiter-woken" in on or "abandoned-hold-takes-the-grant" in on) and waiters:
-            waiters, rest = waiters[:1], waiters[1:]
-            if rest:
-                self.waiters[name] = rest
+        few = 1 if "one-waiter-woken" in on or "abandoned-hold-takes-the-grant" in on else len(waiters)
+        if "waiters-woken-limited-to-100" in on:
+            few = 100
+        waiters, rest = waiters[:few], waiters[few:]
+        if rest:
+            self.waiters[name] = rest
         if "woken-by-own-worker-only" in on:
             strangers = [w for w in waiters if w.connection.worker != stored.connection.worker]
             waiters = [w for w in waiters if w not in strangers]
