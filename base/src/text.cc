@@ -73,7 +73,7 @@ std::string json_string(std::string_view text) {
     const auto character = first_character(text);
     const std::size_t size = character ? character->size : 1;
     if (!character) {
-      append_utf8(out, utf::illegal);
+      out += "\ufffd";
     } else if (must_be_escaped(character->code)) {
       append_escape(out, "\\u%04x", character->code);
     } else {
