@@ -131,7 +131,7 @@ bool has_header(const ClientCore& core) {
 }
 
 Call start_put(ClientCore& core, const PutItem& item, TimePoint deadline,
-               Handler<Result<PutOutcome>> handler) {
+               Handler<Result<PutOutcome>> handler, WaitingThread* waiting = nullptr) {
   auto header = header_of(core, item);
   if (!header) {
     core.post([handler = std::move(handler), error = std::move(header).error()]() mutable {
@@ -139,7 +139,7 @@ Call start_put(ClientCore& core, const PutItem& item, TimePoint deadline,
     });
     return {};
   }
-  return core.put(item.key, *std::move(header), item.bytes, deadline, std::move(handler));
+  return core.put(item.key, *std::move(header), item.bytes, deadline, std::move(handler), waiting);
 }
 
 // A get whose bytes are copied on the loop's thread, or on one for copies. `read` must hold what it
@@ -162,24 +162,30 @@ Call start_get(const std::shared_ptr<ClientCore>& core, std::string_view key,
       });
 }
 
-// Waits for the outcome of a call that `start` starts, given the handler for it.
+// Waits for the outcome of a call that `start` starts, given the handler for it and who waits.
 template <class Outcome, class Start>
 Result<Outcome> wait_for(const ClientCore& core, const Start& start) try {
   if (auto usable = core.check_caller(true); !usable) {
     return tl::unexpected(std::move(usable).error());
   }
   Waiter<Result<Outcome>> waiter;
-  start(waiter.handler());
+  start(waiter.handler(), waiter);
   return waiter.wait();
 } catch (const std::bad_alloc&) {  // it was not begun
   return tl::unexpected(no_memory());
+}
+
+Result<PutOutcome> blocking_put(ClientCore& core, const PutItem& item) {
+  return wait_for<PutOutcome>(core, [&](auto handler, WaitingThread& waiting) {
+    start_put(core, item, core.put_deadline(), std::move(handler), &waiting);
+  });
 }
 
 // Reads with the caller's own thread.
 template <class Outcome, class Read>
 Result<Outcome> blocking_get(ClientCore& core, std::string_view key, const ReadOptions& options,
                              const Read& read) {
-  auto lease = wait_for<std::optional<Lease>>(core, [&](auto handler) {
+  auto lease = wait_for<std::optional<Lease>>(core, [&](auto handler, auto&) {
     core.acquire(key, options, core.read_deadline(options), std::move(handler));
   });
   if (core.is_forked()) return tl::unexpected(std::move(lease).error());
@@ -257,16 +263,12 @@ Client::~Client() {
 }
 
 Result<PutOutcome> Client::put(std::string_view key, std::span<const std::byte> object) {
-  return wait_for<PutOutcome>(*core_, [&](auto handler) {
-    start_put(*core_, {key, object}, core_->put_deadline(), std::move(handler));
-  });
+  return blocking_put(*core_, {key, object});
 }
 
 Result<PutOutcome> Client::put_chunk(std::string_view key, const ChunkLayout& layout,
                                      std::span<const std::byte> payload) {
-  return wait_for<PutOutcome>(*core_, [&](auto handler) {
-    start_put(*core_, {key, payload, layout}, core_->put_deadline(), std::move(handler));
-  });
+  return blocking_put(*core_, {key, payload, layout});
 }
 
 Result<GetOutcome> Client::get(std::string_view key, std::span<std::byte> buffer,
@@ -286,13 +288,13 @@ Result<ChunkOutcome> Client::get_chunk(std::string_view key, std::span<std::byte
 }
 
 Result<std::optional<Lease>> Client::acquire(std::string_view key, const ReadOptions& read) {
-  return wait_for<std::optional<Lease>>(*core_, [&](auto handler) {
+  return wait_for<std::optional<Lease>>(*core_, [&](auto handler, auto&) {
     core_->acquire(key, read, core_->read_deadline(read), std::move(handler));
   });
 }
 
 Result<bool> Client::exists(std::string_view key, const ReadOptions& read) {
-  return wait_for<bool>(*core_, [&](auto handler) {
+  return wait_for<bool>(*core_, [&](auto handler, auto&) {
     core_->exists(key, read, core_->read_deadline(read), std::move(handler));
   });
 }

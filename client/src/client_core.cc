@@ -3,9 +3,9 @@
 
 #include <algorithm>
 #include <new>
-#include <semaphore>
 #include <utility>
 
+#include "event.h"
 #include "fork.h"
 #include "lease_impl.h"
 #include "log.h"
@@ -112,13 +112,14 @@ class ClientCore::PutRequest final : public transport::Exchange, public Cancella
  public:
   PutRequest(std::shared_ptr<ClientCore> core, std::string_view key, std::vector<std::byte> header,
              std::span<const std::byte> payload, TimePoint deadline,
-             Handler<Result<PutOutcome>> handler)
+             Handler<Result<PutOutcome>> handler, WaitingThread* waiting)
       : Exchange(core->transport_, core->transport_.host_of(key), RequestClass::put, deadline),
         core_(std::move(core)),
         key_(key),
         header_(std::move(header)),
         payload_(payload),
-        handler_(std::move(handler)) {}
+        handler_(std::move(handler)),
+        waiting_(waiting) {}
 
   void start() {
     if (key_.empty()) return end(tl::unexpected(empty_key()));
@@ -142,6 +143,7 @@ class ClientCore::PutRequest final : public transport::Exchange, public Cancella
     request.header = header_;
     request.payload = payload_;
     request.piece_bytes = core_->options_.put_stream_chunk_bytes;
+    request.waiting = waiting_;
     return request;
   }
 
@@ -177,13 +179,14 @@ class ClientCore::PutRequest final : public transport::Exchange, public Cancella
   const std::vector<std::byte> header_;
   const std::span<const std::byte> payload_;
   Handler<Result<PutOutcome>> handler_;
+  WaitingThread* const waiting_;
 };
 
 Call ClientCore::put(std::string_view key, std::vector<std::byte> header,
                      std::span<const std::byte> payload, TimePoint deadline,
-                     Handler<Result<PutOutcome>> handler) {
+                     Handler<Result<PutOutcome>> handler, WaitingThread* waiting) {
   auto request = std::make_shared<PutRequest>(shared_from_this(), key, std::move(header), payload,
-                                              deadline, std::move(handler));
+                                              deadline, std::move(handler), waiting);
   post([request] { request->start(); });
   return Call(request);
 }
@@ -272,7 +275,7 @@ Result<bool> ClientCore::is_current(const Grant& grant) const {
 }
 
 struct ClientCore::Closing {
-  std::binary_semaphore closed{0};
+  Event closed;
   Closing* next = nullptr;
 };
 
@@ -280,7 +283,7 @@ void ClientCore::close() {
   if (on_loop()) return begin_close(nullptr);
   Closing closing;
   insist([this, &closing] { begin_close(&closing); });
-  closing.closed.acquire();
+  closing.closed.wait();
 }
 
 // What is under way ends first, then releases that failed are tried once more, then all
@@ -311,7 +314,7 @@ void ClientCore::continue_close() {
   }
   for (Closing* closing = std::exchange(closing_, nullptr); closing != nullptr;) {
     Closing* const next = closing->next;
-    closing->closed.release();  // and it is gone
+    closing->closed.happen();  // and it is gone
     closing = next;
   }
 }

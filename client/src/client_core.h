@@ -30,6 +30,8 @@
 
 namespace hyperpod::client {
 
+class WaitingThread;
+
 class ClientCore : public std::enable_shared_from_this<ClientCore> {
  public:
   /// REQUIRES: options are normalised. Errors: out_of_resources.
@@ -61,8 +63,9 @@ class ClientCore : public std::enable_shared_from_this<ClientCore> {
 
   // The handlers of these are called on the loop's thread, never before they return. Keys are
   // copied; what spans show must stay until the handler is called.
+  /// `waiting`, if any, waits for the outcome, and may be asked to send.
   Call put(std::string_view key, std::vector<std::byte> header, std::span<const std::byte> payload,
-           TimePoint deadline, Handler<Result<PutOutcome>> handler);
+           TimePoint deadline, Handler<Result<PutOutcome>> handler, WaitingThread* waiting);
   Call acquire(std::string_view key, const ReadOptions& read, TimePoint deadline,
                Handler<Result<std::optional<Lease>>> handler);
   /// Its lease is released in the background.

@@ -2,36 +2,73 @@
 // Waits for the outcome of an asynchronous call.
 #pragma once
 
+#include <mutex>
 #include <optional>
-#include <semaphore>
 #include <utility>
+#include <vector>
 
+#include "event.h"
 #include "hyperpod/client/call.h"
 
 namespace hyperpod::client {
 
-template <class Outcome>
-class Waiter {
+/// A thread that waits for the outcome of its call, and can do some of the work meanwhile.
+class WaitingThread {
  public:
-  Waiter() = default;
-  Waiter(const Waiter&) = delete;
-  Waiter& operator=(const Waiter&) = delete;
+  WaitingThread() = default;
+  WaitingThread(const WaitingThread&) = delete;
+  WaitingThread& operator=(const WaitingThread&) = delete;
 
+  /// Has it do `task` before it takes the outcome. On the thread that is going to tell the outcome.
+  /// Throws std::bad_alloc, and has handed over nothing then.
+  void hand_over(Task task) {
+    {
+      const std::lock_guard lock(mutex_);
+      tasks_.push_back(std::move(task));
+    }
+    came_.happen();
+  }
+
+ protected:
+  ~WaitingThread() = default;
+
+  void tell_outcome() { came_.happen(); }
+  void wait_for_outcome() {
+    // Told as often as there are tasks, and once for the outcome.
+    while (true) {
+      came_.wait();
+      std::unique_lock lock(mutex_);
+      if (tasks_.empty()) return;
+      Task task = std::move(tasks_.front());
+      tasks_.erase(tasks_.begin());
+      lock.unlock();
+      task();
+    }
+  }
+
+ private:
+  Event came_;
+  std::mutex mutex_;  // guards tasks_
+  std::vector<Task> tasks_;  // in order
+};
+
+template <class Outcome>
+class Waiter final : public WaitingThread {
+ public:
   /// To be called once, by any thread, and to outlive this by no call.
   Handler<Outcome> handler() {
     return [this](Outcome outcome) {
       outcome_.emplace(std::move(outcome));
-      came_.release();
+      tell_outcome();
     };
   }
 
   Outcome wait() {
-    came_.acquire();
+    wait_for_outcome();
     return *std::move(outcome_);
   }
 
  private:
-  std::binary_semaphore came_{0};
   std::optional<Outcome> outcome_;
 };
 

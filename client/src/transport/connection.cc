@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 
 #include <algorithm>
 #include <boost/asio/buffer.hpp>
@@ -13,12 +12,16 @@
 #include <utility>
 
 #include "points.h"
+#include "waiter.h"
 
 namespace hyperpod::client::transport {
 namespace {
 
 // After so many bytes of a body other connections get their turn.
 constexpr std::uint64_t burst_bytes = 1 << 20;
+
+// A smaller body is sent before another thread would have been woken.
+constexpr std::uint64_t least_handed_over = 512 << 10;
 
 // Of a body that is streamed, at once: what the processor's caches hold.
 constexpr std::size_t streamed_at_once = 256 << 10;
@@ -138,8 +141,39 @@ void Connection::begin_sending() {
   source_begin_ = 0;
   source_bytes_ = 0;
   if (request_.sink != nullptr) sink_buffer_.resize(streamed_at_once);
-  send_more();
+  if (!hand_over()) send_more();
   HYPERPOD_POINT("connection.sent", *this);
+}
+
+// False if this thread is to send.
+bool Connection::hand_over() {
+  if (request_.waiting == nullptr || tls_ || request_.source != nullptr ||
+      request_.body_bytes() < least_handed_over) {
+    return false;
+  }
+  std::uint64_t piece = request_.piece_bytes;
+  HYPERPOD_POINT("send.piece_bytes", piece);
+  const auto transfer = std::make_shared<BodyTransfer>(
+      socket_->native_handle(), std::as_bytes(std::span(head_)), request_.header, request_.payload,
+      piece);
+  request_.waiting->hand_over([self = shared_from_this(), transfer] {
+    transfer->run();
+    self->loop_.insist([self] { self->guarded([&] { self->transfer_ended(); }); });
+  });
+  has_responded_ = false;
+  transfer_ = transfer;
+  return true;
+}
+
+void Connection::transfer_ended() {
+  const auto transfer = std::exchange(transfer_, nullptr);
+  if (state_ == State::closed) return close_socket(*socket_);
+  const auto of_head = std::min<std::uint64_t>(transfer->sent(), head_left_);
+  head_left_ -= of_head;
+  body_sent_ = transfer->sent() - of_head;
+  last_moved_ = loop_.now();
+  if (!has_sent_all()) cannot_send_ = true;  // what has been received tells why
+  if (has_responded_) complete();
 }
 
 // Sends until all is sent, or the socket takes no more.
@@ -157,12 +191,6 @@ void Connection::send_more() {
       });
       return;
     }
-    // The head goes out with the first piece of the body.
-    std::array<std::span<const std::byte>, 3> pieces;
-    std::size_t count = 0;
-    if (head_left_ > 0) {
-      pieces[count++] = std::as_bytes(std::span(head_)).last(head_left_);
-    }
     std::uint64_t room = request_.piece_bytes;
     HYPERPOD_POINT("send.piece_bytes", room);
     std::uint64_t offset = body_sent_;
@@ -173,21 +201,12 @@ void Connection::send_more() {
       offset -= source_begin_;
       room = payload.size();
     }
-    for (const auto part : {request_.header, payload}) {
-      if (offset >= part.size()) {
-        offset -= part.size();
-        continue;
-      }
-      const auto piece = part.subspan(offset, std::min<std::size_t>(part.size() - offset, room));
-      offset = 0;
-      room -= piece.size();
-      if (!piece.empty()) pieces[count++] = piece;
-    }
-    std::uint64_t total = 0;
-    for (std::size_t i = 0; i < count; ++i) total += pieces[i].size();
-    const bool more_follows = head_left_ + body - body_sent_ > total;
+    // The head goes out with the first piece of the body.
+    const Pieces pieces = gather(std::as_bytes(std::span(head_)).last(head_left_), request_.header,
+                                 payload, offset, room);
+    const bool more_follows = head_left_ + body - body_sent_ > pieces.bytes;
     const TimePoint before = loop_.now();
-    const ssize_t sent = send_pieces(std::span(pieces).first(count), more_follows);
+    const ssize_t sent = send(pieces, more_follows);
     if (sent < 0) return;
     const auto from_head = std::min<std::uint64_t>(head_left_, static_cast<std::uint64_t>(sent));
     head_left_ -= from_head;
@@ -213,33 +232,19 @@ bool Connection::read_source() {
 }
 
 // How many bytes were taken; -1 if none can be now, or ever.
-ssize_t Connection::send_pieces(std::span<const std::span<const std::byte>> pieces,
-                                bool more_follows) {
+ssize_t Connection::send(const Pieces& pieces, bool more_follows) {
   if (tls_) {
     ssize_t total = 0;
-    for (const auto piece : pieces) {
-      if (!tls_->write(piece)) {
+    for (std::size_t i = 0; i < pieces.count; ++i) {
+      if (!tls_->write(pieces.spans[i])) {
         cannot_send_ = true;
         return -1;
       }
-      total += static_cast<ssize_t>(piece.size());
+      total += static_cast<ssize_t>(pieces.spans[i].size());
     }
     return total;
   }
-  std::array<iovec, 3> vector{};
-  for (std::size_t i = 0; i < pieces.size(); ++i) {
-    // sendmsg takes a pointer to what it does not write.
-    vector[i] = {const_cast<std::byte*>(pieces[i].data()), pieces[i].size()};
-  }
-  msghdr message{};
-  message.msg_iov = vector.data();
-  message.msg_iovlen = pieces.size();
-  // Else a piece as long as a TCP segment would be sent as a full segment and a tiny one behind it.
-  const int flags = MSG_DONTWAIT | MSG_NOSIGNAL | (more_follows ? MSG_MORE : 0);
-  ssize_t sent = -1;
-  do {
-    sent = ::sendmsg(socket_->native_handle(), &message, flags);
-  } while (sent < 0 && errno == EINTR);
+  const ssize_t sent = send_pieces(socket_->native_handle(), pieces, more_follows);
   if (sent >= 0) return sent;
   if (errno == EAGAIN || errno == EWOULDBLOCK) {
     wait_until_writable();
@@ -378,6 +383,10 @@ void Connection::peer_closed() {
 }
 
 void Connection::complete() {
+  if (transfer_ && !transfer_->stop()) {
+    has_responded_ = true;  // transfer_ended() goes on
+    return;
+  }
   const bool early = !has_sent_all();
   if (tls_ && tls_->has_more()) leftover_ = true;
   bool reusable =
@@ -401,7 +410,7 @@ void Connection::fail(TransportFailure failure) {
   failure.body = parser_.take_body();
   bool closes = true;
   HYPERPOD_POINT("connection.failed", closes, failure);
-  closes ? close() : static_cast<void>(state_ = State::idle);
+  closes || transfer_ ? close() : static_cast<void>(state_ = State::idle);
   end(tl::unexpected(std::move(failure)));
 }
 
@@ -428,7 +437,12 @@ void Connection::close() {
       const auto goodbye = tls_->pending();
       ::send(socket_->native_handle(), goodbye.data(), goodbye.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
     }
-    close_socket(*socket_);
+    if (transfer_) {
+      transfer_->stop();
+      ::shutdown(socket_->native_handle(), SHUT_RDWR);  // transfer_ended() closes it
+    } else {
+      close_socket(*socket_);
+    }
   }
   state_ = State::closed;
 }

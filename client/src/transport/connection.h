@@ -5,7 +5,8 @@
 // sent is read, and the rest of the body is not sent. An idle connection is read from as well, so
 // that it is known at once when the daemon closes it, or sends what nobody asked for.
 //
-// Belongs to the loop's thread.
+// Belongs to the loop's thread. A large body is sent by the thread that waits for the outcome, where
+// there is one and no TLS (body_transfer.h).
 #pragma once
 
 #include <array>
@@ -20,6 +21,7 @@
 #include <vector>
 
 #include "address.h"
+#include "transport/body_transfer.h"
 #include "transport/connector.h"
 #include "transport/http.h"
 #include "transport/loop.h"
@@ -70,7 +72,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool is_reused() const { return completed_ > 0; }
   /// Whether all of the request under way is in the kernel's hands.
   bool has_sent_all() const {
-    return state_ == State::exchanging && head_left_ == 0 && body_sent_ == request_.body_bytes();
+    return state_ == State::exchanging && !transfer_ && head_left_ == 0 &&
+           body_sent_ == request_.body_bytes();
   }
 
   /// When bytes of the exchange under way were last sent or received, or a source or sink returned.
@@ -88,11 +91,13 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void connected(tl::expected<Socket, TransportFailure> socket);
   void continue_handshake();
   void begin_sending();
+  bool hand_over();
+  void transfer_ended();
   void send_more();
   bool read_source();
   void wait_until_writable();
   bool send_encrypted();
-  ssize_t send_pieces(std::span<const std::span<const std::byte>> pieces, bool more_follows);
+  ssize_t send(const Pieces& pieces, bool more_follows);
   asio::mutable_buffer receive_buffer();
   void receive();
   void received(const IoError& error, std::size_t count);
@@ -120,6 +125,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::uint64_t body_sent_ = 0;
   bool waiting_to_write_ = false;
   bool cannot_send_ = false;  // the peer takes nothing more; it may have responded
+  std::shared_ptr<BodyTransfer> transfer_;  // under way; uses the socket, even of a closed one
+  bool has_responded_ = false;              // as the last of the transfer may be on its way
   ResponseParser parser_;
   bool leftover_ = false;  // bytes came behind the response
   std::array<char, 8192> buffer_;

@@ -12,7 +12,11 @@
 
 #include "hyperpod/client/error.h"
 
-namespace hyperpod::client::transport {
+namespace hyperpod::client {
+
+class WaitingThread;
+
+namespace transport {
 
 /// Gives a request's body piece by piece, from any place in it. Called on the loop's thread, which
 /// waits meanwhile.
@@ -52,6 +56,9 @@ struct HttpRequest {
   std::span<const std::byte> payload = {};
   std::uint64_t piece_bytes = 65536;  // at most so many of them in one send
 
+  /// Who waits for the outcome, and may be asked to send the request; null if nobody does.
+  WaitingThread* waiting = nullptr;
+
   BodySource* source = nullptr;  // the body, in place of header and payload
   BodySink* sink = nullptr;      // where the response's body goes, in place of HttpResponse::body
   std::string_view user_agent = lmcache_agent;
@@ -83,4 +90,5 @@ struct TransportFailure {
 
 using HttpOutcome = tl::expected<HttpResponse, TransportFailure>;
 
-}  // namespace hyperpod::client::transport
+}  // namespace transport
+}  // namespace hyperpod::client

@@ -6,10 +6,10 @@
 #include <exception>
 #include <limits>
 #include <new>
-#include <semaphore>
 #include <string>
 #include <utility>
 
+#include "event.h"
 #include "fork.h"
 #include "thread.h"
 
@@ -187,15 +187,15 @@ std::optional<TimePoint> Loop::next_due() const {
 }
 
 void Loop::run_due(TimePoint) {
-  std::binary_semaphore done(0);
+  Event done;
   const bool posted = post([this, &done] {
     struct Done {
-      std::binary_semaphore& semaphore;
-      ~Done() { semaphore.release(); }
+      Event& event;
+      ~Done() { event.happen(); }
     } last{done};
     fire_due();
   });
-  if (posted) done.acquire();
+  if (posted) done.wait();
 }
 
 Timer::Timer(Loop& loop, std::function<void()> function)
