@@ -3,9 +3,9 @@
 
 #include <algorithm>
 #include <new>
+#include <semaphore>
 #include <utility>
 
-#include "event.h"
 #include "fork.h"
 #include "lease_impl.h"
 #include "log.h"
@@ -275,7 +275,7 @@ Result<bool> ClientCore::is_current(const Grant& grant) const {
 }
 
 struct ClientCore::Closing {
-  Event closed;
+  std::binary_semaphore closed{0};
   Closing* next = nullptr;
 };
 
@@ -283,7 +283,7 @@ void ClientCore::close() {
   if (on_loop()) return begin_close(nullptr);
   Closing closing;
   insist([this, &closing] { begin_close(&closing); });
-  closing.closed.wait();
+  closing.closed.acquire();
 }
 
 // What is under way ends first, then releases that failed are tried once more, then all
@@ -314,7 +314,7 @@ void ClientCore::continue_close() {
   }
   for (Closing* closing = std::exchange(closing_, nullptr); closing != nullptr;) {
     Closing* const next = closing->next;
-    closing->closed.happen();  // and it is gone
+    closing->closed.release();  // and it is gone
     closing = next;
   }
 }

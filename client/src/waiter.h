@@ -4,10 +4,10 @@
 
 #include <mutex>
 #include <optional>
+#include <semaphore>
 #include <utility>
 #include <vector>
 
-#include "event.h"
 #include "hyperpod/client/call.h"
 
 namespace hyperpod::client {
@@ -26,17 +26,17 @@ class WaitingThread {
       const std::lock_guard lock(mutex_);
       tasks_.push_back(std::move(task));
     }
-    came_.happen();
+    came_.release();
   }
 
  protected:
   ~WaitingThread() = default;
 
-  void tell_outcome() { came_.happen(); }
+  void tell_outcome() { came_.release(); }
   void wait_for_outcome() {
     // Told as often as there are tasks, and once for the outcome.
     while (true) {
-      came_.wait();
+      came_.acquire();
       std::unique_lock lock(mutex_);
       if (tasks_.empty()) return;
       Task task = std::move(tasks_.front());
@@ -47,8 +47,8 @@ class WaitingThread {
   }
 
  private:
-  Event came_;
-  std::mutex mutex_;  // guards tasks_
+  std::counting_semaphore<> came_{0};
+  std::mutex mutex_;          // guards tasks_
   std::vector<Task> tasks_;  // in order
 };
 

@@ -6,10 +6,10 @@
 #include <exception>
 #include <limits>
 #include <new>
+#include <semaphore>
 #include <string>
 #include <utility>
 
-#include "event.h"
 #include "fork.h"
 #include "thread.h"
 
@@ -187,15 +187,15 @@ std::optional<TimePoint> Loop::next_due() const {
 }
 
 void Loop::run_due(TimePoint) {
-  Event done;
+  std::binary_semaphore done(0);
   const bool posted = post([this, &done] {
     struct Done {
-      Event& event;
-      ~Done() { event.happen(); }
+      std::binary_semaphore& semaphore;
+      ~Done() { semaphore.release(); }
     } last{done};
     fire_due();
   });
-  if (posted) done.wait();
+  if (posted) done.acquire();
 }
 
 Timer::Timer(Loop& loop, std::function<void()> function)
