@@ -48,7 +48,7 @@ class WaitingThread {
 
  private:
   std::counting_semaphore<> came_{0};
-  std::mutex mutex_;          // guards tasks_
+  std::mutex mutex_;         // guards tasks_
   std::vector<Task> tasks_;  // in order
 };
 

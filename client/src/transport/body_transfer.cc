@@ -52,11 +52,7 @@ ssize_t send_pieces(int socket, const Pieces& pieces, bool more_follows) {
 BodyTransfer::BodyTransfer(int socket, std::span<const std::byte> head,
                            std::span<const std::byte> header, std::span<const std::byte> payload,
                            std::uint64_t piece_bytes)
-    : socket_(socket),
-      head_(head),
-      header_(header),
-      payload_(payload),
-      piece_bytes_(piece_bytes) {}
+    : socket_(socket), head_(head), header_(header), payload_(payload), piece_bytes_(piece_bytes) {}
 
 // offered_ is written before stopped_ is read, and stop() does it the other way round: so that
 // either stop() sees what is being sent, or that is not sent.

@@ -153,9 +153,9 @@ bool Connection::hand_over() {
   }
   std::uint64_t piece = request_.piece_bytes;
   HYPERPOD_POINT("send.piece_bytes", piece);
-  const auto transfer = std::make_shared<BodyTransfer>(
-      socket_->native_handle(), std::as_bytes(std::span(head_)), request_.header, request_.payload,
-      piece);
+  const auto transfer =
+      std::make_shared<BodyTransfer>(socket_->native_handle(), std::as_bytes(std::span(head_)),
+                                     request_.header, request_.payload, piece);
   request_.waiting->hand_over([self = shared_from_this(), transfer] {
     transfer->run();
     self->loop_.insist([self] { self->guarded([&] { self->transfer_ended(); }); });

@@ -5,8 +5,8 @@
 // sent is read, and the rest of the body is not sent. An idle connection is read from as well, so
 // that it is known at once when the daemon closes it, or sends what nobody asked for.
 //
-// Belongs to the loop's thread. A large body is sent by the thread that waits for the outcome, where
-// there is one and no TLS (body_transfer.h).
+// Belongs to the loop's thread. A large body is sent by the thread that waits for the outcome,
+// where there is one and no TLS (body_transfer.h).
 #pragma once
 
 #include <array>
@@ -124,7 +124,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::uint64_t head_left_ = 0;  // of head_, still to be sent
   std::uint64_t body_sent_ = 0;
   bool waiting_to_write_ = false;
-  bool cannot_send_ = false;  // the peer takes nothing more; it may have responded
+  bool cannot_send_ = false;                // the peer takes nothing more; it may have responded
   std::shared_ptr<BodyTransfer> transfer_;  // under way; uses the socket, even of a closed one
   bool has_responded_ = false;              // as the last of the transfer may be on its way
   ResponseParser parser_;
