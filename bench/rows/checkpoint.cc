@@ -17,6 +17,7 @@
 
 namespace hyperpod::bench {
 namespace {
+namespace checkpoint {
 
 constexpr std::uint64_t mebibyte = 1ull << 20;
 constexpr std::uint64_t shard_bytes = 64 * mebibyte;
@@ -178,9 +179,11 @@ Result<Finding> measure_latest(const Settings& /*settings*/) {
                  {{"newest_5_ms", *newest}, {"all_ms", *all}}};
 }
 
+}  // namespace checkpoint
 }  // namespace
 
 Row checkpoint_put(Checksums checksums) {
+  using namespace checkpoint;
   const bool checked = checksums == Checksums::checked;
   return {checked ? "checkpoint-put-checked" : "checkpoint-put",
           checked ? "POST of 64 MiB shards with checksums, connections: 4"
@@ -190,11 +193,13 @@ Row checkpoint_put(Checksums checksums) {
 }
 
 Row checkpoint_get() {
+  using namespace checkpoint;
   return {"checkpoint-get", "GET of 64 MiB shards, connections: 4", ">= 0.9 x raw TCP",
           measure_get};
 }
 
 Row checkpoint_latest() {
+  using namespace checkpoint;
   return {"checkpoint-latest", "The latest 5 of 10,000 steps, and all of them", "< 1 ms",
           measure_latest};
 }

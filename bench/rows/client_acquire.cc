@@ -16,6 +16,7 @@
 
 namespace hyperpod::bench {
 namespace {
+namespace client_acquire {
 
 constexpr unsigned threads = 16;
 constexpr std::size_t object_bytes = 16 << 10;
@@ -88,9 +89,11 @@ Result<Finding> measure(const Settings& settings) {
                  fixed(comparison->ratio(), 2) + " x", std::move(details)};
 }
 
+}  // namespace client_acquire
 }  // namespace
 
 Row client_acquire() {
+  using namespace client_acquire;
   return {"client-acquire", "client: acquire, touch and release, 16 threads",
           ">= 0.8 x raw sockets", measure};
 }

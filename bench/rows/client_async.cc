@@ -21,6 +21,7 @@
 
 namespace hyperpod::bench {
 namespace {
+namespace client_async {
 
 constexpr std::size_t object_bytes = 4096;
 constexpr double requests_a_lease = 2;
@@ -245,9 +246,11 @@ Result<Finding> measure_memory(const Settings& /*settings*/) {
                  {{"private_bytes", usage->private_bytes}}};
 }
 
+}  // namespace client_async
 }  // namespace
 
 Row client_acquire_async() {
+  using namespace client_async;
   constexpr double bound = 0.9;
   return {"client-acquire-async", "client: acquire, touch and release, 100 in flight by one thread",
           ">= 0.9 x epoll loop", [](const Settings& settings) {
@@ -256,6 +259,7 @@ Row client_acquire_async() {
 }
 
 Row client_small_async() {
+  using namespace client_async;
   constexpr double bound = 0.85;
   return {"client-small-async", "client: asynchronous get of 4 KiB, 16 in flight",
           ">= 0.85 x epoll loop", [](const Settings& settings) {
@@ -264,15 +268,18 @@ Row client_small_async() {
 }
 
 Row client_lookup() {
+  using namespace client_async;
   return {"client-lookup", "client: look-up of 4,096 keys", "<= 1.3 x the time of the leases",
           measure_lookup};
 }
 
 Row client_threads() {
+  using namespace client_async;
   return {"client-threads", "client: threads with 100 requests in flight", "<= 3", measure_threads};
 }
 
 Row client_memory() {
+  using namespace client_async;
   return {"client-memory", "client: memory with 128 open connections", "< 8 MiB", measure_memory};
 }
 

@@ -15,6 +15,7 @@
 
 namespace hyperpod::bench {
 namespace {
+namespace client_copy {
 
 using std::chrono::steady_clock;
 using Seconds = std::chrono::duration<double>;
@@ -132,9 +133,11 @@ Result<Finding> against_memcpy(std::size_t object_bytes, Placement placement, do
                  fixed(comparison->ratio(), 2) + " x", std::move(details)};
 }
 
+}  // namespace client_copy
 }  // namespace
 
 Row client_copy(std::size_t object_mebibytes, Placement placement) {
+  using namespace client_copy;
   const bool scattered = placement == Placement::scattered;
   const std::string size = std::to_string(object_mebibytes);
   const auto measure = [object_mebibytes, placement](const Settings& settings) {
@@ -147,6 +150,7 @@ Row client_copy(std::size_t object_mebibytes, Placement placement) {
 }
 
 Row client_get() {
+  using namespace client_copy;
   const auto measure = [](const Settings& settings) {
     constexpr double bound = 0.92;
     return against_memcpy(16 * mebibyte, Placement::contiguous, bound, &Reader::get, settings);

@@ -16,6 +16,7 @@
 
 namespace hyperpod::bench {
 namespace {
+namespace client_put {
 
 constexpr std::uint64_t mebibyte = 1ull << 20;
 constexpr std::uint64_t body_bytes = 16 * mebibyte;
@@ -82,9 +83,11 @@ Result<Finding> measure(std::size_t piece, const Settings& settings) {
                  fixed(comparison->ratio(), 2) + " x", std::move(details)};
 }
 
+}  // namespace client_put
 }  // namespace
 
 Row client_put(PutPieces pieces) {
+  using namespace client_put;
   const bool whole = pieces == PutPieces::whole;
   const std::size_t piece = whole ? body_bytes : client::ClientOptions().put_stream_chunk_bytes;
   return {whole ? "client-put-whole" : "client-put",

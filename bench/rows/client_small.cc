@@ -14,6 +14,7 @@
 
 namespace hyperpod::bench {
 namespace {
+namespace client_small {
 
 constexpr unsigned in_flight = 16;
 constexpr std::size_t object_bytes = 4096;
@@ -47,9 +48,11 @@ Result<Finding> measure(const Settings& settings) {
                  fixed(comparison->ratio(), 1) + " x", std::move(details)};
 }
 
+}  // namespace client_small
 }  // namespace
 
 Row client_small() {
+  using namespace client_small;
   return {"client-small", "client: get of 4 KiB, 16 in flight", ">= 10 x aiohttp client", measure};
 }
 

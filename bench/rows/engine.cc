@@ -18,6 +18,7 @@
 
 namespace hyperpod::bench {
 namespace {
+namespace engine {
 
 using emulator::core::Engine;
 using std::chrono::steady_clock;
@@ -117,9 +118,11 @@ Result<Finding> measure(std::uint64_t objects, const Settings& settings) {
                  {{"objects", objects}, {"lease_call_ns", lease}, {"put_call_ns", put}}};
 }
 
+}  // namespace engine
 }  // namespace
 
 Row engine_calls(std::uint64_t objects) {
+  using namespace engine;
   return {"engine-" + std::to_string(objects),
           "engine call, one thread, " + grouped(static_cast<double>(objects)) + " objects",
           "reported", [objects](const Settings& settings) { return measure(objects, settings); }};

@@ -20,6 +20,7 @@
 
 namespace hyperpod::bench {
 namespace {
+namespace fairness {
 
 using std::chrono::duration;
 using std::chrono::steady_clock;
@@ -141,14 +142,17 @@ Result<Finding> measure_beside_pipelines(const Settings& /*settings*/) {
   return found(*waits, grouped(pipelines) + " pipelines beside");
 }
 
+}  // namespace fairness
 }  // namespace
 
 Row fairness_beside_bodies() {
+  using namespace fairness;
   return {"fairness", "beside 32 PUT streams of 8 MiB", "<= 500 ms, <= 100 ms",
           measure_beside_bodies};
 }
 
 Row fairness_beside_pipelines() {
+  using namespace fairness;
   return {"fairness-pipelines", "beside 300 connections that pipeline and never read",
           "<= 500 ms, <= 100 ms", measure_beside_pipelines};
 }

@@ -11,6 +11,7 @@
 
 namespace hyperpod::bench {
 namespace {
+namespace held {
 
 using Milliseconds = std::chrono::duration<double, std::milli>;
 
@@ -68,9 +69,11 @@ Result<Finding> measure(const Settings& settings) {
       fixed(p99->ratio(), 2) + " x", std::move(details)};
 }
 
+}  // namespace held
 }  // namespace
 
 Row held_leases() {
+  using namespace held;
   return {"held", "1,000 leases held for 1,000 ms; 8 others", "1000..1050 ms, <= 1.5 x", measure};
 }
 

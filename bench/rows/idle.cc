@@ -9,6 +9,7 @@
 
 namespace hyperpod::bench {
 namespace {
+namespace idle {
 
 constexpr std::size_t connections = 1024;
 constexpr std::chrono::seconds idle_time{10};
@@ -39,9 +40,11 @@ Result<Finding> measure(const Settings& /*settings*/) {
                  {{"cpu_seconds", cpu}, {"threads", used->threads}, {"cores", cores}}};
 }
 
+}  // namespace idle
 }  // namespace
 
 Row idle_connections() {
+  using namespace idle;
   return {"idle", "1,024 idle connections for 10 s", "< 0.1 s, <= cores + 3", measure};
 }
 

@@ -12,6 +12,7 @@
 
 namespace hyperpod::bench {
 namespace {
+namespace lease {
 
 using std::chrono::milliseconds;
 
@@ -114,9 +115,11 @@ Result<Bodies> sample_bodies(const Server& emulator) {
   return Bodies{std::move(lease->body), std::move(release->body)};
 }
 
+}  // namespace lease
 }  // namespace
 
 Row lease_against_nginx(std::size_t connections) {
+  using namespace lease;
   static constexpr Bounds bounds{.user = 1.15, .system = 1.05};
   const auto measure = [connections](const Settings& settings) -> Result<Finding> {
     const auto emulator = start_emulator_with_objects(connections);
@@ -132,6 +135,7 @@ Row lease_against_nginx(std::size_t connections) {
 }
 
 Row lease_against_aiohttp() {
+  using namespace lease;
   constexpr std::size_t connections = 1024;
   static constexpr Bounds bounds{.rate = 10};
   const auto measure = [](const Settings& settings) -> Result<Finding> {
@@ -149,6 +153,7 @@ Row lease_against_aiohttp() {
 }
 
 Row lease_with_journal() {
+  using namespace lease;
   constexpr std::size_t connections = 128;
   static constexpr Bounds bounds{.user = 1.05};
   const auto measure = [](const Settings& settings) -> Result<Finding> {

@@ -7,6 +7,7 @@
 
 namespace hyperpod::bench {
 namespace {
+namespace memory_row {
 
 constexpr std::uint64_t objects = 100'000;
 constexpr std::size_t connections = 1024;
@@ -41,8 +42,12 @@ Result<Finding> measure(const Settings& /*settings*/) {
                   {"private_bytes_when_empty", at_start->private_bytes}}};
 }
 
+}  // namespace memory_row
 }  // namespace
 
-Row memory() { return {"memory", "100,000 objects and 1,024 connections", "< 64 MiB", measure}; }
+Row memory() {
+  using namespace memory_row;
+  return {"memory", "100,000 objects and 1,024 connections", "< 64 MiB", measure};
+}
 
 }  // namespace hyperpod::bench

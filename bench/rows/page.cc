@@ -14,6 +14,7 @@
 
 namespace hyperpod::bench {
 namespace {
+namespace page {
 
 constexpr std::uint64_t objects = 100'000;
 constexpr std::uint64_t block_size = 4096;
@@ -78,9 +79,11 @@ Result<Finding> measure(const Settings& /*settings*/) {
                  {{"core_share", share}, {"requests_per_second", run->rate()}, {"bytes", bytes}}};
 }
 
+}  // namespace page
 }  // namespace
 
 Row open_page() {
+  using namespace page;
   return {"page", "an open page, 100,000 objects, full load", "< 2 % of a core", measure};
 }
 

@@ -11,6 +11,7 @@
 
 namespace hyperpod::bench {
 namespace {
+namespace put {
 
 constexpr std::uint64_t mebibyte = 1ull << 20;
 constexpr std::uint64_t least_block = 64 * 1024;
@@ -66,9 +67,11 @@ Result<Finding> measure_shape(const Shape& shape, const Settings& settings) {
                  fixed(comparison->ratio(), 2) + " x", std::move(details)};
 }
 
+}  // namespace put
 }  // namespace
 
 Row put_against_raw_tcp(unsigned connections) {
+  using namespace put;
   const Shape shape{.body = 16 * mebibyte,
                     .connections = connections,
                     .block = mebibyte,
@@ -81,6 +84,7 @@ Row put_against_raw_tcp(unsigned connections) {
 }
 
 Row put_against_epoll(std::uint64_t body) {
+  using namespace put;
   const Shape shape{.body = body,
                     .connections = 16,
                     .block = std::max(body, least_block),

@@ -13,6 +13,7 @@
 
 namespace hyperpod::bench {
 namespace {
+namespace python {
 
 constexpr std::uint64_t mebibyte = 1ull << 20;
 constexpr std::size_t small_bytes = 4096;
@@ -113,13 +114,16 @@ Result<Finding> measure_start(const Settings& settings) {
                  {{"medians_ms", medians}}};
 }
 
+}  // namespace python
 }  // namespace
 
 Row python_get_into() {
+  using namespace python;
   return {"python-get-into", "Python: get_into of 16 MiB", ">= 0.9 x C++ client", measure_get_into};
 }
 
 Row python_small() {
+  using namespace python;
   constexpr double bound = 8;
   return {"python-small", "Python: coroutines that get 4 KiB, 64 in flight",
           ">= 8 x aiohttp client", [](const Settings& settings) {
@@ -128,6 +132,7 @@ Row python_small() {
 }
 
 Row python_lmcache_small() {
+  using namespace python;
   constexpr double bound = 5;
   return {"python-lmcache-small", "LMCache's connector: get of 4 KiB, 16 in flight",
           ">= 5 x aiohttp client", [](const Settings& settings) {
@@ -136,6 +141,7 @@ Row python_lmcache_small() {
 }
 
 Row python_lmcache_large() {
+  using namespace python;
   constexpr double bound = 5;
   return {"python-lmcache-large", "LMCache's connector: get of 16 MiB", ">= 5 x aiohttp client",
           [](const Settings& settings) {
@@ -144,6 +150,7 @@ Row python_lmcache_large() {
 }
 
 Row python_start() {
+  using namespace python;
   return {"python-start", "Python: start of a daemon of the fixture, median", "< 50 ms",
           measure_start};
 }

@@ -9,6 +9,7 @@
 
 namespace hyperpod::bench {
 namespace {
+namespace start_stop {
 
 using std::chrono::steady_clock;
 
@@ -48,9 +49,11 @@ Result<Finding> measure(const Settings& settings) {
                  std::move(details)};
 }
 
+}  // namespace start_stop
 }  // namespace
 
 Row start_and_stop() {
+  using namespace start_stop;
   return {"start-stop", "in-process start and stop, 64 MiB, for_test()", "< 10 ms", measure};
 }
 

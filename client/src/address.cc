@@ -9,6 +9,7 @@
 #include <cctype>
 #include <charconv>
 
+#include "invalid_option.h"
 #include "segment_name.h"
 
 namespace hyperpod::client {
@@ -16,8 +17,6 @@ namespace {
 
 constexpr std::uint16_t http_port = 80;
 constexpr std::uint16_t https_port = 443;
-
-Error invalid(std::string message) { return {ErrorCode::invalid_option, std::move(message)}; }
 
 bool is_name_character(char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_'; }
 

@@ -17,13 +17,12 @@
 #include "config_value.h"
 #include "config_variable.h"
 #include "config_yaml.h"
+#include "invalid_option.h"
 
 namespace hyperpod::client {
 namespace {
 
 constexpr const char* prefix = "sagemaker_hyperpod_";
-
-Error invalid(std::string message) { return {ErrorCode::invalid_option, std::move(message)}; }
 
 bool is_collection(const ConfigValue& value) {
   return value.kind == ConfigValue::Kind::sequence || value.kind == ConfigValue::Kind::mapping ||
@@ -183,12 +182,12 @@ Result<void> apply_extra_config(const Sources& sources, LoadedOptions& loaded) {
   read.whole(key("max_concurrent_requests"), max_count, options.max_concurrent_requests);
   read.whole(key("max_connections"), max_count, options.max_connections);
   read.whole(key("max_connections_per_host"), max_count, options.max_connections_per_host);
-  std::int64_t milliseconds = 0;
-  if (read.whole(key("timeout_ms"), max_milliseconds, milliseconds)) {
-    options.timeout = std::chrono::milliseconds{milliseconds};
+  std::int64_t count = 0;
+  if (read.whole(key("timeout_ms"), max_milliseconds, count)) {
+    options.timeout = std::chrono::milliseconds{count};
   }
-  if (read.whole(key("lease_wait_timeout_ms"), max_milliseconds, milliseconds)) {
-    options.lease_wait_timeout = std::chrono::milliseconds{milliseconds};
+  if (read.whole(key("lease_wait_timeout_ms"), max_milliseconds, count)) {
+    options.lease_wait_timeout = std::chrono::milliseconds{count};
   }
   double number = 0;
   if (read.number(key("lease_ttl_s"), max_seconds, number)) {

@@ -11,9 +11,6 @@
 namespace hyperpod::client {
 namespace {
 
-constexpr int max_depth = 200;
-constexpr int entries_depth = 2;
-
 class Reader {
  public:
   explicit Reader(std::string_view text) : text_(text) {}
@@ -52,7 +49,7 @@ class Reader {
   }
 
   bool read_value(ConfigValue& value, int depth) {
-    if (depth > max_depth) return expect("less nesting");
+    if (depth > max_value_depth) return expect("less nesting");
     skip_blanks();
     constexpr double infinity = std::numeric_limits<double>::infinity();
     if (peek() == '{') return read_object(value, depth);
@@ -193,7 +190,8 @@ class Reader {
       if (!take(":")) return expect("a colon");
       ConfigValue member;
       if (!read_value(member, depth + 1)) return false;
-      if (depth < entries_depth) value.entries.insert_or_assign(std::move(name), std::move(member));
+      if (depth < value_entries_depth)
+        value.entries.insert_or_assign(std::move(name), std::move(member));
       skip_blanks();
       if (take("}")) return true;
       if (!take(",")) return expect("a comma or a brace");

@@ -7,7 +7,7 @@
 #include <fstream>
 #include <map>
 
-namespace hyperpod::client {
+namespace hyperpod::client::config_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -359,4 +359,4 @@ TEST(Options, RefusesWhatCannotBeMeant) {
 }
 
 }  // namespace
-}  // namespace hyperpod::client
+}  // namespace hyperpod::client::config_test

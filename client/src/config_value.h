@@ -34,6 +34,11 @@ struct ConfigValue {
   static ConfigValue of_text(std::string text);
 };
 
+/// What nests deeper is refused: Python's own stack ends a little beyond.
+constexpr int max_value_depth = 200;
+/// Mappings hold their entries down to here.
+constexpr int value_entries_depth = 2;
+
 /// `text` without the white space (of Unicode) at its ends, as str.strip() leaves it.
 std::string_view python_strip(std::string_view text);
 

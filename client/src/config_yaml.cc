@@ -16,9 +16,7 @@
 namespace hyperpod::client {
 namespace {
 
-constexpr int max_depth = 200;  // Python's own stack ends a little beyond
 constexpr std::size_t max_merged_entries = 1'000'000;
-constexpr int entries_depth = 2;  // to which mappings hold their entries
 
 constexpr std::string_view tag_prefix = "tag:yaml.org,2002:";
 
@@ -84,7 +82,7 @@ bool take_number(std::string_view& text, std::size_t least, std::size_t most, un
   return true;
 }
 
-void take_sign(std::string_view& text) {
+void skip_sign(std::string_view& text) {
   if (!take(text, '-')) take(text, '+');
 }
 
@@ -116,7 +114,7 @@ bool is_float(std::string_view text) {
     take_class(text, decimal_digits_and_underscore);
     return is_exponent_or_end(text);
   }
-  take_sign(text);
+  skip_sign(text);
   if (text == ".inf" || text == ".Inf" || text == ".INF") return true;
   if (text.empty() || decimal_digits.find(text[0]) == std::string_view::npos) return false;
   take_class(text, decimal_digits_and_underscore);
@@ -128,7 +126,7 @@ bool is_float(std::string_view text) {
 }
 
 bool is_int(std::string_view text) {
-  take_sign(text);
+  skip_sign(text);
   if (text == "0") return true;
   const auto consists_of = [](std::string_view rest, std::string_view set) {
     return !rest.empty() && rest.find_first_not_of(set) == std::string_view::npos;
@@ -215,7 +213,7 @@ std::string without_underscores(std::string_view text) {
 
 bool is_negative(std::string_view& text) {
   const bool negative = text.starts_with('-');
-  take_sign(text);
+  skip_sign(text);
   return negative;
 }
 
@@ -426,8 +424,8 @@ class Composer {
       }
       return found->second;
     }
-    if (depth > max_depth) {
-      return tl::unexpected(Problem{line, fmt::format("it nests deeper than {}", max_depth)});
+    if (depth > max_value_depth) {
+      return tl::unexpected(Problem{line, fmt::format("it nests deeper than {}", max_value_depth)});
     }
     Node node;
     node.line = line;
@@ -676,7 +674,7 @@ class Constructor {
       return {ConfigValue::Kind::sequence, {}, 0, truth};
     }
     ConfigValue mapping{ConfigValue::Kind::mapping, {}, 0, !node.entries.empty()};
-    if (depth == entries_depth) return mapping;
+    if (depth == value_entries_depth) return mapping;
     for (const auto& [key, value] : node.entries) {
       if (nodes_[key].tag != "str") continue;
       mapping.entries.insert_or_assign(nodes_[key].value, value_of(value, depth + 1));

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "invalid_option.h"
 #include "points.h"
 #include "segment_name.h"
 
@@ -16,8 +17,6 @@ using std::chrono::milliseconds;
 constexpr milliseconds min_timeout{100};
 constexpr std::chrono::hours max_duration{24 * 365};
 constexpr std::uint64_t min_put_chunk = 1024;
-
-Error invalid(std::string message) { return {ErrorCode::invalid_option, std::move(message)}; }
 
 // Compares in the value's own unit, for the longest time in milliseconds overflows in nanoseconds.
 template <class Duration>

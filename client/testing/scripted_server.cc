@@ -13,15 +13,9 @@
 #include <memory>
 #include <system_error>
 
+#include "testing/system_failure.h"
+
 namespace hyperpod::client::testing {
-namespace {
-
-[[noreturn]] void fail(const char* what) {
-  throw std::system_error(errno, std::generic_category(), what);
-}
-
-}  // namespace
-
 std::string SeenRequest::header(std::string_view name) const {
   for (const auto& [key, value] : headers) {
     if (key.size() == name.size() && strncasecmp(key.data(), name.data(), name.size()) == 0) {

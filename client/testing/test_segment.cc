@@ -13,13 +13,10 @@
 #include <system_error>
 
 #include "hyperpod/base/unique_name.h"
+#include "testing/system_failure.h"
 
 namespace hyperpod::client::testing {
 namespace {
-
-[[noreturn]] void fail(const char* what) {
-  throw std::system_error(errno, std::generic_category(), what);
-}
 
 constexpr std::string_view prefix = "hyperpod_client_test_";
 

@@ -6,6 +6,7 @@
 
 namespace hyperpod::conformance::client {
 namespace {
+namespace batch {
 
 using namespace std::chrono_literals;
 using emulator::FaultOperation;
@@ -161,9 +162,11 @@ void look_up_is_not_serial(Check& check) {
                in_ms(longer));
 }
 
+}  // namespace batch
 }  // namespace
 
 std::span<const CheckEntry> batch_checks() {
+  using namespace batch;
   using enum Profile;
   using enum Isolation;
   static constexpr CheckEntry entries[]{

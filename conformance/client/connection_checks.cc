@@ -4,6 +4,7 @@
 
 namespace hyperpod::conformance::client {
 namespace {
+namespace connection {
 
 using namespace std::chrono_literals;
 
@@ -146,9 +147,11 @@ void idle_connections_are_closed(Check& check) {
                "all connections closed after 30 s without a request", "some still open after 36 s");
 }
 
+}  // namespace connection
 }  // namespace
 
 std::span<const CheckEntry> connection_checks() {
+  using namespace connection;
   using enum Profile;
   using enum Isolation;
   static constexpr CheckEntry entries[]{

@@ -9,6 +9,7 @@
 
 namespace hyperpod::conformance::client {
 namespace {
+namespace lease {
 
 using namespace std::chrono_literals;
 using emulator::FaultOperation;
@@ -302,9 +303,11 @@ void misses_are_no_errors(Check& check) {
   check.expect(held.outcome == "miss", "a miss upon a 504 after a while", held.described());
 }
 
+}  // namespace lease
 }  // namespace
 
 std::span<const CheckEntry> client_lease_checks() {
+  using namespace lease;
   using enum Profile;
   using enum Isolation;
   static constexpr CheckEntry entries[]{

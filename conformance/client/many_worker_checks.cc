@@ -9,6 +9,7 @@
 
 namespace hyperpod::conformance::client {
 namespace {
+namespace many_worker {
 
 using namespace std::chrono_literals;
 
@@ -238,9 +239,11 @@ void fork_disturbs_nobody(Check& check) {
   }
 }
 
+}  // namespace many_worker
 }  // namespace
 
 std::span<const CheckEntry> many_worker_checks() {
+  using namespace many_worker;
   using enum Profile;
   using enum Isolation;
   static constexpr CheckEntry entries[]{

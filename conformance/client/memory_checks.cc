@@ -15,6 +15,7 @@
 
 namespace hyperpod::conformance::client {
 namespace {
+namespace memory {
 
 using namespace std::chrono_literals;
 
@@ -249,9 +250,11 @@ void segment_that_became_unreadable_is_survived(Check& check) {
   expect_healed(check, client, after[1], 101, "a get once the new segment may be read");
 }
 
+}  // namespace memory
 }  // namespace
 
 std::span<const CheckEntry> client_memory_checks() {
+  using namespace memory;
   using enum Profile;
   using enum Isolation;
   static constexpr CheckEntry entries[]{

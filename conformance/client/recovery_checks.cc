@@ -7,6 +7,7 @@
 
 namespace hyperpod::conformance::client {
 namespace {
+namespace recovery {
 
 using namespace std::chrono_literals;
 using emulator::FaultOperation;
@@ -169,9 +170,11 @@ void closed_connections_cost_nothing(Check& check) {
   }
 }
 
+}  // namespace recovery
 }  // namespace
 
 std::span<const CheckEntry> recovery_checks() {
+  using namespace recovery;
   using enum Profile;
   using enum Isolation;
   static constexpr CheckEntry entries[]{

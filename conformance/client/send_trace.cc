@@ -19,7 +19,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr int stop_of_call = SIGTRAP | 0x80;
-constexpr long options = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE;
+constexpr long trace_options = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE;
 
 bool is_send(std::uint64_t number) {
   return number == SYS_write || number == SYS_writev || number == SYS_sendto ||
@@ -45,7 +45,7 @@ SendTrace::SendTrace(pid_t pid) : pid_(pid) {
 SendTrace::~SendTrace() { detach(); }
 
 void SendTrace::adopt(pid_t thread) {
-  if (::ptrace(PTRACE_SEIZE, thread, nullptr, reinterpret_cast<void*>(options)) != 0) {
+  if (::ptrace(PTRACE_SEIZE, thread, nullptr, reinterpret_cast<void*>(trace_options)) != 0) {
     // A thread may have ended meanwhile.
     if (errno != ESRCH) obstacle_ = std::strerror(errno);
     return;

@@ -6,6 +6,7 @@
 
 namespace hyperpod::conformance::client {
 namespace {
+namespace throttle {
 
 using namespace std::chrono_literals;
 using emulator::JournalOperation;
@@ -148,9 +149,11 @@ void default_limit_is_100(Check& check) {
                std::to_string(backlog.peak));
 }
 
+}  // namespace throttle
 }  // namespace
 
 std::span<const CheckEntry> throttle_checks() {
+  using namespace throttle;
   using enum Profile;
   using enum Isolation;
   static constexpr CheckEntry entries[]{

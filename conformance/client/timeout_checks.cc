@@ -14,6 +14,7 @@
 
 namespace hyperpod::conformance::client {
 namespace {
+namespace timeout {
 
 using namespace std::chrono_literals;
 using emulator::FaultOperation;
@@ -273,9 +274,11 @@ void second_address_is_tried(Check& check) {
   check.figure("a get where the first address is mute", in_ms(now() - begun));
 }
 
+}  // namespace timeout
 }  // namespace
 
 std::span<const CheckEntry> timeout_checks() {
+  using namespace timeout;
   using enum Profile;
   using enum Isolation;
   static constexpr CheckEntry entries[]{

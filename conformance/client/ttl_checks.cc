@@ -22,6 +22,7 @@
 
 namespace hyperpod::conformance::client {
 namespace {
+namespace ttl {
 
 using namespace std::chrono_literals;
 using emulator::FaultOperation;
@@ -290,9 +291,11 @@ void asked_ttl_is_the_configured_one(Check& check) {
   check.expect(std::strtod(told.c_str(), nullptr) == 7.5, "ttl_s=7.5 when told so", told);
 }
 
+}  // namespace ttl
 }  // namespace
 
 std::span<const CheckEntry> client_ttl_checks() {
+  using namespace ttl;
   using enum Profile;
   using enum Isolation;
   static constexpr CheckEntry entries[]{

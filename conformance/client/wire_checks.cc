@@ -10,6 +10,7 @@
 
 namespace hyperpod::conformance::client {
 namespace {
+namespace wire {
 
 using namespace std::chrono_literals;
 using emulator::JournalOperation;
@@ -196,9 +197,11 @@ void short_timeouts_are_raised(Check& check) {
                "timeout_ms=100 or more for a value of 10", "timeout_ms=" + asked);
 }
 
+}  // namespace wire
 }  // namespace
 
 std::span<const CheckEntry> wire_checks() {
+  using namespace wire;
   using enum Profile;
   using enum Isolation;
   static constexpr CheckEntry entries[]{

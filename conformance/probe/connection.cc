@@ -18,10 +18,6 @@
 namespace hyperpod::conformance::probe {
 namespace {
 
-tl::unexpected<Error> failed(ErrorCode code, std::string message) {
-  return tl::unexpected(Error{code, std::move(message)});
-}
-
 std::string why(int number) { return std::strerror(number); }
 
 /// Waits until the descriptor is ready for `events` or has an error pending.
@@ -31,9 +27,9 @@ Result<void> await(int fd, short events, TimePoint deadline, std::string_view do
     pollfd entry{fd, events, 0};
     const int ready = ::poll(&entry, 1, static_cast<int>(std::clamp<long>(left, 0, 1 << 30)));
     if (ready > 0) return {};
-    if (ready < 0 && errno != EINTR) return failed(ErrorCode::failed, "poll: " + why(errno));
+    if (ready < 0 && errno != EINTR) return base::failed(ErrorCode::failed, "poll: " + why(errno));
     if (ready == 0 && left <= 0) {
-      return failed(ErrorCode::timed_out, "time ran out while " + std::string(doing));
+      return base::failed(ErrorCode::timed_out, "time ran out while " + std::string(doing));
     }
   }
 }
@@ -52,7 +48,7 @@ Result<base::FileDescriptor> connect_to(const addrinfo& address, TimePoint deadl
     socklen_t size = sizeof problem;
     ::getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &problem, &size);
   }
-  if (problem != 0) return failed(ErrorCode::unreachable, why(problem));
+  if (problem != 0) return base::failed(ErrorCode::unreachable, why(problem));
   return fd;
 }
 
@@ -74,9 +70,9 @@ Result<Connection> Connection::open(const Endpoint& endpoint, TimePoint deadline
   addrinfo* found = nullptr;
   const std::string port = std::to_string(endpoint.port);
   if (const int error = ::getaddrinfo(endpoint.host.c_str(), port.c_str(), &hints, &found)) {
-    return failed(ErrorCode::unreachable, "the host \"" + endpoint.host +
-                                              "\" cannot be resolved (" + ::gai_strerror(error) +
-                                              "); check the URL");
+    return base::failed(ErrorCode::unreachable, "the host \"" + endpoint.host +
+                                                    "\" cannot be resolved (" +
+                                                    ::gai_strerror(error) + "); check the URL");
   }
   const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> addresses(found, &::freeaddrinfo);
   Result<base::FileDescriptor> fd =
@@ -85,8 +81,8 @@ Result<Connection> Connection::open(const Endpoint& endpoint, TimePoint deadline
     fd = connect_to(*next, deadline);
   }
   if (!fd) {
-    return failed(fd.error().code, "no connection to " + endpoint.authority() + ": " +
-                                       fd.error().message + "; is the daemon running there?");
+    return base::failed(fd.error().code, "no connection to " + endpoint.authority() + ": " +
+                                             fd.error().message + "; is the daemon running there?");
   }
   Connection connection(*std::move(fd));
   if (endpoint.tls) {
@@ -101,7 +97,7 @@ Result<void> Connection::handshake(const std::string& host, TimePoint deadline,
                                    const TlsSettings& settings) {
   ERR_clear_error();
   context_.reset(SSL_CTX_new(TLS_client_method()));
-  if (!context_) return failed(ErrorCode::failed, "OpenSSL gave no context");
+  if (!context_) return base::failed(ErrorCode::failed, "OpenSSL gave no context");
   if (settings.max_version != 0) {
     // Old versions are offered only to see them refused, so OpenSSL must not refuse them first.
     SSL_CTX_set_min_proto_version(context_.get(), TLS1_VERSION);
@@ -110,9 +106,9 @@ Result<void> Connection::handshake(const std::string& host, TimePoint deadline,
   }
   if (!settings.ca_file.empty()) {
     if (SSL_CTX_load_verify_locations(context_.get(), settings.ca_file.c_str(), nullptr) != 1) {
-      return failed(ErrorCode::invalid_argument, "the CA file \"" + settings.ca_file +
-                                                     "\" cannot be used: " + tls_problem() +
-                                                     "; give a PEM file");
+      return base::failed(ErrorCode::invalid_argument, "the CA file \"" + settings.ca_file +
+                                                           "\" cannot be used: " + tls_problem() +
+                                                           "; give a PEM file");
     }
     SSL_CTX_set_verify(context_.get(), SSL_VERIFY_PEER, nullptr);
   }
@@ -136,10 +132,10 @@ Result<void> Connection::await_tls(int result, TimePoint deadline, std::string_v
     case SSL_ERROR_WANT_WRITE:
       return await(fd_.get(), POLLOUT, deadline, doing);
     case SSL_ERROR_SYSCALL:
-      return failed(ErrorCode::closed, "the connection broke while " + std::string(doing));
+      return base::failed(ErrorCode::closed, "the connection broke while " + std::string(doing));
     default:
-      return failed(ErrorCode::tls_unusable,
-                    "TLS failed while " + std::string(doing) + ": " + tls_problem());
+      return base::failed(ErrorCode::tls_unusable,
+                          "TLS failed while " + std::string(doing) + ": " + tls_problem());
   }
 }
 
@@ -149,7 +145,7 @@ Connection::~Connection() = default;
 
 Result<void> Connection::send(std::string_view bytes, TimePoint deadline) {
   while (!bytes.empty()) {
-    if (!is_open()) return failed(ErrorCode::closed, "the connection is closed");
+    if (!is_open()) return base::failed(ErrorCode::closed, "the connection is closed");
     if (tls_) {
       ERR_clear_error();
       const int size = static_cast<int>(std::min<std::size_t>(bytes.size(), 1 << 20));
@@ -167,7 +163,7 @@ Result<void> Connection::send(std::string_view bytes, TimePoint deadline) {
     } else if (errno == EAGAIN) {
       if (auto ready = await(fd_.get(), POLLOUT, deadline, "sending"); !ready) return ready;
     } else if (errno != EINTR) {
-      return failed(ErrorCode::closed, "the connection broke while sending: " + why(errno));
+      return base::failed(ErrorCode::closed, "the connection broke while sending: " + why(errno));
     }
   }
   return {};
@@ -175,7 +171,7 @@ Result<void> Connection::send(std::string_view bytes, TimePoint deadline) {
 
 Result<std::size_t> Connection::receive(std::span<char> buffer, TimePoint deadline) {
   while (true) {
-    if (!is_open()) return failed(ErrorCode::closed, "the connection is closed");
+    if (!is_open()) return base::failed(ErrorCode::closed, "the connection is closed");
     if (tls_) {
       ERR_clear_error();
       const int got = SSL_read(tls_.get(), buffer.data(), static_cast<int>(buffer.size()));
@@ -196,7 +192,7 @@ Result<std::size_t> Connection::receive(std::span<char> buffer, TimePoint deadli
         return tl::unexpected(ready.error());
       }
     } else if (errno != EINTR) {
-      return failed(ErrorCode::closed, "the connection broke while receiving: " + why(errno));
+      return base::failed(ErrorCode::closed, "the connection broke while receiving: " + why(errno));
     }
   }
 }

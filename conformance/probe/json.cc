@@ -5,13 +5,12 @@
 #include <charconv>
 
 #include "hyperpod/base/text.h"
+#include "probe/digit.h"
 
 namespace hyperpod::conformance::probe {
 namespace {
 
 constexpr int deepest = 500;
-
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 int hex_value(char c) {
   if (is_digit(c)) return c - '0';

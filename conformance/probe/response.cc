@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "probe/digit.h"
+
 namespace hyperpod::conformance::probe {
 namespace {
 
@@ -14,8 +16,6 @@ constexpr std::size_t longest_chunked = 4u << 20;  // on the wire; it is decoded
 tl::unexpected<Error> malformed(std::string message) {
   return tl::unexpected(Error{ErrorCode::malformed_response, std::move(message)});
 }
-
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 

@@ -16,10 +16,6 @@
 namespace hyperpod::conformance::probe {
 namespace {
 
-tl::unexpected<Error> failed(ErrorCode code, std::string message) {
-  return tl::unexpected(Error{code, std::move(message)});
-}
-
 SegmentFacts facts_of(const struct stat& status) {
   return {status.st_dev, status.st_ino, static_cast<std::uint64_t>(status.st_size),
           static_cast<mode_t>(status.st_mode & 07777), status.st_uid};
@@ -65,31 +61,32 @@ Result<SegmentFacts> look_at_segment(const std::string& name) {
   struct stat status {};
   if (::stat(path_of(name).c_str(), &status) == 0) return facts_of(status);
   if (errno == ENOENT) return tl::unexpected(missing(name));
-  return failed(ErrorCode::failed, path_of(name) + ": " + std::strerror(errno));
+  return base::failed(ErrorCode::failed, path_of(name) + ": " + std::strerror(errno));
 }
 
 Result<Segment> Segment::open(const std::string& name) {
   if (name.empty() || name.find('/') != std::string::npos) {
-    return failed(ErrorCode::invalid_argument,
-                  "\"" + name + "\" is not the name of a segment; give it without a slash");
+    return base::failed(ErrorCode::invalid_argument,
+                        "\"" + name + "\" is not the name of a segment; give it without a slash");
   }
   Segment segment;
   segment.fd_.reset(::shm_open(("/" + name).c_str(), O_RDONLY, 0));
   if (!segment.fd_) {
     if (errno == ENOENT) return tl::unexpected(missing(name));
     if (errno == EACCES) return tl::unexpected(forbidden(name));
-    return failed(ErrorCode::failed, path_of(name) + ": " + std::strerror(errno));
+    return base::failed(ErrorCode::failed, path_of(name) + ": " + std::strerror(errno));
   }
   struct stat status {};
   ::fstat(segment.fd_.get(), &status);
   segment.facts_ = facts_of(status);
   if (segment.facts_.size == 0) {
-    return failed(ErrorCode::segment_missing,
-                  path_of(name) + " is empty; the daemon has not finished making it");
+    return base::failed(ErrorCode::segment_missing,
+                        path_of(name) + " is empty; the daemon has not finished making it");
   }
   void* data = ::mmap(nullptr, segment.facts_.size, PROT_READ, MAP_SHARED, segment.fd_.get(), 0);
   if (data == MAP_FAILED) {
-    return failed(ErrorCode::failed, path_of(name) + " cannot be mapped: " + std::strerror(errno));
+    return base::failed(ErrorCode::failed,
+                        path_of(name) + " cannot be mapped: " + std::strerror(errno));
   }
   segment.data_ = static_cast<const char*>(data);
   return segment;
@@ -126,19 +123,19 @@ Result<std::string> Segment::read(std::span<const Fragment> fragments) const {
     const std::string where = "the fragment at " + std::to_string(fragment.offset) + " of " +
                               std::to_string(fragment.len) + " bytes";
     if (fragment.offset > facts_.size || fragment.len > facts_.size - fragment.offset) {
-      return failed(ErrorCode::invalid_argument, where + " reaches outside the segment of " +
-                                                     std::to_string(facts_.size) + " bytes");
+      return base::failed(ErrorCode::invalid_argument, where + " reaches outside the segment of " +
+                                                           std::to_string(facts_.size) + " bytes");
     }
     if (fragment.len > facts_.size - bytes.size()) {
-      return failed(ErrorCode::invalid_argument,
-                    "the fragments are together longer than the segment of " +
-                        std::to_string(facts_.size) + " bytes");
+      return base::failed(ErrorCode::invalid_argument,
+                          "the fragments are together longer than the segment of " +
+                              std::to_string(facts_.size) + " bytes");
     }
     const std::size_t before = bytes.size();
     bytes.resize(before + fragment.len);
     if (!read_at(fragment.offset, std::span(bytes).subspan(before))) {
-      return failed(ErrorCode::invalid_argument,
-                    where + " cannot be read; the segment has been cut off");
+      return base::failed(ErrorCode::invalid_argument,
+                          where + " cannot be read; the segment has been cut off");
     }
   }
   return bytes;

@@ -82,10 +82,6 @@ std::string number(double value, const char* format) {
   return text.data();
 }
 
-std::string seconds(Duration duration) {
-  return number(std::chrono::duration<double>(duration).count(), "%.2f s");
-}
-
 std::string bar(const Report& report) {
   std::string parts;
   std::string key;

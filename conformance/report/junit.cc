@@ -11,7 +11,7 @@
 namespace hyperpod::conformance::report {
 namespace {
 
-std::string seconds(Duration duration) {
+std::string decimal_seconds(Duration duration) {
   std::array<char, 32> text;
   std::snprintf(text.data(), text.size(), "%.3f", std::chrono::duration<double>(duration).count());
   return text.data();
@@ -62,7 +62,7 @@ struct Totals {
   std::string attributes(Duration time) const {
     return attribute("tests", std::to_string(tests)) +
            attribute("failures", std::to_string(failures)) +
-           attribute("errors", std::to_string(errors)) + attribute("time", seconds(time));
+           attribute("errors", std::to_string(errors)) + attribute("time", decimal_seconds(time));
   }
 };
 
@@ -72,7 +72,7 @@ std::string test_case(const CheckResult& result, const std::string& subject, boo
       "    <testcase" +
       attribute("name", std::string(requirement.id) + " " + std::string(requirement.statement)) +
       attribute("classname", subject + "." + std::string(title(requirement.chapter))) +
-      attribute("time", seconds(result.took)) + ">\n";
+      attribute("time", decimal_seconds(result.took)) + ">\n";
   const bool failed =
       result.outcome == Outcome::fail || (result.outcome == Outcome::warn && strict);
   if (result.outcome == Outcome::skip)

@@ -52,6 +52,13 @@ std::string_view name(Profile profile) {
   return names[static_cast<std::size_t>(profile)];
 }
 
+std::string seconds(Duration duration) {
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), "%.2f s",
+                std::chrono::duration<double>(duration).count());
+  return text.data();
+}
+
 std::string utc_now() {
   const std::time_t seconds = std::time(nullptr);
   std::tm parts{};

@@ -50,6 +50,8 @@ Report finished(Report report);
 std::string shell_word(std::string_view text);
 
 std::string_view name(Profile profile);
+/// "1.25 s".
+std::string seconds(Duration duration);
 /// The time now, as Report::started has it.
 std::string utc_now();
 

@@ -12,8 +12,8 @@
 namespace hyperpod::conformance::report {
 namespace {
 
-constexpr std::array outcomes{Outcome::pass, Outcome::warn, Outcome::fail, Outcome::error,
-                              Outcome::skip};
+constexpr std::array printed_outcomes{Outcome::pass, Outcome::warn, Outcome::fail, Outcome::error,
+                                      Outcome::skip};
 
 std::string indented(std::string_view text, std::size_t indent) {
   std::string result;
@@ -33,13 +33,6 @@ std::string_view arrow(Event::Kind kind) {
 std::string_view word(Mark mark) {
   constexpr std::array<std::string_view, 4> words{"observed", "client", "inferred", "assumed"};
   return words[static_cast<std::size_t>(mark)];
-}
-
-std::string seconds(Duration duration) {
-  std::array<char, 32> text;
-  std::snprintf(text.data(), text.size(), "%.2f s",
-                std::chrono::duration<double>(duration).count());
-  return text.data();
 }
 
 std::string counted(std::size_t count, Outcome outcome) {
@@ -98,7 +91,7 @@ std::string verdict(const Report& report, bool strict) {
 std::string summary(const Report& report, bool strict) {
   std::string text = verdict(report, strict);
   std::string separator = ": ";
-  for (const Outcome outcome : outcomes) {
+  for (const Outcome outcome : printed_outcomes) {
     const std::size_t count = report.count(outcome);
     if (count == 0) continue;
     text += separator + counted(count, outcome);
@@ -158,12 +151,12 @@ void TextReport::table(const Report& report) {
     ++counts[result.requirement->chapter][static_cast<std::size_t>(result.outcome)];
   }
   std::fprintf(out_, "\n%-26s", "");
-  for (const Outcome outcome : outcomes)
+  for (const Outcome outcome : printed_outcomes)
     std::fprintf(out_, "%6s", std::string(name(outcome)).c_str());
   std::fprintf(out_, "\n");
   for (const auto& [chapter, numbers] : counts) {
     std::fprintf(out_, "%-26s", std::string(title(chapter)).c_str());
-    for (const Outcome outcome : outcomes) {
+    for (const Outcome outcome : printed_outcomes) {
       const std::size_t number = numbers[static_cast<std::size_t>(outcome)];
       std::array<char, 16> cell;
       std::snprintf(cell.data(), cell.size(), "%6zu", number);

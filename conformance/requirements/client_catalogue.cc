@@ -9,7 +9,7 @@ namespace {
 using enum Mark;
 using C = Chapter;
 
-constexpr std::array requirements{
+constexpr std::array client_requirements{
     Requirement{"C-THROTTLE-01", C::throttling, client, "doc, conn",
                 "At most max_concurrent_requests puts of a client are in flight at any moment, "
                 "and at most as many leases and releases, whatever waits behind them."},
@@ -218,6 +218,6 @@ constexpr std::array requirements{
 
 }  // namespace
 
-std::span<const Requirement> client_catalogue() { return requirements; }
+std::span<const Requirement> client_catalogue() { return client_requirements; }
 
 }  // namespace hyperpod::conformance::requirements

@@ -16,7 +16,7 @@
 #include "checkpoint/store.h"
 #include "core/engine_test_support.h"
 
-namespace hyperpod::emulator::checkpoint {
+namespace hyperpod::emulator::checkpoint::store_property_test {
 namespace {
 
 using core::block;
@@ -282,4 +282,4 @@ RC_GTEST_PROP(StoreProperty, DoesWhatItsModelDoes, ()) {
 }
 
 }  // namespace
-}  // namespace hyperpod::emulator::checkpoint
+}  // namespace hyperpod::emulator::checkpoint::store_property_test

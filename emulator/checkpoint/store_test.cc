@@ -9,7 +9,7 @@
 #include "checkpoint/shard_meta.h"
 #include "core/engine_test_support.h"
 
-namespace hyperpod::emulator::checkpoint {
+namespace hyperpod::emulator::checkpoint::store_test {
 namespace {
 
 using core::block;
@@ -249,4 +249,4 @@ TEST(ShardMeta, OnlyAKnownAlgorithmAnnouncesAChecksum) {
 }
 
 }  // namespace
-}  // namespace hyperpod::emulator::checkpoint
+}  // namespace hyperpod::emulator::checkpoint::store_test

@@ -19,17 +19,14 @@
 namespace hyperpod::emulator::config {
 namespace {
 
-tl::unexpected<Error> refuse(std::string message) {
-  return tl::unexpected(Error{ErrorCode::invalid_option, std::move(message)});
-}
-
 template <class Number>
 Result<Number> parse_integer(std::string_view text, int base, std::string_view noun) {
   Number number{};
   const char* const end = text.data() + text.size();
   const auto [rest, failure] = std::from_chars(text.data(), end, number, base);
   if (failure == std::errc{} && rest == end) return number;
-  return refuse(fmt::format("{} is not {}", base::quoted(text), noun));
+  return base::failed(ErrorCode::invalid_option,
+                      fmt::format("{} is not {}", base::quoted(text), noun));
 }
 
 // A codec reads and shows one kind of value. `parse` may yield a wider type than the member has.
@@ -63,7 +60,8 @@ struct Names {
       const std::size_t end = std::min(text.find(','), text.size());
       const std::string_view name = text.substr(0, end);
       if (name.empty() || name.find_first_of(" \t/:[]") != name.npos) {
-        return refuse(
+        return base::failed(
+            ErrorCode::invalid_option,
             fmt::format("{} is not a host name; write it without scheme and port, such "
                         "as emulator",
                         base::quoted(name)));
@@ -147,7 +145,8 @@ struct Boolean {
   static Result<bool> parse(std::string_view text) {
     if (text == "true") return true;
     if (text == "false") return false;
-    return refuse(fmt::format("{} is neither true nor false", base::quoted(text)));
+    return base::failed(ErrorCode::invalid_option,
+                        fmt::format("{} is neither true nor false", base::quoted(text)));
   }
   static std::string show(bool on) { return on ? "true" : "false"; }
 };
@@ -164,7 +163,8 @@ struct Choice {
     for (const auto& [word, meaning] : Words::words) {
       if (word == text) return meaning;
     }
-    return refuse(fmt::format("{} is unknown; take one of {}", base::quoted(text), value));
+    return base::failed(ErrorCode::invalid_option,
+                        fmt::format("{} is unknown; take one of {}", base::quoted(text), value));
   }
   static std::string show(Enum choice) {
     const auto found =
@@ -241,8 +241,9 @@ Result<void> assign(Member& member, std::string_view text) {
   if constexpr (std::is_integral_v<Member> && !std::is_same_v<Member, bool>) {
     using Range = std::numeric_limits<Member>;
     if (!std::in_range<Member>(*parsed)) {
-      return refuse(fmt::format("{} is out of range; take {} to {}", base::quoted(text),
-                                Codec::show(Range::min()), Codec::show(Range::max())));
+      return base::failed(ErrorCode::invalid_option,
+                          fmt::format("{} is out of range; take {} to {}", base::quoted(text),
+                                      Codec::show(Range::min()), Codec::show(Range::max())));
     }
   }
   member = static_cast<Member>(*parsed);

@@ -14,10 +14,6 @@
 namespace hyperpod::emulator::config {
 namespace {
 
-tl::unexpected<Error> refuse(std::string message) {
-  return tl::unexpected(Error{ErrorCode::invalid_option, std::move(message)});
-}
-
 std::string_view name_of(toml::node_type type) {
   switch (type) {
     case toml::node_type::table:
@@ -54,7 +50,9 @@ class Loader {
       } else if (plain && leads_to_settings(child)) {
         done = inner(node, child);
       } else {
-        return refuse(fmt::format("{}unknown key; {}", place(key.source(), child), known_in(path)));
+        return base::failed(
+            ErrorCode::invalid_option,
+            fmt::format("{}unknown key; {}", place(key.source(), child), known_in(path)));
       }
       if (!done) return done;
     }
@@ -96,13 +94,15 @@ class Loader {
   Result<void> inner(const toml::node& node, const std::string& path) {
     if (!is_repeated(path)) {
       if (const auto* inside = node.as_table()) return table(*inside, path);
-      return refuse(fmt::format("{}must be a table [{}] and is {}", place(node.source(), path),
-                                path, name_of(node.type())));
+      return base::failed(ErrorCode::invalid_option,
+                          fmt::format("{}must be a table [{}] and is {}",
+                                      place(node.source(), path), path, name_of(node.type())));
     }
     const auto* array = node.as_array();
     if (array == nullptr || !array->is_homogeneous<toml::table>()) {
-      return refuse(fmt::format("{}must be an array of tables; write [[{}]] above each",
-                                place(node.source(), path), path));
+      return base::failed(ErrorCode::invalid_option,
+                          fmt::format("{}must be an array of tables; write [[{}]] above each",
+                                      place(node.source(), path), path));
     }
     for (const toml::node& element : *array) {
       if (auto done = table(*element.as_table(), path); !done) return done;
@@ -129,8 +129,9 @@ class Loader {
         text += **element.as_string();
       }
     } else {
-      return refuse(fmt::format("{}must be {}, and is {}", place(node.source(), path), setting.form,
-                                name_of(node.type())));
+      return base::failed(ErrorCode::invalid_option,
+                          fmt::format("{}must be {}, and is {}", place(node.source(), path),
+                                      setting.form, name_of(node.type())));
     }
     std::string origin = place(node.source(), path);
     origin.resize(origin.size() - 2);
@@ -147,8 +148,10 @@ Result<void> load_toml(std::string_view document, std::string_view file, Draft& 
   try {
     return Loader(file, draft).table(toml::parse(document), "");
   } catch (const toml::parse_error& failure) {
-    return refuse(fmt::format("{}:{}: {}; correct the TOML there", base::printable(file),
-                              failure.source().begin.line, base::printable(failure.description())));
+    return base::failed(
+        ErrorCode::invalid_option,
+        fmt::format("{}:{}: {}; correct the TOML there", base::printable(file),
+                    failure.source().begin.line, base::printable(failure.description())));
   }
 }
 

@@ -19,7 +19,7 @@
 
 #include "core/engine_test_support.h"
 
-namespace hyperpod::emulator::core {
+namespace hyperpod::emulator::core::engine_steps_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -365,4 +365,4 @@ TEST(EngineSteps, ARunTooLongForAPageGoesOnInTheNext) {
 }
 
 }  // namespace
-}  // namespace hyperpod::emulator::core
+}  // namespace hyperpod::emulator::core::engine_steps_test

@@ -20,7 +20,7 @@
 #include "core/engine.h"
 #include "core/engine_test_support.h"
 
-namespace hyperpod::emulator::core {
+namespace hyperpod::emulator::core::engine_stress_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -342,4 +342,4 @@ TEST_P(EngineStress, KeepsItsPromisesToManyThreads) {
 }
 
 }  // namespace
-}  // namespace hyperpod::emulator::core
+}  // namespace hyperpod::emulator::core::engine_stress_test

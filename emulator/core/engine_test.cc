@@ -24,6 +24,7 @@ void PrintTo(const Fragment& fragment, std::ostream* out) {
   *out << "{" << fragment.offset << ", " << fragment.length << "}";
 }
 
+namespace engine_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -1094,4 +1095,5 @@ TEST_F(EngineAlarm, LetsASleeperWhoRunsTheTimersMissNothing) {
 }
 
 }  // namespace
+}  // namespace engine_test
 }  // namespace hyperpod::emulator::core

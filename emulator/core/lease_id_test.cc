@@ -13,7 +13,7 @@
 #include <unordered_set>
 #include <vector>
 
-namespace hyperpod::emulator::core {
+namespace hyperpod::emulator::core::lease_id_test {
 namespace {
 
 constexpr std::string_view alphabet =
@@ -98,4 +98,4 @@ TEST(LeaseId, HashesSpreadOverATable) {
 }
 
 }  // namespace
-}  // namespace hyperpod::emulator::core
+}  // namespace hyperpod::emulator::core::lease_id_test

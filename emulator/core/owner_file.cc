@@ -46,10 +46,6 @@ std::optional<struct stat> status_of(const FileDescriptor& file) {
   return info;
 }
 
-tl::unexpected<Error> fail(ErrorCode code, std::string message) {
-  return tl::make_unexpected(Error{code, std::move(message)});
-}
-
 /// Without O_CREAT first: where fs.protected_regular is set, the kernel refuses even root to open
 /// another user's file with it in a directory like /dev/shm.
 FileDescriptor open_or_make(const std::string& path) {
@@ -137,17 +133,19 @@ Error cannot_open(const std::string& path, int error) {
 Result<void> remove_stranger(const SegmentPaths& paths, bool replace) {
   const std::string whose = uid_of(paths.owner);
   if (status_of(paths.segment) && !replace) {
-    return fail(ErrorCode::segment_in_use,
-                fmt::format("segment {} exists, and {} is a file of {} that this process does not "
-                            "trust; choose another segment name, or take this one over with "
-                            "--replace-segment",
-                            paths.segment, paths.owner, whose));
+    return base::failed(
+        ErrorCode::segment_in_use,
+        fmt::format("segment {} exists, and {} is a file of {} that this process does not "
+                    "trust; choose another segment name, or take this one over with "
+                    "--replace-segment",
+                    paths.segment, paths.owner, whose));
   }
   if (::unlink(paths.owner.c_str()) == 0 || errno == ENOENT) return {};
-  return fail(ErrorCode::segment_in_use,
-              fmt::format("{} stands in the way: it belongs to {} and cannot be removed ({}); "
-                          "choose another segment name, or have it removed",
-                          paths.owner, whose, std::strerror(errno)));
+  return base::failed(
+      ErrorCode::segment_in_use,
+      fmt::format("{} stands in the way: it belongs to {} and cannot be removed ({}); "
+                  "choose another segment name, or have it removed",
+                  paths.owner, whose, std::strerror(errno)));
 }
 
 }  // namespace
@@ -177,14 +175,15 @@ Result<OwnerFile> OwnerFile::acquire(const std::string& name, bool replace) {
       continue;
     }
     if (!take_change_lock(file, change_lock_patience)) {
-      return fail(ErrorCode::segment_in_use,
-                  fmt::format("{} stays locked; end the stopped process that holds it, or choose "
-                              "another segment name",
-                              paths.owner));
+      return base::failed(
+          ErrorCode::segment_in_use,
+          fmt::format("{} stays locked; end the stopped process that holds it, or choose "
+                      "another segment name",
+                      paths.owner));
     }
     if (!leads_to(paths.owner, file)) continue;
     if (!take_owner_lock(file)) {
-      return fail(
+      return base::failed(
           ErrorCode::segment_in_use,
           fmt::format("segment '{}' is in use by {}; stop it or choose another segment name",
                       base::printable(name), owner_of(file)));
@@ -192,9 +191,10 @@ Result<OwnerFile> OwnerFile::acquire(const std::string& name, bool replace) {
     drop_change_lock(file);
     if (leads_to(paths.owner, file)) return OwnerFile(paths, std::move(file));
   }
-  return fail(ErrorCode::segment_in_use,
-              fmt::format("{} is put back again and again by {}; choose another segment name",
-                          paths.owner, uid_of(paths.owner)));
+  return base::failed(
+      ErrorCode::segment_in_use,
+      fmt::format("{} is put back again and again by {}; choose another segment name", paths.owner,
+                  uid_of(paths.owner)));
 }
 
 ino_t OwnerFile::recorded() const {

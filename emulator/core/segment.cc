@@ -24,10 +24,6 @@ namespace {
 
 using base::FileDescriptor;
 
-tl::unexpected<Error> fail(ErrorCode code, std::string message) {
-  return tl::make_unexpected(Error{code, std::move(message)});
-}
-
 std::optional<ino_t> inode_at(const std::string& path) {
   struct stat info {};
   if (::lstat(path.c_str(), &info) != 0) return std::nullopt;
@@ -102,8 +98,8 @@ struct Segment::Mapping final : Memory {
   Result<void> fill(const SegmentOptions& options, const std::string& path) {
     // The mode asked for, whatever the umask is.
     if (::fchmod(fd.get(), options.mode) != 0) {
-      return fail(ErrorCode::segment_unusable,
-                  fmt::format("cannot set up {}: {}", path, std::strerror(errno)));
+      return base::failed(ErrorCode::segment_unusable,
+                          fmt::format("cannot set up {}: {}", path, std::strerror(errno)));
     }
     const int error = options.reserve_unit == 0 ? reserve(0, options.size) : set_size(options);
     if (error != 0) return tl::make_unexpected(out_of_room(options, error));
@@ -163,10 +159,11 @@ Result<Segment> Segment::create(const SegmentOptions& options) {
     if (::unlink(path.c_str()) != 0 && errno != ENOENT) {
       const int error = errno;
       if (error == EISDIR) return tl::make_unexpected(taken(path));
-      return fail(ErrorCode::segment_in_use,
-                  fmt::format("cannot remove {}, to take it over: {}; run as its owner, or choose "
-                              "another segment name",
-                              path, std::strerror(error)));
+      return base::failed(
+          ErrorCode::segment_in_use,
+          fmt::format("cannot remove {}, to take it over: {}; run as its owner, or choose "
+                      "another segment name",
+                      path, std::strerror(error)));
     }
   }
   if (auto made = segment.renew(); !made) return tl::make_unexpected(made.error());
@@ -231,10 +228,11 @@ Result<std::shared_ptr<Segment::Mapping>> Segment::make(const SegmentOptions& op
     const int error = errno;
     struct stat info {};
     if (error == EEXIST && ::lstat(paths_.coming.c_str(), &info) == 0) {
-      return fail(ErrorCode::segment_in_use,
-                  fmt::format("{} stands in the way: it belongs to uid {} and cannot be removed; "
-                              "choose another segment name, or have it removed",
-                              paths_.coming, info.st_uid));
+      return base::failed(
+          ErrorCode::segment_in_use,
+          fmt::format("{} stands in the way: it belongs to uid {} and cannot be removed; "
+                      "choose another segment name, or have it removed",
+                      paths_.coming, info.st_uid));
     }
     return tl::make_unexpected(base::system_error(fmt::format("cannot create {}", paths_.coming),
                                                   error, ErrorCode::segment_unusable));
@@ -313,8 +311,8 @@ void Segment::unlink_name() {
 Result<void> Segment::hide() {
   if (placeholder_ || !linked()) return {};
   if (::rename(path().c_str(), paths_.aside.c_str()) != 0) {
-    return fail(ErrorCode::segment_unusable,
-                fmt::format("cannot rename {}: {}", path(), std::strerror(errno)));
+    return base::failed(ErrorCode::segment_unusable,
+                        fmt::format("cannot rename {}: {}", path(), std::strerror(errno)));
   }
   const FileDescriptor empty(
       ::open(path().c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, options_.mode));
@@ -343,8 +341,8 @@ void Segment::show() {
 
 Result<void> Segment::set_mode(mode_t mode) {
   if (::fchmod(mapping_->fd.get(), mode) == 0) return {};
-  return fail(ErrorCode::segment_unusable,
-              fmt::format("cannot change the mode of {}: {}", path(), std::strerror(errno)));
+  return base::failed(ErrorCode::segment_unusable, fmt::format("cannot change the mode of {}: {}",
+                                                               path(), std::strerror(errno)));
 }
 
 }  // namespace hyperpod::emulator::core

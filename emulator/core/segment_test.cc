@@ -31,7 +31,7 @@
 #include "hyperpod/base/unique_name.h"
 #include "testing/small_shm.h"
 
-namespace hyperpod::emulator::core {
+namespace hyperpod::emulator::core::segment_test {
 namespace {
 
 using test::with_small_shm;
@@ -1033,4 +1033,4 @@ TEST_F(SegmentDeathTest, ATruncatedSegmentIsNamedAsItEndsTheProcess) {
 }
 
 }  // namespace
-}  // namespace hyperpod::emulator::core
+}  // namespace hyperpod::emulator::core::segment_test

@@ -13,7 +13,7 @@
 #include <ostream>
 #include <vector>
 
-namespace hyperpod::emulator::core {
+namespace hyperpod::emulator::core::timer_wheel_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -272,4 +272,4 @@ TEST(TimerWheelProperty, AgreesWithASortedMap) {
 }
 
 }  // namespace
-}  // namespace hyperpod::emulator::core
+}  // namespace hyperpod::emulator::core::timer_wheel_test

@@ -10,7 +10,7 @@
 #include <ostream>
 #include <vector>
 
-namespace hyperpod::emulator::core {
+namespace hyperpod::emulator::core::use_order_test {
 namespace {
 
 struct Thing : UseOrder::Item {};
@@ -171,4 +171,4 @@ TEST(UseOrderProperty, AgreesWithAVector) {
 }
 
 }  // namespace
-}  // namespace hyperpod::emulator::core
+}  // namespace hyperpod::emulator::core::use_order_test

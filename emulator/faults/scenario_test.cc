@@ -13,7 +13,7 @@
 
 #include "hyperpod/emulator/faults.h"
 
-namespace hyperpod::emulator::faults {
+namespace hyperpod::emulator::faults::scenario_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -383,4 +383,4 @@ TEST(ShippedScenarios, AStarvedDaemonIsLateWithEverything) {
 }
 
 }  // namespace
-}  // namespace hyperpod::emulator::faults
+}  // namespace hyperpod::emulator::faults::scenario_test

@@ -6,7 +6,7 @@
 
 #include "testing/daemon.h"
 
-namespace hyperpod::emulator::http {
+namespace hyperpod::emulator::http::timing_test {
 namespace {
 
 using test::chunked_head;
@@ -339,4 +339,4 @@ TEST_F(Timing, EverythingThatFallsDueAtOnceHasHappenedWhenAdvanceReturns) {
 }
 
 }  // namespace
-}  // namespace hyperpod::emulator::http
+}  // namespace hyperpod::emulator::http::timing_test

@@ -10,7 +10,7 @@
 
 #include "testing/daemon.h"
 
-namespace hyperpod::emulator::http {
+namespace hyperpod::emulator::http::tls_port_test {
 namespace {
 
 using test::chunked_head;
@@ -204,4 +204,4 @@ TEST_F(TlsPort, ServesManyAtOnce) {
 }
 
 }  // namespace
-}  // namespace hyperpod::emulator::http
+}  // namespace hyperpod::emulator::http::tls_port_test

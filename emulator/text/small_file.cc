@@ -14,10 +14,6 @@ namespace {
 
 constexpr std::size_t most_bytes = 1u << 20;
 
-tl::unexpected<Error> refuse(std::string message) {
-  return tl::unexpected(Error{ErrorCode::invalid_option, std::move(message)});
-}
-
 }  // namespace
 
 Result<std::string> read_small_file(const std::string& path) {
@@ -26,12 +22,14 @@ Result<std::string> read_small_file(const std::string& path) {
   std::string text(most_bytes + 1, '\0');
   file.read(text.data(), static_cast<std::streamsize>(text.size()));
   if (!file.is_open() || file.bad()) {
-    return refuse(fmt::format("{}: cannot be read ({}); name a readable file",
-                              base::printable(path), std::strerror(errno)));
+    return base::failed(ErrorCode::invalid_option,
+                        fmt::format("{}: cannot be read ({}); name a readable file",
+                                    base::printable(path), std::strerror(errno)));
   }
   text.resize(static_cast<std::size_t>(file.gcount()));
   if (text.size() > most_bytes) {
-    return refuse(
+    return base::failed(
+        ErrorCode::invalid_option,
         fmt::format("{}: is larger than 1MiB; name a smaller file", base::printable(path)));
   }
   return text;

@@ -40,32 +40,32 @@ constexpr Measure size_measure{"size", "B, KiB, MiB, GiB, TiB or PiB", size_unit
 constexpr Measure duration_measure{"duration", "ms, s, min or h", duration_units,
                                    std::numeric_limits<std::chrono::milliseconds::rep>::max()};
 
-Result<std::uint64_t> refuse(std::string message) {
-  return tl::unexpected(Error{ErrorCode::invalid_option, std::move(message)});
-}
-
 Result<std::uint64_t> parse(std::string_view text, const Measure& measure) {
   std::uint64_t number = 0;
   const char* const end = text.data() + text.size();
   const auto [rest, failure] = std::from_chars(text.data(), end, number);
   if (failure == std::errc::invalid_argument) {
-    return refuse(fmt::format("{} is not a {}; write a whole number and a unit ({})",
-                              base::quoted(text), measure.noun, measure.units));
+    return base::failed(ErrorCode::invalid_option,
+                        fmt::format("{} is not a {}; write a whole number and a unit ({})",
+                                    base::quoted(text), measure.noun, measure.units));
   }
   const std::string_view name(rest, static_cast<std::size_t>(end - rest));
   if (name.empty()) {
-    return refuse(fmt::format("{} has no unit; write one behind it without a space ({})",
-                              base::quoted(text), measure.units));
+    return base::failed(ErrorCode::invalid_option,
+                        fmt::format("{} has no unit; write one behind it without a space ({})",
+                                    base::quoted(text), measure.units));
   }
   for (const Unit& unit : measure.table) {
     if (unit.name != name) continue;
     if (failure == std::errc::result_out_of_range || number > measure.largest / unit.factor) {
-      return refuse(fmt::format("{} is too large to be counted; write a smaller {}",
-                                base::quoted(text), measure.noun));
+      return base::failed(ErrorCode::invalid_option,
+                          fmt::format("{} is too large to be counted; write a smaller {}",
+                                      base::quoted(text), measure.noun));
     }
     return number * unit.factor;
   }
-  return refuse(
+  return base::failed(
+      ErrorCode::invalid_option,
       fmt::format("{} ends in {}, which is not a unit; write a whole number and one of {}",
                   base::quoted(text), base::quoted(name), measure.units));
 }

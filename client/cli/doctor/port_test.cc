@@ -12,7 +12,7 @@
 #include "cli/doctor/checks.h"
 #include "cli/doctor/test_support.h"
 
-namespace hyperpod::client::cli::doctor {
+namespace hyperpod::client::cli::doctor::port_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -192,4 +192,4 @@ TEST(PortCheck, RemarksOnAnAddressThatIsTriedInVain) {
 }
 
 }  // namespace
-}  // namespace hyperpod::client::cli::doctor
+}  // namespace hyperpod::client::cli::doctor::port_test

@@ -9,7 +9,7 @@
 #include "hyperpod/emulator/emulator.h"
 #include "testing/scripted_server.h"
 
-namespace hyperpod::client::cli::doctor {
+namespace hyperpod::client::cli::doctor::protocol_test {
 namespace {
 
 using namespace std::chrono_literals;
@@ -168,4 +168,4 @@ TEST(ProtocolCheck, ReleasesALeaseOfWhatNobodyStored) {
 }
 
 }  // namespace
-}  // namespace hyperpod::client::cli::doctor
+}  // namespace hyperpod::client::cli::doctor::protocol_test

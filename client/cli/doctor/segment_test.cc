@@ -17,7 +17,7 @@
 #include "cli/doctor/test_support.h"
 #include "testing/test_segment.h"
 
-namespace hyperpod::client::cli::doctor {
+namespace hyperpod::client::cli::doctor::segment_test {
 namespace {
 
 using ::testing::AllOf;
@@ -305,4 +305,4 @@ TEST_F(SegmentCheckTest, FindsASegmentThatDevShmCannotHold) {
 }
 
 }  // namespace
-}  // namespace hyperpod::client::cli::doctor
+}  // namespace hyperpod::client::cli::doctor::segment_test

@@ -8,7 +8,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-class CircuitBreakerTest : public testing::Test {
+class CircuitBreakerTest : public ::testing::Test {
  protected:
   void fail(int times) {
     for (int i = 0; i < times; ++i) breaker_.record_transport_failure();

@@ -14,7 +14,7 @@ using namespace std::chrono_literals;
 
 using Names = std::vector<std::string>;
 
-class RequestGateTest : public testing::Test {
+class RequestGateTest : public ::testing::Test {
  protected:
   struct Named : RequestGate::Waiter {
     Named(std::string n, std::size_t host, RequestClass request) : Waiter(host, request), name(n) {}

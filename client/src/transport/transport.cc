@@ -15,12 +15,12 @@ namespace {
 
 using base::LogLevel;
 
-Outcome failed(ErrorCode code, std::string message) {
+Outcome failed_with(ErrorCode code, std::string message) {
   return tl::unexpected(Failure{Error{code, std::move(message)}});
 }
 
-Outcome client_is_closed() { return failed(ErrorCode::closed, "the client has been closed"); }
-Outcome call_is_cancelled() { return failed(ErrorCode::cancelled, "the call was cancelled"); }
+Outcome client_is_closed() { return failed_with(ErrorCode::closed, "the client has been closed"); }
+Outcome call_is_cancelled() { return failed_with(ErrorCode::cancelled, "the call was cancelled"); }
 
 RequestGate::Limits gate_limits(const ClientOptions& options, std::size_t hosts) {
   RequestGate::Limits limits{
@@ -73,7 +73,7 @@ Transport::Transport(Loop& loop, const ClientOptions& options,
 std::size_t Transport::host_of(std::string_view key) const { return place(authorities_, key); }
 
 Outcome Transport::circuit_is_open(std::size_t host) const {
-  return failed(
+  return failed_with(
       ErrorCode::unreachable,
       fmt::format("{} failed {} times in a row and is tried again every {} s", url(host),
                   CircuitBreaker::failure_threshold, CircuitBreaker::probe_interval.count()));
@@ -164,9 +164,10 @@ void Transport::expire(Exchange& exchange) {
     if (const auto connection = exchange.connection_) {
       return connection->fail({ErrorCode::timed_out, "did not respond in time"});
     }
-    end(exchange, failed(ErrorCode::timed_out,
-                         fmt::format("no request could be sent to {} in time: {} are in flight",
-                                     url(exchange.host()), gate_.counts().in_flight)));
+    end(exchange,
+        failed_with(ErrorCode::timed_out,
+                    fmt::format("no request could be sent to {} in time: {} are in flight",
+                                url(exchange.host()), gate_.counts().in_flight)));
   });
 }
 

@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <tl/expected.hpp>
+#include <utility>
 
 namespace hyperpod::base {
 
@@ -60,6 +61,11 @@ struct Error {
 
 template <class T>
 using Result = tl::expected<T, Error>;
+
+/// For a Result that is an error.
+inline tl::unexpected<Error> failed(ErrorCode code, std::string message) {
+  return tl::unexpected(Error{code, std::move(message)});
+}
 
 /// `doing` and the text of `error_number` (an errno value), e.g. "cannot open x: No such file".
 /// The code is out_of_resources where the system has run out of something, else `otherwise`.
