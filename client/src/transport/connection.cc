@@ -158,6 +158,7 @@ bool Connection::hand_over() {
                                      request_.header, request_.payload, piece);
   request_.waiting->hand_over([self = shared_from_this(), transfer] {
     transfer->run();
+    HYPERPOD_POINT("transfer.ended");
     self->loop_.insist([self] { self->guarded([&] { self->transfer_ended(); }); });
   });
   has_responded_ = false;
