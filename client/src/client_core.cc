@@ -144,6 +144,7 @@ class ClientCore::PutRequest final : public transport::Exchange, public Cancella
     request.payload = payload_;
     request.piece_bytes = core_->options_.put_stream_chunk_bytes;
     request.waiting = waiting_;
+    request.owner = shared_from_this();
     return request;
   }
 

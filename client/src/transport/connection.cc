@@ -156,7 +156,7 @@ bool Connection::hand_over() {
   const auto transfer =
       std::make_shared<BodyTransfer>(socket_->native_handle(), std::as_bytes(std::span(head_)),
                                      request_.header, request_.payload, piece);
-  request_.waiting->hand_over([self = shared_from_this(), transfer] {
+  request_.waiting->hand_over([self = shared_from_this(), transfer, owner = request_.owner] {
     transfer->run();
     HYPERPOD_POINT("transfer.ended");
     self->loop_.insist([self] { self->guarded([&] { self->transfer_ended(); }); });
@@ -416,6 +416,7 @@ void Connection::fail(TransportFailure failure) {
 }
 
 void Connection::end(HttpOutcome&& outcome) {
+  request_.owner.reset();
   std::exchange(listener_, nullptr)->exchange_ended(std::move(outcome));
 }
 

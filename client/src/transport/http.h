@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -58,6 +59,8 @@ struct HttpRequest {
 
   /// Who waits for the outcome, and may be asked to send the request; null if nobody does.
   WaitingThread* waiting = nullptr;
+  /// What header and payload lie in, where who waits may still be sending after the exchange's end.
+  std::shared_ptr<void> owner = nullptr;
 
   BodySource* source = nullptr;  // the body, in place of header and payload
   BodySink* sink = nullptr;      // where the response's body goes, in place of HttpResponse::body
