@@ -162,6 +162,12 @@ TEST_P(NoMemoryTest, Put) {
   run_out_in_each([&] { expect_outcome(client_->put(a_key, bytes_of(text))); });
 }
 
+// Which its caller sends.
+TEST_P(NoMemoryTest, OfALargePut) {
+  const std::string large(1 << 20, 'x');
+  run_out_in_each([&] { expect_outcome(client_->put(a_key, bytes_of(large))); });
+}
+
 TEST_P(NoMemoryTest, PutThatIsRefused) {
   daemon_.on_put([](const auto&) { return answer(507); });
   long count = 0;
