@@ -63,7 +63,7 @@ std::string utc_now() {
   const std::time_t seconds = std::time(nullptr);
   std::tm parts{};
   ::gmtime_r(&seconds, &parts);
-  std::array<char, 32> text;
+  std::array<char, 32> text{};
   std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &parts);
   return text.data();
 }
