@@ -5,6 +5,8 @@
 
 #include <atomic>
 #include <future>
+#include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -28,7 +30,7 @@ enum class Sender { caller, loop };
 
 class LargePut : public ::testing::TestWithParam<Sender> {
  protected:
-  Client& connect(const ScriptedServer& server, std::chrono::milliseconds timeout = 20s) {
+  void connect(const ScriptedServer& server, std::chrono::milliseconds timeout = 20s) {
     ClientOptions options;
     options.remote_url = server.url();
     options.shared_memory_name = std::nullopt;
@@ -36,7 +38,6 @@ class LargePut : public ::testing::TestWithParam<Sender> {
     options.timeout = timeout;
     options.clock = clock_;
     client_.emplace(testing::make_client(std::move(options)));
-    return *client_;
   }
 
   // Reads the head of a put, sends `response`, and then neither reads nor closes until the put is

@@ -11,11 +11,11 @@
 #include <array>
 #include <cerrno>
 #include <memory>
-#include <system_error>
 
 #include "testing/system_failure.h"
 
 namespace hyperpod::client::testing {
+
 std::string SeenRequest::header(std::string_view name) const {
   for (const auto& [key, value] : headers) {
     if (key.size() == name.size() && strncasecmp(key.data(), name.data(), name.size()) == 0) {
@@ -28,7 +28,7 @@ std::string SeenRequest::header(std::string_view name) const {
 Conversation::~Conversation() { close(); }
 
 bool Conversation::fill() {
-  std::array<char, 65536> bytes;
+  std::array<char, 65536> bytes{};
   const ssize_t count = recv(fd_, bytes.data(), bytes.size(), 0);
   if (count <= 0) return false;
   buffer_.append(bytes.data(), static_cast<std::size_t>(count));

@@ -10,7 +10,6 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
-#include <system_error>
 
 #include "hyperpod/base/unique_name.h"
 #include "testing/system_failure.h"
