@@ -228,7 +228,7 @@ bool Connection::read_source() {
       std::min<std::uint64_t>(streamed_at_once, request_.body_bytes() - body_sent_));
   const bool read =
       request_.source->read(source_begin_, std::span(source_buffer_).first(source_bytes_));
-  last_moved_ = loop_.now();
+  last_moved_ = loop_.now_again();
   return read;
 }
 
@@ -332,7 +332,7 @@ void Connection::take(std::string_view bytes) {
   }
   const std::size_t taken = parser_.feed(bytes);
   leftover_ = taken < bytes.size();
-  last_moved_ = loop_.now();
+  last_moved_ = request_.sink != nullptr ? loop_.now_again() : loop_.now();
   switch (parser_.state()) {
     case ResponseParser::State::incomplete:
       return;

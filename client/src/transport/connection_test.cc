@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <mutex>
 #include <string>
@@ -439,6 +440,54 @@ TEST(HttpConnection, ConnectsWithinItsDeadline) {
   EXPECT_EQ(got.error().code, ErrorCode::timed_out);
   EXPECT_GE(SteadyClock::now() - start, short_time);
   EXPECT_LT(SteadyClock::now() - start, plenty);
+}
+
+// A clock that only its user moves, and that nobody is told of.
+class OwnClock final : public Clock {
+ public:
+  TimePoint now() const override { return TimePoint{} + std::chrono::seconds{seconds_}; }
+  bool runs_by_itself() const override { return true; }
+  void pass(std::chrono::seconds time) { seconds_ += time.count(); }
+
+ private:
+  std::atomic<std::int64_t> seconds_{3600};
+};
+
+TEST(HttpConnection, CountsNoStallWhileASourceIsReadOrASinkWrites) {
+  class SlowFile final : public BodySource, public BodySink {
+   public:
+    explicit SlowFile(OwnClock& clock) : clock_(clock) {}
+    std::uint64_t size() const override { return 1 << 20; }
+    bool read(std::uint64_t, std::span<std::byte> into) override {
+      std::ranges::fill(into, std::byte{'x'});
+      clock_.pass(10s);
+      return true;
+    }
+    bool begin(std::optional<std::uint64_t>) override { return true; }
+    bool take(std::span<const std::byte> piece) override {
+      taken += piece.size();
+      clock_.pass(10s);
+      return true;
+    }
+    std::uint64_t taken = 0;
+
+   private:
+    OwnClock& clock_;
+  };
+  ScriptedServer server([](Conversation& c) {
+    while (const auto request = c.read_request()) c.send(answer(200, request->body));
+  });
+  const auto clock = std::make_shared<OwnClock>();
+  HttpConnection connection(address_of(server), {}, clock);
+  SlowFile file(*clock);
+
+  HttpRequest request{.method = HttpRequest::Method::put, .target = "/k"};
+  request.source = &file;
+  request.sink = &file;
+  const auto response = connection.exchange(std::move(request), clock->now() + 24h, 5s);
+
+  ASSERT_TRUE(response) << response.error().reason;
+  EXPECT_EQ(file.taken, file.size());
 }
 
 TEST(HttpConnection, ReadsTheAnswerThatComesBeforeTheBodyIsSent) {

@@ -110,15 +110,22 @@ void Loop::run() {
 
 // Does one thing that is to be done, or waits until there is one.
 void Loop::take_turn() {
-  if (armed_.empty() || !clock_->runs_by_itself()) {
-    context_.run_one();
-    return;
+  time_.reset();
+  std::optional<Duration> left;  // until the first timer is due
+  if (!armed_.empty() && clock_->runs_by_itself()) {
+    left = armed_.begin()->due_ - clock_->now();
+    if (*left <= Duration::zero()) fire_due();
   }
-  const Duration left = armed_.begin()->first - clock_->now();
-  if (left <= Duration::zero()) fire_due();
-  // Asio knows no times beyond its own range.
-  constexpr Duration longest = std::chrono::hours{24};
-  context_.run_one_for(std::clamp(left, Duration::zero(), longest));
+  if (context_.poll_one() > 0) return;
+  // Threads that have just been woken have the next task soon: cheaper than to sleep and be woken.
+  std::this_thread::yield();
+  if (left) {
+    // Asio knows no times beyond its own range.
+    constexpr Duration longest = std::chrono::hours{24};
+    context_.run_one_for(std::clamp(*left, Duration::zero(), longest));
+  } else {
+    context_.run_one();
+  }
 }
 
 void Loop::stop() {
@@ -149,6 +156,7 @@ void Loop::run_tasks() {
     inbox_noticed_ = false;
   }
   for (Task& task : tasks_) {
+    time_.reset();
     try {
       task();
     } catch (const std::bad_alloc&) {  // as in run()
@@ -167,16 +175,16 @@ void Loop::retire(std::shared_ptr<void> object) noexcept {
 
 void Loop::fire_due() {
   const TimePoint now = clock_->now();
-  while (!armed_.empty() && armed_.begin()->first <= now) {
-    Timer* const timer = armed_.begin()->second;
-    timer->cancel();
-    const auto function = timer->function_;  // may be the end of its timer
+  while (!armed_.empty() && armed_.begin()->due_ <= now) {
+    Timer& timer = *armed_.begin();
+    timer.cancel();
+    const auto function = timer.function_;  // may be the end of its timer
     function();
   }
 }
 
 void Loop::note_earliest() {
-  earliest_.store(armed_.empty() ? never : armed_.begin()->first.time_since_epoch().count(),
+  earliest_.store(armed_.empty() ? never : armed_.begin()->due_.time_since_epoch().count(),
                   std::memory_order_release);
 }
 
@@ -199,22 +207,18 @@ void Loop::run_due(TimePoint) {
 }
 
 Timer::Timer(Loop& loop, std::function<void()> function)
-    : loop_(loop), function_(std::move(function)) {
-  Loop::Armed one;
-  one.emplace(TimePoint{}, this);
-  node_ = one.extract(one.begin());
-}
+    : loop_(loop), function_(std::move(function)) {}
 
 void Timer::arm(TimePoint due) {
   cancel();
-  node_.key() = due;
-  place_ = loop_.armed_.insert(std::move(node_));
+  due_ = due;
+  loop_.armed_.insert(*this);
   loop_.note_earliest();
 }
 
 void Timer::cancel() {
   if (!is_armed()) return;
-  node_ = loop_.armed_.extract(place_);
+  loop_.armed_.erase(loop_.armed_.iterator_to(*this));
   loop_.note_earliest();
 }
 

@@ -3,7 +3,7 @@
 // which go by the client's clock.
 //
 // All of the transport and the leases' bookkeeping live on this thread, and so need no lock. Only
-// post(), stop(), on_thread() and now() may be called from elsewhere.
+// post(), insist(), stop() and on_thread() may be called from elsewhere.
 //
 // The thread outlives any want of memory: a step that runs out of it ends, and whoever waits for
 // what it was to do learns so then or at its deadline. Timers, and waking the thread, take none.
@@ -15,9 +15,9 @@
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/intrusive/set.hpp>
 #include <cstddef>
 #include <functional>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <new>
@@ -37,7 +37,30 @@ using Executor = asio::io_context::executor_type;
 using Socket = asio::basic_stream_socket<asio::ip::tcp, Executor>;
 using IoError = boost::system::error_code;
 
-class Timer;
+class Loop;
+
+/// Calls its function once when the clock has come to a time. Belongs to the loop's thread, except
+/// its construction.
+class Timer : public boost::intrusive::set_base_hook<> {
+ public:
+  Timer(Loop& loop, std::function<void()> function);
+  Timer(const Timer&) = delete;
+  Timer& operator=(const Timer&) = delete;
+  ~Timer() { cancel(); }
+
+  /// Replaces what it was armed for. A time that has come fires it soon, not at once.
+  void arm(TimePoint due);
+  void cancel();
+  bool is_armed() const { return is_linked(); }
+
+  friend bool operator<(const Timer& a, const Timer& b) { return a.due_ < b.due_; }
+
+ private:
+  friend class Loop;
+  Loop& loop_;
+  const std::function<void()> function_;
+  TimePoint due_{};  // what it is armed for
+};
 
 class Loop final : private base::Ticker, public std::enable_shared_from_this<Loop> {
  public:
@@ -50,7 +73,18 @@ class Loop final : private base::Ticker, public std::enable_shared_from_this<Loo
   void stop();
 
   bool on_thread() const noexcept;
-  TimePoint now() const { return clock_->now(); }
+
+  /// What the clock showed when the thread first asked for it in what it is doing now. On the
+  /// thread only.
+  TimePoint now() {
+    if (!time_) time_ = clock_->now();
+    return *time_;
+  }
+  /// The same after what may have taken long, a source or a sink.
+  TimePoint now_again() {
+    time_.reset();
+    return now();
+  }
 
   /// Has the thread do `task`, later. False if the thread has ended. Throws std::bad_alloc, and has
   /// left `task` as it was then.
@@ -77,7 +111,7 @@ class Loop final : private base::Ticker, public std::enable_shared_from_this<Loo
 
  private:
   friend class Timer;
-  using Armed = std::multimap<TimePoint, Timer*>;
+  using Armed = boost::intrusive::multiset<Timer, boost::intrusive::constant_time_size<false>>;
 
   // What wakes the thread is under way once at a time, so that one place for it is enough.
   struct WakeMemory {
@@ -105,32 +139,11 @@ class Loop final : private base::Ticker, public std::enable_shared_from_this<Loo
   bool inbox_noticed_ = false;  // the thread is going to look into it
   bool ended_ = false;
 
-  std::vector<Task> tasks_;  // of which the thread is doing one
+  std::optional<TimePoint> time_;  // see now()
+  std::vector<Task> tasks_;        // of which the thread is doing one
   std::vector<std::shared_ptr<void>> retired_;
   Armed armed_;
   std::atomic<Duration::rep> earliest_;  // of armed_, for next_due()
-};
-
-/// Calls its function once when the clock has come to a time. Belongs to the loop's thread, except
-/// its construction.
-class Timer {
- public:
-  Timer(Loop& loop, std::function<void()> function);
-  Timer(const Timer&) = delete;
-  Timer& operator=(const Timer&) = delete;
-  ~Timer() { cancel(); }
-
-  /// Replaces what it was armed for. A time that has come fires it soon, not at once.
-  void arm(TimePoint due);
-  void cancel();
-  bool is_armed() const { return node_.empty(); }
-
- private:
-  friend class Loop;
-  Loop& loop_;
-  const std::function<void()> function_;
-  Loop::Armed::node_type node_;  // its own; in the loop's map while it is armed
-  Loop::Armed::iterator place_;
 };
 
 }  // namespace hyperpod::client::transport
