@@ -2,8 +2,9 @@
 // What the asynchronous calls take and return.
 #pragma once
 
-#include <functional>
+#include <cstddef>
 #include <memory>
+#include <new>
 #include <type_traits>
 #include <utility>
 
@@ -14,7 +15,8 @@ namespace hyperpod::client {
 template <class Signature>
 class MoveOnlyFunction;
 
-/// What std::function is, for callables that can only be moved. Not thread-safe.
+/// What std::function is, for callables that can only be moved. A small one is held in place, a
+/// larger one is allocated. Not thread-safe.
 template <class... Arguments>
 class MoveOnlyFunction<void(Arguments...)> {
  public:
@@ -24,27 +26,67 @@ class MoveOnlyFunction<void(Arguments...)> {
            std::is_invocable_v<std::decay_t<Function>&, Arguments...>)
       // Implicit, as std::function's; the constraint keeps it out of copying and moving.
       // NOLINTNEXTLINE(bugprone-forwarding-reference-overload,google-explicit-constructor)
-      MoveOnlyFunction(Function&& function)
-      : target_(
-            std::make_unique<Target<std::decay_t<Function>>>(std::forward<Function>(function))) {}
+      MoveOnlyFunction(Function&& function) {
+    using Held = std::decay_t<Function>;
+    if constexpr (sizeof(Held) <= sizeof place_ && alignof(Held) <= alignof(void*) &&
+                  std::is_nothrow_move_constructible_v<Held>) {
+      new (place_) Held(std::forward<Function>(function));
+      operations_ = &operations_of<Held>;
+    } else {
+      using Allocated = OnHeap<Held>;
+      new (place_) Allocated{std::make_unique<Held>(std::forward<Function>(function))};
+      operations_ = &operations_of<Allocated>;
+    }
+  }
+  MoveOnlyFunction(MoveOnlyFunction&& other) noexcept { take(other); }
+  MoveOnlyFunction& operator=(MoveOnlyFunction&& other) noexcept {
+    if (this == &other) return *this;
+    drop();
+    take(other);
+    return *this;
+  }
+  ~MoveOnlyFunction() { drop(); }
 
-  explicit operator bool() const { return target_ != nullptr; }
+  explicit operator bool() const { return operations_ != nullptr; }
   /// REQUIRES: holds a callable.
-  void operator()(Arguments... arguments) { target_->call(std::forward<Arguments>(arguments)...); }
+  void operator()(Arguments... arguments) {
+    operations_->call(place_, std::forward<Arguments>(arguments)...);
+  }
 
  private:
-  struct Callable {
-    virtual ~Callable() = default;
-    virtual void call(Arguments... arguments) = 0;
-  };
   template <class Function>
-  struct Target final : Callable {
-    explicit Target(Function&& f) : function(std::move(f)) {}
-    explicit Target(const Function& f) : function(f) {}
-    void call(Arguments... arguments) override { function(std::forward<Arguments>(arguments)...); }
-    Function function;
+  struct OnHeap {
+    std::unique_ptr<Function> function;
+    void operator()(Arguments&&... arguments) {
+      (*function)(std::forward<Arguments>(arguments)...);
+    }
   };
-  std::unique_ptr<Callable> target_;
+  struct Operations {
+    void (*call)(void* held, Arguments&&... arguments);
+    void (*move)(void* from, void* to) noexcept;  // and ends what is left at `from`
+    void (*end)(void* held) noexcept;
+  };
+  template <class Held>
+  static constexpr Operations operations_of{
+      [](void* held, Arguments&&... arguments) {
+        (*static_cast<Held*>(held))(std::forward<Arguments>(arguments)...);
+      },
+      [](void* from, void* to) noexcept {
+        new (to) Held(std::move(*static_cast<Held*>(from)));
+        static_cast<Held*>(from)->~Held();
+      },
+      [](void* held) noexcept { static_cast<Held*>(held)->~Held(); }};
+
+  void take(MoveOnlyFunction& other) noexcept {
+    operations_ = std::exchange(other.operations_, nullptr);
+    if (operations_ != nullptr) operations_->move(other.place_, place_);
+  }
+  void drop() noexcept {
+    if (const Operations* const held = std::exchange(operations_, nullptr)) held->end(place_);
+  }
+
+  const Operations* operations_ = nullptr;  // null: empty
+  alignas(void*) std::byte place_[4 * sizeof(void*)];
 };
 
 using Task = MoveOnlyFunction<void()>;
