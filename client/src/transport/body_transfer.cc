@@ -33,6 +33,8 @@ Pieces gather(std::span<const std::byte> head, std::span<const std::byte> header
 }
 
 ssize_t send_pieces(int socket, const Pieces& pieces, bool more_follows) {
+  // Else a piece as long as a TCP segment would be sent as a full segment and a tiny one behind it.
+  const int flags = MSG_DONTWAIT | MSG_NOSIGNAL | (more_follows ? MSG_MORE : 0);
   std::array<iovec, 3> vector{};
   for (std::size_t i = 0; i < pieces.count; ++i) {
     // sendmsg takes a pointer to what it does not write.
@@ -41,10 +43,11 @@ ssize_t send_pieces(int socket, const Pieces& pieces, bool more_follows) {
   msghdr message{};
   message.msg_iov = vector.data();
   message.msg_iovlen = pieces.count;
-  // Else a piece as long as a TCP segment would be sent as a full segment and a tiny one behind it.
-  const int flags = MSG_DONTWAIT | MSG_NOSIGNAL | (more_follows ? MSG_MORE : 0);
   while (true) {
-    const ssize_t sent = ::sendmsg(socket, &message, flags);
+    // The kernel has less to look at where there is one piece only.
+    const ssize_t sent = pieces.count == 1
+                             ? ::send(socket, pieces.spans[0].data(), pieces.spans[0].size(), flags)
+                             : ::sendmsg(socket, &message, flags);
     if (sent >= 0 || errno != EINTR) return sent;
   }
 }

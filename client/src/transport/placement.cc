@@ -24,6 +24,7 @@ std::uint64_t placement_score(std::string_view authority, std::string_view key) 
 }
 
 std::size_t place(const std::vector<std::string>& authorities, std::string_view key) {
+  if (authorities.size() == 1) return 0;
   std::size_t best = 0;
   std::uint64_t best_score = 0;
   for (std::size_t i = 0; i < authorities.size(); ++i) {

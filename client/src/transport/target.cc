@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "transport/target.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 
@@ -33,20 +34,21 @@ void append_seconds(std::string& text, Duration duration) {
 void append_encoded(std::string& encoded, std::string_view text) {
   std::string_view hex = "0123456789ABCDEF";
   HYPERPOD_POINT("target.hex", hex);
-  std::size_t done = 0;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    const auto byte = static_cast<unsigned char>(c);
-    bool bare = bare_characters[byte];
+  const auto is_bare = [](char c) {
+    bool bare = bare_characters[static_cast<unsigned char>(c)];
     HYPERPOD_POINT("target.bare", bare, c);
-    if (bare) continue;
-    encoded.append(text, done, i - done);
+    return bare;
+  };
+  while (true) {
+    const auto next = std::ranges::find_if_not(text, is_bare);
+    encoded.append(text.begin(), next);
+    if (next == text.end()) return;
+    const auto byte = static_cast<unsigned char>(*next);
     encoded += '%';
     encoded += hex[byte >> 4];
     encoded += hex[byte & 0xf];
-    done = i + 1;
+    text = {next + 1, text.end()};
   }
-  encoded.append(text, done);
 }
 
 }  // namespace
