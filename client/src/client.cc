@@ -56,7 +56,7 @@ auto reader_into(std::string_view key, std::span<std::byte> buffer) {
     if (lease.size() > buffer.size()) {
       return tl::unexpected(buffer_too_small(key, lease.size(), buffer.size()));
     }
-    const auto status = status_of(lease.copy_to(buffer.first(lease.size())));
+    const auto status = status_of(ClientCore::copy_granted(lease, buffer.first(lease.size())));
     if (!status) return tl::unexpected(status.error());
     return GetOutcome{*status, *status == GetStatus::hit ? lease.size() : 0};
   };
@@ -68,7 +68,7 @@ Result<ObjectOutcome> read_object(const Lease& lease) {
     return tl::unexpected(Error{ErrorCode::out_of_resources,
                                 fmt::format("no memory for an object of {} bytes", lease.size())});
   }
-  const auto status = status_of(lease.copy_to({data.get(), lease.size()}));
+  const auto status = status_of(ClientCore::copy_granted(lease, {data.get(), lease.size()}));
   if (!status) return tl::unexpected(status.error());
   if (*status != GetStatus::hit) return ObjectOutcome{*status, nullptr, 0};
   return ObjectOutcome{*status, std::move(data), lease.size()};
@@ -89,7 +89,7 @@ Result<ChunkPlan> plan_chunk(const Lease& lease, const ChunkLayout& expected, bo
   }
   std::vector<std::byte> bytes(
       std::min<std::uint64_t>(chunk_header_bytes(expected.groups.size()), lease.size()));
-  const auto status = status_of(lease.copy_to(bytes));
+  const auto status = status_of(ClientCore::copy_granted(lease, bytes));
   if (!status) return tl::unexpected(status.error());
   if (*status != GetStatus::hit) return ChunkPlan{*status, {}, 0};
   auto header = decode_chunk_header(bytes, expected.groups.size());
@@ -110,7 +110,8 @@ Result<ChunkOutcome> read_chunk(const Lease& lease, std::string_view key,
   if (plan->status != GetStatus::hit) return ChunkOutcome{plan->status, 0, {}};
   const std::uint64_t size = lease.size() - plan->payload_offset;
   if (size > payload.size()) return tl::unexpected(buffer_too_small(key, size, payload.size()));
-  const auto status = status_of(lease.copy_to(payload.first(size), plan->payload_offset));
+  const auto status =
+      status_of(ClientCore::copy_granted(lease, payload.first(size), plan->payload_offset));
   if (!status) return tl::unexpected(status.error());
   if (*status != GetStatus::hit) return ChunkOutcome{*status, 0, {}};
   return ChunkOutcome{*status, size, std::move(plan->layout)};

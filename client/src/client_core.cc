@@ -195,16 +195,13 @@ Call ClientCore::put(std::string_view key, std::vector<std::byte> header,
 std::shared_ptr<leases::Leases::Request> ClientCore::lease(leases::Wanted wanted,
                                                            const ReadOptions& read,
                                                            TimePoint deadline,
-                                                           std::optional<Error> error,
                                                            leases::Leases::Granted granted) {
-  if (wanted.key.empty()) error = empty_key();
+  if (wanted.key.empty()) wanted.error = empty_key();
   wanted.request_class = read.prefetch ? RequestClass::prefetch : RequestClass::lease;
   wanted.wait = wait_of(read, options_);
   auto request =
       leases_.make_request(std::move(wanted), deadline, std::move(granted), shared_from_this());
-  post([this, request, error = std::move(error)]() mutable {
-    leases_.start(request, std::move(error));
-  });
+  post([this, request] { leases_.start(request); });
   return request;
 }
 
@@ -213,19 +210,19 @@ Call ClientCore::acquire(std::string_view key, const ReadOptions& read, TimePoin
   leases::Wanted wanted;
   wanted.key = key;
   wanted.host = transport_.host_of(key);
-  std::optional<Error> error;
   if (memory::Segment* const segment = segments_[wanted.host].get()) {
     auto mapping = segment->current();
     if (mapping) {
       wanted.mapping = *std::move(mapping);
     } else {
-      error = std::move(mapping).error();
+      wanted.error = std::move(mapping).error();
     }
   } else {
-    error = Error{ErrorCode::segment_missing,
-                  "shared memory is disabled (shared_memory_name is None), so nothing can be read"};
+    wanted.error =
+        Error{ErrorCode::segment_missing,
+              "shared memory is disabled (shared_memory_name is None), so nothing can be read"};
   }
-  return Call(lease(std::move(wanted), read, deadline, std::move(error),
+  return Call(lease(std::move(wanted), read, deadline,
                     [core = shared_from_this(),
                      handler = std::move(handler)](Result<std::optional<Grant>> granted) mutable {
                       using Leased = Result<std::optional<Lease>>;
@@ -235,7 +232,7 @@ Call ClientCore::acquire(std::string_view key, const ReadOptions& read, TimePoin
                       try {
                         impl = std::make_unique<Lease::Impl>(core, **std::move(granted));
                       } catch (const std::bad_alloc&) {  // which has moved nothing
-                        core->leases_.release(**std::move(granted), {}, core);
+                        core->leases_.release(**granted, core);
                         return handler(tl::unexpected(no_memory()));
                       }
                       handler(Leased(Lease(std::move(impl))));
@@ -249,26 +246,30 @@ std::shared_ptr<leases::Leases::Request> ClientCore::exists(std::string_view key
   leases::Wanted wanted;
   wanted.key = key;
   wanted.host = transport_.host_of(key);
-  return lease(std::move(wanted), read, deadline, std::nullopt,
+  return lease(std::move(wanted), read, deadline,
                [core = shared_from_this(),
                 handler = std::move(handler)](Result<std::optional<Grant>> granted) mutable {
                  if (!granted) return handler(tl::unexpected(std::move(granted).error()));
                  const bool found = granted->has_value();
-                 if (found) core->leases_.release(**std::move(granted), {}, core);
+                 if (found) core->leases_.release(**granted, core);
                  handler(found);
                });
 }
 
-void ClientCore::release(Grant grant, leases::Leases::Released released) {
-  post([core = shared_from_this(), grant = std::move(grant),
-        released = std::move(released)]() mutable {
-    core->leases_.release(std::move(grant), std::move(released), core);
-  });
+void ClientCore::release(const Grant& grant, leases::Leases::Released&& released) {
+  auto request =
+      leases_.make_release(grant, put_deadline(), std::move(released), shared_from_this());
+  post([this, request = std::move(request)] { leases_.start(request); });
 }
 
 void ClientCore::count_get(GetStatus status) {
   ++(status == GetStatus::hit ? counters_.get_success : counters_.get_failure);
   if (status == GetStatus::miss) ++counters_.get_miss;
+}
+
+Result<void> ClientCore::copy_granted(const Lease& lease, std::span<std::byte> destination,
+                                      std::uint64_t offset) {
+  return lease.impl_->copy_to(destination, offset);
 }
 
 Result<bool> ClientCore::is_current(const Grant& grant) const {

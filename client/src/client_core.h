@@ -75,13 +75,18 @@ class ClientCore : public std::enable_shared_from_this<ClientCore> {
   /// Takes a request that still waits out of the queue. On the loop's thread.
   void cancel_queued(leases::Leases::Request& request) { transport_.cancel_queued(request); }
   /// Throws std::bad_alloc; then nothing has been begun.
-  void release(leases::Grant grant, leases::Leases::Released released);
+  void release(const leases::Grant& grant, leases::Leases::Released&& released);
   /// Counts a lease that could not be released.
   void count_left_to_its_ttl() { ++counters_.lease_release_failed; }
 
   /// Counts the outcome of a get.
   void count_get(GetStatus status);
   void count_get_error() { ++counters_.get_failure; }
+
+  /// As Lease::copy_to(), for a lease that has just been granted, and its segment looked at.
+  /// REQUIRES: the object has these bytes.
+  static Result<void> copy_granted(const Lease& lease, std::span<std::byte> destination,
+                                   std::uint64_t offset = 0);
 
   /// Whether the segment's name still stands for the one that the grant lies in.
   Result<bool> is_current(const leases::Grant& grant) const;
@@ -130,7 +135,7 @@ class ClientCore : public std::enable_shared_from_this<ClientCore> {
   ClientCore(ClientOptions options, std::vector<DaemonAddress> addresses,
              std::shared_ptr<transport::Loop> loop);
   std::shared_ptr<leases::Leases::Request> lease(leases::Wanted wanted, const ReadOptions& read,
-                                                 TimePoint deadline, std::optional<Error> error,
+                                                 TimePoint deadline,
                                                  leases::Leases::Granted granted);
   struct Closing;  // a close() that waits
   void begin_close(Closing* closing);

@@ -68,7 +68,7 @@ Result<void> Lease::Impl::check() const {
   return {};
 }
 
-void Lease::Impl::release(leases::Leases::Released released) {
+void Lease::Impl::release(leases::Leases::Released&& released) {
   core_->release(grant_, std::move(released));
   released_ = true;
 }
@@ -123,7 +123,11 @@ Result<void> Lease::copy_to(std::span<std::byte> destination, std::uint64_t offs
                                             size(), destination.size(), offset)});
   }
   if (auto valid = impl_->check(); !valid) return valid;
-  for (std::span<const std::byte> fragment : fragments()) {
+  return impl_->copy_to(destination, offset);
+}
+
+Result<void> Lease::Impl::copy_to(std::span<std::byte> destination, std::uint64_t offset) const {
+  for (std::span<const std::byte> fragment : fragments_) {
     if (destination.empty()) break;
     if (offset >= fragment.size()) {
       offset -= fragment.size();
@@ -131,12 +135,12 @@ Result<void> Lease::copy_to(std::span<std::byte> destination, std::uint64_t offs
     }
     const auto part = fragment.subspan(
         offset, std::min<std::size_t>(fragment.size() - offset, destination.size()));
-    memory::copy(destination.first(part.size()), part, impl_->core().copy_helpers());
+    memory::copy(destination.first(part.size()), part, core_->copy_helpers());
     destination = destination.subspan(part.size());
     offset = 0;
   }
   HYPERPOD_POINT("lease.copied");
-  return impl_->check();
+  return check();
 }
 
 }  // namespace hyperpod::client

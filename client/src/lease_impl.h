@@ -22,8 +22,11 @@ class Lease::Impl {
   std::span<const std::span<const std::byte>> fragments() const { return fragments_; }
   Duration time_left() const;
   Result<void> check() const;
+  /// Copies, and says whether that was worth anything: the lease and its segment are looked at when
+  /// all is copied. REQUIRES: the object has these bytes.
+  Result<void> copy_to(std::span<std::byte> destination, std::uint64_t offset) const;
   /// Releases in the background, and says how that went.
-  void release(leases::Leases::Released released);
+  void release(leases::Leases::Released&& released);
   bool is_released() const { return released_; }
 
   ClientCore& core() const { return *core_; }

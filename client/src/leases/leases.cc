@@ -68,10 +68,10 @@ std::shared_ptr<Leases::Request> Leases::make_request(Wanted wanted, TimePoint d
                                    std::move(keep_alive));
 }
 
-void Leases::start(const std::shared_ptr<Request>& request, std::optional<Error> error) {
-  if (!error) return transport_.start(request);
+void Leases::start(const std::shared_ptr<Request>& request) {
+  if (!request->wanted_.error) return transport_.start(request);
   loop_.retire(std::move(request->keep_alive_));
-  std::exchange(request->granted_, {})(tl::unexpected(std::move(*error)));
+  std::exchange(request->granted_, {})(tl::unexpected(*request->wanted_.error));
 }
 
 void Leases::cancel(Request& request) {
@@ -124,7 +124,7 @@ void Leases::Request::complete(Outcome outcome) {
   auto granted = judge(std::move(outcome));
   if (granted_) return std::exchange(granted_, {})(std::move(granted));
   if (granted && *granted) {  // it was cancelled
-    leases_.release(**std::move(granted), {}, nullptr);
+    leases_.release(**granted, nullptr);
   }
 }
 
@@ -140,7 +140,7 @@ Result<std::optional<Grant>> Leases::Request::judge(Outcome outcome) {
     if (!failure.body.empty()) {
       const auto remains = parse_lease_response({}, failure.body);
       if (!remains) grant.id = remains.error().id;
-      leases_.give_up(std::move(grant));
+      leases_.give_up(grant);
     }
     return tl::unexpected(std::move(failure.error));
   }
@@ -153,7 +153,7 @@ Result<std::optional<Grant>> Leases::Request::judge(Outcome outcome) {
   auto parsed = parse_lease_response(outcome->content_type, outcome->body);
   if (!parsed) {
     grant.id = std::move(parsed.error().id);
-    leases_.give_up(std::move(grant));
+    leases_.give_up(grant);
     return tl::unexpected(
         Error{ErrorCode::malformed_response, fmt::format("the lease response of {} for '{}' {}",
                                                          url, wanted_.key, parsed.error().reason)});
@@ -179,7 +179,7 @@ Result<std::optional<Grant>> Leases::Request::accept(Grant grant) {
   grant.mapping = nullptr;
   bool releases = true;
   HYPERPOD_POINT("lease.refused", releases);
-  if (releases) leases_.release(std::move(grant), {}, nullptr);
+  if (releases) leases_.release(grant, nullptr);
   if (!current) return tl::unexpected(current.error());
   if (*current) return tl::unexpected(usable.error());
   log(leases_.logger_, LogLevel::info,
@@ -218,26 +218,25 @@ Result<void> Leases::check(const Grant& grant) const {
 }
 
 // Releases what can only be released, if its id could be made out.
-void Leases::give_up(Grant grant) {
+void Leases::give_up(const Grant& grant) {
   if (grant.id.empty()) return;
   ++counters_.lease_acquired;
   bool releases = true;
   HYPERPOD_POINT("lease.refused", releases);
-  if (releases) release(std::move(grant), {}, nullptr);
+  if (releases) release(grant, nullptr);
 }
 
 class Leases::ReleaseRequest final : public transport::Exchange {
  public:
-  ReleaseRequest(Leases& leases, PendingRelease&& release, TimePoint deadline, bool is_retry,
-                 Released&& released, std::shared_ptr<void>&& keep_alive)
+  ReleaseRequest(Leases& leases, PendingRelease&& release, TimePoint deadline, bool is_retry)
       : Exchange(leases.transport_, release.host, RequestClass::release, deadline),
         leases_(leases),
         release_(std::move(release)),
-        is_retry_(is_retry),
-        released_(std::move(released)),
-        keep_alive_(std::move(keep_alive)) {}
+        is_retry_(is_retry) {}
 
  private:
+  friend class Leases;
+
   Result<HttpRequest> request(TimePoint) override {
     HttpRequest request;
     request.target = transport::release_target(release_.lease_id);
@@ -246,7 +245,6 @@ class Leases::ReleaseRequest final : public transport::Exchange {
   }
 
   void complete(Outcome outcome) override {
-    if (keep_alive_) leases_.loop_.retire(std::move(keep_alive_));
     Result<void> released;
     if (!outcome) {
       released = tl::unexpected(std::move(outcome.error().error));
@@ -256,52 +254,61 @@ class Leases::ReleaseRequest final : public transport::Exchange {
                                         outcome->status));
     }
     leases_.release_ended(std::move(release_), released, is_retry_);
+    end(std::move(released));
+  }
+
+  void end(Result<void> released) {
+    mapping_ = nullptr;
+    if (keep_alive_) leases_.loop_.retire(std::move(keep_alive_));
     if (released_) released_(std::move(released));
   }
 
   Leases& leases_;
   PendingRelease release_;
+  std::shared_ptr<const memory::SegmentMapping> mapping_;  // so that no other has its identity
   const bool is_retry_;
   Released released_;
   std::shared_ptr<void> keep_alive_;
 };
 
-void Leases::release(Grant grant, Released released, std::shared_ptr<void> keep_alive) {
-  if (grant.mapping && is_replaced(grant.host, grant.mapping->identity())) {
-    ++counters_.lease_lost;
-    if (released) released({});
-    return;
-  }
-  PendingRelease release{grant.host, std::move(grant.id), grant.expires};
+std::shared_ptr<Leases::ReleaseRequest> Leases::make_release(const Grant& grant, TimePoint deadline,
+                                                             Released&& released,
+                                                             std::shared_ptr<void> keep_alive) {
+  auto request = std::make_shared<ReleaseRequest>(
+      *this, PendingRelease{grant.host, grant.id, grant.expires}, deadline, false);
+  request->mapping_ = grant.mapping;
+  request->released_ = std::move(released);
+  request->keep_alive_ = std::move(keep_alive);
+  return request;
+}
+
+void Leases::start(const std::shared_ptr<ReleaseRequest>& request) {
+  PendingRelease& release = request->release_;
   // Before it is sent: a daemon that restarts meanwhile fails it, and has another segment by then.
-  if (grant.mapping) {
-    release.segment = grant.mapping->identity();
-  } else if (const auto& segment = segments_[grant.host]) {
+  if (const auto& mapping = request->mapping_) {
+    release.segment = mapping->identity();
+  } else if (const auto& segment = segments_[release.host]) {
     release.segment = segment->identity();
+  }
+  if (request->mapping_ && is_replaced(release.host, release.segment)) {
+    ++counters_.lease_lost;
+    return request->end({});
   }
   bool sends = true;
   HYPERPOD_POINT("release.begin", sends, release.lease_id);
-  if (!sends) {
-    if (released) released({});
-    return;
-  }
-  send_release(std::move(release), release_deadline(), false, std::move(released),
-               std::move(keep_alive));
+  if (!sends) return request->end({});
+  transport_.start(request);
 }
 
-void Leases::send_release(PendingRelease release, TimePoint deadline, bool is_retry,
-                          Released released, std::shared_ptr<void> keep_alive) {
+void Leases::release(const Grant& grant, std::shared_ptr<void> keep_alive) {
   std::shared_ptr<ReleaseRequest> request;
   try {
-    request = std::make_shared<ReleaseRequest>(*this, std::move(release), deadline, is_retry,
-                                               std::move(released), std::move(keep_alive));
-  } catch (const std::bad_alloc&) {  // which has moved nothing
-    if (is_retry) --retries_[release.host]->in_flight;
+    request = make_release(grant, release_deadline(), {}, std::move(keep_alive));
+  } catch (const std::bad_alloc&) {
     ++counters_.lease_release_failed;
-    if (released) released(tl::unexpected(no_memory()));
     return;
   }
-  transport_.start(request);
+  start(request);
 }
 
 void Leases::release_ended(PendingRelease release, const Result<void>& released, bool is_retry) {
@@ -351,9 +358,22 @@ void Leases::retry_due(std::size_t host) {
       continue;
     }
     const TimePoint deadline = std::min(release_deadline(), release.expires);
-    send_release(std::move(release), deadline, true, {}, nullptr);
+    retry(std::move(release), deadline);
   }
   set_timer(retries);
+}
+
+// REQUIRES: it is counted among those in flight.
+void Leases::retry(PendingRelease release, TimePoint deadline) {
+  std::shared_ptr<ReleaseRequest> request;
+  try {
+    request = std::make_shared<ReleaseRequest>(*this, std::move(release), deadline, true);
+  } catch (const std::bad_alloc&) {  // which has moved nothing
+    --retries_[release.host]->in_flight;
+    ++counters_.lease_release_failed;
+    return;
+  }
+  transport_.start(request);
 }
 
 void Leases::flush() {
@@ -369,7 +389,7 @@ void Leases::flush() {
         ++counters_.lease_lost;
         continue;
       }
-      send_release(std::move(release), release_deadline(), true, {}, nullptr);
+      retry(std::move(release), release_deadline());
     }
   }
 }

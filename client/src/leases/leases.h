@@ -44,6 +44,7 @@ struct Wanted {
   std::chrono::milliseconds wait{};  // how long the daemon may hold the request
   /// The daemon's segment, mapped by now (step A of memory/segment.h); null if nobody is to read.
   std::shared_ptr<const memory::SegmentMapping> mapping;
+  std::optional<Error> error;  // why it cannot be asked for
 };
 
 class Leases {
@@ -52,7 +53,8 @@ class Leases {
   using Granted = MoveOnlyFunction<void(Result<std::optional<Grant>>)>;
   using Released = MoveOnlyFunction<void(Result<void>)>;
 
-  class Request;  // a transport::Exchange
+  class Request;         // a transport::Exchange
+  class ReleaseRequest;  // another
 
   /// REQUIRES: options are normalised. `segments` are those of the daemons, null where shared
   /// memory is disabled. All that is passed must outlive this.
@@ -65,23 +67,28 @@ class Leases {
   /// A request that start() sends. Keeps `keep_alive` until it is over. Any thread.
   std::shared_ptr<Request> make_request(Wanted wanted, TimePoint deadline, Granted granted,
                                         std::shared_ptr<void> keep_alive);
-  /// What cannot be used of a grant is released, and told as an error. With `error`, that is the
-  /// outcome, and nothing is sent.
-  void start(const std::shared_ptr<Request>& request, std::optional<Error> error);
+  /// What cannot be used of a grant is released, and told as an error. Where Wanted has an error,
+  /// that is the outcome, and nothing is sent.
+  void start(const std::shared_ptr<Request>& request);
   /// Ends it in `cancelled` now; what is granted all the same is released.
   void cancel(Request& request);
 
+  /// A request that start() sends. Keeps `keep_alive` until it is over. Any thread. Throws
+  /// std::bad_alloc, and has moved nothing then.
+  std::shared_ptr<ReleaseRequest> make_release(const Grant& grant, TimePoint deadline,
+                                               Released&& released,
+                                               std::shared_ptr<void> keep_alive);
   /// Releases, and says how that went. If the daemon does not confirm it, that is repeated until
-  /// the TTL has passed, with pauses and for each daemon by itself. Where there is no memory for
-  /// the request, the lease is left to its TTL.
-  void release(Grant grant, Released released, std::shared_ptr<void> keep_alive);
+  /// the TTL has passed, with pauses and for each daemon by itself.
+  void start(const std::shared_ptr<ReleaseRequest>& request);
+  /// The same for a lease whose release nobody waits for. Where there is no memory for the request,
+  /// the lease is left to its TTL.
+  void release(const Grant& grant, std::shared_ptr<void> keep_alive);
 
   /// Tries once more whatever is to be tried again, and nothing after that.
   void flush();
 
  private:
-  class ReleaseRequest;
-
   /// Of retries to one daemon, so that one which hangs takes few of the places for requests.
   static constexpr std::size_t max_retries_in_flight = 4;
 
@@ -95,9 +102,8 @@ class Leases {
   TimePoint release_deadline() const { return loop_.now() + options_.timeout; }
   bool is_replaced(std::size_t host, const std::optional<memory::SegmentIdentity>& identity) const;
   Result<void> check(const Grant& grant) const;
-  void give_up(Grant grant);
-  void send_release(PendingRelease release, TimePoint deadline, bool is_retry, Released released,
-                    std::shared_ptr<void> keep_alive);
+  void give_up(const Grant& grant);
+  void retry(PendingRelease release, TimePoint deadline);
   void release_ended(PendingRelease release, const Result<void>& released, bool is_retry);
   bool put_off(const PendingRelease& release);
   void retry_due(std::size_t host);

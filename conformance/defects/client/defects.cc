@@ -214,7 +214,7 @@ void releases_twice() {
         grant.host = release.host;
         grant.id = release.lease_id;
         grant.expires = release.expires;
-        leases.release(grant, {}, nullptr);
+        leases.release(grant, nullptr);
       });
 }
 
