@@ -269,7 +269,8 @@ void ClientCore::count_get(GetStatus status) {
 
 Result<void> ClientCore::copy_granted(const Lease& lease, std::span<std::byte> destination,
                                       std::uint64_t offset) {
-  return lease.impl_->copy_to(destination, offset);
+  if (auto usable = lease.impl_->check_time(); !usable) return usable;
+  return lease.impl_->copy(destination, offset);
 }
 
 Result<bool> ClientCore::is_current(const Grant& grant) const {

@@ -48,8 +48,7 @@ Duration Lease::Impl::time_left() const {
   return released_ ? Duration::zero() : std::max(grant_.expires - core_->now(), Duration::zero());
 }
 
-// Says why what was read until now may not be trusted, if so.
-Result<void> Lease::Impl::check() const {
+Result<void> Lease::Impl::check_time() const {
   if (auto usable = core_->check_caller(false); !usable) return usable;
   bool expired = time_left() == Duration::zero();
   HYPERPOD_POINT("lease.expired", expired);
@@ -59,6 +58,11 @@ Result<void> Lease::Impl::check() const {
               fmt::format("the lease '{}' {}", grant_.id,
                           released_ ? "has been released" : "expired before its bytes were read")});
   }
+  return {};
+}
+
+Result<void> Lease::Impl::check() const {
+  if (auto usable = check_time(); !usable) return usable;
   const auto current = core_->is_current(grant_);
   if (!current || !*current) {
     return tl::unexpected(
@@ -123,10 +127,10 @@ Result<void> Lease::copy_to(std::span<std::byte> destination, std::uint64_t offs
                                             size(), destination.size(), offset)});
   }
   if (auto valid = impl_->check(); !valid) return valid;
-  return impl_->copy_to(destination, offset);
+  return impl_->copy(destination, offset);
 }
 
-Result<void> Lease::Impl::copy_to(std::span<std::byte> destination, std::uint64_t offset) const {
+Result<void> Lease::Impl::copy(std::span<std::byte> destination, std::uint64_t offset) const {
   for (std::span<const std::byte> fragment : fragments_) {
     if (destination.empty()) break;
     if (offset >= fragment.size()) {

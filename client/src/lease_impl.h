@@ -21,10 +21,12 @@ class Lease::Impl {
   const leases::Grant& grant() const { return grant_; }
   std::span<const std::span<const std::byte>> fragments() const { return fragments_; }
   Duration time_left() const;
+  /// Why what was read until now may not be trusted, if so.
   Result<void> check() const;
-  /// Copies, and says whether that was worth anything: the lease and its segment are looked at when
-  /// all is copied. REQUIRES: the object has these bytes.
-  Result<void> copy_to(std::span<std::byte> destination, std::uint64_t offset) const;
+  /// The same without a look at the segment.
+  Result<void> check_time() const;
+  /// Copies, and checks when all is copied. REQUIRES: the object has these bytes.
+  Result<void> copy(std::span<std::byte> destination, std::uint64_t offset) const;
   /// Releases in the background, and says how that went.
   void release(leases::Leases::Released&& released);
   bool is_released() const { return released_; }
