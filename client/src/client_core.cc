@@ -257,9 +257,11 @@ std::shared_ptr<leases::Leases::Request> ClientCore::exists(std::string_view key
 }
 
 void ClientCore::release(const Grant& grant, leases::Leases::Released&& released) {
+  // Whoever drops a lease often asks for the next at once, and waits for that.
+  const auto order = released ? transport::Loop::Order::next : transport::Loop::Order::last;
   auto request =
       leases_.make_release(grant, put_deadline(), std::move(released), shared_from_this());
-  post([this, request = std::move(request)] { leases_.start(request); });
+  loop_->post([this, request = std::move(request)] { leases_.start(request); }, order);
 }
 
 void ClientCore::count_get(GetStatus status) {
@@ -285,7 +287,8 @@ struct ClientCore::Closing {
 void ClientCore::close() {
   if (on_loop()) return begin_close(nullptr);
   Closing closing;
-  insist([this, &closing] { begin_close(&closing); });
+  // Behind the releases that have been posted: it waits for them.
+  loop_->insist([this, &closing] { begin_close(&closing); }, transport::Loop::Order::last);
   closing.closed.acquire();
 }
 

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <semaphore>
 
 #include "hyperpod/client/client.h"
 #include "leases/release_queue.h"
@@ -78,6 +79,32 @@ class ReleaseTest : public ::testing::Test {
   }();
   std::optional<Client> client_;
 };
+
+TEST_F(ReleaseTest, OfADroppedLeaseLetsTheNextRequestGoFirst) {
+  auto lease = *client().acquire("key");
+  // While its handler waits, the I/O thread does nothing else.
+  std::binary_semaphore holds{0};
+  std::binary_semaphore goes_on{0};
+  client().async_exists("other", [&](Result<bool>) {
+    holds.release();
+    goes_on.acquire();
+  });
+  holds.acquire();
+  std::vector<std::string> sent;
+  points::set("lease.target", [&](auto) { sent.emplace_back("lease"); });
+  points::set("release.target", [&](auto) { sent.emplace_back("release"); });
+
+  lease.reset();
+  std::binary_semaphore granted{0};
+  client().async_acquire("key", [&](Result<std::optional<Lease>>) { granted.release(); });
+  goes_on.release();
+  granted.acquire();
+  client().close();
+
+  ASSERT_GE(sent.size(), 2u);
+  EXPECT_EQ(sent[0], "lease");
+  EXPECT_EQ(sent[1], "release");
+}
 
 TEST_F(ReleaseTest, IsRepeatedUntilTheDaemonConfirmsIt) {
   options_.lease_ttl = 1000h;

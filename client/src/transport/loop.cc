@@ -137,11 +137,11 @@ void Loop::stop() {
   }
 }
 
-bool Loop::post(Task&& task) {
+bool Loop::post(Task&& task, Order order) {
   {
     std::lock_guard lock(inbox_mutex_);
     if (ended_) return false;
-    inbox_.push_back(std::move(task));
+    inbox_[static_cast<std::size_t>(order)].push_back(std::move(task));
     if (inbox_noticed_) return true;
     inbox_noticed_ = true;
   }
@@ -155,14 +155,16 @@ void Loop::run_tasks() {
     std::swap(tasks_, inbox_);
     inbox_noticed_ = false;
   }
-  for (Task& task : tasks_) {
-    time_.reset();
-    try {
-      task();
-    } catch (const std::bad_alloc&) {  // as in run()
+  for (auto& tasks : tasks_) {
+    for (Task& task : tasks) {
+      time_.reset();
+      try {
+        task();
+      } catch (const std::bad_alloc&) {  // as in run()
+      }
     }
+    tasks.clear();
   }
-  tasks_.clear();
 }
 
 void Loop::retire(std::shared_ptr<void> object) noexcept {

@@ -86,16 +86,19 @@ class Loop final : private base::Ticker, public std::enable_shared_from_this<Loo
     return now();
   }
 
+  /// Whether a task can wait until those are done that have been posted by then.
+  enum class Order { next, last };
+
   /// Has the thread do `task`, later. False if the thread has ended. Throws std::bad_alloc, and has
   /// left `task` as it was then.
-  bool post(Task&& task);
+  bool post(Task&& task, Order order = Order::next);
 
   /// The same for what must be done: waits for memory if need be.
   template <class Function>
-  void insist(const Function& task) {
+  void insist(const Function& task, Order order = Order::next) {
     while (true) {
       try {
-        post(task);
+        post(task, order);
         return;
       } catch (const std::bad_alloc&) {
         std::this_thread::yield();
@@ -134,13 +137,16 @@ class Loop final : private base::Ticker, public std::enable_shared_from_this<Loo
   std::optional<asio::executor_work_guard<Executor>> work_;
   std::thread thread_;
 
+  // Tasks by their Order.
+  using Tasks = std::array<std::vector<Task>, 2>;
+
   std::mutex inbox_mutex_;  // guards the next three
-  std::vector<Task> inbox_;
+  Tasks inbox_;
   bool inbox_noticed_ = false;  // the thread is going to look into it
   bool ended_ = false;
 
   std::optional<TimePoint> time_;  // see now()
-  std::vector<Task> tasks_;        // of which the thread is doing one
+  Tasks tasks_;                    // of which the thread is doing one
   std::vector<std::shared_ptr<void>> retired_;
   Armed armed_;
   std::atomic<Duration::rep> earliest_;  // of armed_, for next_due()
