@@ -43,6 +43,8 @@ hyperpod_fetch(Boost 1.81 b/boost1.81/boost1.81_1.81.0.orig.tar.xz
                449afecf5ef98edc0a46826cde6af98d1fb95c2e92962fa8c9e3eb1e8a2928ec Boost::headers .)
 hyperpod_fetch(nlohmann_json 3.11 n/nlohmann-json3/nlohmann-json3_3.11.2.orig.tar.gz
                d69f9deb6a75e2580465c6c4c5111b89c4dc2fa94e3a85fcd2ffcd9a143d9273 nlohmann_json::nlohmann_json include)
+hyperpod_fetch(RapidJSON 1.1 r/rapidjson/rapidjson_1.1.0+dfsg2.orig.tar.gz
+               92aa6402743012e5f2c3db17def1ff5273df4f3ca7a8f8ed9f1041d392c14ce7 RapidJSON::headers include)
 hyperpod_fetch(tl-expected 1.0 t/tl-expected/tl-expected_1.0.0~dfsg.orig.tar.xz
                643b32aea2e13650abd7b187f9623302efaa089d6058ebf8ebcb1996024bcc65 tl::expected include)
 hyperpod_fetch(CLI11 2.1 c/cli11/cli11_2.1.2+ds.orig.tar.xz

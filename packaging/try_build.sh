@@ -50,7 +50,7 @@ chmod 755 "$work"
 packages=$("$here/packages.sh" "$suite" build)
 case " $* " in
 *' -DHYPERPOD_FETCH=ON '*) # without what is to be fetched
-  packages=$(echo "$packages" | grep -vE '^(libboost|libexpected|libfmt|libspdlog|libtomlplusplus|libcli11|libyaml-cpp|nlohmann)') ;;
+  packages=$(echo "$packages" | grep -vE '^(libboost|libexpected|libfmt|libspdlog|libtomlplusplus|libcli11|libyaml-cpp|nlohmann|rapidjson)') ;;
 esac
 packages=$(echo "$packages" | paste -sd ,)
 say "a tree of $suite with $packages"

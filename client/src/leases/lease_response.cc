@@ -2,11 +2,13 @@
 #include "leases/lease_response.h"
 
 #include <fmt/format.h>
+#include <rapidjson/reader.h>
 #include <strings.h>
 
 #include <algorithm>
 #include <cstddef>
-#include <nlohmann/json.hpp>
+#include <cstring>
+#include <new>
 #include <optional>
 
 #include "points.h"
@@ -14,33 +16,51 @@
 namespace hyperpod::client::leases {
 namespace {
 
-using Json = nlohmann::json;
 using memory::FragmentRange;
 
+// Where there is no memory RapidJSON's own allocator returns null, and nobody looks.
+struct ThrowingAllocator {
+  static constexpr bool kNeedFree = true;
+  void* Malloc(std::size_t size) { return size == 0 ? nullptr : ::operator new(size); }
+  void* Realloc(void* memory, std::size_t old_size, std::size_t size) {
+    void* const moved = Malloc(size);
+    if (memory != nullptr && moved != nullptr) {
+      std::memcpy(moved, memory, std::min(old_size, size));
+    }
+    Free(memory);
+    return moved;
+  }
+  static void Free(void* memory) noexcept { ::operator delete(memory); }
+};
+
+using Reader = rapidjson::GenericReader<rapidjson::UTF8<>, rapidjson::UTF8<>, ThrowingAllocator>;
+
 // Collects id and offsets as the parser meets them, so that an id is known even when the text
-// behind it is broken. Depth 1 is the response's object, 2 the offsets array, 3 one of its
-// elements.
-class LeaseReader final : public nlohmann::json_sax<Json> {
+// behind it is broken. The members' names are RapidJSON's. Depth 1 is the response's object, 2 the
+// offsets array, 3 one of its elements.
+class LeaseReader {
  public:
-  bool null() override { return scalar(std::nullopt); }
-  bool boolean(bool) override { return scalar(std::nullopt); }
-  bool number_integer(number_integer_t) override { return scalar(std::nullopt); }
-  bool number_unsigned(number_unsigned_t value) override { return scalar(value); }
-  bool number_float(number_float_t, const string_t&) override { return scalar(std::nullopt); }
-  bool binary(binary_t&) override { return scalar(std::nullopt); }
+  bool Null() { return scalar(std::nullopt); }
+  bool Bool(bool) { return scalar(std::nullopt); }
+  bool Int(int) { return scalar(std::nullopt); }  // what is not negative is a Uint
+  bool Int64(std::int64_t) { return scalar(std::nullopt); }
+  bool Uint(unsigned value) { return scalar(value); }
+  bool Uint64(std::uint64_t value) { return scalar(value); }
+  bool Double(double) { return scalar(std::nullopt); }
+  bool RawNumber(const char*, unsigned, bool) { return scalar(std::nullopt); }
 
-  bool string(string_t& value) override {
+  bool String(const char* text, unsigned size, bool) {
     if (depth_ != 1 || key_ != "id") return scalar(std::nullopt);
-    id_ = std::move(value);
+    id_.assign(text, size);
     return true;
   }
 
-  bool key(string_t& name) override {
-    if (depth_ == 1 || (depth_ == 3 && in_offsets_)) key_ = std::move(name);
+  bool Key(const char* name, unsigned size, bool) {
+    if (depth_ == 1 || (depth_ == 3 && in_offsets_)) key_.assign(name, size);
     return true;
   }
 
-  bool start_object(std::size_t) override {
+  bool StartObject() {
     if (depth_ == 0) root_is_object_ = true;
     if (depth_ == 1 || depth_ == 3) scalar(std::nullopt);
     if (++depth_ == 3 && in_offsets_) {
@@ -50,12 +70,12 @@ class LeaseReader final : public nlohmann::json_sax<Json> {
     return true;
   }
 
-  bool end_object() override {
+  bool EndObject(unsigned) {
     if (depth_-- == 3 && in_offsets_) add_fragment();
     return true;
   }
 
-  bool start_array(std::size_t) override {
+  bool StartArray() {
     if (depth_ == 1 && key_ == "id") wrong_type();
     if (depth_ == 1 && key_ == "offsets") {
       in_offsets_ = true;
@@ -69,15 +89,12 @@ class LeaseReader final : public nlohmann::json_sax<Json> {
     return true;
   }
 
-  bool end_array() override {
+  bool EndArray(unsigned) {
     if (--depth_ == 1) in_offsets_ = false;
     return true;
   }
 
-  bool parse_error(std::size_t, const std::string&, const Json::exception&) override {
-    fault("is not JSON");
-    return false;
-  }
+  void is_not_json() { fault("is not JSON"); }
 
   tl::expected<LeaseResponse, UnusableLease> take() {
     if (!root_is_object_) fault("is not a JSON object");
@@ -149,9 +166,13 @@ bool is_json(std::string_view content_type) {
 
 tl::expected<LeaseResponse, UnusableLease> parse_lease_response(std::string_view content_type,
                                                                 std::string_view body) {
-  LeaseReader reader;
-  Json::sax_parse(body, &reader);
-  auto response = reader.take();
+  LeaseReader lease;
+  rapidjson::MemoryStream stream(body.data(), body.size());
+  // Iterative: however deep it is nested, the stack is not.
+  constexpr unsigned flags = rapidjson::kParseIterativeFlag | rapidjson::kParseValidateEncodingFlag;
+  // It takes a zero byte for the end.
+  if (!Reader().Parse<flags>(stream, lease) || stream.Tell() != body.size()) lease.is_not_json();
+  auto response = lease.take();
   bool usable_type = is_json(content_type);
   HYPERPOD_POINT("lease.content_type", usable_type);
   if (response && !usable_type) {

@@ -4,11 +4,14 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <string_view>
 
 namespace hyperpod::client::leases {
 namespace {
 
 using memory::FragmentRange;
+
+using namespace std::literals;
 
 constexpr const char* json = "application/json";
 
@@ -61,6 +64,21 @@ TEST(LeaseResponse, TellsTheIdOfATextThatBreaksOffBehindIt) {
 TEST(LeaseResponse, RefusesWhatIsNoObject) {
   for (const char* body : {"", "null", "[]", "7", "\"a\"", R"([{"id":"a","offsets":[]}])", "{"}) {
     EXPECT_EQ(refused(body).id, "") << body;
+  }
+}
+
+TEST(LeaseResponse, RefusesWhatIsNotJson) {
+  const std::string body = R"({"id":"a","offsets":[{"offset":0,"len":1}]})";
+  ASSERT_TRUE(parse_lease_response(json, body + " \n"));
+  for (const std::string_view behind : {"x"sv, "{}"sv, ","sv, "\0"sv, "\0{}"sv}) {
+    EXPECT_EQ(refused(body + std::string(behind)).id, "a") << behind;
+  }
+  for (const std::string_view id :
+       {R"("a","more":01)"sv, R"("a","more":NaN)"sv, R"("a","more":+1)"sv, R"("a","more":'b')"sv,
+        R"("a","more":"\ud800")"sv, "\"a\",\"more\":\"\xff\""sv, "\"a\",\"more\":\"\t\""sv,
+        R"("a","more":[1,])"sv, R"("a","more":"\x")"sv, R"("a",/* */"more":1)"sv}) {
+    const std::string before = R"({"id":)" + std::string(id);
+    EXPECT_EQ(refused(before + R"(,"offsets":[{"offset":0,"len":1}]})").id, "a") << id;
   }
 }
 
