@@ -13,6 +13,7 @@
 #include <chrono>
 #include <filesystem>
 #include <functional>
+#include <semaphore>
 #include <string>
 #include <thread>
 #include <vector>
@@ -22,6 +23,7 @@
 #include "testing/fake_daemon.h"
 #include "testing/full_listener.h"
 #include "transport/connector.h"
+#include "transport/placement.h"
 
 namespace hyperpod::client {
 namespace {
@@ -66,6 +68,63 @@ class HardPlacesTest : public ::testing::Test {
   ClientOptions options_ = options_for(daemon_);
   std::optional<Client> client_;
 };
+
+// What has come for two connections is told of together, and the first of them ends the other.
+TEST_F(HardPlacesTest, EndsAConnectionForWhichSomethingHasCome) {
+  const auto misses = [](Conversation& c) {
+    while (c.read_request()) c.send(answer(404));
+  };
+  std::counting_semaphore<> came{0};
+  std::counting_semaphore<> answers{0};
+  std::counting_semaphore<> answered{0};
+  ScriptedServer idle(misses);
+  ScriptedServer asked([&](Conversation& c) {
+    while (c.read_request()) {
+      came.release();
+      answers.acquire();
+      c.send(answer(404));
+      answered.release();
+    }
+  });
+  ScriptedServer next(misses);
+  options_.remote_url = idle.url() + "," + asked.url() + "," + next.url();
+  options_.shared_memory_name = std::nullopt;
+  options_.max_connections = 2;
+  options_.max_concurrent_requests = 1;
+  const auto key_of = [&](const ScriptedServer& server) {
+    const std::vector<std::string> authorities{idle.url().substr(7), asked.url().substr(7),
+                                               next.url().substr(7)};
+    for (int i = 0;; ++i) {
+      auto key = "key" + std::to_string(i);
+      if (authorities[transport::place(authorities, key)] == server.url().substr(7)) return key;
+    }
+  };
+  EXPECT_EQ(client().exists(key_of(idle)), false);
+  std::counting_semaphore<> holds{0};
+  std::counting_semaphore<> goes_on{0};
+  std::counting_semaphore<> ended{0};
+  std::atomic<int> found_missing{0};
+  const auto count = [&](Result<bool> found) {
+    if (found && !*found) ++found_missing;
+    ended.release();
+  };
+  client().async_exists(key_of(asked), count);
+  client().async_exists(key_of(next), count);  // waits for a place, and then for room
+  came.acquire();
+  client().async_exists("", [&](const Result<bool>&) {
+    holds.release();
+    goes_on.acquire();
+  });
+  holds.acquire();
+  answers.release();
+  answered.acquire();
+  idle.stop();
+  goes_on.release();
+
+  ended.acquire();
+  ended.acquire();
+  EXPECT_EQ(found_missing, 2);
+}
 
 TEST_F(HardPlacesTest, TriesTheNextAddressAfterAQuarterOfASecond) {
   const FullListener swallows;

@@ -2,12 +2,13 @@
 #include "transport/connection.h"
 
 #include <fmt/format.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <boost/asio/buffer.hpp>
 #include <boost/asio/post.hpp>
 #include <cerrno>
+#include <cstring>
 #include <new>
 #include <utility>
 
@@ -110,16 +111,21 @@ void Connection::connected(tl::expected<Socket, TransportFailure> socket) {
   const auto self = shared_from_this();  // who is told of a failure may let go of it
   connector_.reset();
   if (!socket) return fail(std::move(socket).error());
-  socket_.emplace(*std::move(socket));
+  IoError ignored;
+  socket_.reset(socket->release(ignored));
+  if (!loop_.watch(socket_.get(), *this)) {
+    const int error = errno;
+    socket_.reset();
+    return fail({ErrorCode::out_of_resources,
+                 std::string("cannot be waited for: ") + std::strerror(error)});
+  }
   if (tls_context_ != nullptr) {
     state_ = State::handshaking;
     tls_ = std::make_unique<TlsStream>(*tls_context_);
     continue_handshake();
-    if (state_ == State::closed) return;
   } else {
     begin_sending();
   }
-  if (state_ != State::closed) receive();
 }
 
 void Connection::continue_handshake() {
@@ -153,9 +159,8 @@ bool Connection::hand_over() {
   }
   std::uint64_t piece = request_.piece_bytes;
   HYPERPOD_POINT("send.piece_bytes", piece);
-  const auto transfer =
-      std::make_shared<BodyTransfer>(socket_->native_handle(), std::as_bytes(std::span(head_)),
-                                     request_.header, request_.payload, piece);
+  const auto transfer = std::make_shared<BodyTransfer>(
+      socket_.get(), std::as_bytes(std::span(head_)), request_.header, request_.payload, piece);
   request_.waiting->hand_over([self = shared_from_this(), transfer, owner = request_.owner] {
     transfer->run();
     HYPERPOD_POINT("transfer.ended");
@@ -168,7 +173,7 @@ bool Connection::hand_over() {
 
 void Connection::transfer_ended() {
   const auto transfer = std::exchange(transfer_, nullptr);
-  if (state_ == State::closed) return close_socket(*socket_);
+  if (state_ == State::closed) return close_socket();
   const auto of_head = std::min<std::uint64_t>(transfer->sent(), head_left_);
   head_left_ -= of_head;
   body_sent_ = transfer->sent() - of_head;
@@ -245,7 +250,7 @@ ssize_t Connection::send(const Pieces& pieces, bool more_follows) {
     }
     return total;
   }
-  const ssize_t sent = send_pieces(socket_->native_handle(), pieces, more_follows);
+  const ssize_t sent = send_pieces(socket_.get(), pieces, more_follows);
   if (sent >= 0) return sent;
   if (errno == EAGAIN || errno == EWOULDBLOCK) {
     wait_until_writable();
@@ -260,8 +265,8 @@ bool Connection::send_encrypted() {
   if (!tls_) return true;
   while (!tls_->pending().empty() && !cannot_send_) {
     const auto pending = tls_->pending();
-    const ssize_t sent = ::send(socket_->native_handle(), pending.data(), pending.size(),
-                                MSG_DONTWAIT | MSG_NOSIGNAL);
+    const ssize_t sent =
+        ::send(socket_.get(), pending.data(), pending.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent >= 0) {
       tls_->consume(static_cast<std::size_t>(sent));
     } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
@@ -274,40 +279,45 @@ bool Connection::send_encrypted() {
   return !cannot_send_;
 }
 
-void Connection::wait_until_writable() {
-  if (waiting_to_write_) return;
-  waiting_to_write_ = true;
-  socket_->async_wait(Socket::wait_write, [self = shared_from_this()](const IoError& error) {
-    self->waiting_to_write_ = false;
-    if (error || self->state_ == State::closed) return;
-    self->guarded([&] {
-      self->send_encrypted();
-      self->send_more();
-    });
+void Connection::wait_until_writable() { waiting_to_write_ = socket_is_full_ = true; }
+
+void Connection::ready(std::uint32_t events) {
+  const auto self = shared_from_this();
+  guarded([&] {
+    if ((events & EPOLLOUT) != 0 && std::exchange(socket_is_full_, false)) {
+      waiting_to_write_ = false;
+      send_encrypted();
+      send_more();
+    }
+    const bool ends = (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+    if (ends || (events & EPOLLIN) != 0) receive(ends);
   });
 }
 
-// The large one is not taken while a read into the small one is under way: it begins with the next.
-asio::mutable_buffer Connection::receive_buffer() {
-  const bool streams = state_ == State::exchanging && request_.sink != nullptr;
-  return receiving_ = streams ? asio::buffer(sink_buffer_) : asio::buffer(buffer_);
+// Reads what has come. Less than was asked for is all of it, unless it `ends`: of that the loop
+// tells no second time.
+void Connection::receive(bool ends) {
+  constexpr int turn = 16;
+  for (int reads = 0; state_ != State::closed; ++reads) {
+    if (reads == turn) {  // others have their turn
+      asio::post(loop_.context(), [self = shared_from_this(), ends] {
+        self->guarded([&] { self->receive(ends); });
+      });
+      return;
+    }
+    const bool streams = state_ == State::exchanging && request_.sink != nullptr;
+    const std::span<char> buffer = streams ? std::span<char>(sink_buffer_) : std::span(buffer_);
+    const ssize_t count = ::recv(socket_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
+    if (count <= 0) return peer_closed();
+    received({buffer.data(), static_cast<std::size_t>(count)});
+    if (static_cast<std::size_t>(count) < buffer.size() && !ends) return;
+  }
 }
 
-void Connection::receive() {
-  socket_->async_receive(receive_buffer(),
-                         [self = shared_from_this()](const IoError& error, std::size_t count) {
-                           if (self->state_ == State::closed) return;
-                           self->guarded([&] {
-                             self->received(error, count);
-                             if (self->state_ != State::closed) self->receive();
-                           });
-                         });
-}
-
-void Connection::received(const IoError& error, std::size_t count) {
+void Connection::received(std::string_view bytes) {
   HYPERPOD_POINT("connection.received", *this);
-  if (error || count == 0) return peer_closed();
-  const std::string_view bytes(static_cast<const char*>(receiving_.data()), count);
   if (!tls_) return take(bytes);
   tls_->feed(bytes);
   if (state_ == State::handshaking) {
@@ -353,8 +363,7 @@ void Connection::take(std::string_view bytes) {
 bool Connection::has_unasked_bytes() {
   if (tls_) return false;
   char byte;
-  bool unasked =
-      ::recv(socket_->native_handle(), &byte, 1, MSG_DONTWAIT | MSG_PEEK | MSG_NOSIGNAL) >= 0;
+  bool unasked = ::recv(socket_.get(), &byte, 1, MSG_DONTWAIT | MSG_PEEK | MSG_NOSIGNAL) >= 0;
   HYPERPOD_POINT("connection.unasked", unasked);
   return unasked;
 }
@@ -427,26 +436,33 @@ void Connection::end_idle() {
 }
 
 bool Connection::half_close() {
-  return has_sent_all() && !tls_ && ::shutdown(socket_->native_handle(), SHUT_WR) == 0;
+  return has_sent_all() && !tls_ && ::shutdown(socket_.get(), SHUT_WR) == 0;
 }
 
 void Connection::close() {
   if (state_ == State::closed) return;
   if (connector_) connector_->cancel();
-  if (socket_ && socket_->is_open()) {
+  if (socket_) {
+    loop_.unwatch(socket_.get(), *this);
     if (tls_ && state_ != State::handshaking && !cannot_send_) {
       tls_->close();
       const auto goodbye = tls_->pending();
-      ::send(socket_->native_handle(), goodbye.data(), goodbye.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+      ::send(socket_.get(), goodbye.data(), goodbye.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
     }
     if (transfer_) {
       transfer_->stop();
-      ::shutdown(socket_->native_handle(), SHUT_RDWR);  // transfer_ended() closes it
+      ::shutdown(socket_.get(), SHUT_RDWR);  // transfer_ended() closes it
     } else {
-      close_socket(*socket_);
+      close_socket();
     }
   }
   state_ = State::closed;
+}
+
+// So that its peer learns it at once, even if a child process has inherited a copy.
+void Connection::close_socket() {
+  ::shutdown(socket_.get(), SHUT_RDWR);
+  socket_.reset();
 }
 
 }  // namespace hyperpod::client::transport

@@ -10,7 +10,6 @@
 #pragma once
 
 #include <array>
-#include <boost/asio/buffer.hpp>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -21,6 +20,7 @@
 #include <vector>
 
 #include "address.h"
+#include "hyperpod/base/file_descriptor.h"
 #include "transport/body_transfer.h"
 #include "transport/connector.h"
 #include "transport/http.h"
@@ -30,7 +30,7 @@
 
 namespace hyperpod::client::transport {
 
-class Connection : public std::enable_shared_from_this<Connection> {
+class Connection final : public std::enable_shared_from_this<Connection>, private Watcher {
  public:
   /// Told when an exchange is over; if it cannot even be begun, before exchange() returns.
   class Listener {
@@ -98,11 +98,12 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void wait_until_writable();
   bool send_encrypted();
   ssize_t send(const Pieces& pieces, bool more_follows);
-  asio::mutable_buffer receive_buffer();
-  void receive();
-  void received(const IoError& error, std::size_t count);
+  void ready(std::uint32_t events) override;
+  void receive(bool ends);
+  void received(std::string_view bytes);
   bool has_unasked_bytes();
   void peer_closed();
+  void close_socket();
   void complete();
   void end_idle();
   void end(HttpOutcome&& outcome);
@@ -114,7 +115,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   const IdleClosed idle_closed_;
   State state_ = State::fresh;
   std::shared_ptr<Connector> connector_;
-  std::optional<Socket> socket_;
+  base::FileDescriptor socket_;
   std::unique_ptr<TlsStream> tls_;
   std::uint64_t completed_ = 0;  // exchanges
 
@@ -124,6 +125,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::uint64_t head_left_ = 0;  // of head_, still to be sent
   std::uint64_t body_sent_ = 0;
   bool waiting_to_write_ = false;
+  bool socket_is_full_ = false;             // which is what it waits for
   bool cannot_send_ = false;                // the peer takes nothing more; it may have responded
   std::shared_ptr<BodyTransfer> transfer_;  // under way; uses the socket, even of a closed one
   bool has_responded_ = false;              // as the last of the transfer may be on its way
@@ -135,7 +137,6 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::uint64_t source_begin_ = 0;  // offset in the body of what source_buffer_ holds
   std::size_t source_bytes_ = 0;
   std::vector<char> sink_buffer_;
-  asio::mutable_buffer receiving_;  // where the read under way puts its bytes
   TimePoint last_moved_{};
 };
 

@@ -3,11 +3,13 @@
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
+#include <cerrno>
 #include <exception>
 #include <limits>
 #include <new>
 #include <semaphore>
 #include <string>
+#include <system_error>
 #include <utility>
 
 #include "fork.h"
@@ -20,7 +22,7 @@ constexpr Duration::rep never = std::numeric_limits<Duration::rep>::max();
 
 thread_local const Loop* loop_of_this_thread = nullptr;
 
-constexpr std::size_t place_bytes = 128;
+constexpr std::size_t place_bytes = 160;
 
 // Gives one allocation its place, again and again.
 template <class T>
@@ -47,12 +49,25 @@ struct PlaceAllocator {
 }  // namespace
 
 struct Loop::Wake {
-  static_assert(sizeof(WakeMemory) == place_bytes);
+  static_assert(sizeof(Place) == place_bytes);
   using allocator_type = PlaceAllocator<std::byte>;
   allocator_type get_allocator() const noexcept {
-    return allocator_type(loop->wake_memory_.bytes.data());
+    return allocator_type(loop->wake_place_.bytes.data());
   }
   void operator()() const { loop->run_tasks(); }
+  Loop* loop;
+};
+
+struct Loop::SocketsReady {
+  using allocator_type = PlaceAllocator<std::byte>;
+  allocator_type get_allocator() const noexcept {
+    return allocator_type(loop->sockets_place_.bytes.data());
+  }
+  void operator()(const IoError&) const {
+    loop->waits_for_sockets_ = false;
+    loop->tell_watchers();
+    loop->wait_for_sockets();
+  }
   Loop* loop;
 };
 
@@ -78,11 +93,15 @@ Result<std::shared_ptr<Loop>> Loop::start(std::shared_ptr<Clock> clock) try {
 Loop::Loop(std::shared_ptr<Clock> clock)
     : clock_(std::move(clock)),
       context_(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO),
+      sockets_(context_),
       work_(context_.get_executor()),
       earliest_(never) {
   // The first socket brings what waits for sockets into being, which takes descriptors: now, where
   // there is somebody to be told that there are none.
   const Socket first(context_);
+  const int set = epoll_create1(EPOLL_CLOEXEC);
+  if (set < 0) throw std::system_error(errno, std::generic_category(), "epoll_create1");
+  sockets_.assign(set);
 }
 
 bool Loop::on_thread() const noexcept { return loop_of_this_thread == this; }
@@ -165,6 +184,47 @@ void Loop::run_tasks() {
     }
     tasks.clear();
   }
+}
+
+bool Loop::watch(int socket, Watcher& watcher) {
+  epoll_event event{};
+  event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+  event.data.ptr = &watcher;
+  if (epoll_ctl(sockets_.native_handle(), EPOLL_CTL_ADD, socket, &event) != 0) return false;
+  ++watched_;
+  wait_for_sockets();
+  return true;
+}
+
+void Loop::unwatch(int socket, Watcher& watcher) noexcept {
+  // A copy of the socket that a child process has would keep it in the set.
+  epoll_ctl(sockets_.native_handle(), EPOLL_CTL_DEL, socket, nullptr);
+  for (std::size_t i = told_; i < ready_count_; ++i) {
+    if (ready_[i].data.ptr == &watcher) ready_[i].data.ptr = nullptr;
+  }
+  // What waits keeps the thread from its end.
+  if (--watched_ == 0 && waits_for_sockets_) {
+    IoError ignored;
+    sockets_.cancel(ignored);
+  }
+}
+
+void Loop::wait_for_sockets() {
+  if (watched_ == 0 || std::exchange(waits_for_sockets_, true)) return;
+  sockets_.async_wait(sockets_.wait_read, SocketsReady{this});
+}
+
+void Loop::tell_watchers() {
+  const int count =
+      epoll_wait(sockets_.native_handle(), ready_.data(), static_cast<int>(ready_.size()), 0);
+  ready_count_ = static_cast<std::size_t>(std::max(count, 0));
+  for (told_ = 0; told_ < ready_count_;) {
+    const epoll_event& event = ready_[told_++];
+    if (event.data.ptr == nullptr) continue;
+    time_.reset();
+    static_cast<Watcher*>(event.data.ptr)->ready(event.events);
+  }
+  ready_count_ = 0;
 }
 
 void Loop::retire(std::shared_ptr<void> object) noexcept {

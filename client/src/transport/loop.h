@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// A client's I/O thread: its event loop, the work that other threads hand to it, and its timers,
-// which go by the client's clock.
+// A client's I/O thread: its event loop, the work that other threads hand to it, the sockets that
+// it waits for, and its timers, which go by the client's clock.
 //
 // All of the transport and the leases' bookkeeping live on this thread, and so need no lock. Only
 // post(), insist(), stop() and on_thread() may be called from elsewhere.
 //
 // The thread outlives any want of memory: a step that runs out of it ends, and whoever waits for
-// what it was to do learns so then or at its deadline. Timers, and waking the thread, take none.
+// what it was to do learns so then or at its deadline. Timers, sockets that are waited for, and
+// waking the thread take none.
+//
+// Asio waits for the sockets' epoll set, and does not read from them itself: after each read it
+// reads once more only to learn that nothing is there, a third of a request's system calls.
 #pragma once
+
+#include <sys/epoll.h>
 
 #include <array>
 #include <atomic>
@@ -15,6 +21,7 @@
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/posix/basic_stream_descriptor.hpp>
 #include <boost/intrusive/set.hpp>
 #include <cstddef>
 #include <functional>
@@ -38,6 +45,17 @@ using Socket = asio::basic_stream_socket<asio::ip::tcp, Executor>;
 using IoError = boost::system::error_code;
 
 class Loop;
+
+/// Told what has become of a socket that the loop waits for.
+class Watcher {
+ public:
+  /// `events` are those of epoll, edge-triggered: told once of all that has come, and once that
+  /// there is room again after a send found none. On the loop's thread.
+  virtual void ready(std::uint32_t events) = 0;
+
+ protected:
+  ~Watcher() = default;
+};
 
 /// Calls its function once when the clock has come to a time. Belongs to the loop's thread, except
 /// its construction.
@@ -106,6 +124,12 @@ class Loop final : private base::Ticker, public std::enable_shared_from_this<Loo
     }
   }
 
+  /// Tells `watcher` of all that comes for `socket` until unwatch(). False and errno if the system
+  /// refuses. On the thread only, as unwatch().
+  bool watch(int socket, Watcher& watcher);
+  /// To be called before the socket is closed.
+  void unwatch(int socket, Watcher& watcher) noexcept;
+
   /// Lets go of `object` once the call under way on the thread has returned, for that may be the
   /// end of what makes the call. On the thread only.
   void retire(std::shared_ptr<void> object) noexcept;
@@ -116,24 +140,33 @@ class Loop final : private base::Ticker, public std::enable_shared_from_this<Loo
   friend class Timer;
   using Armed = boost::intrusive::multiset<Timer, boost::intrusive::constant_time_size<false>>;
 
-  // What wakes the thread is under way once at a time, so that one place for it is enough.
-  struct WakeMemory {
-    alignas(std::max_align_t) std::array<std::byte, 128> bytes;
+  // What wakes the thread is under way once at a time, so that one place for it is enough; and so
+  // is what waits for the sockets.
+  struct Place {
+    alignas(std::max_align_t) std::array<std::byte, 160> bytes;
   };
   struct Wake;
+  struct SocketsReady;
 
   explicit Loop(std::shared_ptr<Clock> clock);
   void run();
   void take_turn();
   void run_tasks();
+  void wait_for_sockets();
+  void tell_watchers();
   void fire_due();
   void note_earliest();
   std::optional<TimePoint> next_due() const override;
   void run_due(TimePoint now) override;
 
   const std::shared_ptr<Clock> clock_;
-  WakeMemory wake_memory_;  // outlives what context_ has not run
+  Place wake_place_, sockets_place_;  // outlive what context_ has not run
   asio::io_context context_;
+  asio::posix::basic_stream_descriptor<Executor> sockets_;  // an epoll set
+  std::size_t watched_ = 0;                                 // sockets in it
+  bool waits_for_sockets_ = false;
+  std::array<epoll_event, 64> ready_{};  // from told_ on they are still to be told
+  std::size_t told_ = 0, ready_count_ = 0;
   std::optional<asio::executor_work_guard<Executor>> work_;
   std::thread thread_;
 
