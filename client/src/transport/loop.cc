@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "fork.h"
+#include "hyperpod/base/file_descriptor.h"
 #include "thread.h"
 
 namespace hyperpod::client::transport {
@@ -99,9 +100,10 @@ Loop::Loop(std::shared_ptr<Clock> clock)
   // The first socket brings what waits for sockets into being, which takes descriptors: now, where
   // there is somebody to be told that there are none.
   const Socket first(context_);
-  const int set = epoll_create1(EPOLL_CLOEXEC);
-  if (set < 0) throw std::system_error(errno, std::generic_category(), "epoll_create1");
-  sockets_.assign(set);
+  base::FileDescriptor set(epoll_create1(EPOLL_CLOEXEC));
+  if (!set) throw std::system_error(errno, std::generic_category(), "epoll_create1");
+  sockets_.assign(set.get());
+  set.release();
 }
 
 bool Loop::on_thread() const noexcept { return loop_of_this_thread == this; }
@@ -222,7 +224,10 @@ void Loop::tell_watchers() {
     const epoll_event& event = ready_[told_++];
     if (event.data.ptr == nullptr) continue;
     time_.reset();
-    static_cast<Watcher*>(event.data.ptr)->ready(event.events);
+    try {
+      static_cast<Watcher*>(event.data.ptr)->ready(event.events);
+    } catch (const std::bad_alloc&) {  // as in run(); the others are to be told all the same
+    }
   }
   ready_count_ = 0;
 }
