@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <fstream>
 
+#include "hyperpod/base/arguments.h"
 #include "hyperpod/base/terminal.h"
 #include "machine.h"
 #include "plots.h"
@@ -167,8 +168,9 @@ int parse_and_run(int count, char** values) {
                  "A folder for drawings of what was measured, as docs/performance.md shows them");
   app.add_option("--nginx", arguments.settings.nginx,
                  "The nginx program; searched for if not given");
+  const base::Arguments given(count, values);
   try {
-    app.parse(count, values);
+    app.parse(given.count(), given.values());
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }

@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 
 #include "cli/commands.h"
+#include "hyperpod/base/arguments.h"
 #include "hyperpod/base/nearest.h"
 #include "hyperpod/base/standard_descriptors.h"
 
@@ -60,6 +61,8 @@ CLI::Validator size() {
           ""};
 }
 
+CLI::Validator decimal() { return {base::to_decimal, ""}; }
+
 void add_time_scale(CLI::App& app, double& time_scale) {
   app.add_option("--time-scale", time_scale,
                  "Makes all time limits longer, for slow machines: 0.1 to 100 times [1]")
@@ -80,7 +83,8 @@ void add_suite_options(CLI::App& app, SuiteArguments& suite) {
       ->type_name("ID")
       ->delimiter(',');
   app.add_option("--seed", suite.seed, "Repeats the order and the bytes of another run")
-      ->type_name("NUMBER");
+      ->type_name("NUMBER")
+      ->transform(decimal());
   add_time_scale(app, suite.time_scale);
   app.add_flag("--list{text}", suite.list, "Print the catalogue and end")
       ->type_name("[=text|json|markdown]")
@@ -134,9 +138,11 @@ void add_client_options(CLI::App& app, ClientArguments& arguments) {
   app.add_option("--workers", arguments.workers,
                  "Workers at once where many are, up to 64 [1, 2, 8 and, beyond core, 16]")
       ->type_name("N")
+      ->transform(decimal())
       ->check(silent(CLI::Range(1, 64)));
   app.add_option("--at-once", arguments.at_once, at_once_help("Checks", arguments.at_once))
       ->type_name("N")
+      ->transform(decimal())
       ->check(silent(CLI::Range(1, 64)));
   add_suite_options(app, arguments.suite);
 }
@@ -160,15 +166,18 @@ void add_self_check_options(CLI::App& app, SelfCheckArguments& arguments) {
                "CONC-07, which load the machine, only where they are aimed at a defect");
   app.add_option("--seeds", arguments.seeds, "Repeat everything with as many seeds, up to 100 [1]")
       ->type_name("N")
+      ->transform(decimal())
       ->check(silent(CLI::Range(1, 100)));
   app.add_flag("--whole-core", arguments.whole_core,
                "Run all of profile core against each defect, not only the checks aimed at it");
   app.add_flag("--reasons", arguments.reasons, "Tell what each check saw");
   app.add_option("--at-once", arguments.at_once, at_once_help("Trials", arguments.at_once))
       ->type_name("N")
+      ->transform(decimal())
       ->check(silent(CLI::Range(1, 64)));
   app.add_option("--seed", arguments.seed, "Repeats the order and the bytes of another run")
-      ->type_name("NUMBER");
+      ->type_name("NUMBER")
+      ->transform(decimal());
   add_time_scale(app, arguments.time_scale);
 }
 
@@ -244,8 +253,9 @@ int run(int argc, char** argv) {
   WorkerArguments worker;
   add_worker_options(*app.add_subcommand(worker_command, "One process of the many-workers check"),
                      worker);
+  const base::Arguments arguments(argc, argv);
   try {
-    app.parse(argc, argv);
+    app.parse(arguments.count(), arguments.values());
   } catch (const CLI::Success& asked) {  // --help and --version
     return app.exit(asked);
   } catch (const CLI::ParseError& error) {

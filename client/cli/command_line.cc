@@ -12,6 +12,7 @@
 #include <span>
 
 #include "exit_code.h"
+#include "hyperpod/base/arguments.h"
 #include "hyperpod/base/nearest.h"
 #include "hyperpod/base/text.h"
 
@@ -33,6 +34,7 @@ class HelpFormatter final : public CLI::Formatter {
 
 // A check that does not show in the help, where the option's type says what it takes.
 CLI::Validator silent(CLI::Validator check) { return check.description(""); }
+CLI::Validator decimal() { return {base::to_decimal, ""}; }
 
 std::optional<double> read_number(std::string_view text) {
   double number = 0;
@@ -118,11 +120,13 @@ void add_connection_options(CLI::App& app, CommandLine& line) {
   app.add_option_function<std::uint32_t>(
          "--wait-ms", [&](std::uint32_t ms) { line.wait = std::chrono::milliseconds{ms}; },
          "How long a lookup waits for a key that is absent, in milliseconds; 0 does not [5000]")
+      ->transform(decimal())
       ->type_name("MS");
   app.add_option_function<std::uint32_t>(
          "--timeout-ms", [&](std::uint32_t ms) { line.timeout = std::chrono::milliseconds{ms}; },
          "How long a put may take [5000], or a checkpoint command [as long as bytes move], in "
          "milliseconds")
+      ->transform(decimal())
       ->type_name("MS");
   app.add_option("--log-level", line.log_level, "Least important messages to log to stderr [warn]")
       ->check(silent(CLI::IsMember({"trace", "debug", "info", "warn", "error", "off"})))
@@ -134,7 +138,7 @@ constexpr const char* exit_codes_of_calls =
     "3 daemon or segment unreachable, or no thread, descriptor or memory to be had.\n";
 
 void add_put(CLI::App& app, PutCommand& put) {
-  app.add_option("KEY", put.key, "Any text")->required()->type_name("");
+  app.add_option("KEY", put.key, "Any text in UTF-8")->required()->type_name("");
   app.add_option("FILE", put.file, "What to store; - reads standard input")
       ->required()
       ->type_name("");
@@ -145,12 +149,13 @@ void add_put(CLI::App& app, PutCommand& put) {
 }
 
 void add_get(CLI::App& app, GetCommand& get) {
-  app.add_option("KEY", get.key, "Any text")->required()->type_name("");
+  app.add_option("KEY", get.key, "Any text in UTF-8")->required()->type_name("");
   app.add_option("FILE", get.file,
                  "Where to write it; - is standard output [standard output, but binary bytes go to "
                  "a terminal only with -]")
       ->type_name("");
-  app.footer(fmt::format(fmt::runtime(exit_codes_of_calls), "hit", "miss"));
+  app.footer("FILE appears, or is replaced, once all of the object is there.\n" +
+             fmt::format(fmt::runtime(exit_codes_of_calls), "hit", "miss"));
 }
 
 void add_exists(CLI::App& app, ExistsCommand& exists) {
@@ -247,9 +252,11 @@ void add_reset(CLI::App& app, ResetCommand& command) {
 
 void add_bench(CLI::App& app, BenchCommand& bench) {
   app.add_option("--workers", bench.workers, "Clients, each with limits of its own, 1 to 64 [1]")
+      ->transform(decimal())
       ->check(silent(CLI::Range(1u, 64u)))
       ->type_name("N");
   app.add_option("--threads", bench.threads, "Threads of each worker, 1 to 256 [4]")
+      ->transform(decimal())
       ->check(silent(CLI::Range(1u, 256u)))
       ->type_name("N");
   app.add_option_function<std::string>(
@@ -264,6 +271,7 @@ void add_bench(CLI::App& app, BenchCommand& bench) {
          "How long to run; a number alone counts seconds [10s]")
       ->type_name("DURATION");
   app.add_option("--keys", bench.keys, "Objects that are read [64]")
+      ->transform(decimal())
       ->check(silent(CLI::Range(std::uint64_t{1}, std::uint64_t{1} << 32)))
       ->type_name("N");
   app.add_option("--prefix", bench.prefix, "How its keys begin [bench]")->type_name("TEXT");
@@ -279,6 +287,7 @@ void add_bench(CLI::App& app, BenchCommand& bench) {
 
 void add_doctor(CLI::App& app, DoctorCommand& doctor) {
   app.add_option("--workers", doctor.workers, "Workers of the engine on this node, 1 to 1024 [1]")
+      ->transform(decimal())
       ->check(silent(CLI::Range(1u, 1024u)))
       ->type_name("N");
   app.add_flag("--json", doctor.json, "The report as JSON");
@@ -309,6 +318,7 @@ void add_checkpoint(CLI::App& app, CommandLine& line) {
       ->add_option("--retries", line.retries,
                    "How often to try again what met status 429, 500, 502, 503 or 504, a broken "
                    "connection or wrong bytes, 0 to 100 [0]")
+      ->transform(decimal())
       ->check(silent(CLI::Range(0u, 100u)))
       ->type_name("N");
   command->footer("hyperpod-kv checkpoint COMMAND --help tells more of it.\n" +
@@ -411,8 +421,9 @@ std::string explain(const CLI::App& app, const CLI::ParseError& error) {
 Parsed parse_command_line(int argc, const char* const* argv) {
   CommandLine line;
   const auto app = make_app(line);
+  const base::Arguments arguments(argc, argv);
   try {
-    app->parse(argc, argv);
+    app->parse(arguments.count(), arguments.values());
   } catch (const CLI::CallForHelp&) {
     return EarlyExit{exit_hit, app->help()};
   } catch (const CLI::CallForVersion& version) {

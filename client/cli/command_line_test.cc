@@ -11,6 +11,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using ::testing::AllOf;
+using ::testing::ElementsAre;
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::Not;
@@ -73,6 +74,29 @@ TEST(CommandLine, SaysWhatIsMissingOrWrong) {
   EXPECT_THAT(problem({"--log-level", "loud", "get", "key"}), HasSubstr("loud"));
   EXPECT_THAT(problem({"--wait-ms", "x", "get", "key"}), HasSubstr("--wait-ms"));
   EXPECT_THAT(problem({"get\n\x1b[31m"}), Not(HasSubstr("\x1b")));
+}
+
+TEST(CommandLine, AnEmptyValueIsNotTheArgumentThatFollows) {
+  const auto parsed = parse({"--bucket=", "--url=h:1", "exists", "get", "key"});
+  ASSERT_TRUE(std::holds_alternative<CommandLine>(parsed));
+  EXPECT_EQ(std::get<CommandLine>(parsed).bucket, "");
+  EXPECT_THAT(command<ExistsCommand>({"--bucket=", "exists", "get", "key"}).keys,
+              ElementsAre("get", "key"));
+  EXPECT_THAT(problem({"--wait-ms=", "get", "key"}), HasSubstr("'' is not a whole number"));
+}
+
+TEST(CommandLine, ReadsWholeNumbersAsDecimal) {
+  const auto waits = [](const char* text) {
+    const auto parsed = parse({"--wait-ms", text, "get", "key"});
+    return std::get<CommandLine>(parsed).wait;
+  };
+  EXPECT_EQ(waits("01000"), 1000ms);
+  EXPECT_EQ(waits("0"), 0ms);
+  EXPECT_EQ(command<BenchCommand>({"bench", "--threads", "010"}).threads, 10u);
+  for (const char* text : {"-1", "0x10", "1.5", "abc"}) {
+    EXPECT_THAT(problem({"--wait-ms", text, "get", "key"}),
+                HasSubstr(std::string("--wait-ms: '") + text + "' is not a whole number"));
+  }
 }
 
 TEST(CommandLine, ReadsSizesAndDurations) {

@@ -11,6 +11,7 @@
 
 #include "config/settings.h"
 #include "config/toml_file.h"
+#include "hyperpod/base/arguments.h"
 #include "hyperpod/base/nearest.h"
 #include "hyperpod/base/text.h"
 
@@ -143,8 +144,9 @@ Result<Command> parse_command_line(int argc, const char* const* argv,
     if (!setting.option.empty()) options.emplace_back(&setting, add(app, setting));
   }
 
+  const base::Arguments arguments(argc, argv);
   try {
-    app.parse(argc, argv);
+    app.parse(arguments.count(), arguments.values());
   } catch (const CLI::CallForHelp&) {
     return Printout{app.help()};
   } catch (const CLI::CallForVersion&) {

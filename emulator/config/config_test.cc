@@ -194,6 +194,12 @@ TEST(Environment, EachOptionIsAVariable) {
   EXPECT_EQ(variable_of("--shm-name"), "HYPERPOD_EMULATOR_SHM_NAME");
 }
 
+TEST(CommandLine, AnEmptyValueIsNotTheArgumentThatFollows) {
+  EXPECT_THAT(usage_refusal({"--shm-name=", "--placement=scattered"}, {}),
+              StartsWith("--shm-name"));
+  EXPECT_EQ(configured({"--config=", "--threads=2"}, {}).options.threads, 2u);
+}
+
 TEST(Environment, GoesOverTheFileAndUnderTheCommandLine) {
   const TemporaryFile file(
       "[cache]\ncapacity = \"64MiB\"\nblock_size = \"4MiB\"\nshared_memory_name = \"file\"\n");
