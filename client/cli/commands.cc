@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "checkpoint/shard_file.h"
 #include "exit_code.h"
 #include "hyperpod/base/terminal.h"
 #include "hyperpod/base/text.h"
@@ -87,6 +88,15 @@ int run_get(Client& client, const GetCommand& command, const ReadOptions& read) 
     return exit_usage;
   }
   const std::string name = command.file.value_or("-");
+  // What is open already, /dev/stdout, is written to where it is.
+  if (name != "-" && !name.starts_with("/dev/") && !name.starts_with("/proc/")) {
+    if (auto sink = checkpoint::FileSink::open(name)) {
+      auto written = sink->write({object->data.get(), object->size});
+      if (written) written = sink->commit();
+      return written ? exit_hit : fail(written.error());
+    }
+    // It is not a regular file, or nothing can be made beside it.
+  }
   const File file(name == "-" ? stdout : std::fopen(name.c_str(), "wb"));
   if (!file) return fail_on_file(name);
   const bool written =

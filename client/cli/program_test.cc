@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <csignal>
+#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -95,6 +96,39 @@ TEST_F(ProgramTest, StoresAFileAndWritesItBack) {
   const auto got = run({"get", "org/model@1", target.path()});
   EXPECT_EQ(got.code, 0) << got.errors;
   EXPECT_TRUE(target.text() == binary(300'000)) << "other bytes";
+}
+
+TEST_F(ProgramTest, LeavesAFileAsItWasWhereItCannotWriteAllOfTheObject) {
+  ASSERT_EQ(run({"put", "key", "-"}, binary(300'000)).code, 0);
+  const std::string directory = ::testing::TempDir() + testing::TestSegment::unique_name("full");
+  ASSERT_TRUE(std::filesystem::create_directory(directory));
+  const std::string path = directory + "/file";
+  std::ofstream(path) << "precious";
+  const std::string get = testing::program("hyperpod-kv") + " --url " + emulator_.url() +
+                          " --shm-name " + shm_name_ + " get key " + path;
+  // A signal that is ignored makes the write fail where the limit is.
+  auto process = testing::start({"/bin/sh", "-c", "trap '' XFSZ; ulimit -f 100; exec " + get});
+  EXPECT_EQ(process.wait(), 2);
+  EXPECT_THAT(process.errors(), HasSubstr("File too large"));
+  std::string text;
+  std::getline(std::ifstream(path), text);
+  EXPECT_EQ(text, "precious");
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(directory), {}), 1) << "files";
+  std::filesystem::remove_all(directory);
+}
+
+TEST_F(ProgramTest, WritesToWhatIsNoRegularFile) {
+  ASSERT_EQ(run({"put", "key", "-"}, "bytes").code, 0);
+  const auto got = run({"get", "key", "/dev/stdout"});
+  EXPECT_EQ(got.code, 0) << got.errors;
+  EXPECT_EQ(got.output, "bytes");
+}
+
+TEST_F(ProgramTest, TellsWhyTheDaemonRefuses) {
+  const auto put = run({"put", "key", "/dev/null"});
+  EXPECT_EQ(put.code, 3);
+  EXPECT_THAT(put.errors, HasSubstr("status 400; it says: An object has at least one byte"));
+  EXPECT_THAT(run({"get", "\xff"}).errors, HasSubstr("status 400; it says: "));
 }
 
 TEST_F(ProgramTest, AnotherTestsSegmentsLeaveTheEmulatorsAlone) {
