@@ -6,6 +6,7 @@
 #include <semaphore>
 #include <utility>
 
+#include "body_json.h"
 #include "fork.h"
 #include "lease_impl.h"
 #include "log.h"
@@ -154,11 +155,12 @@ class ClientCore::PutRequest final : public transport::Exchange, public Cancella
     HYPERPOD_POINT("put.status", status);
     if (status == 200) return end(PutOutcome::stored);
     if (status == 409) return end(PutOutcome::already_stored);
-    end(tl::unexpected(Error{status == 413 ? ErrorCode::too_large : ErrorCode::refused,
-                             fmt::format("{} refused to store '{}' ({} bytes): status {}{}",
-                                         core_->transport_.url(host()), key_,
-                                         header_.size() + payload_.size(), status, meaning(status)),
-                             status}));
+    end(tl::unexpected(
+        Error{status == 413 ? ErrorCode::too_large : ErrorCode::refused,
+              fmt::format("{} refused to store '{}' ({} bytes): status {}{}{}",
+                          core_->transport_.url(host()), key_, header_.size() + payload_.size(),
+                          status, meaning(status), told_in(outcome->body)),
+              status}));
   }
 
   static std::string_view meaning(int status) {

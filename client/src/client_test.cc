@@ -121,6 +121,22 @@ TEST_F(ClientTest, TakesEveryOtherStatusOfAPutForARefusal) {
   EXPECT_EQ(client().statistics().put_failure, 8u);
 }
 
+TEST_F(ClientTest, TellsWhatADaemonSaysOfItsRefusal) {
+  const auto refusal = [](const SeenRequest&) {
+    return answer(503, R"({"error":"busy","message":"Come back at noon."})");
+  };
+  daemon_.on_put(refusal);
+  daemon_.on_lease(refusal);
+  EXPECT_THAT(client().put("key", bytes_of("value")).error().message,
+              EndsWith("status 503; it says: Come back at noon."));
+  EXPECT_THAT(client().exists("key").error().message,
+              EndsWith("status 503; it says: Come back at noon."));
+  for (const char* body : {R"({"message":"two\nlines"})", R"({"message":7})", "[]", "busy"}) {
+    daemon_.on_put([body](const SeenRequest&) { return answer(503, body); });
+    EXPECT_THAT(client().put("key", bytes_of("value")).error().message, EndsWith("status 503"));
+  }
+}
+
 TEST_F(ClientTest, RefusesAnEmptyKeyWithoutAsking) {
   std::array<std::byte, 1> room{};
   EXPECT_EQ(client().put("", room).error().code, ErrorCode::invalid_argument);

@@ -221,10 +221,9 @@ class Checkpoints::Core {
 
   // Status and words for a refusal of `doing`, as in "store the shard", and the daemon's own.
   tl::unexpected<Error> refused(const HttpResponse& response, const std::string& doing) const {
-    const std::string told = checkpoint::told_in(response.body);
     return failure(response.status == 413 ? ErrorCode::too_large : ErrorCode::refused,
                    fmt::format("{} refused to {}: status {}{}{}", url_, doing, response.status,
-                               meaning(response.status), told.empty() ? "" : "; it says: " + told),
+                               meaning(response.status), told_in(response.body)),
                    response.status);
   }
 

@@ -8,27 +8,12 @@
 #include <optional>
 #include <string>
 
+#include "body_json.h"
+
 namespace hyperpod::client::checkpoint {
 namespace {
 
 using Json = nlohmann::json;
-
-// Of a body; more than a million steps, and less than a parser needs much memory for.
-constexpr std::size_t max_body = 16 << 20;
-// Of nesting; what is meant has two levels.
-constexpr int max_depth = 4;
-
-// Discarded where it is not JSON or beyond bounds.
-Json parse(std::string_view body) {
-  if (body.size() > max_body) return Json(Json::value_t::discarded);
-  bool too_deep = false;
-  const auto keep = [&too_deep](int depth, Json::parse_event_t, const Json&) {
-    if (depth > max_depth) too_deep = true;
-    return depth <= max_depth;
-  };
-  Json json = Json::parse(body, keep, false);
-  return too_deep ? Json(Json::value_t::discarded) : json;
-}
 
 std::optional<std::uint64_t> whole_number(const Json& value) {
   if (value.is_number_unsigned()) return value.get<std::uint64_t>();
@@ -43,7 +28,7 @@ std::optional<std::uint64_t> whole_number(const Json& value) {
 }  // namespace
 
 tl::expected<NamespaceNumbers, std::string> parse_namespace(std::string_view body) {
-  const Json json = parse(body);
+  const Json json = parse_body(body);
   NamespaceNumbers numbers;
   struct Member {
     const char* name;
@@ -63,7 +48,7 @@ tl::expected<NamespaceNumbers, std::string> parse_namespace(std::string_view bod
 }
 
 tl::expected<std::vector<std::uint64_t>, std::string> parse_steps(std::string_view body) {
-  const Json json = parse(body);
+  const Json json = parse_body(body);
   if (!json.is_array()) {
     return tl::unexpected(std::string("sent something else than an array of steps"));
   }
@@ -78,16 +63,6 @@ tl::expected<std::vector<std::uint64_t>, std::string> parse_steps(std::string_vi
   std::ranges::sort(steps, std::greater{});
   steps.erase(std::unique(steps.begin(), steps.end()), steps.end());
   return steps;
-}
-
-std::string told_in(std::string_view body) {
-  constexpr std::size_t longest = 200;
-  const Json json = parse(body);
-  if (!json.is_object() || !json.contains("message") || !json["message"].is_string()) return {};
-  const auto& message = json["message"].get_ref<const std::string&>();
-  const bool one_line = std::ranges::all_of(
-      message, [](char character) { return character >= ' ' && character <= '~'; });
-  return one_line && message.size() <= longest ? message : std::string();
 }
 
 }  // namespace hyperpod::client::checkpoint

@@ -19,8 +19,4 @@ tl::expected<NamespaceNumbers, std::string> parse_namespace(std::string_view bod
 /// once. The error is as above.
 tl::expected<std::vector<std::uint64_t>, std::string> parse_steps(std::string_view body);
 
-/// What the body of a refusal tells a person: its member message, if it is JSON that has one. One
-/// line of at most 200 bytes; empty where there is none, or it is not printable.
-std::string told_in(std::string_view body);
-
 }  // namespace hyperpod::client::checkpoint

@@ -5,6 +5,7 @@
 #include <new>
 #include <utility>
 
+#include "body_json.h"
 #include "log.h"
 #include "no_memory.h"
 #include "points.h"
@@ -20,9 +21,12 @@ using transport::HttpRequest;
 using transport::Outcome;
 using transport::RequestClass;
 
-Error refused(const std::string& url, std::string_view what, int status) {
-  return {ErrorCode::refused, fmt::format("{} refused to {}: status {}", url, what, status),
-          status};
+Error refused(const std::string& url, std::string_view what,
+              const transport::HttpResponse& response) {
+  return {ErrorCode::refused,
+          fmt::format("{} refused to {}: status {}{}", url, what, response.status,
+                      told_in(response.body)),
+          response.status};
 }
 
 // Whether two of the ranges share a byte.
@@ -148,7 +152,7 @@ Result<std::optional<Grant>> Leases::Request::judge(Outcome outcome) {
   HYPERPOD_POINT("lease.is_miss", is_miss, outcome->status);
   if (is_miss) return std::nullopt;
   if (outcome->status != 200) {
-    return tl::unexpected(refused(url, fmt::format("lease '{}'", wanted_.key), outcome->status));
+    return tl::unexpected(refused(url, fmt::format("lease '{}'", wanted_.key), *outcome));
   }
   auto parsed = parse_lease_response(outcome->content_type, outcome->body);
   if (!parsed) {
@@ -251,7 +255,7 @@ class Leases::ReleaseRequest final : public transport::Exchange {
     } else if (outcome->status != 200) {
       released = tl::unexpected(refused(leases_.transport_.url(host()),
                                         fmt::format("release the lease '{}'", release_.lease_id),
-                                        outcome->status));
+                                        *outcome));
     }
     leases_.release_ended(std::move(release_), released, is_retry_);
     end(std::move(released));
@@ -320,8 +324,15 @@ void Leases::release_ended(PendingRelease release, const Result<void>& released,
   } else {
     if (released.error().status == 404 || !put_off(release)) {
       ++counters_.lease_release_failed;
-      log(logger_, LogLevel::warn, "lease {} was not released and ends with its TTL: {}",
-          release.lease_id, released.error().message);
+      if (released.error().status == 404) {
+        log(logger_, LogLevel::info,
+            "lease {} had ended before it was released: its TTL had passed, or its daemon has "
+            "dropped it or restarted",
+            release.lease_id);
+      } else {
+        log(logger_, LogLevel::warn, "lease {} was not released and ends with its TTL: {}",
+            release.lease_id, released.error().message);
+      }
     }
   }
   set_timer(retries);

@@ -101,7 +101,8 @@ struct ReadOptions {
 };
 
 /// A client of one or several daemons. Move-only. Except for move and destruction, which need
-/// exclusive access, every member may be called from any thread. Keys are any non-empty bytes.
+/// exclusive access, every member may be called from any thread. Keys are any non-empty bytes;
+/// the protocol knows of UTF-8 alone (KEY-06), and the emulator refuses the rest.
 ///
 /// A miss is an outcome, not an error. An error of one daemon (unreachable, timed_out, …) concerns
 /// the keys that it holds and no others; callers who only want bytes may take every error for a
