@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "address.h"
+#include "body_json.h"
 #include "checkpoint/checksum.h"
 #include "checkpoint/responses.h"
 #include "checkpoint/shard_file.h"
