@@ -316,7 +316,7 @@ TEST_F(ExhaustedTest, NamesTheLimitWhenNoDescriptorIsToBeHad) {
 }
 
 TEST_F(ExhaustedTest, NamesTheLimitWhenNoMemoryIsToBeHad) {
-#ifdef __SANITIZE_ADDRESS__
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   GTEST_SKIP() << "the sanitizer needs all addresses";
 #endif
   const auto ended = run_within({"/usr/bin/prlimit", "--as=600000000"},
