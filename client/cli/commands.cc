@@ -35,7 +35,7 @@ int fail_on_file(const std::string& path) {
 
 std::optional<std::vector<std::byte>> read_all(std::FILE* file) {
   std::vector<std::byte> bytes;
-  std::array<std::byte, 1 << 16> piece;
+  std::array<std::byte, 1 << 16> piece{};
   while (const std::size_t count = std::fread(piece.data(), 1, piece.size(), file)) {
     bytes.insert(bytes.end(), piece.data(), piece.data() + count);
   }

@@ -154,7 +154,7 @@ Call start_get(const std::shared_ptr<ClientCore>& core, std::string_view key,
       [core, read = std::move(read), handler = std::move(handler)](LeaseResult lease) mutable {
         const bool copies_much = lease && *lease && (*lease)->size() > copied_on_the_loop;
         ClientCore& where = *core;
-        auto finish = [core = std::move(core), read = std::move(read), handler = std::move(handler),
+        auto finish = [core, read = std::move(read), handler = std::move(handler),
                        lease = std::move(lease)]() mutable {
           auto outcome = outcome_of<Outcome>(*core, std::move(lease), read);
           handler(std::move(outcome));

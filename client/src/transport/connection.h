@@ -30,6 +30,7 @@
 
 namespace hyperpod::client::transport {
 
+// Nobody deletes it as a Watcher. NOLINTNEXTLINE(cppcoreguidelines-virtual-class-destructor)
 class Connection final : public std::enable_shared_from_this<Connection>, private Watcher {
  public:
   /// Told when an exchange is over; if it cannot even be begun, before exchange() returns.

@@ -32,7 +32,8 @@ struct PlaceAllocator {
 
   explicit PlaceAllocator(void* bytes) : place(bytes) {}
   template <class U>
-  PlaceAllocator(const PlaceAllocator<U>& other) : place(other.place) {}  // implicit, as Asio wants
+  // Implicit, as Asio wants. NOLINTNEXTLINE(google-explicit-constructor)
+  PlaceAllocator(const PlaceAllocator<U>& other) : place(other.place) {}
 
   T* allocate(std::size_t) {
     static_assert(sizeof(T) <= place_bytes);

@@ -143,7 +143,7 @@ class Loop final : private base::Ticker, public std::enable_shared_from_this<Loo
   // What wakes the thread is under way once at a time, so that one place for it is enough; and so
   // is what waits for the sockets.
   struct Place {
-    alignas(std::max_align_t) std::array<std::byte, 160> bytes;
+    alignas(std::max_align_t) std::array<std::byte, 160> bytes{};
   };
   struct Wake;
   struct SocketsReady;

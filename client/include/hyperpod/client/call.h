@@ -86,7 +86,7 @@ class MoveOnlyFunction<void(Arguments...)> {
   }
 
   const Operations* operations_ = nullptr;  // null: empty
-  alignas(void*) std::byte place_[4 * sizeof(void*)];
+  alignas(void*) std::byte place_[4 * sizeof(void*)]{};
 };
 
 using Task = MoveOnlyFunction<void()>;
