@@ -20,7 +20,7 @@ using memory::FragmentRange;
 
 // Where there is no memory RapidJSON's own allocator returns null, and nobody looks.
 struct ThrowingAllocator {
-  static constexpr bool kNeedFree = true;
+  [[maybe_unused]] static constexpr bool kNeedFree = true;
   void* Malloc(std::size_t size) { return size == 0 ? nullptr : ::operator new(size); }
   void* Realloc(void* memory, std::size_t old_size, std::size_t size) {
     void* const moved = Malloc(size);
