@@ -32,6 +32,9 @@ constexpr std::uint64_t capacity = 3 * total_bytes;
 // A turn is one sweep over all objects, of some 30 ms; many short turns outlast a busy neighbour.
 constexpr unsigned turns_a_round = 8;
 
+class Reader;
+using Reading = Result<Seconds> (Reader::*)(const std::string& key);
+
 class Reader {
  public:
   static Result<Reader> over(const Server& emulator, std::size_t object_bytes) {
@@ -86,7 +89,7 @@ class Reader {
   }
 
   /// Bytes a second over all objects.
-  Result<double> sweep(Result<Seconds> (Reader::*read)(const std::string& key)) {
+  Result<double> sweep(Reading read) {
     Seconds taken{};
     for (const std::string& key : keys_) {
       const auto one = (this->*read)(key);
@@ -134,8 +137,6 @@ class Reader {
   std::vector<std::byte> buffer_;
   std::vector<std::string> keys_;
 };
-
-using Reading = Result<Seconds> (Reader::*)(const std::string& key);
 
 // `floor`, if any, is measured beside it, in rounds of its own.
 Result<Finding> against_memcpy(std::size_t object_bytes, Placement placement, double bound,

@@ -363,11 +363,6 @@ void Leases::retry_due(std::size_t host) {
   }
   retries.in_flight += due.size();
   for (PendingRelease& release : due) {
-    if (is_replaced(host, release.segment)) {
-      --retries.in_flight;
-      ++counters_.lease_lost;
-      continue;
-    }
     const TimePoint deadline = std::min(release_deadline(), release.expires);
     retry(std::move(release), deadline);
   }
@@ -376,6 +371,11 @@ void Leases::retry_due(std::size_t host) {
 
 // REQUIRES: it is counted among those in flight.
 void Leases::retry(PendingRelease release, TimePoint deadline) {
+  if (is_replaced(release.host, release.segment)) {
+    --retries_[release.host]->in_flight;
+    ++counters_.lease_lost;
+    return;
+  }
   std::shared_ptr<ReleaseRequest> request;
   try {
     request = std::make_shared<ReleaseRequest>(*this, std::move(release), deadline, true);
@@ -395,11 +395,6 @@ void Leases::flush() {
     auto pending = retries.queue.take_all();
     retries.in_flight += pending.size();
     for (PendingRelease& release : pending) {
-      if (is_replaced(host, release.segment)) {
-        --retries.in_flight;
-        ++counters_.lease_lost;
-        continue;
-      }
       retry(std::move(release), release_deadline());
     }
   }

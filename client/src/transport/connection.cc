@@ -173,7 +173,7 @@ bool Connection::hand_over() {
 
 void Connection::transfer_ended() {
   const auto transfer = std::exchange(transfer_, nullptr);
-  if (state_ == State::closed) return close_socket();
+  if (state_ == State::closed) return close_socket(socket_);
   const auto of_head = std::min<std::uint64_t>(transfer->sent(), head_left_);
   head_left_ -= of_head;
   body_sent_ = transfer->sent() - of_head;
@@ -453,16 +453,10 @@ void Connection::close() {
       transfer_->stop();
       ::shutdown(socket_.get(), SHUT_RDWR);  // transfer_ended() closes it
     } else {
-      close_socket();
+      close_socket(socket_);
     }
   }
   state_ = State::closed;
-}
-
-// So that its peer learns it at once, even if a child process has inherited a copy.
-void Connection::close_socket() {
-  ::shutdown(socket_.get(), SHUT_RDWR);
-  socket_.reset();
 }
 
 }  // namespace hyperpod::client::transport

@@ -13,7 +13,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -104,7 +103,6 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   void received(std::string_view bytes);
   bool has_unasked_bytes();
   void peer_closed();
-  void close_socket();
   void complete();
   void end_idle();
   void end(HttpOutcome&& outcome);

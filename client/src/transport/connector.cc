@@ -51,6 +51,14 @@ TransportFailure no_socket(int error) {
               "; raise the limit of open files (RLIMIT_NOFILE) or lower max_connections"};
 }
 
+// Asio leaves a closed descriptor to the kernel to take out of epoll, which does not happen while
+// a child has a copy.
+void close_attempt(Socket& socket) {
+  IoError ignored;
+  base::FileDescriptor descriptor(socket.release(ignored));
+  if (descriptor) close_socket(descriptor);
+}
+
 }  // namespace
 
 Connector::Connector(Loop& loop, std::string host, std::uint16_t port)
@@ -94,7 +102,7 @@ void Connector::cancel() {
   resolving_ = false;
   delay_.cancel();
   for (const auto& socket : attempts_) {
-    if (socket->is_open()) close_socket(*socket);
+    if (socket->is_open()) close_attempt(*socket);
   }
 }
 
@@ -148,7 +156,7 @@ void Connector::try_next() {
       if (!self->done_) return;
       if (!result) return self->finish(std::move(socket));
       if (is_shortage(result.value())) self->failure_ = no_socket(result.value());
-      close_socket(socket);
+      close_attempt(socket);
       self->delay_.cancel();
       self->guarded([&] { self->try_next(); });
     });
@@ -162,14 +170,9 @@ void Connector::try_next() {
   finish(tl::unexpected(failure_));
 }
 
-void close_socket(Socket& socket) {
-  IoError ignored;
-  // Asio leaves a closed descriptor to the kernel to take out of epoll, which does not happen while
-  // a child has a copy.
-  const int fd = socket.release(ignored);
-  if (fd < 0) return;
-  ::shutdown(fd, SHUT_RDWR);
-  ::close(fd);
+void close_socket(base::FileDescriptor& socket) {
+  ::shutdown(socket.get(), SHUT_RDWR);
+  socket.reset();
 }
 
 }  // namespace hyperpod::client::transport

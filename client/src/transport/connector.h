@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "hyperpod/base/file_descriptor.h"
 #include "transport/host_resolver.h"
 #include "transport/http.h"
 #include "transport/loop.h"
@@ -58,6 +59,6 @@ class Connector : public std::enable_shared_from_this<Connector> {
 
 /// Closes a socket so that its peer learns it at once, even if a child process has inherited a
 /// copy.
-void close_socket(Socket& socket);
+void close_socket(base::FileDescriptor& socket);
 
 }  // namespace hyperpod::client::transport
