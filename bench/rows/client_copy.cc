@@ -65,7 +65,7 @@ class Reader {
   /// What any client needs that asks before it reads: one request over a socket, and memcpy.
   Result<Seconds> request_and_memcpy(const std::string& key) {
     std::string id;
-    const auto taken = timed_with_lease(key, [&](const client::Lease& lease) -> Result<void> {
+    auto taken = timed_with_lease(key, [&](const client::Lease& lease) -> Result<void> {
       const auto number = static_cast<std::uint64_t>(&key - keys_.data());
       const auto granted = ask_over(socket_.get(), lease_request(number, 5000));
       if (!granted) return tl::unexpected(granted.error());
