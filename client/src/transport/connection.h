@@ -29,8 +29,9 @@
 
 namespace hyperpod::client::transport {
 
-// Nobody deletes it as a Watcher. NOLINTNEXTLINE(cppcoreguidelines-virtual-class-destructor)
-class Connection final : public std::enable_shared_from_this<Connection>, private Watcher {
+// Nobody deletes it as a SocketWatcher. NOLINTNEXTLINE(cppcoreguidelines-virtual-class-destructor)
+class Connection final : public std::enable_shared_from_this<Connection>,
+                         private base::SocketWatcher {
  public:
   /// Told when an exchange is over; if it cannot even be begun, before exchange() returns.
   class Listener {

@@ -13,7 +13,6 @@
 #include <utility>
 
 #include "fork.h"
-#include "hyperpod/base/file_descriptor.h"
 #include "thread.h"
 
 namespace hyperpod::client::transport {
@@ -95,17 +94,15 @@ Result<std::shared_ptr<Loop>> Loop::start(std::shared_ptr<Clock> clock) try {
 Loop::Loop(std::shared_ptr<Clock> clock)
     : clock_(std::move(clock)),
       context_(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO),
-      sockets_(context_),
+      sockets_ready_(context_, sockets_.descriptor()),
       work_(context_.get_executor()),
       earliest_(never) {
   // The first socket brings what waits for sockets into being, which takes descriptors: now, where
   // there is somebody to be told that there are none.
   const Socket first(context_);
-  base::FileDescriptor set(epoll_create1(EPOLL_CLOEXEC));
-  if (!set) throw std::system_error(errno, std::generic_category(), "epoll_create1");
-  sockets_.assign(set.get());
-  set.release();
 }
+
+Loop::~Loop() { sockets_ready_.release(); }
 
 bool Loop::on_thread() const noexcept { return loop_of_this_thread == this; }
 
@@ -189,48 +186,34 @@ void Loop::run_tasks() {
   }
 }
 
-bool Loop::watch(int socket, Watcher& watcher) {
-  epoll_event event{};
-  event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
-  event.data.ptr = &watcher;
-  if (epoll_ctl(sockets_.native_handle(), EPOLL_CTL_ADD, socket, &event) != 0) return false;
-  ++watched_;
+bool Loop::watch(int socket, base::SocketWatcher& watcher) {
+  if (!sockets_.add(socket, watcher)) return false;
   wait_for_sockets();
   return true;
 }
 
-void Loop::unwatch(int socket, Watcher& watcher) noexcept {
-  // A copy of the socket that a child process has would keep it in the set.
-  epoll_ctl(sockets_.native_handle(), EPOLL_CTL_DEL, socket, nullptr);
-  for (std::size_t i = told_; i < ready_count_; ++i) {
-    if (ready_[i].data.ptr == &watcher) ready_[i].data.ptr = nullptr;
-  }
+void Loop::unwatch(int socket, base::SocketWatcher& watcher) noexcept {
+  sockets_.remove(socket, watcher);
   // What waits keeps the thread from its end.
-  if (--watched_ == 0 && waits_for_sockets_) {
+  if (sockets_.empty() && waits_for_sockets_) {
     IoError ignored;
-    sockets_.cancel(ignored);
+    sockets_ready_.cancel(ignored);
   }
 }
 
 void Loop::wait_for_sockets() {
-  if (watched_ == 0 || std::exchange(waits_for_sockets_, true)) return;
-  sockets_.async_wait(sockets_.wait_read, SocketsReady{this});
+  if (sockets_.empty() || std::exchange(waits_for_sockets_, true)) return;
+  sockets_ready_.async_wait(sockets_ready_.wait_read, SocketsReady{this});
 }
 
 void Loop::tell_watchers() {
-  const int count =
-      epoll_wait(sockets_.native_handle(), ready_.data(), static_cast<int>(ready_.size()), 0);
-  ready_count_ = static_cast<std::size_t>(std::max(count, 0));
-  for (told_ = 0; told_ < ready_count_;) {
-    const epoll_event& event = ready_[told_++];
-    if (event.data.ptr == nullptr) continue;
+  sockets_.tell([this](base::SocketWatcher& watcher, std::uint32_t events) {
     time_.reset();
     try {
-      static_cast<Watcher*>(event.data.ptr)->ready(event.events);
+      watcher.ready(events);
     } catch (const std::bad_alloc&) {  // as in run(); the others are to be told all the same
     }
-  }
-  ready_count_ = 0;
+  });
 }
 
 void Loop::retire(std::shared_ptr<void> object) noexcept {

@@ -9,11 +9,8 @@
 // what it was to do learns so then or at its deadline. Timers, sockets that are waited for, and
 // waking the thread take none.
 //
-// Asio waits for the sockets' epoll set, and does not read from them itself: after each read it
-// reads once more only to learn that nothing is there, a third of a request's system calls.
+// Asio waits for the set of the connections' sockets, and reads from none of them itself.
 #pragma once
-
-#include <sys/epoll.h>
 
 #include <array>
 #include <atomic>
@@ -32,6 +29,7 @@
 #include <thread>
 #include <vector>
 
+#include "hyperpod/base/socket_set.h"
 #include "hyperpod/client/call.h"
 #include "hyperpod/client/clock.h"
 #include "hyperpod/client/error.h"
@@ -45,17 +43,6 @@ using Socket = asio::basic_stream_socket<asio::ip::tcp, Executor>;
 using IoError = boost::system::error_code;
 
 class Loop;
-
-/// Told what has become of a socket that the loop waits for.
-class Watcher {
- public:
-  /// `events` are those of epoll, edge-triggered: told once of all that has come, and once that
-  /// there is room again after a send found none. On the loop's thread.
-  virtual void ready(std::uint32_t events) = 0;
-
- protected:
-  ~Watcher() = default;
-};
 
 /// Calls its function once when the clock has come to a time. Belongs to the loop's thread, except
 /// its construction.
@@ -82,6 +69,8 @@ class Timer : public boost::intrusive::set_base_hook<> {
 
 class Loop final : private base::Ticker, public std::enable_shared_from_this<Loop> {
  public:
+  ~Loop();
+
   /// Starts the thread, with all signals blocked: those of the process are for its own threads.
   /// Errors: out_of_resources.
   static Result<std::shared_ptr<Loop>> start(std::shared_ptr<Clock> clock);
@@ -126,9 +115,9 @@ class Loop final : private base::Ticker, public std::enable_shared_from_this<Loo
 
   /// Tells `watcher` of all that comes for `socket` until unwatch(). False and errno if the system
   /// refuses. On the thread only, as unwatch().
-  bool watch(int socket, Watcher& watcher);
+  bool watch(int socket, base::SocketWatcher& watcher);
   /// To be called before the socket is closed.
-  void unwatch(int socket, Watcher& watcher) noexcept;
+  void unwatch(int socket, base::SocketWatcher& watcher) noexcept;
 
   /// Lets go of `object` once the call under way on the thread has returned, for that may be the
   /// end of what makes the call. On the thread only.
@@ -162,11 +151,9 @@ class Loop final : private base::Ticker, public std::enable_shared_from_this<Loo
   const std::shared_ptr<Clock> clock_;
   Place wake_place_, sockets_place_;  // outlive what context_ has not run
   asio::io_context context_;
-  asio::posix::basic_stream_descriptor<Executor> sockets_;  // an epoll set
-  std::size_t watched_ = 0;                                 // sockets in it
+  base::SocketSet sockets_;
+  asio::posix::basic_stream_descriptor<Executor> sockets_ready_;  // borrows that of sockets_
   bool waits_for_sockets_ = false;
-  std::array<epoll_event, 64> ready_{};  // from told_ on they are still to be told
-  std::size_t told_ = 0, ready_count_ = 0;
   std::optional<asio::executor_work_guard<Executor>> work_;
   std::thread thread_;
 
