@@ -62,7 +62,7 @@ class AdminServer::Impl {
 
  private:
   http::Awaitable<void> accept_connections();
-  void serve(http::Socket socket);
+  void serve(base::FileDescriptor socket);
   void attend();
   bool anybody_listens(Signal signal);
   void look_at_journal_soon();
@@ -120,11 +120,11 @@ http::Awaitable<void> AdminServer::Impl::accept_connections() {
       continue;
     }
     http::close_on_exec(socket.native_handle());
-    serve(std::move(socket));
+    serve(base::FileDescriptor(socket.release(ec)));
   }
 }
 
-void AdminServer::Impl::serve(http::Socket socket) {
+void AdminServer::Impl::serve(base::FileDescriptor socket) {
   if (port_.counters.open >= Port::most_connections) {
     if (port_.unserved.empty()) return;  // closed with the socket
     Session& first = port_.unserved.front();
@@ -132,10 +132,8 @@ void AdminServer::Impl::serve(http::Socket socket) {
     first.cut();
   }
   ++port_.counters.open;
-  http::IoError ignored;
-  socket.set_option(asio::ip::tcp::no_delay(true), ignored);
-  const auto session = std::make_shared<Session>(port_, worker_, *reads_, *changes_,
-                                                 http::make_plain_transport(std::move(socket)));
+  const auto session = std::make_shared<Session>(
+      port_, worker_, *reads_, *changes_, http::make_plain_transport(worker_, std::move(socket)));
   session->start();
 }
 

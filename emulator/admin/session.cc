@@ -323,7 +323,7 @@ void Session::stop_listening() {
 Awaitable<Response> Session::await_response(Response pending) {
   listen_for(pending.signal);
   Deadline deadline(*this);
-  worker().arm(deadline, pending.wait->most());
+  worker().arm(deadline, worker().clock().now() + pending.wait->most());
   std::optional<Response> made;
   while (true) {
     signalled_ = false;

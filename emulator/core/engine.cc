@@ -119,12 +119,12 @@ class Engine::Look {
 
 class Engine::Critical {
  public:
-  explicit Critical(Engine& engine) : engine_(engine), entry_(engine) {}
+  explicit Critical(Engine& engine, Changes* changes = nullptr)
+      : engine_(engine), changes_(changes), entry_(engine) {}
 
   ~Critical() {
-    // Memory of the last time is used again: nearly every call makes one change.
-    thread_local std::vector<LeaseChange> spare;
-    auto changes = std::move(spare);
+    Changes to_tell;
+    Changes& changes = changes_ != nullptr ? *changes_ : to_tell;
     changes.clear();
     changes.swap(engine_.changes_);
     const auto decided = std::exchange(engine_.decided_, {});
@@ -135,11 +135,10 @@ class Engine::Critical {
     const bool frees = !engine_.leaving_.empty() && !std::exchange(engine_.freeing_, true);
     entry_.unlock();
     if (frees) engine_.free_rest();
-    for (const LeaseChange& change : changes) engine_.observer_(change);
+    for (const LeaseChange& change : to_tell) engine_.observer_(change);
     for (Object* const object : condemned) engine_.clear_condemned(*object);
     if (alarm) alarm();
     for (const auto& [handler, grant] : decided) handler(grant);
-    spare = std::move(changes);
   }
 
  private:
@@ -155,6 +154,7 @@ class Engine::Critical {
   }
 
   Engine& engine_;
+  Changes* const changes_;
   Entry entry_;
 };
 
@@ -860,17 +860,19 @@ void Engine::clear_condemned(Object& object) {
 
 std::optional<LeaseGrant> Engine::try_acquire(std::string_view bucket, std::string_view key,
                                               Duration ttl, const GrantFault& fault,
-                                              std::uint64_t connection) {
-  Critical critical(*this);
-  if (Object* object = find(bucket, key)) return grant(*object, ttl, fault, connection);
+                                              std::uint64_t connection, Changes* changes) {
+  const auto id = LeaseId::generate();
+  Critical critical(*this, changes);
+  if (Object* object = find(bucket, key)) return grant(*object, id, ttl, fault, connection);
   return std::nullopt;
 }
 
 std::optional<LeaseGrant> Engine::acquire(std::string_view bucket, std::string_view key,
                                           Duration ttl, const GrantFault& fault,
-                                          std::uint64_t connection) {
-  Critical critical(*this);
-  if (Object* object = find(bucket, key)) return grant(*object, ttl, fault, connection);
+                                          std::uint64_t connection, Changes* changes) {
+  const auto id = LeaseId::generate();
+  Critical critical(*this, changes);
+  if (Object* object = find(bucket, key)) return grant(*object, id, ttl, fault, connection);
   ++totals_.lease_misses;
   return std::nullopt;
 }
@@ -882,12 +884,12 @@ Engine::Lease& Engine::free_lease() {
   return lease;
 }
 
-LeaseGrant Engine::grant(Object& object, Duration ttl, const GrantFault& fault,
+LeaseGrant Engine::grant(Object& object, const LeaseId& id, Duration ttl, const GrantFault& fault,
                          std::uint64_t connection) {
   pin(object);
   Lease& lease = free_lease();
   lease.object = &object;
-  lease.id = LeaseId::generate();
+  lease.id = id;
   lease.connection = connection;
   lease.epoch = lease_epoch_;
   lease_by_id_.insert(lease);
@@ -1021,8 +1023,8 @@ void Engine::clear_old_requests() {
   }
 }
 
-bool Engine::release(const LeaseId& id, std::string* bucket, std::string* key) {
-  Critical critical(*this);
+bool Engine::release(const LeaseId& id, std::string* bucket, std::string* key, Changes* changes) {
+  Critical critical(*this, changes);
   const auto found = lease_by_id_.find(id, IdHash{}, IdEqual{});
   if (found == lease_by_id_.end() || !is_live(*found)) {
     ++totals_.releases_unknown;
@@ -1059,7 +1061,8 @@ std::variant<LeaseGrant, Engine::WaiterId> Engine::acquire_or_wait(
     std::string_view bucket, std::string_view key, Duration ttl, Duration hold,
     GrantHandler handler, const GrantFault& fault, std::uint64_t connection) {
   Critical critical(*this);
-  if (Object* object = find(bucket, key)) return grant(*object, ttl, fault, connection);
+  if (Object* object = find(bucket, key))
+    return grant(*object, LeaseId::generate(), ttl, fault, connection);
   Bucket& in = bucket_named(bucket);
   WaiterQueue* queue = waiting_for({&in, key});
   if (queue == nullptr) {
@@ -1133,7 +1136,8 @@ bool Engine::wake_some(Object& object) {
       decided_.emplace_back(remove(waiter), std::nullopt);
       continue;
     }
-    const auto lease = grant(object, waiter.ttl, waiter.fault, waiter.connection);
+    const auto lease =
+        grant(object, LeaseId::generate(), waiter.ttl, waiter.fault, waiter.connection);
     decided_.emplace_back(remove(waiter), lease);
     if (object.gone) return false;  // evicted by a fault: nothing is left for the others
   }
@@ -1145,7 +1149,7 @@ void Engine::end_wait(Waiter& waiter) {
   if (waiter.run == run_) {
     if (Object* object = find(waiter.queue->bucket->name, waiter.queue->key)) {
       // Only where storing does not wake.
-      lease = grant(*object, waiter.ttl, waiter.fault, waiter.connection);
+      lease = grant(*object, LeaseId::generate(), waiter.ttl, waiter.fault, waiter.connection);
     } else {
       ++totals_.lease_misses;
     }

@@ -190,14 +190,20 @@ class Engine {
   tl::expected<std::unique_ptr<Reservation>, PutRefusal> reserve_room(
       std::optional<std::uint64_t> size);
 
+  /// Where a call puts what has become of leases, in place of telling the observer of them. What
+  /// stood there before is lost.
+  using Changes = std::vector<LeaseChange>;
+
   /// Pins the object for `ttl` from now; nullopt if the key is absent. `connection` is told to the
   /// observer of leases.
   std::optional<LeaseGrant> acquire(std::string_view bucket, std::string_view key, Duration ttl,
-                                    const GrantFault& fault = {}, std::uint64_t connection = 0);
+                                    const GrantFault& fault = {}, std::uint64_t connection = 0,
+                                    Changes* changes = nullptr);
 
   /// As acquire, but an absent key is not counted as a miss: whoever asks goes on to wait for it.
   std::optional<LeaseGrant> try_acquire(std::string_view bucket, std::string_view key, Duration ttl,
-                                        const GrantFault& fault = {}, std::uint64_t connection = 0);
+                                        const GrantFault& fault = {}, std::uint64_t connection = 0,
+                                        Changes* changes = nullptr);
 
   /// As acquire, but when the key is absent waits for it, at most `hold`: `handler` is then called
   /// with the response, and the TTL counts from the moment of the grant.
@@ -213,7 +219,8 @@ class Engine {
 
   /// Ends a lease. False if the id is unknown, already released or expired. Of one that is ended,
   /// bucket and key are put where the two point, if they do.
-  bool release(const LeaseId& id, std::string* bucket = nullptr, std::string* key = nullptr);
+  bool release(const LeaseId& id, std::string* bucket = nullptr, std::string* key = nullptr,
+               Changes* changes = nullptr);
 
   /// Bucket and key that a live lease is on.
   std::optional<std::pair<std::string, std::string>> leased_by(const LeaseId& id) const;
@@ -235,7 +242,7 @@ class Engine {
   void reset_counters();
 
   /// Called with no lock held when a lease has been granted or has ended, before the call returns
-  /// that brought it about. To be set before there is any lease.
+  /// that brought it about, unless that takes its Changes. To be set before there is any lease.
   void observe_leases(std::function<void(const LeaseChange&)> observer);
 
   /// `alarm` is called, with no lock held, when something falls due earlier than next_due last
@@ -442,7 +449,8 @@ class Engine {
                    std::vector<ObjectState>& objects);
   LeaseState shown(const Lease& lease, TimePoint now) const;
   WaiterState shown(const Waiter& waiter, TimePoint now) const;
-  LeaseGrant grant(Object& object, Duration ttl, const GrantFault& fault, std::uint64_t connection);
+  LeaseGrant grant(Object& object, const LeaseId& id, Duration ttl, const GrantFault& fault,
+                   std::uint64_t connection);
   void end(Lease& lease, LeaseChange::What how);
   void tell(const Lease& lease, LeaseChange::What what);
   void expire(Lease& lease);

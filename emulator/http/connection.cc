@@ -6,6 +6,7 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
 #include <cstring>
+#include <exception>
 
 namespace hyperpod::emulator::http {
 namespace {
@@ -40,9 +41,7 @@ Connection::Connection(Worker& worker, const Limits& limits, PortCounters& count
       counters_(counters),
       transport_(std::move(transport)),
       in_(limits.head_bytes),
-      event_(worker.io()),
       restarts_(counters.restarts) {
-  event_.expires_at(SystemTimer::time_point::max());
   worker_.add(*this);
 }
 
@@ -70,15 +69,24 @@ Awaitable<void> Connection::run() {
   }
   close();
   stop_watching();
-  while (watching_) co_await event_.async_wait(resume_with(ec));
+  while (watching_) co_await wait();
+}
+
+// Most requests only move the limit a little, which is not worth finding another place in the
+// wheel.
+void Connection::limit_time(TimePoint from, Duration limit) {
+  time_limit_ = from + limit;
+  if (!armed() || due() > time_limit_) worker_.arm(*this, time_limit_);
 }
 
 void Connection::on_due() {
+  if (worker_.clock().now() < time_limit_) return worker_.arm(*this, time_limit_);
   // Too little may have come to end a gathering read, and yet be progress.
   if (gathering_ && transport_->available() > 0) {
     gather(false);
     limit_time(limits_.stall_timeout);
   } else {
+    unsettle();
     close();
   }
 }
@@ -116,6 +124,24 @@ Awaitable<void> Connection::yield() {
   passed_in_turn_ = 0;
   IoError ignored;
   co_await asio::post(worker_.io().get_executor(), resume_with(ignored));
+}
+
+bool Connection::take() try {
+  const auto room = worker_.scratch().first(in_.first_size());
+  IoError ec;
+  const auto got = transport_->read_now(asio::buffer(room.data(), room.size()), {}, ec);
+  if (ec == asio::error::would_block) return true;
+  if (ec) {
+    peer_gone_ = true;
+    return false;
+  }
+  const std::string_view bytes(reinterpret_cast<const char*>(room.data()), got);
+  const auto served = serve_now(bytes);
+  if (served == Served::not_at_all) in_.append(bytes);
+  return served == Served::all;
+} catch (const std::exception&) {  // of memory; what leaves serve() ends the connection, too
+  close();
+  return false;
 }
 
 Awaitable<bool> Connection::read_more() {
@@ -192,16 +218,13 @@ Awaitable<void> Connection::keep_watching() {
 // --- Waiting
 // --------------------------------------------------------------------------------------
 
-Awaitable<void> Connection::wait() {
-  IoError woken;
-  co_await event_.async_wait(resume_with(woken));
-}
+Awaitable<void> Connection::wait() { return event_.wait(); }
 
 Awaitable<void> Connection::pause(Duration time, bool watches) {
   settle();
   lift_time_limit();
   Pause pause(*this);
-  worker_.arm(pause, time);
+  worker_.arm(pause, worker_.clock().now() + time);
   if (watches) watch();
   while (!pause.over() && !peer_gone_ && !finishing_) co_await wait();
   stop_watching();

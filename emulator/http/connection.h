@@ -9,6 +9,7 @@
 #include <span>
 #include <string_view>
 
+#include "http/event.h"
 #include "http/input_buffer.h"
 #include "http/transport.h"
 #include "http/worker.h"
@@ -34,6 +35,7 @@ struct PortCounters {
 
 class Connection : public Managed,
                    public core::Timer,
+                   private Transport::Taker,
                    public std::enable_shared_from_this<Connection> {
  public:
   Connection(Worker& worker, const Limits& limits, PortCounters& counters,
@@ -62,6 +64,17 @@ class Connection : public Managed,
   void set_idle(bool idle) { idle_ = idle; }
 
   InputBuffer& input() { return in_; }
+  /// Waits until something has come that serve_now() leaves to serve(), or the peer has gone.
+  /// REQUIRES an empty input() and !watching().
+  Awaitable<void> wait_for_request() { return transport_->wait_to_read(*this); }
+  enum class Served {
+    not_at_all,  ///< Nothing has been done; the bytes go to input().
+    all,         ///< The next request is waited for.
+    in_part,     ///< The rest is for serve() to do.
+  };
+  /// Serves what has come between two requests, as far as nothing has to be waited for. `bytes` are
+  /// valid during the call.
+  virtual Served serve_now(std::string_view) { return Served::not_at_all; }
   /// Lets other connections of the worker have their turn.
   Awaitable<void> yield();
   /// Reads more into input(). False when the peer has gone.
@@ -98,7 +111,7 @@ class Connection : public Managed,
   Awaitable<void> pause(Duration time, bool watches);
   /// Waits for wake(), or for the peer to go away.
   Awaitable<void> wait();
-  void wake() { event_.cancel(); }
+  void wake() { event_.raise(worker_.io()); }
   /// Reads on in the background, to notice when the peer goes away. Requests that it pipelines
   /// meanwhile wait in input(). Goes on until stop_watching, and at most one read beyond.
   void watch();
@@ -108,7 +121,8 @@ class Connection : public Managed,
   void unsettle();
   void settle();
 
-  void limit_time(Duration limit) { worker_.arm(*this, limit); }
+  void limit_time(Duration limit) { limit_time(worker_.clock().now(), limit); }
+  void limit_time(TimePoint from, Duration limit);
   void lift_time_limit() { disarm(); }
 
   Worker& worker() { return worker_; }
@@ -118,6 +132,7 @@ class Connection : public Managed,
  private:
   class Pause;
 
+  bool take() override;
   void on_due() override;
   Awaitable<void> run();
   Awaitable<void> keep_watching();
@@ -131,7 +146,8 @@ class Connection : public Managed,
   PortCounters& counters_;
   std::unique_ptr<Transport> transport_;
   InputBuffer in_;
-  SystemTimer event_;  // never expires; cancelling it wakes who waits
+  Event event_;
+  TimePoint time_limit_;  // the timer may be due sooner, and is armed anew then
   std::uint64_t pace_ = 0;
   const std::uint64_t restarts_;      // of the daemon, when this began
   std::uint64_t passed_in_turn_ = 0;  // of bodies, since other connections had their turn

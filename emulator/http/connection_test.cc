@@ -102,6 +102,31 @@ TEST_F(Connection, AnswersAPeerThatIsDoneSending) {
   EXPECT_EQ(client().receive_until_closed(), "");
 }
 
+TEST_F(Connection, AnswersOneRequestOfAPeerThatIsDoneSending) {
+  ASSERT_EQ(client().ask(put_request("b/k", "bytes")).status, 200);
+  client().send(lease_request("b/k"));
+  client().close_sending();
+  EXPECT_EQ(client().receive().status, 200);
+  EXPECT_EQ(client().receive_until_closed(), "");
+}
+
+TEST_F(Connection, SendsALongAnswerAsThePeerTakesIt) {
+  constexpr std::uint64_t blocks = 16 * 1024;
+  options.block_size = 4096;
+  options.capacity = blocks * options.block_size;
+  options.placement = Placement::scattered;
+  const auto object = random_bytes(blocks / 2 * options.block_size);
+  ASSERT_EQ(client().ask(put_request("b/k", object)).status, 200);
+
+  client().send(lease_request("b/k"));
+  // It has been begun, and does not fit what lies between.
+  ASSERT_TRUE(daemon().reaches([](const Statistics& s) { return s.requests == 2; }));
+  const auto grant = client().receive();
+  EXPECT_GT(grant.body.size(), 200'000u);
+  EXPECT_EQ(daemon().leased_bytes(grant), object);
+  EXPECT_EQ(client().ask(release_request(id_of(grant))).status, 200);
+}
+
 TEST_F(Connection, TakesRequestsByteByByte) {
   const auto requests = put_request("b/k", "bytes") + lease_request("b/k") + get_request();
   for (const char c : requests) client().send({&c, 1});

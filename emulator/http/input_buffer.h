@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "hyperpod/base/assertions.h"
+
 namespace hyperpod::emulator::http {
 
 class InputBuffer {
@@ -18,6 +20,9 @@ class InputBuffer {
   bool empty() const { return begin_ == end_; }
   bool full() const { return end_ - begin_ == limit_; }
 
+  /// Room in an empty buffer, before anything was added to it: enough for most heads. It takes no
+  /// memory until then.
+  std::size_t first_size() const { return std::min<std::size_t>(limit_, 2048); }
   /// Room for at least a byte unless full(). Ends the validity of earlier views.
   boost::asio::mutable_buffer prepare() {
     if (begin_ > 0) {
@@ -25,19 +30,24 @@ class InputBuffer {
       end_ -= begin_;
       begin_ = 0;
     }
-    if (end_ == bytes_.size()) bytes_.resize(std::min(limit_, bytes_.size() * 2));
+    if (end_ == bytes_.size()) bytes_.resize(std::min(limit_, std::max(first_size(), 2 * end_)));
     return boost::asio::buffer(bytes_.data() + end_, bytes_.size() - end_);
   }
   /// Says that `count` bytes were written to what prepare gave.
   void commit(std::size_t count) { end_ += count; }
+  /// Adds bytes that were received elsewhere. REQUIRES room for them.
+  void append(std::string_view bytes) {
+    const auto room = prepare();
+    HYPERPOD_REQUIRE(bytes.size() <= room.size());
+    std::memcpy(room.data(), bytes.data(), bytes.size());
+    commit(bytes.size());
+  }
   /// Drops `count` bytes from the front; views stay valid until prepare.
   void consume(std::size_t count) { begin_ += count; }
 
  private:
-  static constexpr std::size_t first_size = 2048;
-
   const std::size_t limit_;
-  std::vector<char> bytes_ = std::vector<char>(std::min(limit_, first_size));
+  std::vector<char> bytes_;
   std::size_t begin_ = 0;
   std::size_t end_ = 0;
 };

@@ -122,22 +122,13 @@ bool Server::accept_all() {
     Worker& worker = *workers_[next_worker_];
     next_worker_ = (next_worker_ + 1) % workers_.size();
     asio::post(worker.io(), [this, &worker, accepted = std::move(accepted)]() mutable {
-      admit(worker, std::move(accepted));
+      decide(worker, std::move(accepted), ++counters_.numbered);
+      ++counters_.accepted;  // now, so that whoever sees the count sees what became of it
     });
   }
 }
 
-void Server::admit(Worker& worker, base::FileDescriptor accepted) {
-  Socket socket(worker.io());
-  IoError ec;
-  socket.assign(endpoint_.protocol(), accepted.get(), ec);
-  if (ec) return;  // the kernel has no memory for it
-  accepted.release();
-  decide(worker, std::move(socket), ++counters_.numbered);
-  ++counters_.accepted;  // now, so that whoever sees the count sees what became of it
-}
-
-void Server::decide(Worker& worker, Socket socket, std::uint64_t number) {
+void Server::decide(Worker& worker, base::FileDescriptor socket, std::uint64_t number) {
   const auto limit = options_.limits.connections;
   if (limit > 0 && counters_.open >= limit) return;
   std::optional<FiredFault> fault;
@@ -193,16 +184,14 @@ void Server::serve_unaccepted() {
              });
 }
 
-void Server::open_session(Worker& worker, Socket socket, std::uint64_t number,
+void Server::open_session(Worker& worker, base::FileDescriptor socket, std::uint64_t number,
                           std::optional<FiredFault> fault) {
   const std::uint64_t open = counters_.open;
   auto peak = counters_.peak.load();
   while (peak < open && !counters_.peak.compare_exchange_weak(peak, open)) {
   }
-  IoError ignored;
-  socket.set_option(asio::ip::tcp::no_delay(true), ignored);
-  auto transport =
-      tls_ ? make_tls_transport(std::move(socket), *tls_) : make_plain_transport(std::move(socket));
+  auto transport = tls_ ? make_tls_transport(worker, std::move(socket), *tls_)
+                        : make_plain_transport(worker, std::move(socket));
   const auto session = std::make_shared<Session>(service_, worker, std::move(transport), number);
   if (fault) session->meet(*fault);
   session->start();
@@ -212,10 +201,6 @@ void Server::cut_connections() {
   ++counters_.restarts;
   {
     std::lock_guard lock(unaccepted_mutex_);
-    // Each is closed by its worker's thread.
-    for (Unaccepted& one : unaccepted_) {
-      asio::post(one.worker->io(), [socket = std::move(one.socket)] {});
-    }
     unaccepted_.clear();
   }
   for (const auto& worker : workers_) worker->cut_connections();
@@ -225,7 +210,7 @@ void Server::after(Duration time, std::function<void()> work) {
   Worker& worker = *workers_.front();
   // At once on the worker itself: what others post there meanwhile would overtake it.
   asio::dispatch(worker.io(), [this, &worker, time, work = std::move(work)]() mutable {
-    worker.arm(delayed_.emplace_back(*this, std::move(work)), time);
+    worker.arm(delayed_.emplace_back(*this, std::move(work)), clock_.now() + time);
   });
 }
 

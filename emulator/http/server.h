@@ -75,13 +75,12 @@ class Server final : private Ticker {
   Awaitable<void> accept_connections();
   /// Takes every connection that has been made. False if that failed for want of something.
   bool accept_all();
-  void admit(Worker& worker, base::FileDescriptor accepted);
   /// Serves it, lets it wait, or closes it with the socket.
-  void decide(Worker& worker, Socket socket, std::uint64_t number);
+  void decide(Worker& worker, base::FileDescriptor socket, std::uint64_t number);
   /// Counts one connection more as open, unless there are as many as there may be.
   bool claim_connection();
   /// REQUIRES a claim.
-  void open_session(Worker& worker, Socket socket, std::uint64_t number,
+  void open_session(Worker& worker, base::FileDescriptor socket, std::uint64_t number,
                     std::optional<FiredFault> fault);
   void connection_closed();
   /// REQUIRES unaccepted_mutex_.
@@ -104,7 +103,7 @@ class Server final : private Ticker {
   // workers go.
   struct Unaccepted {
     Worker* worker;
-    Socket socket;
+    base::FileDescriptor socket;
     std::uint64_t number;
   };
   std::mutex unaccepted_mutex_;

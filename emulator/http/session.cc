@@ -71,10 +71,14 @@ Session::Session(Service& service, Worker& worker, std::unique_ptr<Transport> tr
     : Connection(worker, service.options.limits, service.counters, std::move(transport)),
       service_(service),
       behaviour_(service.options.behaviour),
-      number_(number) {
-  entry_.connection = number;
-  entry_.peer = peer();
-  service_.journal.connection_opened(number_, entry_.peer, worker.clock().now());
+      number_(number),
+      peer_(peer()) {
+  service_.journal.connection_opened(number_, peer_, worker.clock().now());
+}
+
+Session::Exchange& Session::own_exchange() {
+  if (!own_exchange_) own_exchange_ = std::make_unique<Exchange>();
+  return *own_exchange_;
 }
 
 Session::~Session() {
@@ -94,13 +98,22 @@ Awaitable<void> Session::serve() {
   while (!peer_gone()) {
     set_idle(true);
     const bool pipelined = !input().empty();
+    if (!pipelined && !watching()) {
+      limit_time(service_.options.limits.idle_timeout);
+      co_await wait_for_request();
+      if (peer_gone()) break;
+      if (!unsent_.empty()) {
+        set_idle(false);
+        co_await write(std::exchange(unsent_, {}));
+      }
+      if (!keep_alive_) break;
+    }
     const auto head = co_await read_head();
     // A peer that sends many requests at once is served in turn with the others.
     if (pipelined && !peer_gone()) co_await yield();
     if (peer_gone()) break;
     set_idle(false);
-    ++service_.counters.in_flight;
-    begin(head ? *head : RequestHead{});
+    begin(own_exchange(), head ? *head : RequestHead{});
     WireForm form;
     Response response;
     if (head) {
@@ -109,7 +122,7 @@ Awaitable<void> Session::serve() {
       const auto routed = route(head->method, head->target, behaviour_);
       if (routed) {
         note(*routed);
-        fault_ = fault_for(*routed);
+        exchange_->fault = fault_for(*routed);
       } else if (const auto& asked = routed.error().asked) {
         note(*asked);
       }
@@ -127,73 +140,108 @@ Awaitable<void> Session::serve() {
     if (outlived()) close();
     if (!peer_gone()) {
       log(response);
-      if (fault_ || response.shard) {
+      if (exchange_->fault || response.shard) {
         co_await send_response(response, form);
       } else {
-        // A response nearly always fits the send buffer, and then nothing has to be waited for.
-        out_.clear();
-        ++service_.counters.requests;
-        append_wire_form(response, form, out_);
-        entry_.bytes_out = out_.size();
-        // Before it is sent, so that whoever has a response finds its request in the journal.
-        record(response.status, head_of(response, form, out_, out_));
-        const auto rest = write_now(out_);
+        const auto rest = send_now(response, form);
         if (!rest.empty()) co_await write(rest);
       }
     }
-    if (!recorded_) {
-      if (granted_) count_abandoned(service_, number_, entry_.bucket);
-      record(0, {});
-    }
-    wait_.reset();
-    fault_.reset();
-    settle();
+    end();
     if (!keep_alive_) break;
   }
+}
+
+// Nearly every lease and release comes alone and whole, and needs no waiting. What does not is
+// left to serve().
+Connection::Served Session::serve_now(std::string_view bytes) {
+  if (!service_.faults.empty()) return Served::not_at_all;
+  HeadScanner scanner;
+  const bool whole = scanner.scan(bytes) == HeadScanner::Status::complete;
+  if (!whole || scanner.length() < bytes.size()) return Served::not_at_all;
+  const auto head = parse_head(bytes, service_.options.limits);
+  if (!head) return Served::not_at_all;
+  const auto routed = route(head->method, head->target, behaviour_);
+  if (!routed) return Served::not_at_all;
+
+  // One for all connections of the thread: the processor's cache has it from the last request.
+  static thread_local Exchange shared;
+  head_in_input_ = bytes;
+  begin(shared, *head);
+  note(*routed);
+  const auto response = respond_at_once(*head, routed);
+  if (!response) {
+    --service_.counters.in_flight;
+    return Served::not_at_all;
+  }
+  keep_alive_ = keep_alive_ && head->keep_alive;
+  if (!peer_gone()) {
+    log(*response);
+    const WireForm form{
+        .keep_alive = keep_alive_, .http_1_0 = head->http_1_0, .with_body = head->method != "HEAD"};
+    const auto rest = send_now(*response, form);
+    if (!rest.empty()) unsent_ = own_exchange().out.assign(rest);
+    limit_time(shared.entry.at, service_.options.limits.idle_timeout);
+  }
+  end();
+  return unsent_.empty() && keep_alive_ && !peer_gone() ? Served::all : Served::in_part;
 }
 
 void Session::end_waits() {
   keep_alive_ = false;
   if (wait_ && wait_->waiting && service_.engine.drop_waiter(wait_->waiter)) {
-    wait_decided(std::nullopt);
+    wait_decided(std::nullopt, {});
   }
 }
 
-void Session::begin(const RequestHead& head) {
-  if (const auto& log = service_.options.log; log && log->enabled(base::LogLevel::info)) {
-    request_line_ = "an unreadable request";
-    if (!head.method.empty()) request_line_.assign(head.method).append(" ").append(head.target);
+void Session::begin(Exchange& exchange, const RequestHead& head) {
+  exchange_ = &exchange;
+  exchange.head = head_in_input_;
+  exchange.changes.clear();
+  exchange.granted = false;
+  exchange.recorded = false;
+  JournalEntry& entry = exchange.entry;
+  entry.at = worker().clock().now();
+  entry.time = std::chrono::system_clock::now();
+  entry.connection = number_;
+  entry.peer = peer_;
+  entry.operation = head.method.empty() ? JournalOperation::unreadable : JournalOperation::other;
+  entry.bucket.clear();
+  entry.key.clear();
+  entry.lease_id.clear();
+  entry.fault.clear();
+  entry.bytes_in = 0;
+  entry.bytes_out = 0;
+  entry.held = Duration::zero();
+  entry.in_flight = ++service_.counters.in_flight;
+}
+
+void Session::end() {
+  if (!exchange_->recorded) {
+    if (exchange_->granted) count_abandoned(service_, number_, exchange_->entry.bucket);
+    record(0, {});
   }
-  head_ = head_in_input_;
-  entry_.at = worker().clock().now();
-  entry_.time = std::chrono::system_clock::now();
-  entry_.operation = head.method.empty() ? JournalOperation::unreadable : JournalOperation::other;
-  entry_.bucket.clear();
-  entry_.key.clear();
-  entry_.lease_id.clear();
-  entry_.fault.clear();
-  entry_.bytes_in = 0;
-  entry_.bytes_out = 0;
-  entry_.held = Duration::zero();
-  entry_.in_flight = service_.counters.in_flight;
-  granted_ = false;
-  recorded_ = false;
+  wait_.reset();
+  exchange_->fault.reset();
+  exchange_ = nullptr;
+  settle();
 }
 
 // What the journal calls under way ends here, before the peer can know its response and ask anew.
 void Session::record(int status, std::string_view response_head) {
-  recorded_ = true;
+  exchange_->recorded = true;
   --service_.counters.in_flight;
-  entry_.status = status;
-  entry_.served = worker().clock().now() - entry_.at;
+  JournalEntry& entry = exchange_->entry;
+  entry.status = status;
+  entry.served = worker().clock().now() - entry.at;
   if (reset_by_fault_) {
-    entry_.end = ConnectionEnd::reset_by_fault;
+    entry.end = ConnectionEnd::reset_by_fault;
   } else if (peer_gone()) {
-    entry_.end = ConnectionEnd::closed_by_peer;
+    entry.end = ConnectionEnd::closed_by_peer;
   } else {
-    entry_.end = keep_alive_ ? ConnectionEnd::kept : ConnectionEnd::closed_by_us;
+    entry.end = keep_alive_ ? ConnectionEnd::kept : ConnectionEnd::closed_by_us;
   }
-  service_.journal.record(entry_, head_, response_head);
+  service_.journal.record(entry, exchange_->head, response_head, exchange_->changes);
 }
 
 // --- Heads and bodies
@@ -258,7 +306,7 @@ Awaitable<std::uint64_t> Session::receive_into(BodySink& sink, std::uint64_t at_
   const auto* cut = std::get_if<ResetReading>(&effects().ending);
   if (stop || cut) {
     const std::uint64_t after = stop ? stop->after : cut->after;
-    at_most = std::min(at_most, after - std::min(after, entry_.bytes_in));
+    at_most = std::min(at_most, after - std::min(after, exchange_->entry.bytes_in));
     if (at_most == 0 && stop) co_await stop_responding(false);
     if (at_most == 0 && cut) reset_by_fault();
   }
@@ -267,14 +315,14 @@ Awaitable<std::uint64_t> Session::receive_into(BodySink& sink, std::uint64_t at_
   const auto size = std::min<std::uint64_t>(window.size(), at_most);
   const auto got = co_await read_body(window.first(size), size == at_most);
   sink.filled(got);
-  entry_.bytes_in += got;
-  if (too_slow(body_begun_)) close();
+  exchange_->entry.bytes_in += got;
+  if (too_slow(exchange_->body_begun)) close();
   co_return got;
 }
 
 Awaitable<Session::BodyEnd> Session::receive_counted(std::uint64_t length, BodySink& sink) {
   const Worker::Body under_way(worker());
-  gather(length > 2 * gather_bytes && !fault_);
+  gather(length > 2 * gather_bytes && !exchange_->fault);
   auto end = BodyEnd::complete;
   while (length > 0 && end == BodyEnd::complete) {
     if (length < 2 * gather_bytes) gather(false);
@@ -320,11 +368,11 @@ bool Session::too_slow(TimePoint begun) const {
   if (taken <= limits.stall_timeout || effects().bytes_per_second) return false;
   const double least =
       std::chrono::duration<double>(taken).count() * static_cast<double>(limits.body_rate);
-  return taken > limits.body_timeout || static_cast<double>(entry_.bytes_in) < least;
+  return taken > limits.body_timeout || static_cast<double>(exchange_->entry.bytes_in) < least;
 }
 
 Awaitable<Session::BodyEnd> Session::receive_body(const RequestHead& head, BodySink& sink) {
-  body_begun_ = worker().clock().now();
+  exchange_->body_begun = worker().clock().now();
   if (head.chunked) return receive_chunked(sink);
   return receive_counted(head.content_length.value_or(0), sink);
 }
@@ -344,37 +392,40 @@ Awaitable<void> Session::discard_body(const RequestHead& head) {
 // -----------------------------------------------------------------------------------
 
 void Session::note(const Route& route) {
-  entry_.operation = in_journal(route.operation);
-  entry_.bucket = route.bucket;
-  entry_.key = route.key;
-  entry_.lease_id = route.lease_id;
+  JournalEntry& entry = exchange_->entry;
+  entry.operation = in_journal(route.operation);
+  entry.bucket = route.bucket;
+  entry.key = route.key;
+  entry.lease_id = route.lease_id;
 }
 
 std::optional<Response> Session::respond_at_once(const RequestHead& head, const Routed& routed) {
-  if (!routed || fault_ || head.has_body()) return std::nullopt;
+  if (!routed || exchange_->fault || head.has_body()) return std::nullopt;
   const bool acquires = routed->operation == Operation::acquire;
   if (!acquires && routed->operation != Operation::release) return std::nullopt;
   if (outlived()) {
     close();
     return Response{};  // for nobody
   }
-  if (!acquires) return release(*routed);
   core::Engine& engine = service_.engine;
+  auto& changes = exchange_->changes;  // recorded with the request, which is soon
+  if (!acquires) return release(*routed, &changes);
   if (routed->hold == Duration::zero()) {
-    return leased(engine.acquire(routed->bucket, routed->key, routed->ttl, {}, number_));
+    return leased(engine.acquire(routed->bucket, routed->key, routed->ttl, {}, number_, &changes));
   }
-  const auto lease = engine.try_acquire(routed->bucket, routed->key, routed->ttl, {}, number_);
+  const auto lease =
+      engine.try_acquire(routed->bucket, routed->key, routed->ttl, {}, number_, &changes);
   return lease ? std::optional(leased(lease)) : std::nullopt;
 }
 
 Awaitable<Response> Session::respond(const RequestHead& head, const Routed& routed) {
   // More may be read from now on. What the journal keeps, and one byte more, which tells that there
   // was more.
-  kept_head_.assign(head_.substr(0, Journal::longest_head + 1));
-  head_ = kept_head_;
+  exchange_->kept_head.assign(exchange_->head.substr(0, Journal::longest_head + 1));
+  exchange_->head = exchange_->kept_head;
   if (routed) {
-    if (fault_) {
-      entry_.fault = fault_->name;
+    if (exchange_->fault) {
+      exchange_->entry.fault = exchange_->fault->name;
       set_pace(effects().bytes_per_second.value_or(0));
       if (effects().incident) {
         service_.cause(effects());
@@ -400,7 +451,7 @@ Awaitable<Response> Session::respond(const RequestHead& head, const Routed& rout
     ++service_.counters.rejected;
     co_return refusal(400, "malformed_request", why.message);
   }
-  if (routed->operation == Operation::release) co_return release(*routed);
+  if (routed->operation == Operation::release) co_return release(*routed, nullptr);
   const core::GrantFault fault = grant_fault();
   if (routed->hold + fault.hold_longer > Duration::zero()) {
     const auto lease = co_await wait_for_key(*routed, fault);
@@ -492,17 +543,18 @@ Response Session::refused(core::PutRefusal why) const {
 
 Response Session::leased(const std::optional<core::LeaseGrant>& lease) {
   if (!lease) return refusal(behaviour_.miss_status, "absent", "The key is not stored.");
-  entry_.lease_id = lease->id.text();
-  granted_ = true;
+  exchange_->entry.lease_id = lease->id.text();
+  exchange_->granted = true;
   if (effects().grant_defect) {
     return defective_grant(*lease, *effects().grant_defect, service_.options.capacity);
   }
   return granted(*lease);
 }
 
-Response Session::release(const Route& route) {
+Response Session::release(const Route& route, core::Engine::Changes* changes) {
   const auto id = core::LeaseId::parse(route.lease_id);
-  if (id && service_.engine.release(*id, &entry_.bucket, &entry_.key)) return released();
+  JournalEntry& entry = exchange_->entry;
+  if (id && service_.engine.release(*id, &entry.bucket, &entry.key, changes)) return released();
   return refusal(behaviour_.unknown_release_status, "unknown_lease",
                  "No live lease has this id; it was released or has expired.");
 }
@@ -515,7 +567,7 @@ Awaitable<std::optional<core::LeaseGrant>> Session::wait_for_key(const Route& ro
     ++service.counters.unsettled;
     asio::post(io, [weak, &service, number, bucket, grant = std::move(grant)]() mutable {
       if (const auto connection = weak.lock()) {
-        static_cast<Session&>(*connection).wait_decided(std::move(grant));
+        static_cast<Session&>(*connection).wait_decided(std::move(grant), bucket);
       } else {
         give_back(service, grant, number, bucket);
       }
@@ -533,7 +585,7 @@ Awaitable<std::optional<core::LeaseGrant>> Session::wait_for_key(const Route& ro
   while (!wait_->decided && !peer_gone()) co_await wait();
   stop_watching();
   wait_->waiting = false;
-  entry_.held = worker().clock().now() - entry_.at;
+  exchange_->entry.held = worker().clock().now() - exchange_->entry.at;
   if (peer_gone() && behaviour_.drop_abandoned_waiters) {
     service_.engine.drop_waiter(wait_->waiter);
     if (wait_->decided) give_back(service_, wait_->grant, number_, route.bucket);
@@ -542,9 +594,9 @@ Awaitable<std::optional<core::LeaseGrant>> Session::wait_for_key(const Route& ro
   co_return std::move(wait_->grant);
 }
 
-void Session::wait_decided(std::optional<core::LeaseGrant> grant) {
+void Session::wait_decided(std::optional<core::LeaseGrant> grant, const std::string& bucket) {
   // Too late if the peer went away between the decision and its arrival here.
-  if (!wait_ || !wait_->waiting) return give_back(service_, grant, number_, entry_.bucket);
+  if (!wait_ || !wait_->waiting) return give_back(service_, grant, number_, bucket);
   wait_->decided = true;
   wait_->grant = std::move(grant);
   unsettle();
@@ -592,7 +644,7 @@ std::optional<FiredFault> Session::fault_for(const Route& route) {
 
 const Effects& Session::effects() const {
   static const Effects none;
-  return fault_ ? fault_->effects : none;
+  return exchange_ != nullptr && exchange_->fault ? exchange_->fault->effects : none;
 }
 
 core::GrantFault Session::grant_fault() const {
@@ -634,16 +686,17 @@ Awaitable<void> Session::stop_responding(bool watches) {
 }
 
 Awaitable<void> Session::send_response(const Response& response, WireForm form) {
-  out_.clear();
-  if (fault_) {
-    if (fault_->delay.count() > 0) co_await pause(fault_->delay, true);
+  if (const auto& fault = exchange_->fault) {
+    if (fault->delay.count() > 0) co_await pause(fault->delay, true);
     if (std::holds_alternative<NeverRespond>(effects().ending)) co_await stop_responding(true);
     if (std::holds_alternative<ResetConnection>(effects().ending)) reset_by_fault();
     if (peer_gone()) co_return;
   }
   ++service_.counters.requests;
-  append_wire_form(response, form, out_);
-  std::string_view rest = out_;
+  std::string& out = exchange_->out;
+  out.clear();
+  append_wire_form(response, form, out);
+  std::string_view rest = out;
   if (const auto& limit = effects().close_after_bytes) {
     rest = rest.substr(0, *limit);
     keep_alive_ = false;
@@ -653,27 +706,45 @@ Awaitable<void> Session::send_response(const Response& response, WireForm form) 
   if (const auto& limit = effects().close_after_bytes) {
     of_shard = std::min(of_shard, *limit - rest.size());
   }
-  entry_.bytes_out = rest.size() + of_shard;
+  exchange_->entry.bytes_out = rest.size() + of_shard;
   while (effects().dribble && rest.size() > 1 && !peer_gone()) {
     co_await write(rest.substr(0, 1));
     rest.remove_prefix(1);
     co_await pause(*effects().dribble, false);
   }
   // Before the last write, so that whoever has a response finds its request in the journal.
-  record(response.status, head_of(response, form, out_, sent));
+  record(response.status, head_of(response, form, out, sent));
   co_await write(rest);
   if (of_shard > 0) co_await write_shard(*response.shard, of_shard);
   set_pace(0);
+}
+
+std::string_view Session::send_now(const Response& response, const WireForm& form) {
+  ++service_.counters.requests;
+  std::string& out = exchange_->out;
+  out.clear();
+  append_wire_form(response, form, out);
+  exchange_->entry.bytes_out = out.size();
+  // Before it is sent, so that whoever has a response finds its request in the journal.
+  record(response.status, head_of(response, form, out, out));
+  return write_now(out);
 }
 
 void Session::log(const Response& response) const {
   // Misses and duplicates are everyday responses; the rest of the refusals somebody wants to see.
   const bool everyday =
       response.status < 400 || response.status == 409 || response.status == behaviour_.miss_status;
+  const auto level = everyday ? base::LogLevel::debug : base::LogLevel::info;
+  const auto& log = service_.options.log;
+  if (!log || !log->enabled(level)) return;
   constexpr std::size_t most = 200;  // so that what follows is not cut off
-  text::log(service_.options.log, everyday ? base::LogLevel::debug : base::LogLevel::info,
-            "{} {}{}: {}{}", response.status, std::string_view(request_line_).substr(0, most),
-            request_line_.size() > most ? "..." : "", response.status < 400 ? "ok" : "refused ",
+  std::string_view line = "an unreadable request";
+  if (exchange_->entry.operation != JournalOperation::unreadable) {
+    line = exchange_->head.substr(0, exchange_->head.find("\r\n"));
+    line = line.substr(0, line.rfind(' '));  // in front of the version
+  }
+  text::log(log, level, "{} {}{}: {}{}", response.status, line.substr(0, most),
+            line.size() > most ? "..." : "", response.status < 400 ? "ok" : "refused ",
             response.status < 400 ? "" : response.body);
 }
 

@@ -42,7 +42,7 @@ class Session final : public Connection {
   ~Session() override;
 
   /// A fault that meets this connection before it has said anything.
-  void meet(const FiredFault& fault) { connect_fault_ = fault; }
+  void meet(const FiredFault& fault) { connect_fault_ = std::make_unique<FiredFault>(fault); }
 
  private:
   enum class BodyEnd {
@@ -52,8 +52,22 @@ class Session final : public Connection {
     cut,     ///< The peer went away.
   };
   struct Wait;
+  /// A request and its response.
+  struct Exchange {
+    JournalEntry entry;
+    std::string_view head;  // for the journal: where it was received, or in kept_head
+    std::string kept_head;
+    std::optional<FiredFault> fault;
+    core::Engine::Changes changes;  // that it made at once
+    TimePoint body_begun;
+    std::string out;
+    bool granted = false;
+    bool recorded = false;
+  };
+  Exchange& own_exchange();
 
   Awaitable<void> serve() override;
+  Served serve_now(std::string_view bytes) override;
   void end_waits() override;
 
   Awaitable<tl::expected<RequestHead, Response>> read_head();
@@ -67,7 +81,7 @@ class Session final : public Connection {
   Response leased(const std::optional<core::LeaseGrant>& lease);
   Awaitable<std::optional<core::LeaseGrant>> wait_for_key(const Route& route,
                                                           const core::GrantFault& fault);
-  Response release(const Route& route);
+  Response release(const Route& route, core::Engine::Changes* changes);
   // Of the checkpoint API; session_checkpoint.cc.
   Awaitable<Response> checkpoint(const RequestHead& head, const Route& route);
   Awaitable<Response> put_shard(const RequestHead& head, const Route& route);
@@ -76,7 +90,7 @@ class Session final : public Connection {
   Response refused(checkpoint::Refusal why) const;
   Awaitable<void> write_shard(const checkpoint::Shard& shard, std::uint64_t at_most);
   Response refused(core::PutRefusal why) const;
-  void wait_decided(std::optional<core::LeaseGrant> grant);
+  void wait_decided(std::optional<core::LeaseGrant> grant, const std::string& bucket);
 
   // What PUTs of objects and of shards have in common. Each gives the response that ends the
   // request, or nothing where it goes on.
@@ -103,8 +117,11 @@ class Session final : public Connection {
   Awaitable<void> stop_responding(bool watches);
   void reset_by_fault();
   Awaitable<void> send_response(const Response& response, WireForm form);
+  /// Sends what can be sent without waiting, and returns the rest, of exchange_->out.
+  std::string_view send_now(const Response& response, const WireForm& form);
 
-  void begin(const RequestHead& head);
+  void begin(Exchange& exchange, const RequestHead& head);
+  void end();
   /// Notes for the journal what the request is.
   void note(const Route& route);
   void record(int status, std::string_view response_head);
@@ -113,20 +130,15 @@ class Session final : public Connection {
   Service& service_;
   const Behaviour& behaviour_;
   const std::uint64_t number_;
-  std::optional<FiredFault> connect_fault_;
+  const std::string peer_;
+  std::unique_ptr<FiredFault> connect_fault_;
 
-  // Of the request under way.
-  TimePoint body_begun_;
-  std::optional<FiredFault> fault_;
+  Exchange* exchange_ = nullptr;  // the one under way
+  // Of the requests that serve() serves; most connections never have one.
+  std::unique_ptr<Exchange> own_exchange_;
   std::unique_ptr<Wait> wait_;
   std::string_view head_in_input_;  // until more is read
-  std::string_view head_;           // for the journal: there, or in kept_head_
-  std::string kept_head_;
-  std::string request_line_;  // for the log
-  std::string out_;
-  JournalEntry entry_;
-  bool granted_ = false;
-  bool recorded_ = false;
+  std::string_view unsent_;         // of own_exchange_, for serve() to send
   bool keep_alive_ = true;
   bool reset_by_fault_ = false;
 };

@@ -94,7 +94,7 @@ Awaitable<Response> Session::put_shard(const RequestHead& head, const Route& rou
   BodySink sink(writer->room(), worker().scratch(), checksum ? &*checksum : nullptr);
   const auto ended = co_await receive_whole(head, sink);
   if (ended) co_return *ended;
-  if (entry_.bytes_in == 0 && !behaviour_.accept_empty_shards) {
+  if (exchange_->entry.bytes_in == 0 && !behaviour_.accept_empty_shards) {
     co_return refused(core::PutRefusal::empty);
   }
   if (checksum && checksum->base64() != *announced) {

@@ -2,97 +2,202 @@
 #include "http/transport.h"
 
 #include <fmt/format.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 
 #include <array>
+#include <boost/asio/post.hpp>
 #include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/write.hpp>
+#include <cerrno>
+
+#include "http/event.h"
 
 namespace hyperpod::emulator::http {
 namespace {
 
-void reset_socket(Socket& socket) {
-  IoError ignored;
-  socket.set_option(Socket::linger(true, 0), ignored);
-  socket.close(ignored);
+IoError last_error() { return {errno, boost::system::system_category()}; }
+
+void set_option(int socket, int level, int name, int value) {
+  ::setsockopt(socket, level, name, &value, sizeof value);
 }
 
-std::string peer_of(const Socket& socket) {
-  IoError ec;
-  const auto peer = socket.remote_endpoint(ec);
-  if (ec) return {};
+void end_with_reset(int socket) {
+  constexpr linger at_once{.l_onoff = 1, .l_linger = 0};
+  ::setsockopt(socket, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+}
+
+std::string peer_of(int socket) {
+  asio::ip::tcp::endpoint peer;
+  auto size = static_cast<socklen_t>(peer.capacity());
+  if (::getpeername(socket, peer.data(), &size) != 0) return {};
+  peer.resize(size);
   const auto address = peer.address().to_string();
   return peer.address().is_v6() ? fmt::format("[{}]:{}", address, peer.port())
                                 : fmt::format("{}:{}", address, peer.port());
 }
 
-class PlainTransport final : public Transport {
+class PlainTransport final : public Transport, private base::SocketWatcher {
  public:
-  explicit PlainTransport(Socket socket) : socket_(std::move(socket)) {
-    IoError ignored;
-    socket_.non_blocking(true, ignored);
+  PlainTransport(Worker& worker, base::FileDescriptor socket)
+      : worker_(worker), socket_(std::move(socket)) {
+    if (worker_.watch(socket_.get(), *this)) return;
+    socket_.reset();  // as if the peer had gone
+    may_read_ = true;
   }
+  ~PlainTransport() override { close(); }
+  PlainTransport(const PlainTransport&) = delete;
+  PlainTransport& operator=(const PlainTransport&) = delete;
 
   Awaitable<void> handshake(IoError&) override { co_return; }
 
+  Awaitable<void> wait_to_read(Taker& taker) override {
+    while (true) {
+      while (may_read_) {
+        IoError ignored;  // others have their turn
+        co_await asio::post(worker_.io().get_executor(), resume_with(ignored));
+        if (!taker.take()) co_return;
+      }
+      taker_ = &taker;
+      co_await readable_.wait();
+      if (std::exchange(taker_, nullptr) == nullptr) co_return;
+    }
+  }
+
   Awaitable<std::size_t> read_some(asio::mutable_buffer first, asio::mutable_buffer second,
                                    IoError& ec) override {
-    if (second.size() == 0) return socket_.async_read_some(first, resume_with(ec));
-    return socket_.async_read_some(std::array{first, second}, resume_with(ec));
+    while (true) {
+      const auto got = read_now(first, second, ec);
+      if (ec != asio::error::would_block) co_return got;
+      ec = {};
+      co_await readable_.wait();
+    }
   }
 
   std::size_t read_now(asio::mutable_buffer first, asio::mutable_buffer second,
                        IoError& ec) override {
-    if (second.size() == 0) return socket_.read_some(asio::buffer(first), ec);
-    return socket_.read_some(std::array{first, second}, ec);
+    if (!may_read_) {
+      ec = asio::error::would_block;
+      return 0;
+    }
+    const std::size_t wanted = first.size() + second.size();
+    if (wanted == 0) return 0;
+    ssize_t got = 0;
+    do {
+      got = receive(first, second);
+    } while (got < 0 && errno == EINTR);
+    if (got > 0) {
+      // Less than was asked for is all of it, unless the end is behind it.
+      may_read_ = ended_ || static_cast<std::size_t>(got) == wanted;
+      return static_cast<std::size_t>(got);
+    }
+    ec = got == 0 ? IoError(asio::error::eof) : last_error();
+    if (ec == asio::error::would_block) may_read_ = false;
+    return 0;
   }
 
   void expect(std::size_t bytes) override {
-    IoError ignored;
-    socket_.set_option(Socket::receive_low_watermark(static_cast<int>(bytes)), ignored);
+    set_option(socket_.get(), SOL_SOCKET, SO_RCVLOWAT, static_cast<int>(bytes));
+    may_read_ = true;  // nobody tells of what has come with too little for the old mark
   }
 
   std::size_t available() override {
-    IoError ignored;
-    return socket_.available(ignored);
+    int bytes = 0;
+    return ::ioctl(socket_.get(), FIONREAD, &bytes) == 0 ? static_cast<std::size_t>(bytes) : 0;
   }
 
   std::size_t write_now(std::string_view bytes, IoError& ec) override {
-    const auto sent = socket_.write_some(asio::buffer(bytes), ec);
-    if (ec == asio::error::would_block) ec = {};
-    return sent;
+    ssize_t sent = 0;
+    do {
+      sent = ::send(socket_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    } while (sent < 0 && errno == EINTR);
+    if (sent >= 0) return static_cast<std::size_t>(sent);
+    if (errno != EAGAIN) ec = last_error();
+    return 0;
   }
 
   Awaitable<void> write(std::string_view bytes, IoError& ec) override {
-    co_await asio::async_write(socket_, asio::buffer(bytes), resume_with(ec));
+    while (true) {
+      bytes.remove_prefix(write_now(bytes, ec));
+      if (bytes.empty() || ec) co_return;
+      co_await writable_.wait();
+    }
   }
 
-  void shutdown_send() override {
-    IoError ignored;
-    socket_.shutdown(Socket::shutdown_send, ignored);
-  }
+  void shutdown_send() override { ::shutdown(socket_.get(), SHUT_WR); }
 
   void close() override {
-    IoError ignored;
-    socket_.close(ignored);
+    if (!socket_) return;
+    worker_.unwatch(socket_.get(), *this);
+    socket_.reset();
+    may_read_ = true;  // that nothing can be read any more
+    readable_.raise(worker_.io());
+    writable_.raise(worker_.io());
   }
 
-  void reset() override { reset_socket(socket_); }
-  std::string peer() const override { return peer_of(socket_); }
+  void reset() override {
+    end_with_reset(socket_.get());
+    close();
+  }
+
+  std::string peer() const override { return peer_of(socket_.get()); }
 
  private:
-  Socket socket_;
+  void ready(std::uint32_t events) override {
+    if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) ended_ = true;
+    if (ended_ || (events & EPOLLIN) != 0) may_read_ = true;
+    bool reads_on = may_read_;
+    if (taker_ != nullptr && may_read_) {
+      const bool waits_on = taker_->take();
+      if (!waits_on) taker_ = nullptr;
+      reads_on = !waits_on || may_read_;
+    }
+    // Each may be the end of this.
+    auto reader = reads_on ? readable_.take() : std::nullopt;
+    auto writer = ended_ || (events & EPOLLOUT) != 0 ? writable_.take() : std::nullopt;
+    if (reader) (*reader)();
+    if (writer) (*writer)();
+  }
+
+  ssize_t receive(asio::mutable_buffer first, asio::mutable_buffer second) const {
+    if (second.size() == 0) return ::recv(socket_.get(), first.data(), first.size(), MSG_DONTWAIT);
+    std::array parts{iovec{first.data(), first.size()}, iovec{second.data(), second.size()}};
+    msghdr message{};
+    message.msg_iov = parts.data();
+    message.msg_iovlen = parts.size();
+    return ::recvmsg(socket_.get(), &message, MSG_DONTWAIT);
+  }
+
+  Worker& worker_;
+  Taker* taker_ = nullptr;  // to be asked before who waits for readable_; none if it was in vain
+  base::FileDescriptor socket_;
+  bool may_read_ = false;  // something may have come
+  bool ended_ = false;     // the peer is done sending, or gone
+  Event readable_, writable_;
 };
 
 class TlsTransport final : public Transport {
   using Stream = asio::ssl::stream<Socket>;
 
  public:
-  TlsTransport(Socket socket, asio::ssl::context& context)
-      : stream_(std::make_shared<Stream>(std::move(socket), context)) {}
+  TlsTransport(Worker& worker, base::FileDescriptor socket, asio::ssl::context& context)
+      : stream_(std::make_shared<Stream>(Socket(worker.io()), context)) {
+    IoError ec;
+    int family = AF_INET;
+    socklen_t size = sizeof family;
+    ::getsockopt(socket.get(), SOL_SOCKET, SO_DOMAIN, &family, &size);
+    stream_->next_layer().assign(family == AF_INET6 ? asio::ip::tcp::v6() : asio::ip::tcp::v4(),
+                                 socket.get(), ec);
+    if (!ec) socket.release();  // or the kernel has no memory for it
+  }
 
   Awaitable<void> handshake(IoError& ec) override {
     return stream_->async_handshake(asio::ssl::stream_base::server, resume_with(ec));
   }
+
+  Awaitable<void> wait_to_read(Taker&) override { co_return; }
 
   Awaitable<std::size_t> read_some(asio::mutable_buffer first, asio::mutable_buffer second,
                                    IoError& ec) override {
@@ -124,21 +229,30 @@ class TlsTransport final : public Transport {
     stream_->lowest_layer().close(ignored);
   }
 
-  void reset() override { reset_socket(stream_->next_layer()); }
-  std::string peer() const override { return peer_of(stream_->next_layer()); }
+  void reset() override {
+    end_with_reset(socket());
+    close();
+  }
+
+  std::string peer() const override { return peer_of(socket()); }
 
  private:
+  int socket() const { return stream_->next_layer().native_handle(); }
+
   std::shared_ptr<Stream> stream_;
 };
 
 }  // namespace
 
-std::unique_ptr<Transport> make_plain_transport(Socket socket) {
-  return std::make_unique<PlainTransport>(std::move(socket));
+std::unique_ptr<Transport> make_plain_transport(Worker& worker, base::FileDescriptor socket) {
+  set_option(socket.get(), IPPROTO_TCP, TCP_NODELAY, 1);
+  return std::make_unique<PlainTransport>(worker, std::move(socket));
 }
 
-std::unique_ptr<Transport> make_tls_transport(Socket socket, asio::ssl::context& context) {
-  return std::make_unique<TlsTransport>(std::move(socket), context);
+std::unique_ptr<Transport> make_tls_transport(Worker& worker, base::FileDescriptor socket,
+                                              asio::ssl::context& context) {
+  set_option(socket.get(), IPPROTO_TCP, TCP_NODELAY, 1);
+  return std::make_unique<TlsTransport>(worker, std::move(socket), context);
 }
 
 }  // namespace hyperpod::emulator::http

@@ -7,20 +7,34 @@
 #include <string>
 #include <string_view>
 
-#include "http/asio.h"
+#include "http/worker.h"
+#include "hyperpod/base/file_descriptor.h"
 
 namespace hyperpod::emulator::http {
 
-/// Belongs to one io_context. Every awaitable must finish before the transport is destroyed.
+/// Belongs to one worker. Every awaitable must finish before the transport is destroyed.
 class Transport {
  public:
+  /// Takes what comes while nothing is under way, without a coroutine.
+  class Taker {
+   public:
+    /// Bytes have come, or the end of them, for read_now() to read. True if the wait goes on.
+    virtual bool take() = 0;
+
+   protected:
+    ~Taker() = default;
+  };
+
   virtual ~Transport() = default;
 
   virtual Awaitable<void> handshake(IoError& ec) = 0;
+  /// Waits until `taker` returns false, or until there is something to read where read_now() cannot
+  /// tell what has come.
+  virtual Awaitable<void> wait_to_read(Taker& taker) = 0;
   /// Reads at least a byte into the two buffers, in order; the second may be empty.
   virtual Awaitable<std::size_t> read_some(asio::mutable_buffer first, asio::mutable_buffer second,
                                            IoError& ec) = 0;
-  /// Reads what is there already, into the two buffers; nothing there is would_block.
+  /// Reads what has come, into the two buffers; nothing there is would_block.
   virtual std::size_t read_now(asio::mutable_buffer first, asio::mutable_buffer second,
                                IoError& ec) = 0;
   /// A hint: lets read_some sleep until about `bytes` have come, or the peer is done sending.
@@ -40,8 +54,10 @@ class Transport {
   virtual std::string peer() const = 0;
 };
 
-std::unique_ptr<Transport> make_plain_transport(Socket socket);
+/// Both take over a connected socket that does not block.
+std::unique_ptr<Transport> make_plain_transport(Worker& worker, base::FileDescriptor socket);
 /// `context` must outlive the transport.
-std::unique_ptr<Transport> make_tls_transport(Socket socket, asio::ssl::context& context);
+std::unique_ptr<Transport> make_tls_transport(Worker& worker, base::FileDescriptor socket,
+                                              asio::ssl::context& context);
 
 }  // namespace hyperpod::emulator::http

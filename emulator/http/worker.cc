@@ -12,14 +12,25 @@ Worker::Worker(const Clock& clock) : clock_(clock), wheel_(clock.now()), scratch
 
 Worker::~Worker() {
   if (thread_.joinable()) join(std::chrono::steady_clock::now());
+  sockets_ready_.release();  // it is the set's
+  waits_for_sockets_ = false;
 }
 
 void Worker::start() {
   thread_ = std::thread([this] {
-    io_.run();
+    run();
     ended_.set_value();
   });
   ::pthread_setname_np(thread_.native_handle(), "hyperpod-io");
+}
+
+void Worker::run() {
+  io_.run();
+  if (connections_.empty()) return;
+  // Cut off by join(): each is still to come to its end.
+  io_.restart();
+  for (Managed& connection : connections_) connection.cut();
+  io_.poll();
 }
 
 void Worker::finish() {
@@ -43,6 +54,42 @@ void Worker::cut_connections() {
   });
 }
 
+bool Worker::watch(int socket, base::SocketWatcher& watcher) {
+  if (!sockets_.add(socket, watcher)) return false;
+  wait_for_sockets();
+  return true;
+}
+
+void Worker::unwatch(int socket, base::SocketWatcher& watcher) {
+  sockets_.remove(socket, watcher);
+  // What waits keeps the loop from its end.
+  if (sockets_.empty() && waits_for_sockets_) {
+    IoError ignored;
+    sockets_ready_.cancel(ignored);
+  }
+}
+
+void Worker::wait_for_sockets() {
+  if (sockets_.empty() || std::exchange(waits_for_sockets_, true)) return;
+  sockets_ready_.async_wait(sockets_ready_.wait_read, [this](IoError) {
+    waits_for_sockets_ = false;
+    tell_watchers();
+    wait_for_sockets();
+  });
+}
+
+// While many come at a time, only every so often by way of Asio, which makes three system calls of
+// one. Not for long: bodies have their turns there.
+void Worker::tell_watchers() {
+  constexpr int most_rounds = 4;
+  constexpr std::size_t few = 4;
+  for (int round = 0; round < most_rounds; ++round) {
+    const auto told = sockets_.tell(
+        [](base::SocketWatcher& watcher, std::uint32_t events) { watcher.ready(events); });
+    if (told < few) return;
+  }
+}
+
 void Worker::run_and_wait(const std::function<void()>& work) {
   std::promise<void> done;
   asio::post(io_, [&] {
@@ -59,8 +106,7 @@ std::uint64_t Worker::turn_bytes() const {
   return std::max(least, together / std::max<std::uint64_t>(bodies_, 1));
 }
 
-void Worker::arm(core::Timer& timer, Duration after) {
-  const TimePoint due = clock_.now() + after;
+void Worker::arm(core::Timer& timer, TimePoint due) {
   wheel_.arm(timer, due);
   if (!wakes_at_ || due < *wakes_at_) schedule();
 }

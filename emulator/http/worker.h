@@ -5,6 +5,7 @@
 #pragma once
 
 #include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/posix/basic_stream_descriptor.hpp>
 #include <boost/intrusive/list.hpp>
 #include <functional>
 #include <future>
@@ -15,6 +16,7 @@
 
 #include "core/timer_wheel.h"
 #include "http/asio.h"
+#include "hyperpod/base/socket_set.h"
 
 namespace hyperpod::emulator::http {
 
@@ -57,12 +59,18 @@ class Worker {
   /// finish.
   void run_and_wait(const std::function<void()>& work);
 
-  /// Arms a timer of this worker `after` from now.
-  void arm(core::Timer& timer, Duration after);
+  /// Arms a timer of this worker.
+  void arm(core::Timer& timer, TimePoint due);
   std::optional<TimePoint> next_due() const { return wheel_.next_due(); }
   void run_due();
 
   void add(Managed& connection) { connections_.push_back(connection); }
+
+  /// Tells `watcher` of all that comes for `socket` until unwatch(). False and errno if the system
+  /// refuses.
+  bool watch(int socket, base::SocketWatcher& watcher);
+  /// To be called before the socket is closed.
+  void unwatch(int socket, base::SocketWatcher& watcher);
 
   /// Counts a body as under way, in either direction, while it lives.
   class Body {
@@ -84,13 +92,20 @@ class Worker {
   std::span<std::byte> scratch() { return scratch_; }
 
  private:
+  void run();
   void schedule();
+  void wait_for_sockets();
+  void tell_watchers();
 
   const Clock& clock_;
-  std::uint64_t bodies_ = 0;  // before io_, whose end ends them
+  // These come before io_, whose end ends those that use them.
+  std::uint64_t bodies_ = 0;
+  base::SocketSet sockets_;
+  bool waits_for_sockets_ = false;
   // Run by one thread, and its descriptors are used and closed by that thread alone: no lock each.
   asio::io_context io_{BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO};
   asio::executor_work_guard<Executor> work_{io_.get_executor()};
+  asio::posix::basic_stream_descriptor<Executor> sockets_ready_{io_, sockets_.descriptor()};
   core::TimerWheel wheel_;
   SystemTimer wake_{io_};
   std::optional<TimePoint> wakes_at_;

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "hyperpod/emulator/journal.h"
+#include "journal/record.h"
 
 namespace hyperpod::emulator::journal {
 
@@ -21,11 +22,9 @@ class EntryRing {
   /// Keeps at most `capacity` entries; where their texts are long, fewer.
   explicit EntryRing(std::size_t capacity);
 
-  /// Appends `entry` under the next sequence and drops the oldest entries that are in its way. Of
-  /// each text at most Journal::longest_text bytes are kept, of each head one more than
-  /// Journal::longest_head, which tells that it was cut. Heads push out older heads only.
-  void append(const JournalEntry& entry, std::string_view request_head,
-              std::string_view response_head);
+  /// Appends `record` under the next sequence and drops the oldest entries that are in its way.
+  /// Heads push out older heads only.
+  void append(const Record& record);
 
   /// The sequence that append() gives next; from 1.
   std::uint64_t next() const { return next_; }
@@ -42,29 +41,18 @@ class EntryRing {
   void clear() { oldest_ = next_; }
 
  private:
-  static constexpr std::size_t texts = 5;
+  static constexpr std::size_t texts = Record::texts_of_entry;
 
   // An entry's texts lie side by side in text_, from `text_begin` on.
-  struct Record {
-    TimePoint at;
-    std::chrono::system_clock::time_point time;
-    std::uint64_t connection;
-    std::uint64_t bytes_in;
-    std::uint64_t bytes_out;
-    Duration held;
-    Duration served;
-    std::uint64_t in_flight;
+  struct Kept {
+    Record::Fields fields;
     std::uint64_t text_begin;
     std::array<std::uint32_t, texts> text_sizes;
     std::uint64_t heads_begin;
     std::uint16_t request_head;  // sizes
     std::uint16_t response_head;
-    int status;
-    JournalOperation operation;
-    ConnectionEnd end;
   };
 
-  static std::array<std::string_view, texts> texts_of(const JournalEntry& entry);
   std::size_t place_of(std::uint64_t sequence) const { return (sequence - 1) % capacity_; }
   std::uint64_t reserve_text(std::size_t size);
 
@@ -85,7 +73,7 @@ class EntryRing {
   const std::size_t capacity_;
   std::uint64_t next_ = 1;
   std::uint64_t oldest_ = 1;
-  std::vector<Record> records_;  // the entry with sequence s stands at place_of(s)
+  std::vector<Kept> records_;  // the entry with sequence s stands at place_of(s)
   Bytes text_;
   Bytes heads_;
 };

@@ -13,10 +13,14 @@
 
 #include "journal/entry_ring.h"
 #include "journal/head.h"
+#include "journal/pending_records.h"
 #include "text/time.h"
 
 namespace hyperpod::emulator {
 namespace {
+
+using journal::PendingRecords;
+using journal::Record;
 
 // How long a reader keeps recorders waiting: tens of microseconds.
 constexpr std::uint64_t entries_per_scan = 256;
@@ -26,22 +30,22 @@ bool met(const std::optional<T>& wanted, const T& value) {
   return !wanted || *wanted == value;
 }
 
-bool is_error(const JournalEntry& entry, int miss_status) {
-  const bool miss = entry.operation == JournalOperation::lease && entry.status == miss_status;
-  return entry.status == 0 || (entry.status >= 500 && !miss);
+bool is_error(const Record::Fields& fields, int miss_status) {
+  const bool miss = fields.operation == JournalOperation::lease && fields.status == miss_status;
+  return fields.status == 0 || (fields.status >= 500 && !miss);
 }
 
-void add(JournalTotals& totals, const JournalEntry& entry, bool error) {
+void add(JournalTotals& totals, const Record& record, bool error) {
+  const Record::Fields& fields = record.fields;
   ++totals.requests;
-  totals.puts += entry.operation == JournalOperation::put;
-  totals.releases += entry.operation == JournalOperation::release;
-  const bool lease = entry.operation == JournalOperation::lease;
-  totals.leases += lease;
+  totals.puts += fields.operation == JournalOperation::put;
+  totals.releases += fields.operation == JournalOperation::release;
+  totals.leases += fields.operation == JournalOperation::lease;
   totals.errors += error;
-  totals.faults += !entry.fault.empty();
-  totals.bytes_in += entry.bytes_in;
-  totals.bytes_out += entry.bytes_out;
-  totals.peak_in_flight = std::max(totals.peak_in_flight, entry.in_flight);
+  totals.faults += !record.fault().empty();
+  totals.bytes_in += fields.bytes_in;
+  totals.bytes_out += fields.bytes_out;
+  totals.peak_in_flight = std::max(totals.peak_in_flight, fields.in_flight);
 }
 
 void add(JournalTotals& totals, const JournalTotals& more) {
@@ -81,6 +85,16 @@ JournalTotals shown(JournalTotals totals) {
 }
 
 JournalTotals live_part(const JournalTotals& totals) { return {.leases_live = totals.leases_live}; }
+
+// Threads have lanes of their own as long as there are enough; those that share one wait for each
+// other.
+constexpr std::size_t lane_count = 16;
+
+std::size_t lane_of_this_thread() {
+  static std::atomic<std::size_t> threads{0};
+  static thread_local const std::size_t number = threads++;
+  return number % lane_count;
+}
 
 std::int64_t microseconds(Duration duration) {
   return std::chrono::duration_cast<std::chrono::microseconds>(duration).count();
@@ -168,47 +182,65 @@ struct Journal::Impl {
     JournalTotals totals;
   };
 
+  /// Where a thread records.
+  struct alignas(64) Lane {
+    std::mutex mutex;
+    PendingRecords records;  // guarded by the lane's mutex
+    PendingRecords taken;    // guarded by the journal's; empty, except in take_in()
+  };
+
   Impl(std::size_t capacity, int miss) : miss_status(miss), entries(capacity) {
     by_bucket.reserve(buckets_kept);
   }
 
-  void count(const JournalEntry& entry);
-  void count(const LeaseChange& change);
+  // All of these REQUIRE the lock.
+  void take_in();
+  void append(const Record& record);
+  void count(LeaseChange::What what, std::uint64_t connection, std::string_view bucket);
   JournalTotals& totals_of_connection(std::uint64_t connection);
-  JournalTotals& totals_of_bucket(const std::string& bucket);
-  std::uint64_t scan(const JournalFilter& filter, std::uint64_t from, std::size_t most,
-                     std::vector<JournalEntry>& found) const;
-  std::uint64_t scan_back(const JournalFilter& filter, std::uint64_t end, std::size_t most,
-                          std::vector<JournalEntry>& found) const;
+  JournalTotals& totals_of_bucket(std::string_view bucket);
   void clear();
+
+  // These take it.
+  std::uint64_t scan(const JournalFilter& filter, std::uint64_t from, std::size_t most,
+                     std::vector<JournalEntry>& found);
+  std::uint64_t scan_back(const JournalFilter& filter, std::uint64_t end, std::size_t most,
+                          std::vector<JournalEntry>& found);
+  /// The lock, with all taken in that has been recorded.
+  std::unique_lock<std::mutex> look() {
+    std::unique_lock lock(mutex);
+    take_in();
+    return lock;
+  }
 
   /// Makes a change under the lock and tells those who wait for one.
   template <class Change>
   void change(Change&& make) {
-    bool awaited = false;
     {
       std::lock_guard lock(mutex);
       make();
       ++changes;
-      awaited = waiters > 0;
     }
-    if (awaited) changed.notify_all();
-    if (!observed.load(std::memory_order_relaxed)) return;
+    if (waiters > 0) changed.notify_all();
+    if (!observed) return;
     std::shared_lock lock(observer_mutex);
     if (observer) observer();
   }
 
   const int miss_status;
 
+  std::array<Lane, lane_count> lanes;
+  std::atomic<std::uint64_t> tickets{0};  // the order of what is in the lanes
+
+  std::atomic<std::uint64_t> waiters{0};  // for changes
   // For observers: not a lock of the entries, so that one may look at the journal.
   std::atomic<bool> observed{false};
   std::shared_mutex observer_mutex;  // guards observer
   std::function<void()> observer;
 
-  mutable std::mutex mutex;  // guards all below
-  mutable std::condition_variable changed;
+  std::mutex mutex;  // guards all below; taken before that of a lane
+  std::condition_variable changed;
   std::uint64_t changes = 0;
-  std::uint64_t waiters = 0;  // for changed
 
   journal::EntryRing entries;
   std::uint64_t first = 1;  // first sequence since the last clear
@@ -229,15 +261,53 @@ Journal::Journal(std::size_t capacity, int miss_status)
 Journal::~Journal() = default;
 
 void Journal::record(const JournalEntry& entry, std::string_view request_head,
-                     std::string_view response_head) {
+                     std::string_view response_head, std::span<const LeaseChange> changes) {
+  const Record record(entry, request_head, response_head);
+  Impl::Lane& lane = impl_->lanes[lane_of_this_thread()];
+  bool pending = false;
+  {
+    // The ticket under the lane's lock: who holds the locks of all lanes has all earlier ones.
+    std::lock_guard lock(lane.mutex);
+    pending = lane.records.append(impl_->tickets++, record, changes);
+  }
+  if (pending && impl_->waiters == 0 && !impl_->observed) return;
   impl_->change([&] {
-    impl_->entries.append(entry, request_head, response_head);
-    impl_->count(entry);
+    impl_->take_in();
+    if (pending) return;
+    for (const LeaseChange& change : changes) {
+      impl_->count(change.what, change.connection, change.bucket);
+    }
+    impl_->append(record);
   });
 }
 
 void Journal::count(const LeaseChange& change) {
-  impl_->change([&] { impl_->count(change); });
+  impl_->change([&] { impl_->count(change.what, change.connection, change.bucket); });
+}
+
+// In the order of the tickets, which is that of the requests' ends.
+void Journal::Impl::take_in() {
+  {
+    std::array<std::unique_lock<std::mutex>, lane_count> locks;
+    for (std::size_t i = 0; i < lane_count; ++i) locks[i] = std::unique_lock(lanes[i].mutex);
+    for (Lane& lane : lanes) std::swap(lane.records, lane.taken);
+  }
+  std::array<PendingRecords::Reader, lane_count> all;
+  std::size_t left = 0;
+  for (const Lane& lane : lanes) {
+    all[left] = PendingRecords::Reader(lane.taken);
+    if (!all[left].at_end()) ++left;
+  }
+  while (left > 0) {
+    const auto readers = std::span(all).first(left);
+    auto& reader = *std::ranges::min_element(readers, {}, &PendingRecords::Reader::ticket);
+    reader.for_each_change([this](auto... change) { count(change...); });
+    append(reader.record());
+    ++changes;
+    reader.next();
+    if (reader.at_end()) reader = all[--left];
+  }
+  for (Lane& lane : lanes) lane.taken.clear();
 }
 
 void Journal::connection_opened(std::uint64_t connection, const std::string& peer, TimePoint at) {
@@ -254,21 +324,24 @@ void Journal::connection_closed(std::uint64_t connection, TimePoint at) {
   });
 }
 
-void Journal::Impl::count(const JournalEntry& entry) {
-  const bool error = is_error(entry, miss_status);
-  add(total, entry, error);
-  add(totals_of_connection(entry.connection), entry, error);
-  add(totals_of_bucket(entry.bucket), entry, error);
-  OperationTotals& operation = by_operation[static_cast<std::size_t>(entry.operation)];
-  ++operation.by_status[entry.status];
-  operation.served.add(entry.served);
-  if (entry.held > Duration::zero()) operation.held.add(entry.held);
+void Journal::Impl::append(const Record& record) {
+  const Record::Fields& fields = record.fields;
+  entries.append(record);
+  const bool error = is_error(fields, miss_status);
+  add(total, record, error);
+  add(totals_of_connection(fields.connection), record, error);
+  add(totals_of_bucket(record.bucket()), record, error);
+  OperationTotals& operation = by_operation[static_cast<std::size_t>(fields.operation)];
+  ++operation.by_status[fields.status];
+  operation.served.add(fields.served);
+  if (fields.held > Duration::zero()) operation.held.add(fields.held);
 }
 
-void Journal::Impl::count(const LeaseChange& change) {
-  add(total, change.what);
-  add(totals_of_connection(change.connection), change.what);
-  add(totals_of_bucket(change.bucket), change.what);
+void Journal::Impl::count(LeaseChange::What what, std::uint64_t connection,
+                          std::string_view bucket) {
+  add(total, what);
+  add(totals_of_connection(connection), what);
+  add(totals_of_bucket(bucket), what);
 }
 
 JournalTotals& Journal::Impl::totals_of_connection(std::uint64_t connection) {
@@ -281,13 +354,14 @@ JournalTotals& Journal::Impl::totals_of_connection(std::uint64_t connection) {
   return slot.totals;
 }
 
-JournalTotals& Journal::Impl::totals_of_bucket(const std::string& bucket) {
+JournalTotals& Journal::Impl::totals_of_bucket(std::string_view bucket) {
   if (bucket.empty() || bucket.size() > longest_bucket_kept) return other_buckets;
   if (last_bucket != nullptr && last_bucket->first == bucket) return last_bucket->second;
-  auto known = by_bucket.find(bucket);
+  const std::string name(bucket);
+  auto known = by_bucket.find(name);
   if (known == by_bucket.end()) {
     if (by_bucket.size() >= buckets_kept) return other_buckets;
-    known = by_bucket.try_emplace(bucket).first;
+    known = by_bucket.try_emplace(name).first;
   }
   last_bucket = &*known;
   return known->second;
@@ -296,9 +370,9 @@ JournalTotals& Journal::Impl::totals_of_bucket(const std::string& bucket) {
 // Looks at a bounded number of entries from sequence `from` on; returns the sequence to go on with,
 // or 0 at the end.
 std::uint64_t Journal::Impl::scan(const JournalFilter& filter, std::uint64_t from, std::size_t most,
-                                  std::vector<JournalEntry>& found) const {
+                                  std::vector<JournalEntry>& found) {
   JournalEntry entry;
-  std::lock_guard lock(mutex);
+  const auto lock = look();
   std::uint64_t sequence = std::max(from, entries.oldest());
   const std::uint64_t end = std::min(entries.next(), sequence + entries_per_scan);
   for (; sequence < end && found.size() < most; ++sequence) {
@@ -317,9 +391,9 @@ std::vector<JournalEntry> Journal::entries(const JournalFilter& filter, std::siz
 
 // As scan, backwards from in front of sequence `end`; `found` comes newest first.
 std::uint64_t Journal::Impl::scan_back(const JournalFilter& filter, std::uint64_t end,
-                                       std::size_t most, std::vector<JournalEntry>& found) const {
+                                       std::size_t most, std::vector<JournalEntry>& found) {
   JournalEntry entry;
-  std::lock_guard lock(mutex);
+  const auto lock = look();
   std::uint64_t sequence = std::min(end, entries.next());
   const std::uint64_t oldest = std::max(entries.oldest(), filter.after_sequence + 1);
   const std::uint64_t stop = std::max(oldest, sequence - std::min(sequence, entries_per_scan));
@@ -341,7 +415,7 @@ std::vector<JournalEntry> Journal::newest(const JournalFilter& filter, std::size
 std::optional<JournalHeads> Journal::heads(std::uint64_t sequence) const {
   std::optional<JournalHeads> heads;
   {
-    std::lock_guard lock(impl_->mutex);
+    const auto lock = impl_->look();
     const journal::EntryRing& entries = impl_->entries;
     if (sequence < entries.oldest() || sequence >= entries.next()) return std::nullopt;
     heads = entries.load_heads(sequence);
@@ -352,27 +426,27 @@ std::optional<JournalHeads> Journal::heads(std::uint64_t sequence) const {
 }
 
 std::uint64_t Journal::last_sequence() const {
-  std::lock_guard lock(impl_->mutex);
+  const auto lock = impl_->look();
   return impl_->entries.next() - 1;
 }
 
 std::uint64_t Journal::recorded() const {
-  std::lock_guard lock(impl_->mutex);
+  const auto lock = impl_->look();
   return impl_->entries.next() - impl_->first;
 }
 
 std::uint64_t Journal::dropped() const {
-  std::lock_guard lock(impl_->mutex);
+  const auto lock = impl_->look();
   return impl_->entries.oldest() - impl_->first;
 }
 
 JournalTotals Journal::totals() const {
-  std::lock_guard lock(impl_->mutex);
+  const auto lock = impl_->look();
   return shown(impl_->total);
 }
 
 std::map<std::uint64_t, JournalTotals> Journal::totals_by_connection() const {
-  std::lock_guard lock(impl_->mutex);
+  const auto lock = impl_->look();
   std::map<std::uint64_t, JournalTotals> all;
   for (const Impl::ConnectionTotals& slot : impl_->by_connection) {
     if (slot.totals != JournalTotals{}) all.emplace(slot.connection, shown(slot.totals));
@@ -382,7 +456,7 @@ std::map<std::uint64_t, JournalTotals> Journal::totals_by_connection() const {
 }
 
 std::vector<ConnectionLife> Journal::connections() const {
-  std::lock_guard lock(impl_->mutex);
+  const auto lock = impl_->look();
   std::vector<ConnectionLife> all;
   for (const ConnectionLife& life : impl_->lives) {
     if (life.connection != 0) all.push_back(life);
@@ -392,7 +466,7 @@ std::vector<ConnectionLife> Journal::connections() const {
 }
 
 std::map<std::string, JournalTotals> Journal::totals_by_bucket() const {
-  std::lock_guard lock(impl_->mutex);
+  const auto lock = impl_->look();
   std::map<std::string, JournalTotals> all;
   for (const auto& [bucket, totals] : impl_->by_bucket) all.emplace(bucket, shown(totals));
   if (impl_->other_buckets != JournalTotals{}) all.emplace("", shown(impl_->other_buckets));
@@ -400,7 +474,7 @@ std::map<std::string, JournalTotals> Journal::totals_by_bucket() const {
 }
 
 std::map<JournalOperation, OperationTotals> Journal::totals_by_operation() const {
-  std::lock_guard lock(impl_->mutex);
+  const auto lock = impl_->look();
   std::map<JournalOperation, OperationTotals> all;
   for (const JournalOperation operation : all_journal_operations) {
     const OperationTotals& totals = impl_->by_operation[static_cast<std::size_t>(operation)];
@@ -411,17 +485,21 @@ std::map<JournalOperation, OperationTotals> Journal::totals_by_operation() const
 
 bool Journal::wait_until(const std::function<bool(const Journal&)>& condition,
                          std::chrono::steady_clock::time_point deadline) const {
+  // Known before the condition is tried: what is recorded from now on is taken in and told of.
+  struct Waiter {
+    explicit Waiter(std::atomic<std::uint64_t>& count) : waiters(count) { ++waiters; }
+    ~Waiter() { --waiters; }
+    std::atomic<std::uint64_t>& waiters;
+  } const waiter(impl_->waiters);
   while (true) {
-    std::unique_lock lock(impl_->mutex);
+    auto lock = impl_->look();
     const std::uint64_t seen = impl_->changes;
     lock.unlock();
     if (condition(*this)) return true;
     lock.lock();
-    ++impl_->waiters;
-    const bool changed =
-        impl_->changed.wait_until(lock, deadline, [&] { return impl_->changes != seen; });
-    --impl_->waiters;
-    if (!changed) return false;
+    if (!impl_->changed.wait_until(lock, deadline, [&] { return impl_->changes != seen; })) {
+      return false;
+    }
   }
 }
 
@@ -443,7 +521,10 @@ void Journal::write_json_lines(std::ostream& out, const JournalFilter& filter) c
 }
 
 void Journal::clear() {
-  impl_->change([this] { impl_->clear(); });
+  impl_->change([this] {
+    impl_->take_in();
+    impl_->clear();
+  });
 }
 
 void Journal::Impl::clear() {

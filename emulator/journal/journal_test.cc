@@ -6,6 +6,8 @@
 #include <malloc.h>
 
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <sstream>
 #include <string>
 #include <thread>
@@ -499,6 +501,63 @@ TEST(Journal, AConditionThatHoldsIsSeenAfterTheDeadlineToo) {
   const Journal journal(8);
   EXPECT_TRUE(journal.wait_until([](const Journal&) { return true; },
                                  std::chrono::steady_clock::now() - 1s));
+}
+
+TEST(Journal, KeepsTheOrderInWhichThreadsRecord) {
+  constexpr std::size_t threads = 3;
+  constexpr std::size_t entries = 300;  // each thread's memory is full several times
+  Journal journal(entries);
+  std::atomic<std::size_t> turn{0};
+  {
+    std::vector<std::jthread> recorders;
+    for (std::size_t me = 0; me < threads; ++me) {
+      recorders.emplace_back([&, me] {
+        for (std::size_t mine = me; mine < entries; mine += threads) {
+          for (auto now = turn.load(); now != mine; now = turn.load()) turn.wait(now);
+          journal.record(lease(long_key(mine)), std::string(600, 'h'));
+          ++turn;
+          turn.notify_all();
+        }
+      });
+    }
+  }
+  std::vector<std::string> all;
+  for (std::size_t i = 0; i < entries; ++i) all.push_back(long_key(i));
+  EXPECT_EQ(keys_of(journal.entries()), all);
+}
+
+TEST(Journal, KeepsTheOrderWhereANameIsVeryLong) {
+  Journal journal(8);
+  const std::string longest(Journal::longest_text, 'k');
+  for (const auto& key : {std::string("a"), longest, std::string("b")}) journal.record(lease(key));
+  EXPECT_THAT(keys_of(journal.entries()), ElementsAre("a", longest, "b"));
+}
+
+TEST(Journal, CountsWhatARequestDidToLeases) {
+  using enum LeaseChange::What;
+  constexpr std::uint64_t requests = 500;
+  Journal journal(8);
+  const std::array changes{LeaseChange{granted, 2, "b"}, LeaseChange{released, 3, "other"}};
+  for (std::uint64_t i = 0; i < requests; ++i) journal.record(of_connection(1), {}, {}, changes);
+
+  EXPECT_EQ(journal.totals().leases_granted, requests);
+  EXPECT_EQ(journal.totals().leases_released, requests);
+  EXPECT_EQ(journal.totals_by_connection().at(2).leases_granted, requests);
+  EXPECT_EQ(journal.totals_by_connection().at(3).leases_released, requests);
+  EXPECT_EQ(journal.totals_by_bucket().at("b").leases_granted, requests);
+  EXPECT_EQ(journal.totals_by_bucket().at("other").leases_released, requests);
+}
+
+TEST(Journal, TellsItsObserverOfEachRecord) {
+  Journal journal(8);
+  journal.record(lease("before"));
+  std::vector<std::uint64_t> seen;
+  journal.observe([&] { seen.push_back(journal.recorded()); });
+  journal.record(lease("a"));
+  journal.record(lease("b"));
+  journal.observe(nullptr);
+  journal.record(lease("after"));
+  EXPECT_THAT(seen, ElementsAre(2u, 3u));
 }
 
 TEST(Journal, WritesOneJsonObjectALine) {

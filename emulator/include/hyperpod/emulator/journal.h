@@ -17,6 +17,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -176,16 +177,17 @@ class Journal {
   static constexpr std::size_t longest_head = 1024;
 
   /// Keeps at most `capacity` entries, in about 400 bytes each; where names are long, fewer. The
-  /// heads of the newest of them take 512 bytes an entry besides, but at most 1 MiB. 0 keeps totals
-  /// only.
+  /// heads of the newest of them take 512 bytes an entry besides, but at most 1 MiB. Each of the
+  /// first 16 threads that record takes 64 KiB more. 0 keeps totals only.
   /// A lease request answered with `miss_status` is a miss, not an error.
   explicit Journal(std::size_t capacity, int miss_status = 504);
   ~Journal();
 
   /// Appends; `entry.sequence` is set here. Entries beyond the capacity push out the oldest.
   /// The heads are kept as long as there is room for them, which entries never give way for.
+  /// `changes` are what the request did to leases, and are counted as by count().
   void record(const JournalEntry& entry, std::string_view request_head = {},
-              std::string_view response_head = {});
+              std::string_view response_head = {}, std::span<const LeaseChange> changes = {});
   /// Counts in the totals, and nowhere else.
   void count(const LeaseChange& change);
 
