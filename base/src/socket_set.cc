@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hyperpod/base/socket_set.h"
 
+#include <sys/epoll.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <system_error>
@@ -25,14 +27,18 @@ void SocketSet::remove(int socket, SocketWatcher& watcher) noexcept {
   ::epoll_ctl(set_.get(), EPOLL_CTL_DEL, socket, nullptr);
   --watched_;
   for (std::size_t i = told_; i < ready_count_; ++i) {
-    if (ready_[i].data.ptr == &watcher) ready_[i].data.ptr = nullptr;
+    if (ready_[i].watcher == &watcher) ready_[i].watcher = nullptr;
   }
 }
 
 std::size_t SocketSet::look() noexcept {
-  const int count = ::epoll_wait(set_.get(), ready_.data(), static_cast<int>(ready_.size()), 0);
+  std::array<epoll_event, at_once> events;
+  const int count = ::epoll_wait(set_.get(), events.data(), static_cast<int>(events.size()), 0);
   told_ = 0;
   ready_count_ = static_cast<std::size_t>(std::max(count, 0));
+  for (std::size_t i = 0; i < ready_count_; ++i) {
+    ready_[i] = {static_cast<SocketWatcher*>(events[i].data.ptr), events[i].events};
+  }
   return ready_count_;
 }
 

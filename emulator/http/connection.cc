@@ -126,7 +126,7 @@ Awaitable<void> Connection::yield() {
   co_await asio::post(worker_.io().get_executor(), resume_with(ignored));
 }
 
-bool Connection::take() try {
+bool Connection::receive_now() try {
   const auto room = worker_.scratch().first(in_.first_size());
   IoError ec;
   const auto got = transport_->read_now(asio::buffer(room.data(), room.size()), {}, ec);

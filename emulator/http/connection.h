@@ -35,7 +35,7 @@ struct PortCounters {
 
 class Connection : public Managed,
                    public core::Timer,
-                   private Transport::Taker,
+                   private Transport::Receiver,
                    public std::enable_shared_from_this<Connection> {
  public:
   Connection(Worker& worker, const Limits& limits, PortCounters& counters,
@@ -66,7 +66,7 @@ class Connection : public Managed,
   InputBuffer& input() { return in_; }
   /// Waits until something has come that serve_now() leaves to serve(), or the peer has gone.
   /// REQUIRES an empty input() and !watching().
-  Awaitable<void> wait_for_request() { return transport_->wait_to_read(*this); }
+  Awaitable<void> wait_for_request() { return transport_->receive(*this); }
   enum class Served {
     not_at_all,  ///< Nothing has been done; the bytes go to input().
     all,         ///< The next request is waited for.
@@ -132,7 +132,7 @@ class Connection : public Managed,
  private:
   class Pause;
 
-  bool take() override;
+  bool receive_now() override;
   void on_due() override;
   Awaitable<void> run();
   Awaitable<void> keep_watching();

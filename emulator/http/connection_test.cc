@@ -102,6 +102,14 @@ TEST_F(Connection, AnswersAPeerThatIsDoneSending) {
   EXPECT_EQ(client().receive_until_closed(), "");
 }
 
+TEST_F(Connection, AnswersTwoLeaseRequestsThatComeAtOnce) {
+  ASSERT_EQ(client().ask(put_request("b/k", "bytes")).status, 200);
+  client().send(lease_request("b/k") + lease_request("b/absent"));
+  EXPECT_EQ(client().receive().status, 200);
+  EXPECT_EQ(client().receive().error(), "absent");
+  EXPECT_TRUE(in_step());
+}
+
 TEST_F(Connection, AnswersOneRequestOfAPeerThatIsDoneSending) {
   ASSERT_EQ(client().ask(put_request("b/k", "bytes")).status, 200);
   client().send(lease_request("b/k"));

@@ -459,6 +459,7 @@ TEST_F(DataPort, LogsEachRefusalOnceAndTheRestForDebugging) {
   put("b/k", "bytes");
   lease("b/absent");
   put("b/empty", "");
+  put("b/" + std::string(2000, 'k'), "");
   client().ask("nonsense\n");
   daemon().emulator().stop();
   const std::string lines = log->text();
@@ -466,9 +467,11 @@ TEST_F(DataPort, LogsEachRefusalOnceAndTheRestForDebugging) {
   EXPECT_THAT(lines, HasSubstr("debug 409 PUT /v1/kv/b/k: refused"));
   EXPECT_THAT(lines, HasSubstr("debug 504 POST /v1/kv/b/absent/leases"));
   EXPECT_THAT(lines, HasSubstr("info 400 PUT /v1/kv/b/empty: refused"));
+  EXPECT_THAT(lines, HasSubstr("info 400 PUT /v1/kv/b/kkk"));
+  EXPECT_THAT(lines, HasSubstr("kkk...: refused"));
   EXPECT_THAT(lines, HasSubstr("info 400 an unreadable request: refused"));
   const auto count = std::count(lines.begin(), lines.end(), '\n');
-  EXPECT_EQ(count, 7) << "start, five requests, stop:\n" << lines;
+  EXPECT_EQ(count, 8) << "start, six requests, stop:\n" << lines;
 }
 
 }  // namespace

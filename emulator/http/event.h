@@ -32,11 +32,11 @@ class Event {
 
   /// Lets whoever waits go on, if anybody does, once the call under way on the thread has returned.
   void raise(asio::io_context& io) {
-    if (auto waiter = take()) asio::post(io, std::move(*waiter));
+    if (auto waiter = end_wait()) asio::post(io, std::move(*waiter));
   }
   /// Ends the wait. Calling what it returns goes on with the coroutine at once, up to its next wait
   /// or its end, which may be the end of the event, too.
-  std::optional<Waiter> take() { return std::exchange(waiter_, std::nullopt); }
+  std::optional<Waiter> end_wait() { return std::exchange(waiter_, std::nullopt); }
 
  private:
   static constexpr asio::use_awaitable_t<Executor> token_{};

@@ -14,6 +14,7 @@
 namespace hyperpod::emulator::http {
 namespace {
 
+using test::chunked_head;
 using test::Daemon;
 using test::get_request;
 using test::patience;
@@ -92,6 +93,35 @@ TEST(Fairness, APeerThatSendsManyRequestsAtOnceIsServedInTurnWithTheOthers) {
   }
   EXPECT_LT(served_established, first_connections + 10 * pipelines);
   EXPECT_LT(served_last_newcomer, first_connections + 20 * pipelines + newcomers);
+}
+
+TEST(Fairness, ABodyOfTinyChunksIsReceivedInTurnWithTheOthers) {
+  // Where reads end within a chunk depends on where the first one begins.
+  for (const std::string key : {"k", "kk"}) {
+    const auto gate = std::make_shared<Gate>();
+    Options options = test_options();
+    options.log = gate;
+    Daemon daemon(options);
+    auto greedy = daemon.connect();
+    auto other = daemon.connect();
+    EXPECT_EQ(greedy.ask(get_request()).status, 404);
+    EXPECT_EQ(other.ask(get_request()).status, 404);
+    auto blocked = daemon.connect();
+    blocked.send(get_request("/gate"));
+    ASSERT_TRUE(gate->reached());
+
+    std::string body;
+    for (int i = 0; i < 10'000; ++i) body += "1\r\nx\r\n";
+    greedy.send(chunked_head("b/" + key) + body + "0\r\n\r\n");
+    other.send(get_request("/other"));
+    gate->open();
+
+    EXPECT_EQ(greedy.receive().status, 200);
+    EXPECT_EQ(other.receive().status, 404);
+    const auto last = daemon.emulator().journal().newest({}, 2);
+    ASSERT_EQ(last.size(), 2u);
+    EXPECT_EQ(last.back().operation, JournalOperation::put) << key;
+  }
 }
 
 }  // namespace

@@ -100,6 +100,12 @@ TEST_F(Hostile, BareLineFeeds) {
   expect_refused("GET / HTTP/1.1\nHost: h\n\n", 400);
   expect_refused("GET / HTTP/1.1\r\nHost: h\nX: y\r\n\r\n", 400);
   expect_refused("GET / HTTP/1.1\r\nHost: h\r\n\n", 400);
+  // Where what is whole is served without a look for its end.
+  const auto lease = "POST /v1/kv/b/k/leases HTTP/1.1"s;
+  expect_refused(lease + "\nHost: h\r\n\r\n", 400);
+  expect_refused(lease + "\r\nHost: h\nX: y\r\n\r\n", 400);
+  expect_refused(lease + "\r\nHost: h\n\r\n\r\n", 400);
+  expect_refused(lease + "\r\nHost: h\n\n\r\n\r\n", 400);
 }
 
 TEST_F(Hostile, ControlCharacters) {

@@ -105,12 +105,14 @@ tl::expected<RequestHead, HeadError> parse_head(std::string_view head, const Lim
   parser.header_limit(limits.head_bytes);
   parser.skip(true);
   boost::system::error_code ec;
-  parser.put(boost::asio::buffer(head.data(), head.size()), ec);
+  const auto parsed = parser.put(boost::asio::buffer(head.data(), head.size()), ec);
   if (parser.error) return tl::make_unexpected(*parser.error);
   if (ec == beast_http::error::bad_version) return tl::make_unexpected(HeadError::unknown_version);
   // RFC 9112, 3.2: a request of HTTP/1.1 names its host once.
   const bool host_is_wrong = parser.hosts > 1 || (parser.hosts == 0 && !parser.head.http_1_0);
-  if (ec || !parser.is_done() || host_is_wrong) return tl::make_unexpected(HeadError::malformed);
+  if (ec || !parser.is_done() || parsed != head.size() || host_is_wrong) {
+    return tl::make_unexpected(HeadError::malformed);
+  }
 
   RequestHead result = parser.head;
   result.keep_alive = parser.keep_alive();

@@ -63,7 +63,7 @@ enum class HeadError {
 /// Called with each field of a head in order; views as in RequestHead.
 using FieldVisitor = std::function<void(std::string_view name, std::string_view value)>;
 
-/// `head` is a whole head, as found by HeadScanner.
+/// `head` is a whole head, as found by HeadScanner, or it is malformed.
 tl::expected<RequestHead, HeadError> parse_head(std::string_view head, const Limits& limits,
                                                 const FieldVisitor& visit = nullptr);
 

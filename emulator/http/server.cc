@@ -113,7 +113,7 @@ Awaitable<void> Server::accept_connections() {
 
 bool Server::accept_all() {
   while (true) {
-    // Not by Asio: a worker's descriptors are its thread's from the first moment on.
+    // Not by Asio, which would wait for it in its own set.
     base::FileDescriptor accepted(
         ::accept4(acceptor_.native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (!accepted && (errno == EAGAIN || errno == EWOULDBLOCK)) return true;

@@ -105,6 +105,7 @@ Awaitable<void> Session::serve() {
       if (!unsent_.empty()) {
         set_idle(false);
         co_await write(std::exchange(unsent_, {}));
+        if (keep_alive_) continue;
       }
       if (!keep_alive_) break;
     }
@@ -126,7 +127,7 @@ Awaitable<void> Session::serve() {
       } else if (const auto& asked = routed.error().asked) {
         note(*asked);
       }
-      if (auto at_once = respond_at_once(*head, routed)) {
+      if (auto at_once = respond_now(*head, routed)) {
         response = std::move(*at_once);
       } else {
         response = co_await respond(*head, routed);
@@ -156,9 +157,8 @@ Awaitable<void> Session::serve() {
 // left to serve().
 Connection::Served Session::serve_now(std::string_view bytes) {
   if (!service_.faults.empty()) return Served::not_at_all;
-  HeadScanner scanner;
-  const bool whole = scanner.scan(bytes) == HeadScanner::Status::complete;
-  if (!whole || scanner.length() < bytes.size()) return Served::not_at_all;
+  // Whether it is one head and nothing behind it, the parser finds out.
+  if (!bytes.ends_with("\r\n\r\n")) return Served::not_at_all;
   const auto head = parse_head(bytes, service_.options.limits);
   if (!head) return Served::not_at_all;
   const auto routed = route(head->method, head->target, behaviour_);
@@ -169,12 +169,13 @@ Connection::Served Session::serve_now(std::string_view bytes) {
   head_in_input_ = bytes;
   begin(shared, *head);
   note(*routed);
-  const auto response = respond_at_once(*head, routed);
+  const auto response = respond_now(*head, routed);
   if (!response) {
     --service_.counters.in_flight;
     return Served::not_at_all;
   }
   keep_alive_ = keep_alive_ && head->keep_alive;
+  if (outlived()) close();
   if (!peer_gone()) {
     log(*response);
     const WireForm form{
@@ -399,7 +400,7 @@ void Session::note(const Route& route) {
   entry.lease_id = route.lease_id;
 }
 
-std::optional<Response> Session::respond_at_once(const RequestHead& head, const Routed& routed) {
+std::optional<Response> Session::respond_now(const RequestHead& head, const Routed& routed) {
   if (!routed || exchange_->fault || head.has_body()) return std::nullopt;
   const bool acquires = routed->operation == Operation::acquire;
   if (!acquires && routed->operation != Operation::release) return std::nullopt;
@@ -740,8 +741,9 @@ void Session::log(const Response& response) const {
   constexpr std::size_t most = 200;  // so that what follows is not cut off
   std::string_view line = "an unreadable request";
   if (exchange_->entry.operation != JournalOperation::unreadable) {
-    line = exchange_->head.substr(0, exchange_->head.find("\r\n"));
-    line = line.substr(0, line.rfind(' '));  // in front of the version
+    const auto end = exchange_->head.find("\r\n");  // beyond what is kept, where it is very long
+    line = exchange_->head.substr(0, end);
+    if (end != line.npos) line = line.substr(0, line.rfind(' '));  // in front of the version
   }
   text::log(log, level, "{} {}{}: {}{}", response.status, line.substr(0, most),
             line.size() > most ? "..." : "", response.status < 400 ? "ok" : "refused ",

@@ -74,7 +74,7 @@ class Session final : public Connection {
   using Routed = tl::expected<Route, RouteRefusal>;
   /// The response to what needs no waiting, as nearly all leases and releases; nothing for the
   /// rest, which is respond()'s.
-  std::optional<Response> respond_at_once(const RequestHead& head, const Routed& routed);
+  std::optional<Response> respond_now(const RequestHead& head, const Routed& routed);
   Awaitable<Response> respond(const RequestHead& head, const Routed& routed);
   Awaitable<Response> put(const RequestHead& head, const Route& route);
   /// The response to a lease request; none is a miss.

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
@@ -53,21 +54,21 @@ class PlainTransport final : public Transport, private base::SocketWatcher {
 
   Awaitable<void> handshake(IoError&) override { co_return; }
 
-  Awaitable<void> wait_to_read(Taker& taker) override {
+  Awaitable<void> receive(Receiver& receiver) override {
     while (true) {
       while (may_read_) {
-        IoError ignored;  // others have their turn
-        co_await asio::post(worker_.io().get_executor(), resume_with(ignored));
-        if (!taker.take()) co_return;
+        co_await yield();
+        if (!receiver.receive_now()) co_return;
       }
-      taker_ = &taker;
+      receiver_ = &receiver;
       co_await readable_.wait();
-      if (std::exchange(taker_, nullptr) == nullptr) co_return;
+      if (std::exchange(receiver_, nullptr) == nullptr) co_return;
     }
   }
 
   Awaitable<std::size_t> read_some(asio::mutable_buffer first, asio::mutable_buffer second,
                                    IoError& ec) override {
+    if (may_read_) co_await yield();  // others have their turn, however much comes
     while (true) {
       const auto got = read_now(first, second, ec);
       if (ec != asio::error::would_block) co_return got;
@@ -86,10 +87,11 @@ class PlainTransport final : public Transport, private base::SocketWatcher {
     if (wanted == 0) return 0;
     ssize_t got = 0;
     do {
-      got = receive(first, second);
+      got = read(first, second);
     } while (got < 0 && errno == EINTR);
     if (got > 0) {
-      // Less than was asked for is all of it, unless the end is behind it.
+      // Less than was asked for is all of it, unless the end is behind it, or an urgent byte, which
+      // nobody sends to a daemon.
       may_read_ = ended_ || static_cast<std::size_t>(got) == wanted;
       return static_cast<std::size_t>(got);
     }
@@ -100,7 +102,6 @@ class PlainTransport final : public Transport, private base::SocketWatcher {
 
   void expect(std::size_t bytes) override {
     set_option(socket_.get(), SOL_SOCKET, SO_RCVLOWAT, static_cast<int>(bytes));
-    may_read_ = true;  // nobody tells of what has come with too little for the old mark
   }
 
   std::size_t available() override {
@@ -149,19 +150,24 @@ class PlainTransport final : public Transport, private base::SocketWatcher {
     if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) ended_ = true;
     if (ended_ || (events & EPOLLIN) != 0) may_read_ = true;
     bool reads_on = may_read_;
-    if (taker_ != nullptr && may_read_) {
-      const bool waits_on = taker_->take();
-      if (!waits_on) taker_ = nullptr;
+    if (receiver_ != nullptr && may_read_) {
+      const bool waits_on = receiver_->receive_now();
+      if (!waits_on) receiver_ = nullptr;
       reads_on = !waits_on || may_read_;
     }
     // Each may be the end of this.
-    auto reader = reads_on ? readable_.take() : std::nullopt;
-    auto writer = ended_ || (events & EPOLLOUT) != 0 ? writable_.take() : std::nullopt;
+    auto reader = reads_on ? readable_.end_wait() : std::nullopt;
+    auto writer = ended_ || (events & EPOLLOUT) != 0 ? writable_.end_wait() : std::nullopt;
     if (reader) (*reader)();
     if (writer) (*writer)();
   }
 
-  ssize_t receive(asio::mutable_buffer first, asio::mutable_buffer second) const {
+  Awaitable<void> yield() {
+    IoError ignored;
+    co_await asio::post(worker_.io().get_executor(), resume_with(ignored));
+  }
+
+  ssize_t read(asio::mutable_buffer first, asio::mutable_buffer second) const {
     if (second.size() == 0) return ::recv(socket_.get(), first.data(), first.size(), MSG_DONTWAIT);
     std::array parts{iovec{first.data(), first.size()}, iovec{second.data(), second.size()}};
     msghdr message{};
@@ -171,7 +177,7 @@ class PlainTransport final : public Transport, private base::SocketWatcher {
   }
 
   Worker& worker_;
-  Taker* taker_ = nullptr;  // to be asked before who waits for readable_; none if it was in vain
+  Receiver* receiver_ = nullptr;  // of who waits for readable_; null once it has returned false
   base::FileDescriptor socket_;
   bool may_read_ = false;  // something may have come
   bool ended_ = false;     // the peer is done sending, or gone
@@ -197,7 +203,7 @@ class TlsTransport final : public Transport {
     return stream_->async_handshake(asio::ssl::stream_base::server, resume_with(ec));
   }
 
-  Awaitable<void> wait_to_read(Taker&) override { co_return; }
+  Awaitable<void> receive(Receiver&) override { co_return; }
 
   Awaitable<std::size_t> read_some(asio::mutable_buffer first, asio::mutable_buffer second,
                                    IoError& ec) override {

@@ -15,22 +15,22 @@ namespace hyperpod::emulator::http {
 /// Belongs to one worker. Every awaitable must finish before the transport is destroyed.
 class Transport {
  public:
-  /// Takes what comes while nothing is under way, without a coroutine.
-  class Taker {
+  /// Receives what comes while nothing is under way, without a coroutine.
+  class Receiver {
    public:
     /// Bytes have come, or the end of them, for read_now() to read. True if the wait goes on.
-    virtual bool take() = 0;
+    virtual bool receive_now() = 0;
 
    protected:
-    ~Taker() = default;
+    ~Receiver() = default;
   };
 
   virtual ~Transport() = default;
 
   virtual Awaitable<void> handshake(IoError& ec) = 0;
-  /// Waits until `taker` returns false, or until there is something to read where read_now() cannot
-  /// tell what has come.
-  virtual Awaitable<void> wait_to_read(Taker& taker) = 0;
+  /// Gives `receiver` what comes until it returns false. Returns at once, and without having called
+  /// it, where read_now() cannot tell what has come.
+  virtual Awaitable<void> receive(Receiver& receiver) = 0;
   /// Reads at least a byte into the two buffers, in order; the second may be empty.
   virtual Awaitable<std::size_t> read_some(asio::mutable_buffer first, asio::mutable_buffer second,
                                            IoError& ec) = 0;
@@ -54,7 +54,7 @@ class Transport {
   virtual std::string peer() const = 0;
 };
 
-/// Both take over a connected socket that does not block.
+/// Both take over a connected socket.
 std::unique_ptr<Transport> make_plain_transport(Worker& worker, base::FileDescriptor socket);
 /// `context` must outlive the transport.
 std::unique_ptr<Transport> make_tls_transport(Worker& worker, base::FileDescriptor socket,

@@ -8,7 +8,9 @@
 
 namespace hyperpod::emulator::http {
 
-Worker::Worker(const Clock& clock) : clock_(clock), wheel_(clock.now()), scratch_(256 * 1024) {}
+Worker::Worker(const Clock& clock) : clock_(clock), wheel_(clock.now()), scratch_(256 * 1024) {
+  sockets_ready_.assign(sockets_.descriptor());  // last: what fails before it must not close it
+}
 
 Worker::~Worker() {
   if (thread_.joinable()) join(std::chrono::steady_clock::now());
@@ -78,8 +80,8 @@ void Worker::wait_for_sockets() {
   });
 }
 
-// While many come at a time, only every so often by way of Asio, which makes three system calls of
-// one. Not for long: bodies have their turns there.
+// While many are ready at a time, looks again at once: to wait by way of Asio costs three system
+// calls. Not for long, since what was posted, as the turns of bodies, waits meanwhile.
 void Worker::tell_watchers() {
   constexpr int most_rounds = 4;
   constexpr std::size_t few = 4;

@@ -105,7 +105,7 @@ class Worker {
   // Run by one thread, and its descriptors are used and closed by that thread alone: no lock each.
   asio::io_context io_{BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO};
   asio::executor_work_guard<Executor> work_{io_.get_executor()};
-  asio::posix::basic_stream_descriptor<Executor> sockets_ready_{io_, sockets_.descriptor()};
+  asio::posix::basic_stream_descriptor<Executor> sockets_ready_{io_};
   core::TimerWheel wheel_;
   SystemTimer wake_{io_};
   std::optional<TimePoint> wakes_at_;

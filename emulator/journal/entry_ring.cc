@@ -2,6 +2,7 @@
 #include "journal/entry_ring.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "hyperpod/base/assertions.h"
 
@@ -41,20 +42,11 @@ void EntryRing::append(const Record& record) {
     oldest_ = ++next_;
     return;
   }
-  Kept kept{};
-  kept.fields = record.fields;
-  kept.request_head = static_cast<std::uint16_t>(record.request_head.size());
-  kept.response_head = static_cast<std::uint16_t>(record.response_head.size());
-  std::size_t size = 0;
-  for (std::size_t i = 0; i < texts; ++i) {
-    kept.text_sizes[i] = static_cast<std::uint32_t>(record.texts[i].size());
-    size += record.texts[i].size();
-  }
-  kept.text_begin = reserve_text(size);
-  char* to = text_.at(kept.text_begin);
-  for (const std::string_view text : record.texts) to = copy(text, to);
-  kept.heads_begin = heads_.reserve(record.request_head.size() + record.response_head.size());
-  copy(record.response_head, copy(record.request_head, heads_.at(kept.heads_begin)));
+  const Record::Fixed& fixed = record.fixed;
+  const std::uint64_t text_begin = reserve_text(fixed.texts_size());
+  std::memcpy(text_.at(text_begin), record.texts, fixed.texts_size());
+  const std::uint64_t heads_begin = heads_.reserve(fixed.heads_size());
+  std::memcpy(heads_.at(heads_begin), record.heads, fixed.heads_size());
 
   const std::size_t place = place_of(next_);
   if (place == records_.size()) {
@@ -62,7 +54,7 @@ void EntryRing::append(const Record& record) {
   } else if (next_ - oldest_ == capacity_) {
     ++oldest_;
   }
-  records_[place] = kept;
+  records_[place] = {fixed, text_begin, heads_begin};
   ++next_;
 }
 
@@ -75,35 +67,36 @@ std::uint64_t EntryRing::reserve_text(std::size_t size) {
 void EntryRing::load(std::uint64_t sequence, JournalEntry& entry) const {
   HYPERPOD_REQUIRE(oldest_ <= sequence && sequence < next_);
   const Kept& kept = records_[place_of(sequence)];
-  const Record::Fields& fields = kept.fields;
+  const Record::Fixed& fixed = kept.fixed;
   entry.sequence = sequence;
-  entry.at = fields.at;
-  entry.time = fields.time;
-  entry.connection = fields.connection;
-  entry.operation = fields.operation;
-  entry.status = fields.status;
-  entry.bytes_in = fields.bytes_in;
-  entry.bytes_out = fields.bytes_out;
-  entry.held = fields.held;
-  entry.served = fields.served;
-  entry.in_flight = fields.in_flight;
-  entry.end = fields.end;
+  entry.at = fixed.at;
+  entry.time = fixed.time;
+  entry.connection = fixed.connection;
+  entry.operation = fixed.operation;
+  entry.status = fixed.status;
+  entry.bytes_in = fixed.bytes_in;
+  entry.bytes_out = fixed.bytes_out;
+  entry.held = fixed.held;
+  entry.served = fixed.served;
+  entry.in_flight = fixed.in_flight;
+  entry.end = fixed.end;
   const char* from = text_.at(kept.text_begin);
   const std::array all{&entry.peer, &entry.bucket, &entry.key, &entry.lease_id, &entry.fault};
   for (std::size_t i = 0; i < texts; ++i) {
-    all[i]->assign(from, kept.text_sizes[i]);
-    from += kept.text_sizes[i];
+    all[i]->assign(from, fixed.texts[i]);
+    from += fixed.texts[i];
   }
 }
 
 std::optional<JournalHeads> EntryRing::load_heads(std::uint64_t sequence) const {
   HYPERPOD_REQUIRE(oldest_ <= sequence && sequence < next_);
   const Kept& kept = records_[place_of(sequence)];
-  if (kept.request_head + kept.response_head == 0) return std::nullopt;
+  const Record::Fixed& fixed = kept.fixed;
+  if (fixed.heads_size() == 0) return std::nullopt;
   if (!heads_.holds(kept.heads_begin)) return std::nullopt;
   const char* const from = heads_.at(kept.heads_begin);
-  return JournalHeads{.request = std::string(from, kept.request_head),
-                      .response = std::string(from + kept.request_head, kept.response_head)};
+  return JournalHeads{.request = std::string(from, fixed.request_head),
+                      .response = std::string(from + fixed.request_head, fixed.response_head)};
 }
 
 }  // namespace hyperpod::emulator::journal

@@ -43,14 +43,11 @@ class EntryRing {
  private:
   static constexpr std::size_t texts = Record::texts_of_entry;
 
-  // An entry's texts lie side by side in text_, from `text_begin` on.
+  // An entry's texts lie side by side in text_, from `text_begin` on, and its heads in heads_.
   struct Kept {
-    Record::Fields fields;
+    Record::Fixed fixed;
     std::uint64_t text_begin;
-    std::array<std::uint32_t, texts> text_sizes;
     std::uint64_t heads_begin;
-    std::uint16_t request_head;  // sizes
-    std::uint16_t response_head;
   };
 
   std::size_t place_of(std::uint64_t sequence) const { return (sequence - 1) % capacity_; }

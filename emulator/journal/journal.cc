@@ -30,19 +30,19 @@ bool met(const std::optional<T>& wanted, const T& value) {
   return !wanted || *wanted == value;
 }
 
-bool is_error(const Record::Fields& fields, int miss_status) {
+bool is_error(const Record::Fixed& fields, int miss_status) {
   const bool miss = fields.operation == JournalOperation::lease && fields.status == miss_status;
   return fields.status == 0 || (fields.status >= 500 && !miss);
 }
 
 void add(JournalTotals& totals, const Record& record, bool error) {
-  const Record::Fields& fields = record.fields;
+  const Record::Fixed& fields = record.fixed;
   ++totals.requests;
   totals.puts += fields.operation == JournalOperation::put;
   totals.releases += fields.operation == JournalOperation::release;
   totals.leases += fields.operation == JournalOperation::lease;
   totals.errors += error;
-  totals.faults += !record.fault().empty();
+  totals.faults += record.has_fault();
   totals.bytes_in += fields.bytes_in;
   totals.bytes_out += fields.bytes_out;
   totals.peak_in_flight = std::max(totals.peak_in_flight, fields.in_flight);
@@ -262,23 +262,17 @@ Journal::~Journal() = default;
 
 void Journal::record(const JournalEntry& entry, std::string_view request_head,
                      std::string_view response_head, std::span<const LeaseChange> changes) {
-  const Record record(entry, request_head, response_head);
   Impl::Lane& lane = impl_->lanes[lane_of_this_thread()];
-  bool pending = false;
-  {
-    // The ticket under the lane's lock: who holds the locks of all lanes has all earlier ones.
+  const auto append = [&] {
+    // The ticket under the lane's lock: whoever holds the locks of all lanes finds all earlier ones
+    // there.
     std::lock_guard lock(lane.mutex);
-    pending = lane.records.append(impl_->tickets++, record, changes);
+    return lane.records.append(impl_->tickets++, entry, request_head, response_head, changes);
+  };
+  while (!append()) impl_->look();  // which makes room
+  if (impl_->waiters > 0 || impl_->observed) {
+    impl_->change([this] { impl_->take_in(); });
   }
-  if (pending && impl_->waiters == 0 && !impl_->observed) return;
-  impl_->change([&] {
-    impl_->take_in();
-    if (pending) return;
-    for (const LeaseChange& change : changes) {
-      impl_->count(change.what, change.connection, change.bucket);
-    }
-    impl_->append(record);
-  });
 }
 
 void Journal::count(const LeaseChange& change) {
@@ -292,6 +286,13 @@ void Journal::Impl::take_in() {
     for (std::size_t i = 0; i < lane_count; ++i) locks[i] = std::unique_lock(lanes[i].mutex);
     for (Lane& lane : lanes) std::swap(lane.records, lane.taken);
   }
+  // Whatever happens: to take something in twice is worse than to lose it for want of memory.
+  struct Clearing {
+    std::array<Lane, lane_count>& lanes;
+    ~Clearing() {
+      for (Lane& lane : lanes) lane.taken.clear();
+    }
+  } const clearing{lanes};
   std::array<PendingRecords::Reader, lane_count> all;
   std::size_t left = 0;
   for (const Lane& lane : lanes) {
@@ -307,7 +308,6 @@ void Journal::Impl::take_in() {
     reader.next();
     if (reader.at_end()) reader = all[--left];
   }
-  for (Lane& lane : lanes) lane.taken.clear();
 }
 
 void Journal::connection_opened(std::uint64_t connection, const std::string& peer, TimePoint at) {
@@ -325,7 +325,7 @@ void Journal::connection_closed(std::uint64_t connection, TimePoint at) {
 }
 
 void Journal::Impl::append(const Record& record) {
-  const Record::Fields& fields = record.fields;
+  const Record::Fixed& fields = record.fixed;
   entries.append(record);
   const bool error = is_error(fields, miss_status);
   add(total, record, error);

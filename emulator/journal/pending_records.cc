@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "journal/pending_records.h"
 
+#include <algorithm>
 #include <cstring>
 #include <type_traits>
 
 namespace hyperpod::emulator::journal {
 namespace {
 
-/// Records lie side by side, whatever their alignment.
+// Records lie side by side, whatever their alignment.
+
 template <class T>
 T read(const char*& from) {
   static_assert(std::is_trivially_copyable_v<T>);
@@ -24,13 +26,10 @@ char* write(const T& value, char* to) {
   return to + sizeof value;
 }
 
-std::string_view read_text(const char*& from, std::size_t size) {
-  const std::string_view text(from, size);
-  from += size;
-  return text;
+char* write_text(std::string_view text, char* to) {
+  if (!text.empty()) std::memcpy(to, text.data(), text.size());
+  return to + text.size();
 }
-
-std::uint32_t size_of(std::string_view text) { return static_cast<std::uint32_t>(text.size()); }
 
 }  // namespace
 
@@ -39,10 +38,7 @@ struct PendingRecords::Header {
   std::uint32_t size;  // all of it
   std::uint32_t changes;
   std::uint64_t ticket;
-  Record::Fields fields;
-  std::array<std::uint32_t, Record::texts_of_entry> texts;
-  std::uint32_t request_head;
-  std::uint32_t response_head;
+  Record::Fixed fixed;
 };
 
 /// Behind it lies the bucket's name.
@@ -52,34 +48,61 @@ struct PendingRecords::ChangeHeader {
   std::uint32_t bucket;
 };
 
-bool PendingRecords::append(std::uint64_t ticket, const Record& record,
+bool PendingRecords::append(std::uint64_t ticket, const JournalEntry& entry,
+                            std::string_view request_head, std::string_view response_head,
                             std::span<const LeaseChange> changes) {
+  request_head = request_head.substr(0, Journal::longest_head + 1);
+  response_head = response_head.substr(0, Journal::longest_head + 1);
+  std::array<std::string_view, Record::texts_of_entry> texts{entry.peer, entry.bucket, entry.key,
+                                                             entry.lease_id, entry.fault};
   Header header{.size = 0,
                 .changes = static_cast<std::uint32_t>(changes.size()),
                 .ticket = ticket,
-                .fields = record.fields,
-                .texts = {},
-                .request_head = size_of(record.request_head),
-                .response_head = size_of(record.response_head)};
-  std::size_t size = sizeof header + record.request_head.size() + record.response_head.size();
-  for (std::size_t i = 0; i < record.texts.size(); ++i) {
-    header.texts[i] = size_of(record.texts[i]);
-    size += record.texts[i].size();
+                .fixed = {.at = entry.at,
+                          .time = entry.time,
+                          .connection = entry.connection,
+                          .bytes_in = entry.bytes_in,
+                          .bytes_out = entry.bytes_out,
+                          .held = entry.held,
+                          .served = entry.served,
+                          .in_flight = entry.in_flight,
+                          .status = entry.status,
+                          .operation = entry.operation,
+                          .end = entry.end,
+                          .texts = {},
+                          .request_head = static_cast<std::uint16_t>(request_head.size()),
+                          .response_head = static_cast<std::uint16_t>(response_head.size())}};
+  std::size_t size = sizeof header + header.fixed.heads_size();
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    texts[i] = texts[i].substr(0, Journal::longest_text);
+    header.fixed.texts[i] = static_cast<std::uint32_t>(texts[i].size());
+    size += texts[i].size();
   }
   for (const LeaseChange& change : changes) size += sizeof(ChangeHeader) + change.bucket.size();
-  if (size > capacity - used_) return false;
 
-  if (!bytes_) bytes_ = std::make_unique_for_overwrite<char[]>(capacity);
+  if (size > capacity_ - used_) {
+    if (used_ > 0) return false;
+    const auto capacity = std::max(size, usual_capacity);
+    bytes_ = std::make_unique_for_overwrite<char[]>(capacity);
+    capacity_ = capacity;
+  }
   header.size = static_cast<std::uint32_t>(size);
   char* to = write(header, bytes_.get() + used_);
-  for (const std::string_view text : record.texts) to = copy(text, to);
-  to = copy(record.response_head, copy(record.request_head, to));
+  for (const std::string_view text : texts) to = write_text(text, to);
+  to = write_text(response_head, write_text(request_head, to));
   for (const LeaseChange& change : changes) {
-    to = write(ChangeHeader{change.connection, change.what, size_of(change.bucket)}, to);
-    to = copy(change.bucket, to);
+    const auto bucket = static_cast<std::uint32_t>(change.bucket.size());
+    to = write_text(change.bucket, write(ChangeHeader{change.connection, change.what, bucket}, to));
   }
   used_ += size;
   return true;
+}
+
+void PendingRecords::clear() {
+  used_ = 0;
+  if (capacity_ <= usual_capacity) return;
+  bytes_.reset();
+  capacity_ = 0;
 }
 
 PendingRecords::Reader::Reader(const PendingRecords& records)
@@ -98,20 +121,19 @@ void PendingRecords::Reader::look() {
   const char* from = at_;
   const auto header = read<Header>(from);
   size_ = header.size;
-  ticket_ = header.ticket;
-  record_.fields = header.fields;
-  for (std::size_t i = 0; i < header.texts.size(); ++i) {
-    record_.texts[i] = read_text(from, header.texts[i]);
-  }
-  record_.request_head = read_text(from, header.request_head);
-  record_.response_head = read_text(from, header.response_head);
-  changes_ = from;
   change_count_ = header.changes;
+  ticket_ = header.ticket;
+  record_.fixed = header.fixed;
+  record_.texts = from;
+  record_.heads = from + header.fixed.texts_size();
+  changes_ = record_.heads + header.fixed.heads_size();
 }
 
 PendingRecords::Reader::Change PendingRecords::Reader::change_at(const char*& from) {
   const auto header = read<ChangeHeader>(from);
-  return {header.what, header.connection, read_text(from, header.bucket)};
+  const std::string_view bucket(from, header.bucket);
+  from += bucket.size();
+  return {header.what, header.connection, bucket};
 }
 
 }  // namespace hyperpod::emulator::journal

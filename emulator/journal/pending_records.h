@@ -16,15 +16,17 @@
 
 namespace hyperpod::emulator::journal {
 
-/// Records in the order in which one thread made them. Not thread-safe.
+/// Records in the order in which they were made. Not thread-safe.
 class PendingRecords {
  public:
-  static constexpr std::size_t capacity = 32 * 1024;  // bytes: some fifty leases and releases
+  static constexpr std::size_t usual_capacity = 32 * 1024;  // bytes: some fifty leases and releases
 
-  /// False if there is no room for it, or would not be in an empty one. Memory is taken with the
-  /// first record.
-  bool append(std::uint64_t ticket, const Record& record, std::span<const LeaseChange> changes);
-  void clear() { used_ = 0; }
+  /// False if there is no room for it beside the others. Of each text at most Journal::longest_text
+  /// bytes are kept, of each head one more than Journal::longest_head, which tells that it was cut.
+  /// Takes memory with the first record, and more for one that is larger.
+  bool append(std::uint64_t ticket, const JournalEntry& entry, std::string_view request_head,
+              std::string_view response_head, std::span<const LeaseChange> changes);
+  void clear();
 
   /// Goes through the records, which must stay as they are meanwhile.
   class Reader {
@@ -61,10 +63,10 @@ class PendingRecords {
     const char* at_ = nullptr;
     const char* end_ = nullptr;
     std::uint32_t size_ = 0;  // of the record; 0: there is none
+    std::uint32_t change_count_ = 0;
     std::uint64_t ticket_ = 0;
     Record record_{};
     const char* changes_ = nullptr;
-    std::uint32_t change_count_ = 0;
   };
 
  private:
@@ -72,6 +74,7 @@ class PendingRecords {
   struct ChangeHeader;
 
   std::unique_ptr<char[]> bytes_;
+  std::size_t capacity_ = 0;
   std::size_t used_ = 0;
 };
 

@@ -1,19 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-// An entry of the journal on its way there: what is kept of it, and no memory of its own.
+// An entry as the journal keeps it: its numbers, and its texts and heads side by side.
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
+#include <numeric>
 #include <string_view>
 
 #include "hyperpod/emulator/journal.h"
 
 namespace hyperpod::emulator::journal {
 
-/// Views point into memory of whoever made the record.
+/// Views memory of whoever keeps it.
 struct Record {
-  /// What has a fixed size.
-  struct Fields {
+  static constexpr std::size_t texts_of_entry = 5;
+
+  struct Fixed {
     TimePoint at;
     std::chrono::system_clock::time_point time;
     std::uint64_t connection;
@@ -25,24 +28,23 @@ struct Record {
     int status;
     JournalOperation operation;
     ConnectionEnd end;
+    // Sizes of what lies elsewhere.
+    std::array<std::uint32_t, texts_of_entry> texts;  // peer, bucket, key, lease id, fault
+    std::uint16_t request_head;
+    std::uint16_t response_head;
+
+    std::size_t texts_size() const {
+      return std::accumulate(texts.begin(), texts.end(), std::size_t{0});
+    }
+    std::size_t heads_size() const { return std::size_t{request_head} + response_head; }
   };
-  static constexpr std::size_t texts_of_entry = 5;
 
-  /// Of each text at most Journal::longest_text bytes, of each head one more than
-  /// Journal::longest_head, which tells that it was cut.
-  Record(const JournalEntry& entry, std::string_view request, std::string_view response);
-  Record() = default;
+  std::string_view bucket() const { return {texts + fixed.texts[0], fixed.texts[1]}; }
+  bool has_fault() const { return fixed.texts[4] > 0; }
 
-  std::string_view bucket() const { return texts[1]; }
-  std::string_view fault() const { return texts[4]; }
-
-  Fields fields;
-  std::array<std::string_view, texts_of_entry> texts;  // peer, bucket, key, lease id, fault
-  std::string_view request_head;
-  std::string_view response_head;
+  Fixed fixed;
+  const char* texts;
+  const char* heads;
 };
-
-/// Copies `text` to `to`, and returns where it ends.
-char* copy(std::string_view text, char* to);
 
 }  // namespace hyperpod::emulator::journal

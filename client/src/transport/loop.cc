@@ -94,12 +94,11 @@ Result<std::shared_ptr<Loop>> Loop::start(std::shared_ptr<Clock> clock) try {
 Loop::Loop(std::shared_ptr<Clock> clock)
     : clock_(std::move(clock)),
       context_(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO),
-      sockets_ready_(context_, sockets_.descriptor()),
+      sockets_ready_(context_),
       work_(context_.get_executor()),
       earliest_(never) {
-  // The first socket brings what waits for sockets into being, which takes descriptors: now, where
-  // there is somebody to be told that there are none.
-  const Socket first(context_);
+  // Last: what fails before it must not close the set's descriptor.
+  sockets_ready_.assign(sockets_.descriptor());
 }
 
 Loop::~Loop() { sockets_ready_.release(); }

@@ -6,8 +6,6 @@
 // fifth of the system calls of a request. Who watches a socket reads it once.
 #pragma once
 
-#include <sys/epoll.h>
-
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -19,9 +17,10 @@ namespace hyperpod::base {
 /// Told what has become of a socket that is watched.
 class SocketWatcher {
  public:
-  /// `events` are those of epoll, edge-triggered: told once of all that has come, and once that
-  /// there is room again after a send found none. A read of less than was asked for has taken all;
-  /// but EPOLLRDHUP, EPOLLHUP and EPOLLERR are told once, too, and are behind what is left to read.
+  /// `events` are those of epoll_ctl(2), edge-triggered: told once of all that has come, and once
+  /// that there is room again after a send found none. A read of less than was asked for has taken
+  /// all; with EPOLLRDHUP, EPOLLHUP or EPOLLERR, which are told once as well, read on until there
+  /// is nothing or an error.
   virtual void ready(std::uint32_t events) = 0;
 
  protected:
@@ -40,7 +39,8 @@ class SocketSet {
   int descriptor() const noexcept { return set_.get(); }
   bool empty() const noexcept { return watched_ == 0; }
 
-  /// Watches `socket` until remove(). False and errno if the system refuses.
+  /// Watches `socket` until remove(), a watcher of its own for each. False and errno if the system
+  /// refuses.
   bool add(int socket, SocketWatcher& watcher) noexcept;
   /// To be called before the socket is closed. Nothing is told of it any more, not even what has
   /// been found ready already.
@@ -53,21 +53,25 @@ class SocketSet {
   std::size_t tell(const Tell& tell) {
     const std::size_t found = look();
     while (told_ < ready_count_) {
-      const epoll_event& event = ready_[told_++];
-      if (event.data.ptr == nullptr) continue;
-      tell(*static_cast<SocketWatcher*>(event.data.ptr), event.events);
+      const Ready& ready = ready_[told_++];
+      if (ready.watcher != nullptr) tell(*ready.watcher, ready.events);
     }
     return found;
   }
   static constexpr std::size_t at_once = 64;
 
  private:
+  struct Ready {
+    SocketWatcher* watcher;  // null once removed
+    std::uint32_t events;
+  };
+
   /// Fills ready_, and returns with how many.
   std::size_t look() noexcept;
 
   FileDescriptor set_;
   std::size_t watched_ = 0;
-  std::array<epoll_event, at_once> ready_{};
+  std::array<Ready, at_once> ready_{};
   std::size_t told_ = 0, ready_count_ = 0;  // of ready_, still to be told: from told_ on
 };
 

@@ -3,8 +3,8 @@
 //
 // Thread-safe. Memory is bounded: the newest entries are kept and the rest counted; the totals stay
 // right whatever is dropped. A request is recorded before the last of its response is sent, so
-// whoever has a response finds its request here. record() allocates nothing except for a bucket or
-// a status not seen before. Credentials never leave it: see JournalHeads.
+// whoever has a response finds its request here. record() allocates nothing except for a bucket, a
+// status or a thread not seen before. Credentials never leave it: see JournalHeads.
 #pragma once
 
 #include <array>
