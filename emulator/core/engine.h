@@ -552,19 +552,40 @@ class Engine {
   mutable std::atomic<std::uint32_t> waiting_{0};  // for the lock
   mutable std::atomic<std::uint32_t> entered_{0};  // after having waited
   mutable std::mutex mutex_;                       // guards everything below
+
+  // Nearly every call uses these. They lie side by side, because a processor that takes the lock
+  // takes their lines from the cache of the one that had it.
+  mutable std::size_t handled_ = 0;  // since the lock was taken
+  mutable std::size_t longest_hold_ = 0;
+  Bucket* last_bucket_ = nullptr;  // found last; most requests ask for the same one
+  Lease* free_lease_ = nullptr;
+  std::uint64_t live_leases_ = 0;
+  Epoch object_epoch_ = 0;
+  Epoch lease_epoch_ = 0;
+  Run run_ = 0;
+  std::uint64_t evictable_blocks_ = 0;
+  std::uint64_t pinned_blocks_ = 0;
+  // The earliest time that a timer was armed for since the lock was taken.
+  TimePoint armed_for_ = TimePoint::max();
+  // The earliest time that the alarm's owner knows of, from an alarm or from next_due().
+  mutable std::optional<TimePoint> announced_due_;
+  std::vector<LeaseChange> changes_;  // for the observer
+  std::vector<std::pair<GrantHandler, std::optional<LeaseGrant>>> decided_;
+  std::vector<Object*> condemned_;  // whose leases are to be ended; each has a pin for that
+  bool freeing_ = false;            // a call is at it, and goes on until leaving_ is empty
+  UseOrder by_use_;                 // of all objects that are not gone
+  Statistics totals_;
+
   std::shared_ptr<Memory> memory_;
   BlockAllocator allocator_;
   BlockMap map_;
   TimerWheel wheel_;
-  Slots<Lease> leases_;  // those that are free are chained from free_lease_
-  Lease* free_lease_ = nullptr;
-  std::uint64_t live_leases_ = 0;
+  Slots<Lease> leases_;             // those that are free are chained from free_lease_
   std::uint64_t used_buckets_ = 0;  // that have objects
   Slots<Waiter> waiters_;           // those that are free are chained from free_waiter_
   Waiter* free_waiter_ = nullptr;
   std::uint64_t live_waiters_ = 0;
-  Bucket* last_bucket_ = nullptr;     // found last; most requests ask for the same one
-  boost::intrusive::list<Put> puts_;  // in flight
+  boost::intrusive::list<Put> puts_;                  // in flight
   boost::intrusive::list<Reservation> reservations_;  // that are not PUTs
   // Bucket and key of each PUT in flight, where the first one begun is the one that counts.
   std::set<std::tuple<Run, std::string_view, std::string_view>> begun_;
@@ -579,28 +600,11 @@ class Engine {
   Buckets buckets_;
   std::vector<Queues::bucket_type> queue_slots_;
   Queues queues_;
-  UseOrder by_use_;  // of all objects that are not gone
-  Epoch object_epoch_ = 0;
-  Epoch lease_epoch_ = 0;
-  Run run_ = 0;
   Epoch first_epoch_ = 0;        // of the objects of this run
   std::deque<Leaving> leaving_;  // objects that are gone, whose blocks are being freed
   std::uint64_t leaving_blocks_ = 0;
-  bool freeing_ = false;  // a call is at it, and goes on until leaving_ is empty
-  std::uint64_t evictable_blocks_ = 0;
-  std::uint64_t pinned_blocks_ = 0;
-  Statistics totals_;
   std::function<void(const LeaseChange&)> observer_;
-  std::vector<LeaseChange> changes_;  // for the observer
-  std::vector<std::pair<GrantHandler, std::optional<LeaseGrant>>> decided_;
-  std::vector<Object*> condemned_;   // whose leases are to be ended; each has a pin for that
-  mutable std::size_t handled_ = 0;  // since the lock was taken
-  mutable std::size_t longest_hold_ = 0;
   std::function<void()> alarm_;
-  // The earliest time that the alarm's owner knows of, from an alarm or from next_due().
-  mutable std::optional<TimePoint> announced_due_;
-  // The earliest time that a timer was armed for since the lock was taken.
-  TimePoint armed_for_ = TimePoint::max();
 };
 
 }  // namespace hyperpod::emulator::core
