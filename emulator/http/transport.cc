@@ -72,13 +72,13 @@ class PlainTransport final : public Transport, private base::SocketWatcher {
     while (true) {
       const auto got = read_now(first, second, ec);
       if (ec != asio::error::would_block) co_return got;
-      ec = {};
       co_await readable_.wait();
     }
   }
 
   std::size_t read_now(asio::mutable_buffer first, asio::mutable_buffer second,
                        IoError& ec) override {
+    ec = {};
     if (!may_read_) {
       ec = asio::error::would_block;
       return 0;
