@@ -32,6 +32,7 @@ void SocketSet::remove(int socket, SocketWatcher& watcher) noexcept {
 }
 
 std::size_t SocketSet::look() noexcept {
+  // The kernel fills it. NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init)
   std::array<epoll_event, at_once> events;
   const int count = ::epoll_wait(set_.get(), events.data(), static_cast<int>(events.size()), 0);
   told_ = 0;

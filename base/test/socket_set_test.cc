@@ -15,6 +15,7 @@
 namespace hyperpod::base {
 namespace {
 
+// Nobody deletes it as a SocketWatcher. NOLINTNEXTLINE(cppcoreguidelines-virtual-class-destructor)
 struct Recorder final : SocketWatcher {
   void ready(std::uint32_t told) override {
     events.push_back(told);

@@ -112,7 +112,9 @@ TEST(Fairness, ABodyOfTinyChunksIsReceivedInTurnWithTheOthers) {
 
     std::string body;
     for (int i = 0; i < 10'000; ++i) body += "1\r\nx\r\n";
-    greedy.send(chunked_head("b/" + key) + body + "0\r\n\r\n");
+    body += "0\r\n\r\n";
+    greedy.send(chunked_head("b/" + key));
+    greedy.send(body);
     other.send(get_request("/other"));
     gate->open();
 

@@ -46,8 +46,8 @@ class EntryRing {
   // An entry's texts lie side by side in text_, from `text_begin` on, and its heads in heads_.
   struct Kept {
     Record::Fixed fixed;
-    std::uint64_t text_begin;
-    std::uint64_t heads_begin;
+    std::uint64_t text_begin = 0;
+    std::uint64_t heads_begin = 0;
   };
 
   std::size_t place_of(std::uint64_t sequence) const { return (sequence - 1) % capacity_; }

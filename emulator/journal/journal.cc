@@ -227,9 +227,9 @@ struct Journal::Impl {
     if (observer) observer();
   }
 
+  std::array<Lane, lane_count> lanes;
   const int miss_status;
 
-  std::array<Lane, lane_count> lanes;
   std::atomic<std::uint64_t> tickets{0};  // the order of what is in the lanes
 
   std::atomic<std::uint64_t> waiters{0};  // for changes

@@ -13,7 +13,7 @@ namespace {
 template <class T>
 T read(const char*& from) {
   static_assert(std::is_trivially_copyable_v<T>);
-  T value;
+  T value{};
   std::memcpy(&value, from, sizeof value);
   from += sizeof value;
   return value;
@@ -35,17 +35,17 @@ char* write_text(std::string_view text, char* to) {
 
 /// Behind it lie the texts, the heads and the changes.
 struct PendingRecords::Header {
-  std::uint32_t size;  // all of it
-  std::uint32_t changes;
-  std::uint64_t ticket;
+  std::uint32_t size = 0;  // all of it
+  std::uint32_t changes = 0;
+  std::uint64_t ticket = 0;
   Record::Fixed fixed;
 };
 
 /// Behind it lies the bucket's name.
 struct PendingRecords::ChangeHeader {
-  std::uint64_t connection;
-  LeaseChange::What what;
-  std::uint32_t bucket;
+  std::uint64_t connection = 0;
+  LeaseChange::What what{};
+  std::uint32_t bucket = 0;
 };
 
 bool PendingRecords::append(std::uint64_t ticket, const JournalEntry& entry,

@@ -65,7 +65,7 @@ class PendingRecords {
     std::uint32_t size_ = 0;  // of the record; 0: there is none
     std::uint32_t change_count_ = 0;
     std::uint64_t ticket_ = 0;
-    Record record_{};
+    Record record_;
     const char* changes_ = nullptr;
   };
 

@@ -19,19 +19,19 @@ struct Record {
   struct Fixed {
     TimePoint at;
     std::chrono::system_clock::time_point time;
-    std::uint64_t connection;
-    std::uint64_t bytes_in;
-    std::uint64_t bytes_out;
-    Duration held;
-    Duration served;
-    std::uint64_t in_flight;
-    int status;
-    JournalOperation operation;
-    ConnectionEnd end;
+    std::uint64_t connection = 0;
+    std::uint64_t bytes_in = 0;
+    std::uint64_t bytes_out = 0;
+    Duration held{};
+    Duration served{};
+    std::uint64_t in_flight = 0;
+    int status = 0;
+    JournalOperation operation{};
+    ConnectionEnd end{};
     // Sizes of what lies elsewhere.
-    std::array<std::uint32_t, texts_of_entry> texts;  // peer, bucket, key, lease id, fault
-    std::uint16_t request_head;
-    std::uint16_t response_head;
+    std::array<std::uint32_t, texts_of_entry> texts{};  // peer, bucket, key, lease id, fault
+    std::uint16_t request_head = 0;
+    std::uint16_t response_head = 0;
 
     std::size_t texts_size() const {
       return std::accumulate(texts.begin(), texts.end(), std::size_t{0});
@@ -43,8 +43,8 @@ struct Record {
   bool has_fault() const { return fixed.texts[4] > 0; }
 
   Fixed fixed;
-  const char* texts;
-  const char* heads;
+  const char* texts = nullptr;
+  const char* heads = nullptr;
 };
 
 }  // namespace hyperpod::emulator::journal

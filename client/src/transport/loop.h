@@ -69,7 +69,7 @@ class Timer : public boost::intrusive::set_base_hook<> {
 
 class Loop final : private base::Ticker, public std::enable_shared_from_this<Loop> {
  public:
-  ~Loop();
+  ~Loop() override;
 
   /// Starts the thread, with all signals blocked: those of the process are for its own threads.
   /// Errors: out_of_resources.
