@@ -97,6 +97,10 @@ class Engine::Entry {
   std::unique_lock<std::mutex> lock_;
 };
 
+void Engine::note_hold() const {
+  if (handled_ > longest_hold_) longest_hold_ = handled_;
+}
+
 void Engine::give_way() const {
   if (waiting_ == 0) return;
   // Unlocking alone gives way to nobody: whoever waits has to be woken first, and whoever unlocks
@@ -108,7 +112,7 @@ void Engine::give_way() const {
 class Engine::Look {
  public:
   explicit Look(const Engine& engine) : engine_(engine), entry_(engine) {}
-  ~Look() { engine_.longest_hold_ = std::max(engine_.longest_hold_, engine_.handled_); }
+  ~Look() { engine_.note_hold(); }
   Look(const Look&) = delete;
   Look& operator=(const Look&) = delete;
 
@@ -127,9 +131,9 @@ class Engine::Critical {
     Changes& changes = changes_ != nullptr ? *changes_ : to_tell;
     changes.clear();
     changes.swap(engine_.changes_);
-    const auto decided = std::exchange(engine_.decided_, {});
-    const auto condemned = std::exchange(engine_.condemned_, {});
-    engine_.longest_hold_ = std::max(engine_.longest_hold_, engine_.handled_);
+    const auto decided = taken(engine_.decided_);
+    const auto condemned = taken(engine_.condemned_);
+    engine_.note_hold();
     const auto alarm = alarm_is_due() ? engine_.alarm_ : nullptr;
     // One call frees what is left; others are not to do its work.
     const bool frees = !engine_.leaving_.empty() && !std::exchange(engine_.freeing_, true);
@@ -142,6 +146,14 @@ class Engine::Critical {
   }
 
  private:
+  // Nearly always empty, and not to be written to then.
+  template <class T>
+  static std::vector<T> taken(std::vector<T>& items) {
+    std::vector<T> all;
+    if (!items.empty()) all.swap(items);
+    return all;
+  }
+
   bool alarm_is_due() {
     const auto armed_for = std::exchange(engine_.armed_for_, TimePoint::max());
     if (!engine_.alarm_) return false;

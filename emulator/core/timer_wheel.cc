@@ -31,7 +31,9 @@ void TimerWheel::place(Timer& timer) {
   const int level = (std::bit_width(differing) - 1) / slot_bits;
   const auto slot = (tick >> (level * slot_bits)) % slots;
   wheel_[static_cast<std::size_t>(level)][slot].push_back(timer);
-  occupied_[static_cast<std::size_t>(level)] |= 1ull << slot;
+  // Nearly always set, and then left as it is, in the cache of each processor that arms timers.
+  auto& occupied = occupied_[static_cast<std::size_t>(level)];
+  if ((occupied >> slot & 1) == 0) occupied |= 1ull << slot;
 }
 
 std::optional<TimerWheel::Stop> TimerWheel::next_stop() const {

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
-#include <boost/asio/post.hpp>
 #include <cstring>
 #include <exception>
 
@@ -122,8 +121,7 @@ Awaitable<void> Connection::linger() {
 
 Awaitable<void> Connection::yield() {
   passed_in_turn_ = 0;
-  IoError ignored;
-  co_await asio::post(worker_.io().get_executor(), resume_with(ignored));
+  return worker_.yield();
 }
 
 bool Connection::receive_now() try {

@@ -17,10 +17,11 @@
 
 namespace hyperpod::emulator::http {
 
-/// What the data port counts; see Statistics. Any thread.
+/// What the data port counts; see Statistics. Any thread. What nearly every request counts is no
+/// member: processors would take it from each other (Worker::count_request()).
 struct PortCounters {
-  std::atomic<std::uint64_t> requests{0};
   std::atomic<std::uint64_t> rejected{0};
+  /// But for those that are served in one go.
   std::atomic<std::uint64_t> in_flight{0};
   std::atomic<std::uint64_t> open{0};
   std::atomic<std::uint64_t> peak{0};

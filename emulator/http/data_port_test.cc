@@ -420,6 +420,22 @@ TEST_F(DataPort, CountsEachRequestOnce) {
   EXPECT_EQ(now.accepted_connections, 1u);
 }
 
+TEST_F(DataPort, CountsTheRequestsOfAllThreadsSinceTheyWereReset) {
+  options.threads = 3;
+  std::vector<WireClient> clients;
+  for (int i = 0; i < 6; ++i) clients.push_back(daemon().connect());
+  const auto ask_all = [&] {
+    for (auto& each : clients) each.ask(lease_request("b/absent", "timeout_ms=0"));
+  };
+  ask_all();
+  EXPECT_EQ(daemon().statistics().requests, clients.size());
+  daemon().emulator().reset({.objects = false, .counters = true});
+  EXPECT_EQ(daemon().statistics().requests, 0u);
+  ask_all();
+  ask_all();
+  EXPECT_EQ(daemon().statistics().requests, 2 * clients.size());
+}
+
 TEST_F(DataPort, KeepsTheHeadsOfRequestAndResponseInTheJournal) {
   const std::string request = put_request("b/k", "the body");
   EXPECT_EQ(client().ask(request).status, 200);

@@ -97,6 +97,19 @@ TEST_F(Wait, HasBeenAnsweredWhenAdvanceReturnsHoweverManyThereAre) {
   EXPECT_EQ(daemon().statistics().requests, clients.size());
 }
 
+TEST_F(Wait, IsInFlightForWhoeverComesMeanwhile) {
+  options.threads = 2;
+  std::vector<WireClient> clients;
+  for (int i = 0; i < 3; ++i) clients.push_back(held());
+  daemon().connect().ask(lease_request("b/other", "timeout_ms=0"));
+  EXPECT_EQ(daemon().emulator().journal().newest({}, 1).back().in_flight, 4u);
+  store();
+  for (auto& client : clients) EXPECT_EQ(client.receive().status, 200);
+  daemon().connect().ask(lease_request("b/other", "timeout_ms=0"));
+  EXPECT_EQ(daemon().emulator().journal().newest({}, 1).back().in_flight, 1u);
+  EXPECT_EQ(daemon().emulator().journal().totals().peak_in_flight, 4u);
+}
+
 TEST_F(Wait, IsNoneForAKeyThatIsThere) {
   store();
   EXPECT_EQ(daemon().connect().ask(lease_request("b/k", five_seconds)).status, 200);

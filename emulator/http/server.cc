@@ -251,8 +251,15 @@ void Server::stop() {
   unaccepted_.clear();
 }
 
+std::uint64_t Server::requests() const {
+  std::uint64_t all = 0;
+  for (const auto& worker : workers_) all += worker->requests();
+  return all;
+}
+
 void Server::add_to(Statistics& statistics) const {
-  statistics.requests = counters_.requests;
+  const std::uint64_t uncounted = uncounted_requests_;  // first: they only grow
+  statistics.requests = requests() - uncounted;
   statistics.requests_rejected = counters_.rejected;
   statistics.open_connections = counters_.open;
   statistics.peak_connections = counters_.peak;
@@ -261,7 +268,7 @@ void Server::add_to(Statistics& statistics) const {
 }
 
 void Server::reset_counters() {
-  counters_.requests = 0;
+  uncounted_requests_ = requests();
   counters_.rejected = 0;
   counters_.peak = counters_.open.load();
   counters_.abandoned = 0;

@@ -4,6 +4,7 @@
 // Every public member may be called from any thread but the server's own.
 #pragma once
 
+#include <atomic>
 #include <boost/asio/ssl/context.hpp>
 #include <deque>
 #include <functional>
@@ -68,6 +69,8 @@ class Server final : private Ticker {
   struct DelayedTask;
 
   explicit Server(Parts parts);
+  /// Since the start.
+  std::uint64_t requests() const;
   Result<void> listen();
   void run();
 
@@ -110,6 +113,7 @@ class Server final : private Ticker {
   std::deque<Unaccepted> unaccepted_;
 
   std::vector<std::unique_ptr<Worker>> workers_;
+  std::atomic<std::uint64_t> uncounted_requests_{0};  // those before the last reset
   // These live on the first worker.
   Acceptor acceptor_;
   SystemTimer accept_again_;

@@ -115,6 +115,8 @@ Awaitable<void> Session::serve() {
     if (peer_gone()) break;
     set_idle(false);
     begin(own_exchange(), head ? *head : RequestHead{});
+    exchange_->entry.in_flight = ++service_.counters.in_flight;
+    exchange_->counted = true;
     WireForm form;
     Response response;
     if (head) {
@@ -168,18 +170,17 @@ Connection::Served Session::serve_now(std::string_view bytes) {
   static thread_local Exchange shared;
   head_in_input_ = bytes;
   begin(shared, *head);
+  // Nobody sees it under way, or only who is served meanwhile by another thread.
+  shared.entry.in_flight = service_.counters.in_flight + 1;
+  shared.counted = false;
   note(*routed);
   const auto response = respond_now(*head, routed);
-  if (!response) {
-    --service_.counters.in_flight;
-    return Served::not_at_all;
-  }
+  if (!response) return Served::not_at_all;
   keep_alive_ = keep_alive_ && head->keep_alive;
   if (outlived()) close();
   if (!peer_gone()) {
     log(*response);
-    const WireForm form{
-        .keep_alive = keep_alive_, .http_1_0 = head->http_1_0, .with_body = head->method != "HEAD"};
+    const WireForm form{.keep_alive = keep_alive_, .http_1_0 = head->http_1_0};
     const auto rest = send_now(*response, form);
     if (!rest.empty()) unsent_ = own_exchange().out.assign(rest);
     limit_time(shared.entry.at, service_.options.limits.idle_timeout);
@@ -214,7 +215,6 @@ void Session::begin(Exchange& exchange, const RequestHead& head) {
   entry.bytes_in = 0;
   entry.bytes_out = 0;
   entry.held = Duration::zero();
-  entry.in_flight = ++service_.counters.in_flight;
 }
 
 void Session::end() {
@@ -231,7 +231,7 @@ void Session::end() {
 // What the journal calls under way ends here, before the peer can know its response and ask anew.
 void Session::record(int status, std::string_view response_head) {
   exchange_->recorded = true;
-  --service_.counters.in_flight;
+  if (exchange_->counted) --service_.counters.in_flight;
   JournalEntry& entry = exchange_->entry;
   entry.status = status;
   entry.served = worker().clock().now() - entry.at;
@@ -693,7 +693,7 @@ Awaitable<void> Session::send_response(const Response& response, WireForm form) 
     if (std::holds_alternative<ResetConnection>(effects().ending)) reset_by_fault();
     if (peer_gone()) co_return;
   }
-  ++service_.counters.requests;
+  worker().count_request();
   std::string& out = exchange_->out;
   out.clear();
   append_wire_form(response, form, out);
@@ -721,7 +721,7 @@ Awaitable<void> Session::send_response(const Response& response, WireForm form) 
 }
 
 std::string_view Session::send_now(const Response& response, const WireForm& form) {
-  ++service_.counters.requests;
+  worker().count_request();
   std::string& out = exchange_->out;
   out.clear();
   append_wire_form(response, form, out);

@@ -63,6 +63,7 @@ class Session final : public Connection {
     std::string out;
     bool granted = false;
     bool recorded = false;
+    bool counted = false;  // as in flight
   };
   Exchange& own_exchange();
 

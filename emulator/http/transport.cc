@@ -9,7 +9,6 @@
 #include <sys/socket.h>
 
 #include <array>
-#include <boost/asio/post.hpp>
 #include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/write.hpp>
 #include <cerrno>
@@ -57,7 +56,7 @@ class PlainTransport final : public Transport, private base::SocketWatcher {
   Awaitable<void> receive(Receiver& receiver) override {
     while (true) {
       while (may_read_) {
-        co_await yield();
+        co_await worker_.yield();
         if (!receiver.receive_now()) co_return;
       }
       receiver_ = &receiver;
@@ -68,7 +67,7 @@ class PlainTransport final : public Transport, private base::SocketWatcher {
 
   Awaitable<std::size_t> read_some(asio::mutable_buffer first, asio::mutable_buffer second,
                                    IoError& ec) override {
-    if (may_read_) co_await yield();  // others have their turn, however much comes
+    if (may_read_) co_await worker_.yield();  // others have their turn, however much comes
     while (true) {
       const auto got = read_now(first, second, ec);
       if (ec != asio::error::would_block) co_return got;
@@ -160,11 +159,6 @@ class PlainTransport final : public Transport, private base::SocketWatcher {
     auto writer = ended_ || (events & EPOLLOUT) != 0 ? writable_.end_wait() : std::nullopt;
     if (reader) (*reader)();
     if (writer) (*writer)();
-  }
-
-  Awaitable<void> yield() {
-    IoError ignored;
-    co_await asio::post(worker_.io().get_executor(), resume_with(ignored));
   }
 
   ssize_t read(asio::mutable_buffer first, asio::mutable_buffer second) const {

@@ -101,6 +101,11 @@ void Worker::run_and_wait(const std::function<void()>& work) {
   done.get_future().wait();
 }
 
+Awaitable<void> Worker::yield() {
+  IoError ignored;
+  co_await asio::post(io_.get_executor(), resume_with(ignored));
+}
+
 std::uint64_t Worker::turn_bytes() const {
   // A turn of each body takes some 2 ms together; with a hundred bodies, some 10.
   constexpr std::uint64_t together = 4 << 20;

@@ -4,6 +4,7 @@
 // Members may be used on the worker's own thread only, unless they say otherwise.
 #pragma once
 
+#include <atomic>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/posix/basic_stream_descriptor.hpp>
 #include <boost/intrusive/list.hpp>
@@ -88,6 +89,16 @@ class Worker {
   /// another connection waits for all of them grows only with their number.
   std::uint64_t turn_bytes() const;
 
+  /// Lets what has been posted meanwhile go first.
+  Awaitable<void> yield();
+
+  /// Counts a response as sent. By the worker's thread.
+  void count_request() {
+    requests_.store(requests_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  }
+  /// Since the worker was made. Any thread.
+  std::uint64_t requests() const { return requests_.load(std::memory_order_relaxed); }
+
   /// Room for bytes that nobody wants.
   std::span<std::byte> scratch() { return scratch_; }
 
@@ -100,6 +111,7 @@ class Worker {
   const Clock& clock_;
   // These come before io_, whose end ends those that use them.
   std::uint64_t bodies_ = 0;
+  std::atomic<std::uint64_t> requests_{0};
   base::SocketSet sockets_;
   bool waits_for_sockets_ = false;
   // Run by one thread, and its descriptors are used and closed by that thread alone: no lock each.

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
 #include <nlohmann/json.hpp>
@@ -94,6 +95,13 @@ std::size_t lane_of_this_thread() {
   static std::atomic<std::size_t> threads{0};
   static thread_local const std::size_t number = threads++;
   return number % lane_count;
+}
+
+// Orders what several threads record. A clock of the machine's, and not a number that they count
+// up, which their processors would take from each other: whatever follows from a record, over
+// whatever connection, comes later by more than the clock's nanosecond.
+std::uint64_t now() {
+  return static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count());
 }
 
 std::int64_t microseconds(Duration duration) {
@@ -230,8 +238,6 @@ struct Journal::Impl {
   std::array<Lane, lane_count> lanes;
   const int miss_status;
 
-  std::atomic<std::uint64_t> tickets{0};  // the order of what is in the lanes
-
   std::atomic<std::uint64_t> waiters{0};  // for changes
   // For observers: not a lock of the entries, so that one may look at the journal.
   std::atomic<bool> observed{false};
@@ -264,10 +270,10 @@ void Journal::record(const JournalEntry& entry, std::string_view request_head,
                      std::string_view response_head, std::span<const LeaseChange> changes) {
   Impl::Lane& lane = impl_->lanes[lane_of_this_thread()];
   const auto append = [&] {
-    // The ticket under the lane's lock: whoever holds the locks of all lanes finds all earlier ones
-    // there.
+    // The time under the lane's lock: whoever holds the locks of all lanes finds all that was
+    // recorded earlier.
     std::lock_guard lock(lane.mutex);
-    return lane.records.append(impl_->tickets++, entry, request_head, response_head, changes);
+    return lane.records.append(now(), entry, request_head, response_head, changes);
   };
   while (!append()) impl_->look();  // which makes room
   if (impl_->waiters > 0 || impl_->observed) {
@@ -279,7 +285,7 @@ void Journal::count(const LeaseChange& change) {
   impl_->change([&] { impl_->count(change.what, change.connection, change.bucket); });
 }
 
-// In the order of the tickets, which is that of the requests' ends.
+// In the order in which the requests ended.
 void Journal::Impl::take_in() {
   {
     std::array<std::unique_lock<std::mutex>, lane_count> locks;
@@ -301,7 +307,7 @@ void Journal::Impl::take_in() {
   }
   while (left > 0) {
     const auto readers = std::span(all).first(left);
-    auto& reader = *std::ranges::min_element(readers, {}, &PendingRecords::Reader::ticket);
+    auto& reader = *std::ranges::min_element(readers, {}, &PendingRecords::Reader::order);
     reader.for_each_change([this](auto... change) { count(change...); });
     append(reader.record());
     ++changes;

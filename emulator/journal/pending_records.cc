@@ -37,7 +37,7 @@ char* write_text(std::string_view text, char* to) {
 struct PendingRecords::Header {
   std::uint32_t size = 0;  // all of it
   std::uint32_t changes = 0;
-  std::uint64_t ticket = 0;
+  std::uint64_t order = 0;
   Record::Fixed fixed;
 };
 
@@ -48,7 +48,7 @@ struct PendingRecords::ChangeHeader {
   std::uint32_t bucket = 0;
 };
 
-bool PendingRecords::append(std::uint64_t ticket, const JournalEntry& entry,
+bool PendingRecords::append(std::uint64_t order, const JournalEntry& entry,
                             std::string_view request_head, std::string_view response_head,
                             std::span<const LeaseChange> changes) {
   request_head = request_head.substr(0, Journal::longest_head + 1);
@@ -57,7 +57,7 @@ bool PendingRecords::append(std::uint64_t ticket, const JournalEntry& entry,
                                                              entry.lease_id, entry.fault};
   Header header{.size = 0,
                 .changes = static_cast<std::uint32_t>(changes.size()),
-                .ticket = ticket,
+                .order = order,
                 .fixed = {.at = entry.at,
                           .time = entry.time,
                           .connection = entry.connection,
@@ -122,7 +122,7 @@ void PendingRecords::Reader::look() {
   const auto header = read<Header>(from);
   size_ = header.size;
   change_count_ = header.changes;
-  ticket_ = header.ticket;
+  order_ = header.order;
   record_.fixed = header.fixed;
   record_.texts = from;
   record_.heads = from + header.fixed.texts_size();

@@ -24,7 +24,7 @@ class PendingRecords {
   /// False if there is no room for it beside the others. Of each text at most Journal::longest_text
   /// bytes are kept, of each head one more than Journal::longest_head, which tells that it was cut.
   /// Takes memory with the first record, and more for one that is larger.
-  bool append(std::uint64_t ticket, const JournalEntry& entry, std::string_view request_head,
+  bool append(std::uint64_t order, const JournalEntry& entry, std::string_view request_head,
               std::string_view response_head, std::span<const LeaseChange> changes);
   void clear();
 
@@ -36,7 +36,7 @@ class PendingRecords {
 
     bool at_end() const { return size_ == 0; }
     // Of the record that it is at. REQUIRES !at_end().
-    std::uint64_t ticket() const { return ticket_; }
+    std::uint64_t order() const { return order_; }
     const Record& record() const { return record_; }
     /// Calls `visit(what, connection, bucket)` for each change that came with the record.
     template <class Visit>
@@ -64,7 +64,7 @@ class PendingRecords {
     const char* end_ = nullptr;
     std::uint32_t size_ = 0;  // of the record; 0: there is none
     std::uint32_t change_count_ = 0;
-    std::uint64_t ticket_ = 0;
+    std::uint64_t order_ = 0;
     Record record_;
     const char* changes_ = nullptr;
   };

@@ -77,8 +77,10 @@ struct JournalEntry {
   std::uint64_t bytes_out = 0;  ///< Of the response, its head included.
   Duration held{};              ///< Waiting for the key.
   Duration served{};            ///< From head to response, the wait included.
-  std::uint64_t in_flight = 0;  ///< Requests under way when this one began, itself included.
-  std::string fault;            ///< Name of the fault that hit it.
+  /// Requests under way when this one began, itself included, and without those that another thread
+  /// served in one go at that moment.
+  std::uint64_t in_flight = 0;
+  std::string fault;  ///< Name of the fault that hit it.
   ConnectionEnd end = ConnectionEnd::kept;
 };
 
