@@ -92,7 +92,8 @@ void write_journal(MetricsWriter& out, const Journal& journal) {
   out.sample("", totals.errors);
   out.begin("requests_faulted_total", "counter", "Requests that a fault hit");
   out.sample("", totals.faults);
-  out.begin("peak_in_flight_requests", "gauge", "Most requests under way at once");
+  out.begin("peak_in_flight_requests", "gauge",
+            "Most requests under way at once; who is served in one go counts for itself alone");
   out.sample("", totals.peak_in_flight);
   out.begin("journal_dropped_entries_total", "counter", "Entries that the journal has forgotten");
   out.sample("", journal.dropped());

@@ -135,7 +135,8 @@ Json entry_schema() {
        {"bytes_out", number("Of the answer, its head included")},
        {"held_us", number("Waiting for the key")},
        {"served_us", number("From head to answer, the hold included")},
-       {"in_flight", number("Requests under way when it began, itself included")},
+       {"in_flight", number("Requests under way when it began, itself included; not those that "
+                            "another thread served in one go")},
        {"fault", text("That hit it, or empty")},
        {"end", one_of({"kept", "closed_by_us", "closed_by_peer", "reset_by_fault"},
                       "Of its connection")}});

@@ -72,7 +72,8 @@ constexpr std::array<Figure<T>, 15> of_totals{{
     {"faults", &T::faults, counter, "Requests that a fault hit"},
     {"bytes_in", &T::bytes_in, counter, "Bytes of bodies received"},
     {"bytes_out", &T::bytes_out, counter, "Bytes of answers sent, heads included"},
-    {"peak_in_flight", &T::peak_in_flight, gauge, "Most requests under way at once"},
+    {"peak_in_flight", &T::peak_in_flight, gauge,
+     "Most requests under way at once; who is served in one go counts for itself alone"},
 }};
 
 template <class Struct>

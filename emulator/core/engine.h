@@ -411,6 +411,7 @@ class Engine {
   using Table =
       boost::intrusive::unordered_set<T, boost::intrusive::base_hook<ByHash>,
                                       boost::intrusive::power_2_buckets<true>,
+                                      boost::intrusive::constant_time_size<false>,
                                       boost::intrusive::hash<Hash>, boost::intrusive::equal<Equal>>;
   struct NumberOf {
     using type = std::uint64_t;

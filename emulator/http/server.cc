@@ -258,7 +258,7 @@ std::uint64_t Server::requests() const {
 }
 
 void Server::add_to(Statistics& statistics) const {
-  const std::uint64_t uncounted = uncounted_requests_;  // first: they only grow
+  const std::uint64_t uncounted = uncounted_requests_;  // first: no more than are counted below
   statistics.requests = requests() - uncounted;
   statistics.requests_rejected = counters_.rejected;
   statistics.open_connections = counters_.open;

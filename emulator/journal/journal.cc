@@ -99,7 +99,7 @@ std::size_t lane_of_this_thread() {
 
 // Orders what several threads record. A clock of the machine's, and not a number that they count
 // up, which their processors would take from each other: whatever follows from a record, over
-// whatever connection, comes later by more than the clock's nanosecond.
+// whatever connection, comes later by more than a tick of the clock.
 std::uint64_t now() {
   return static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count());
 }

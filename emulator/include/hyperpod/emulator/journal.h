@@ -129,7 +129,7 @@ struct JournalTotals {
   std::uint64_t faults = 0;  ///< Requests that a fault hit.
   std::uint64_t bytes_in = 0;
   std::uint64_t bytes_out = 0;
-  std::uint64_t peak_in_flight = 0;
+  std::uint64_t peak_in_flight = 0;  ///< The greatest JournalEntry::in_flight.
 
   bool operator==(const JournalTotals&) const = default;
 };
