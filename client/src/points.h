@@ -56,7 +56,8 @@ void clear();
 #else
 
 #ifdef HYPERPOD_CLIENT_WITHOUT_POINTS
-#error "compiled once for both libraries: a file with points belongs to client_sources in CMakeLists.txt"
+#error \
+    "compiled once for both libraries: a file with points belongs to client_sources in CMakeLists.txt"
 #endif
 
 #define HYPERPOD_POINT(...) static_cast<void>(0)
