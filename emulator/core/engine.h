@@ -164,6 +164,7 @@ class Put final : public Reservation {
   const std::string key_;
 };
 
+// NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): cache lines are kept apart on purpose
 class Engine {
  public:
   using WaiterId = std::uint64_t;

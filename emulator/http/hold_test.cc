@@ -100,6 +100,7 @@ TEST_F(Wait, HasBeenAnsweredWhenAdvanceReturnsHoweverManyThereAre) {
 TEST_F(Wait, IsInFlightForWhoeverComesMeanwhile) {
   options.threads = 2;
   std::vector<WireClient> clients;
+  clients.reserve(3);
   for (int i = 0; i < 3; ++i) clients.push_back(held());
   daemon().connect().ask(lease_request("b/other", "timeout_ms=0"));
   EXPECT_EQ(daemon().emulator().journal().newest({}, 1).back().in_flight, 4u);
