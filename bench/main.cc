@@ -158,14 +158,15 @@ int parse_and_run(int count, char** values) {
   app.add_option("--only", arguments.only, "Rows to measure; all if none is named")
       ->check(CLI::IsMember(ids));
   app.add_option("--seconds", seconds, "How long each server is measured in a round")
-      ->check(CLI::Range(0.05, 60.0))
+      ->check([](const std::string& given) { return base::number_problem(given, 0.05, 60); })
       ->capture_default_str();
   app.add_option("--rounds", arguments.settings.rounds, "How often the servers compared take turns")
       ->check(CLI::Range(1, 100))
       ->capture_default_str();
   app.add_option("--json", arguments.json, "Where to write the report as JSON");
   app.add_option("--plots", arguments.plots,
-                 "A folder for drawings of what was measured, as docs/performance.md shows them");
+                 "A folder for drawings of what was measured, as docs/performance.md shows them")
+      ->check(CLI::ExistingDirectory);
   app.add_option("--nginx", arguments.settings.nginx,
                  "The nginx program; searched for if not given");
   const base::Arguments given(count, values);

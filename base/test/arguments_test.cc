@@ -42,5 +42,24 @@ TEST(ToDecimal, SaysWhatIsWrong) {
   }
 }
 
+TEST(ToDecimal, IsNotLargerThanAnyNumber) {
+  std::string most = "0018446744073709551615";
+  EXPECT_EQ(to_decimal(most), "");
+  EXPECT_EQ(most, "18446744073709551615");
+  std::string more = "18446744073709551616";
+  EXPECT_EQ(to_decimal(more), "'18446744073709551616' is larger than any number that is taken");
+}
+
+TEST(NumberProblem, IsWhatLiesOutsideOrIsNotANumber) {
+  for (const char* text : {"0.1", "1", "1e1", "100", "99.5"}) {
+    EXPECT_EQ(number_problem(text, 0.1, 100), "") << text;
+  }
+  for (const char* text :
+       {"", "nan", "NAN", "-nan", "inf", "0", "-1", "100.1", "1x", " 1", "1e999"}) {
+    EXPECT_EQ(number_problem(text, 0.1, 100),
+              "'" + std::string(text) + "' is not a number from 0.1 to 100");
+  }
+}
+
 }  // namespace
 }  // namespace hyperpod::base

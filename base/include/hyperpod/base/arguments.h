@@ -28,4 +28,8 @@ class Arguments {
 /// the text if it is not decimal digits, "'0x10' is not a whole number"; empty if nothing is.
 std::string to_decimal(std::string& text);
 
+/// Empty if `text` is a number from `least` to `most`, else what is wrong with it. For a check of
+/// CLI11's; its own ranges let pass "nan".
+std::string number_problem(const std::string& text, double least, double most);
+
 }  // namespace hyperpod::base
