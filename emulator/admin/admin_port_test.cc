@@ -269,6 +269,16 @@ TEST_F(AdminPort, RefusesOtherHostsAndOtherPages) {
   }
 }
 
+TEST_F(AdminPort, TakesATargetInAbsoluteForm) {
+  EXPECT_THAT(ask("GET http://localhost/healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+              StartsWith("HTTP/1.1 200 "));
+}
+
+TEST_F(AdminPort, WantsNoBodyOfWhoReads) {
+  EXPECT_THAT(ask("GET /v1/clock HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}"),
+              AllOf(StartsWith("HTTP/1.1 400 "), HasSubstr("has no body")));
+}
+
 TEST_F(AdminPort, TakesNoChangeThatAFormCouldSend) {
   for (const char* type : {"", "Content-Type: text/plain\r\n"}) {
     EXPECT_THAT(ask(fmt::format("POST /v1/reset HTTP/1.1\r\nHost: localhost\r\n{}"

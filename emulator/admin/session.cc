@@ -194,6 +194,7 @@ std::optional<Refusal> Session::take_head(std::string_view bytes) {
 }
 
 std::optional<Refusal> Session::take_target(std::string_view target) {
+  target = http::origin_form(target);
   const auto mark = target.find('?');
   request_.path = target.substr(0, mark);
   if (mark == target.npos) return std::nullopt;
@@ -218,10 +219,11 @@ std::optional<Refusal> Session::admit() {
   const Guard guard = match_.route != nullptr ? match_.route->guard : Guard::token;
   const bool may_change = request_.method == "POST" || request_.method == "PUT";
   const bool has_body = chunked_ || content_length_.value_or(0) > 0;
-  if (auto refusal = port_.access.check(guard, may_change || has_body, provenance_)) {
+  const bool reads = request_.method == "GET";
+  if (auto refusal = port_.access.check(guard, may_change || (has_body && !reads), provenance_)) {
     return refusal;
   }
-  if (request_.method == "GET" && has_body) {
+  if (reads && has_body) {
     return Refusal{400, "a request of this method has no body"};
   }
   if (content_length_.value_or(0) > longest_body) {

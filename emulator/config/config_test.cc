@@ -408,6 +408,8 @@ TEST(TomlFile, AnUnknownWordIsNamedWithTheKnownOnes) {
 
 TEST(TomlFile, NumbersOutOfRangeAreRefused) {
   EXPECT_THAT(toml_refusal("[emulator]\nthreads = -1\n"), HasSubstr("take 0 to 4294967295"));
+  EXPECT_THAT(toml_refusal("[emulator]\njournal_entries = -1\n"),
+              HasSubstr("take 0 to 9223372036854775807"));
   EXPECT_THAT(toml_refusal("[emulator.limits]\nheaders = 4294967296\n"), HasSubstr("out of range"));
   EXPECT_THAT(toml_refusal("[emulator.limits]\nhead_bytes = \"4GiB\"\n"),
               HasSubstr("out of range"));

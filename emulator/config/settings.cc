@@ -239,11 +239,14 @@ Result<void> assign(Member& member, std::string_view text) {
   const auto parsed = Codec::parse(text);
   if (!parsed) return tl::unexpected(parsed.error());
   if constexpr (std::is_integral_v<Member> && !std::is_same_v<Member, bool>) {
-    using Range = std::numeric_limits<Member>;
     if (!std::in_range<Member>(*parsed)) {
+      using Range = std::numeric_limits<Member>;
+      using Parsed = std::remove_cvref_t<decltype(*parsed)>;  // which may end sooner
+      const auto most = std::in_range<Parsed>(Range::max()) ? static_cast<Parsed>(Range::max())
+                                                            : std::numeric_limits<Parsed>::max();
       return base::failed(ErrorCode::invalid_option,
                           fmt::format("{} is out of range; take {} to {}", base::quoted(text),
-                                      Codec::show(Range::min()), Codec::show(Range::max())));
+                                      Codec::show(Range::min()), Codec::show(most)));
     }
   }
   member = static_cast<Member>(*parsed);
@@ -326,7 +329,7 @@ std::vector<Setting> make_settings() {
   };
   const auto log = [](auto option, auto key) { return Place{"Log", option, key}; };
   const auto unknown = [](auto option, auto key) {
-    return Place{"Behaviour that nobody has published of the real daemon", option, key};
+    return Place{"Behaviour of the real daemon that nobody has published", option, key};
   };
   const auto limit = [](auto option, auto key) {
     return Place{"Limits on what a peer can make the daemon spend", option, key};
@@ -383,7 +386,7 @@ std::vector<Setting> make_settings() {
                 "File with the bearer token that the admin port demands",
                 &Configuration::admin_token_file),
       option<Boolean>(control("--admin-open", "emulator.admin_open"),
-                      "It is meant to be open to other machines without a token: no warning",
+                      "Do not warn that the admin port is open to others without a token",
                       &O::admin_open),
       own<File>(control("--scenario", "emulator.scenario"),
                 "YAML or JSON file of faults, in force from the first connection on",
@@ -447,7 +450,7 @@ std::vector<Setting> make_settings() {
           "Checkpoints: a shard stored into a namespace that is not there", &O::behaviour,
           &B::absent_namespace_status),
       option<Status>(unknown("--shard-address-status", "emulator.behaviour.shard_address_status"),
-                     "Checkpoints: a rank or step that cannot be", &O::behaviour,
+                     "Checkpoints: an invalid rank or step", &O::behaviour,
                      &B::shard_address_status),
       option<Status>(unknown("--shard-checksum-status", "emulator.behaviour.shard_checksum_status"),
                      "Checkpoints: a shard that does not fit its checksum", &O::behaviour,
@@ -456,8 +459,7 @@ std::vector<Setting> make_settings() {
                       "Checkpoints: check shards against their checksum", &O::behaviour,
                       &B::check_shards),
       option<Boolean>(unknown("--accept-empty-shards", "emulator.behaviour.accept_empty_shards"),
-                      "Checkpoints: accept shards of no bytes", &O::behaviour,
-                      &B::accept_empty_shards),
+                      "Checkpoints: accept empty shards", &O::behaviour, &B::accept_empty_shards),
       option<Boolean>(unknown("--replace-shards", "emulator.behaviour.replace_shards"),
                       "Checkpoints: a shard stored again replaces the first; false answers 409",
                       &O::behaviour, &B::replace_shards),
@@ -483,7 +485,7 @@ std::vector<Setting> make_settings() {
       option<Time>(limit("--limit-stall-timeout", "emulator.limits.stall_timeout"),
                    "A body or a response without progress", &O::limits, &L::stall_timeout),
       option<Size>(limit("--limit-body-rate", "emulator.limits.body_rate"),
-                   "Bytes a second that a body must come at, on average; 0B: any", &O::limits,
+                   "Least average rate of a body, in bytes a second; 0B: any", &O::limits,
                    &L::body_rate),
       option<Time>(limit("--limit-body-timeout", "emulator.limits.body_timeout"),
                    "From the beginning of a body to its end", &O::limits, &L::body_timeout),
@@ -503,7 +505,8 @@ std::vector<Setting> make_settings() {
                                 "Directory of a second tier"),
       without_effect<Size>("cache.ssd.directory.shard_size", no_ssd, true,
                            "Size of each file in it"),
-      without_effect<Size>("cache.ssd.directory.capacity", no_ssd, true, "Size of them all"),
+      without_effect<Size>("cache.ssd.directory.capacity", no_ssd, true,
+                           "Size of all its files together"),
   };
 }
 

@@ -255,6 +255,7 @@ tl::expected<std::unique_ptr<Put>, PutRefusal> Engine::begin_put(
       return refuse(PutRefusal::exists);
     }
     puts_.push_back(*put);
+    put->listed_ = true;
     take_step(*put, wanted);
   }
   if (auto reserved = reserve(*put, wanted); !reserved) {
@@ -276,6 +277,7 @@ tl::expected<std::unique_ptr<Reservation>, PutRefusal> Engine::reserve_room(
     Critical critical(*this);
     room.reset(new Reservation(*this, false, size));
     reservations_.push_back(*room);
+    room->listed_ = true;
     take_step(*room, wanted);
   }
   if (auto reserved = reserve(*room, wanted); !reserved) {
@@ -481,6 +483,7 @@ PutOutcome Engine::commit(Put& put) {
       give_back_some(trim(put), done);
       stored = &store(put);
       forget(put);
+      put.listed_ = false;
       more_wait = behaviour_.wake_waiters && wake_some(*stored);
       // Until all who waited have their lease.
       if (more_wait) pin(*stored);
@@ -541,6 +544,7 @@ bool Engine::is_current(const Reservation& room) const {
 }
 
 void Engine::abort(Reservation& room) {
+  if (!std::exchange(room.listed_, false)) return;
   {
     Critical critical(*this);
     if (!room.is_linked()) return;
@@ -551,6 +555,7 @@ void Engine::abort(Reservation& room) {
 }
 
 void Engine::end(Reservation& room) {
+  room.listed_ = false;
   for (bool more = true; more;) {
     give_way();
     Critical critical(*this);

@@ -137,6 +137,7 @@ class Reservation : public boost::intrusive::list_base_hook<> {
   std::uint64_t blocks_ = 0;                 // reserved
   std::uint64_t run_ = 0;                    // of the daemon, in which it began
   GivenBack given_back_;                     // once it is over
+  bool listed_ = false;  // in flight, as far as its own thread knows: a restart may have ended it
   // As reserved: the last fragments may be longer than what is written. Changed by the thread that
   // fills it, under the lock; so that thread reads it without.
   const std::shared_ptr<Layout> layout_ = std::make_shared<Layout>();

@@ -32,9 +32,15 @@ ChunkDecoder::State ChunkDecoder::step(char c) {
         return State::size;
       }
       if (state_ == State::size_start) return State::malformed;
+      if (c == ' ' || c == '\t') return State::before_extension;
       if (c == ';') return State::extension;
       return c == '\r' ? State::size_lf : State::malformed;
     }
+    // RFC 9112, 7.1.1, has white space here, and nowhere else than in front of an extension.
+    case State::before_extension:
+      if (c == ';') return State::extension;
+      if ((c != ' ' && c != '\t') || ++ignored_ > max_ignored_bytes) return State::malformed;
+      return State::before_extension;
     case State::extension:
       if (c == '\r') return State::size_lf;
       if (is_control(c) || ++ignored_ > max_ignored_bytes) return State::malformed;

@@ -29,6 +29,7 @@ class ChunkDecoder {
   enum class State {
     size_start,
     size,
+    before_extension,
     extension,
     size_lf,
     data,

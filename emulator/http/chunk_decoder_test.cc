@@ -54,6 +54,12 @@ TEST(ChunkDecoder, GivesTheDataOfEachChunk) {
   EXPECT_EQ(decode("0\r\n\r\n"), (Decoded{"", Event::end, 0}));
 }
 
+TEST(ChunkDecoder, PassesOverWhiteSpaceInFrontOfAnExtension) {
+  EXPECT_EQ(decode("3 ;x\r\nabc\r\n0\t ; y=\"z\"\r\n\r\n"), (Decoded{"abc", Event::end, 0}));
+  expect_malformed("3 \r\nabc\r\n0\r\n\r\n");
+  expect_malformed("3 4;x\r\nabc\r\n0\r\n\r\n");
+}
+
 TEST(ChunkDecoder, LeavesWhatFollowsTheBody) {
   EXPECT_EQ(decode("1\r\na\r\n0\r\n\r\nPUT"), (Decoded{"a", Event::end, 3}));
 }

@@ -125,7 +125,7 @@ Awaitable<void> Connection::yield() {
 }
 
 bool Connection::receive_now() try {
-  const auto room = worker_.scratch().first(in_.first_size());
+  const auto room = worker_.first_read().first(std::min(worker_.first_read().size(), in_.limit()));
   IoError ec;
   const auto got = transport_->read_now(asio::buffer(room.data(), room.size()), {}, ec);
   if (ec == asio::error::would_block) return true;
@@ -140,6 +140,13 @@ bool Connection::receive_now() try {
 } catch (const std::exception&) {  // of memory; what leaves serve() ends the connection, too
   close();
   return false;
+}
+
+std::size_t Connection::read_now(std::span<std::byte> window) {
+  IoError ec;
+  const auto got = transport_->read_now(asio::buffer(window.data(), window.size()), {}, ec);
+  if (ec && ec != asio::error::would_block) peer_gone_ = true;
+  return got;
 }
 
 Awaitable<bool> Connection::read_more() {

@@ -74,8 +74,12 @@ class Connection : public Managed,
     in_part,     ///< The rest is for serve() to do.
   };
   /// Serves what has come between two requests, as far as nothing has to be waited for. `bytes` are
-  /// valid during the call.
+  /// valid during the call; more may have come, for available() and read_now().
   virtual Served serve_now(std::string_view) { return Served::not_at_all; }
+  /// Bytes that have come and were not read yet, as far as that can be told.
+  std::size_t available() { return transport_->available(); }
+  /// Reads what has come into `window`, without waiting; nothing where the peer has gone, too.
+  std::size_t read_now(std::span<std::byte> window);
   /// Lets other connections of the worker have their turn.
   Awaitable<void> yield();
   /// Reads more into input(). False when the peer has gone.

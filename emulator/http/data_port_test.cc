@@ -238,6 +238,34 @@ TEST_F(DataPort, ReadsPartOfABodyIntoEachFragment) {
   }
 }
 
+// Bodies up to a size are stored in one go, where all of them has come.
+TEST_F(DataPort, StoresBodiesOfAnySizeHoweverTheyAreSent) {
+  options.placement = Placement::worst_case;
+  options.block_size = 16 * 1024;
+  const auto check = [&](std::size_t size, std::size_t with_head) {
+    const std::string path = "b/" + std::to_string(size) + "-" + std::to_string(with_head);
+    const auto body = random_bytes(size);
+    client().send(put_head(path, size) + body.substr(0, with_head));
+    client().send(std::string_view(body).substr(with_head));
+    EXPECT_EQ(client().receive().status, 200) << path;
+    EXPECT_EQ(stored(path), body) << path;
+    client().send(put_request(path, body));
+    EXPECT_EQ(client().receive().error(), "exists") << path;
+    EXPECT_TRUE(in_step()) << path;
+    JournalFilter puts;
+    puts.operation = JournalOperation::put;
+    const auto entries = daemon().emulator().journal().entries(puts);
+    ASSERT_GE(entries.size(), 2u);
+    EXPECT_EQ(entries[entries.size() - 1].bytes_in, size) << path << ", refused";
+    EXPECT_EQ(entries[entries.size() - 2].bytes_in, size) << path;
+  };
+  for (const std::size_t size : {2u, 4'096u, 8'000u, 8'100u, 8'192u, 50'000u, 262'144u, 262'145u}) {
+    check(size, size);
+    check(size, 0);
+    check(size, size / 2);
+  }
+}
+
 // --- Names
 // --------------------------------------------------------------------------------------
 

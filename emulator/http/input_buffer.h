@@ -20,24 +20,26 @@ class InputBuffer {
   bool empty() const { return begin_ == end_; }
   bool full() const { return end_ - begin_ == limit_; }
 
-  /// Room in an empty buffer, before anything was added to it: enough for most heads. It takes no
-  /// memory until then.
-  std::size_t first_size() const { return std::min<std::size_t>(limit_, 2048); }
-  /// Room for at least a byte unless full(). Ends the validity of earlier views.
-  boost::asio::mutable_buffer prepare() {
+  /// The most that it can hold. It takes no memory before something is to be added.
+  std::size_t limit() const { return limit_; }
+  /// Room for at least `wanted` bytes, or for what is left of the limit. Ends the validity of
+  /// earlier views.
+  boost::asio::mutable_buffer prepare(std::size_t wanted = 1) {
     if (begin_ > 0) {
       std::memmove(bytes_.data(), bytes_.data() + begin_, end_ - begin_);
       end_ -= begin_;
       begin_ = 0;
     }
-    if (end_ == bytes_.size()) bytes_.resize(std::min(limit_, std::max(first_size(), 2 * end_)));
+    if (bytes_.size() - end_ < wanted) {
+      bytes_.resize(std::min(limit_, std::max({first_size, 2 * end_, end_ + wanted})));
+    }
     return boost::asio::buffer(bytes_.data() + end_, bytes_.size() - end_);
   }
   /// Says that `count` bytes were written to what prepare gave.
   void commit(std::size_t count) { end_ += count; }
   /// Adds bytes that were received elsewhere. REQUIRES room for them.
   void append(std::string_view bytes) {
-    const auto room = prepare();
+    const auto room = prepare(bytes.size());
     HYPERPOD_REQUIRE(bytes.size() <= room.size());
     std::memcpy(room.data(), bytes.data(), bytes.size());
     commit(bytes.size());
@@ -46,6 +48,8 @@ class InputBuffer {
   void consume(std::size_t count) { begin_ += count; }
 
  private:
+  static constexpr std::size_t first_size = 2048;  // enough for most heads
+
   const std::size_t limit_;
   std::vector<char> bytes_;
   std::size_t begin_ = 0;

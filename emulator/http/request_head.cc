@@ -1,17 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "http/request_head.h"
 
+#include <algorithm>
+#include <array>
+#include <boost/algorithm/string/predicate.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/beast/core/string.hpp>
 #include <boost/beast/http/basic_parser.hpp>
 #include <boost/beast/http/error.hpp>
 #include <cstring>
+#include <locale>
 
 namespace hyperpod::emulator::http {
 namespace {
 
 namespace beast = boost::beast;
 namespace beast_http = beast::http;
+
+/// Whether nothing is in it that RFC 9110, 7.2, has in no Host: a space, a slash, user information.
+bool is_host(std::string_view value) {
+  static constexpr auto allowed = [] {
+    std::array<bool, 256> table{};
+    for (int c = '0'; c <= '9'; ++c) table[static_cast<std::size_t>(c)] = true;
+    for (int c = 'a'; c <= 'z'; ++c) table[static_cast<std::size_t>(c)] = true;
+    for (int c = 'A'; c <= 'Z'; ++c) table[static_cast<std::size_t>(c)] = true;
+    for (const char c : std::string_view("-._~%!$&'()*+,;=:[]")) {
+      table[static_cast<std::size_t>(c)] = true;
+    }
+    return table;
+  }();
+  return std::ranges::all_of(value, [](char c) { return allowed[static_cast<unsigned char>(c)]; });
+}
 
 /// Keeps what the daemon needs of a head, without copying or storing any field.
 class HeadParser final : public beast_http::basic_parser<true> {
@@ -38,6 +57,7 @@ class HeadParser final : public beast_http::basic_parser<true> {
     if (visit_) visit_({text.data(), text.size()}, {value.data(), value.size()});
     switch (name) {
       case beast_http::field::host:
+        if (!is_host(value)) return refuse(HeadError::malformed, ec);
         ++hosts;
         break;
       case beast_http::field::transfer_encoding:
@@ -79,6 +99,15 @@ class HeadParser final : public beast_http::basic_parser<true> {
 };
 
 }  // namespace
+
+std::string_view origin_form(std::string_view target) {
+  if (target.starts_with('/')) return target;
+  for (const std::string_view scheme : {"http://", "https://"}) {
+    if (!boost::algorithm::istarts_with(target, scheme, std::locale::classic())) continue;
+    return target.substr(std::min(target.find_first_of("/?", scheme.size()), target.size()));
+  }
+  return target;
+}
 
 HeadScanner::Status HeadScanner::scan(std::string_view buffer) {
   // A first byte that starts no method, such as that of a TLS greeting, needs no waiting for more.

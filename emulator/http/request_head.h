@@ -60,6 +60,10 @@ enum class HeadError {
   unknown_version,   ///< 505
 };
 
+/// A target in absolute form (RFC 9112, 3.2.2) from its path on; empty or a query where it has
+/// none. Any other target as it is.
+std::string_view origin_form(std::string_view target);
+
 /// Called with each field of a head in order; views as in RequestHead.
 using FieldVisitor = std::function<void(std::string_view name, std::string_view value)>;
 

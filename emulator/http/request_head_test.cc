@@ -160,6 +160,15 @@ TEST(RequestHead, NamesItsHostOnce) {
   EXPECT_TRUE(parse("GET / HTTP/1.1\r\nHost:\r\n\r\n"));
 }
 
+TEST(RequestHead, NamesAHostThatCanBeOne) {
+  for (const char* host : {"", "h", "h:1", "10.0.0.1:9200", "[::1]:9200", "a_b.c~d%20", "H-1."}) {
+    EXPECT_TRUE(parse("GET / HTTP/1.1\r\nHost: "s + host + "\r\n\r\n")) << host;
+  }
+  for (const char* host : {"a b", "a/b", "user@h", "h?x", "h#x", "http://h", "\"h\"", "h\xff"}) {
+    EXPECT_FALSE(parse("GET / HTTP/1.1\r\nHost: "s + host + "\r\n\r\n")) << host;
+  }
+}
+
 TEST(RequestHead, WithLengthAndCodingIsRefusedInEitherOrder) {
   expect_refused("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", HeadError::malformed);
   expect_refused("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", HeadError::malformed);

@@ -3,21 +3,26 @@
 
 #include <algorithm>
 #include <array>
-#include <boost/algorithm/string/predicate.hpp>
 #include <charconv>
 #include <cmath>
 #include <cstdint>
 #include <limits>
-#include <locale>
 
+#include "http/request_head.h"
 #include "text/percent.h"
 
 namespace hyperpod::emulator::http {
 namespace {
 
-tl::unexpected<RouteRefusal> refuse(RouteError error, std::string_view message,
-                                    std::optional<Route> asked = std::nullopt) {
-  return tl::make_unexpected(RouteRefusal{error, message, std::move(asked)});
+using Routed = tl::expected<void, RouteRefusal>;
+
+tl::unexpected<RouteRefusal> refuse(RouteError error, std::string_view message) {
+  return tl::make_unexpected(RouteRefusal{error, message});
+}
+
+/// For a path that was understood.
+tl::unexpected<RouteRefusal> refuse_number(RouteError error, std::string_view message) {
+  return tl::make_unexpected(RouteRefusal{error, message, true});
 }
 
 tl::unexpected<RouteRefusal> not_found() {
@@ -36,13 +41,7 @@ struct Target {
 };
 
 Target split_target(std::string_view target) {
-  if (!target.starts_with('/')) {
-    for (const std::string_view scheme : {"http://", "https://"}) {
-      if (!boost::algorithm::istarts_with(target, scheme, std::locale::classic())) continue;
-      target.remove_prefix(std::min(target.find_first_of("/?", scheme.size()), target.size()));
-      break;
-    }
-  }
+  target = origin_form(target);
   const auto mark = target.find('?');
   if (mark == std::string_view::npos) return {target, {}};
   return {target.substr(0, mark), target.substr(mark + 1)};
@@ -176,8 +175,7 @@ std::optional<std::string_view> parameter(std::string_view query, std::string_vi
   return found;
 }
 
-tl::expected<Route, RouteRefusal> namespace_route(std::string_view method, std::string_view query,
-                                                  Route result) {
+Routed namespace_route(std::string_view method, std::string_view query, Route& result) {
   if (method == "GET") {
     result.operation = Operation::get_namespace;
   } else if (method == "DELETE") {
@@ -187,19 +185,19 @@ tl::expected<Route, RouteRefusal> namespace_route(std::string_view method, std::
     const auto ranks = parse_count(parameter(query, "num_ranks").value_or(""));
     const auto steps = parse_count(parameter(query, "steps_retained").value_or(""));
     if (!ranks || !steps || *ranks == 0 || *steps == 0) {
-      return refuse(RouteError::malformed,
-                    "A namespace needs num_ranks and steps_retained, whole numbers of at least 1.",
-                    std::move(result));
+      return refuse_number(
+          RouteError::malformed,
+          "A namespace needs num_ranks and steps_retained, whole numbers of at least 1.");
     }
     result.created = {.num_ranks = *ranks, .steps_retained = *steps};
   } else {
     return not_found();
   }
-  return result;
+  return {};
 }
 
-tl::expected<Route, RouteRefusal> shard_route(std::string_view method, std::string_view rank,
-                                              std::string_view step, Route result) {
+Routed shard_route(std::string_view method, std::string_view rank, std::string_view step,
+                   Route& result) {
   if (method == "POST") {
     result.operation = Operation::put_shard;
   } else if (method == "GET") {
@@ -213,82 +211,76 @@ tl::expected<Route, RouteRefusal> shard_route(std::string_view method, std::stri
   const auto rank_number = parse_count(rank);
   const auto step_number = parse_count(step);
   if (!rank_number || !step_number) {
-    return refuse(RouteError::shard_address,
-                  "A rank and a step are whole numbers of at least 0 that fit 64 bits.",
-                  std::move(result));
+    return refuse_number(RouteError::shard_address,
+                         "A rank and a step are whole numbers of at least 0 that fit 64 bits.");
   }
   result.rank = *rank_number;
   result.step = *step_number;
-  return result;
+  return {};
 }
 
-tl::expected<Route, RouteRefusal> checkpoint_route(std::string_view method, const Parts& parts,
-                                                   std::string_view query) {
+Routed checkpoint_route(std::string_view method, const Parts& parts, std::string_view query,
+                        Route& result) {
   const auto& at = parts.at;
-  Route result;
   if (at[2] == "cluster") {
     if (method != "POST" || parts.count != 4 || at[3] != "reset") return not_found();
     result.operation = Operation::reset_cluster;
-    return result;
+    return {};
   }
   if (at[3].empty()) return not_found();
-  auto name = text::percent_decode(at[3]);
-  if (!name) return decoding_failed();
-  result.bucket = *std::move(name);
-  if (at[2] == "namespaces" && parts.count == 4) {
-    return namespace_route(method, query, std::move(result));
-  }
+  if (!text::percent_decode(at[3], result.bucket)) return decoding_failed();
+  if (at[2] == "namespaces" && parts.count == 4) return namespace_route(method, query, result);
   if (at[2] != "checkpoints") return not_found();
-  if (parts.count == 6) return shard_route(method, at[4], at[5], std::move(result));
+  if (parts.count == 6) return shard_route(method, at[4], at[5], result);
   if (parts.count != 5 || at[4] != "latest" || method != "GET") return not_found();
   result.operation = Operation::latest_steps;
   if (const auto text = parameter(query, "limit")) {
     const auto limit = parse_count(*text);
     if (!limit) {
-      return refuse(RouteError::malformed, "limit must be a whole number of at least 0.",
-                    std::move(result));
+      return refuse_number(RouteError::malformed, "limit must be a whole number of at least 0.");
     }
     result.limit = *limit;
   }
-  return result;
+  return {};
+}
+
+void clear(Route& route) {
+  for (std::string* const text : {&route.bucket, &route.key, &route.lease_id}) text->clear();
+  static_cast<RouteNumbers&>(route) = {};
 }
 
 }  // namespace
 
-tl::expected<Route, RouteRefusal> route(std::string_view method, std::string_view target,
-                                        const Behaviour& behaviour) {
+Routed route(std::string_view method, std::string_view target, const Behaviour& behaviour,
+             Route& result) {
+  clear(result);
   const auto [path, query] = split_target(target);
   const Parts parts = split_path(path);
   const auto& at = parts.at;
   if (parts.count < 4 || at[0] != "v1") return not_found();
 
-  if (at[1] == "cp") return checkpoint_route(method, parts, query);
-  Route result;
+  if (at[1] == "cp") return checkpoint_route(method, parts, query, result);
   if (at[1] == "leases") {
     if (method != "POST" || parts.count != 4 || at[3] != "release") return not_found();
-    auto id = text::percent_decode(at[2]);
-    if (!id) return decoding_failed();
+    if (!text::percent_decode(at[2], result.lease_id)) return decoding_failed();
     result.operation = Operation::release;
-    result.lease_id = std::move(*id);
-    return result;
+    return {};
   }
 
   if (at[1] != "kv" || at[2].empty() || at[3].empty()) return not_found();
   const bool puts = method == "PUT" && parts.count == 4;
   const bool acquires = method == "POST" && parts.count == 5 && at[4] == "leases";
   if (!puts && !acquires) return not_found();
-  auto bucket = text::percent_decode(at[2]);
-  auto key = text::percent_decode(at[3]);
-  if (!bucket || !key) return decoding_failed();
+  if (!text::percent_decode(at[2], result.bucket) || !text::percent_decode(at[3], result.key)) {
+    return decoding_failed();
+  }
   result.operation = puts ? Operation::put : Operation::acquire;
-  result.bucket = std::move(*bucket);
-  result.key = std::move(*key);
   if (acquires) {
     if (const char* wrong = read_query(query, behaviour, result)) {
-      return refuse(RouteError::malformed, wrong, std::move(result));
+      return refuse_number(RouteError::malformed, wrong);
     }
   }
-  return result;
+  return {};
 }
 
 }  // namespace hyperpod::emulator::http

@@ -6,7 +6,6 @@
 #pragma once
 
 #include <chrono>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <tl/expected.hpp>
@@ -34,17 +33,21 @@ enum class Operation {
 /// Whether an operation is one of the checkpoint API.
 constexpr bool is_checkpoint(Operation operation) { return operation >= Operation::get_namespace; }
 
-struct Route {
+/// What of a Route is not text.
+struct RouteNumbers {
   Operation operation{};
+  std::chrono::milliseconds hold{};
+  Duration ttl{};
+  checkpoint::NamespaceOptions created{};  ///< create_namespace.
+  std::uint64_t rank = 0;                  ///< Shards.
+  std::uint64_t step = 0;                  ///< Shards.
+  std::uint64_t limit = 5;                 ///< latest_steps.
+};
+
+struct Route : RouteNumbers {
   std::string bucket;    ///< Decoded; put and acquire. With checkpoints the namespace.
   std::string key;       ///< Decoded; put and acquire. With shards "RANK/STEP" as it came.
   std::string lease_id;  ///< Decoded; release.
-  std::chrono::milliseconds hold{};
-  Duration ttl{};
-  checkpoint::NamespaceOptions created;  ///< create_namespace.
-  std::uint64_t rank = 0;                ///< Shards.
-  std::uint64_t step = 0;                ///< Shards.
-  std::uint64_t limit = 5;               ///< latest_steps.
 };
 
 enum class RouteError {
@@ -56,12 +59,13 @@ enum class RouteError {
 struct RouteRefusal {
   RouteError error;
   std::string_view message;  ///< One sentence, of static storage.
-  /// What was asked for, where its path was understood and only its numbers were not.
-  std::optional<Route> asked = std::nullopt;
+  /// Whether the path was understood and only its numbers were not.
+  bool understood = false;
 };
 
-/// Reads timeout_ms and ttl_s with `behaviour`'s defaults and upper limits.
-tl::expected<Route, RouteRefusal> route(std::string_view method, std::string_view target,
-                                        const Behaviour& behaviour);
+/// Puts into `result` what is asked for, as far as it is understood; its strings keep their memory
+/// from call to call. Reads timeout_ms and ttl_s with `behaviour`'s defaults and upper limits.
+tl::expected<void, RouteRefusal> route(std::string_view method, std::string_view target,
+                                       const Behaviour& behaviour, Route& result);
 
 }  // namespace hyperpod::emulator::http

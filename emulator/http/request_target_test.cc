@@ -19,12 +19,19 @@ using testing::Field;
 // --- Paths
 // --------------------------------------------------------------------------------------
 
-tl::expected<Route, RouteRefusal> put(std::string_view target) {
-  return route("PUT", target, Behaviour{});
+using Routed = tl::expected<Route, RouteRefusal>;
+
+Routed routed_to(std::string_view method, std::string_view target,
+                 const Behaviour& behaviour = {}) {
+  Route result;
+  const auto routed = route(method, target, behaviour, result);
+  return routed ? Routed(std::move(result)) : tl::make_unexpected(routed.error());
 }
 
-tl::expected<Route, RouteRefusal> post(std::string_view target, const Behaviour& behaviour = {}) {
-  return route("POST", target, behaviour);
+Routed put(std::string_view target) { return routed_to("PUT", target); }
+
+Routed post(std::string_view target, const Behaviour& behaviour = {}) {
+  return routed_to("POST", target, behaviour);
 }
 
 void expect_key(std::string_view target, const std::string& bucket, const std::string& key) {
@@ -36,7 +43,7 @@ void expect_key(std::string_view target, const std::string& bucket, const std::s
 }
 
 void expect_refused(std::string_view method, std::string_view target, RouteError why) {
-  const auto routed = route(method, target, Behaviour{});
+  const auto routed = routed_to(method, target);
   ASSERT_FALSE(routed) << method << ' ' << target;
   EXPECT_EQ(routed.error().error, why) << method << ' ' << target;
   EXPECT_FALSE(routed.error().message.empty());
@@ -50,6 +57,26 @@ TEST(Route, ToAPutIsSplitBeforeItIsDecoded) {
   expect_key("/v1/kv/b/leases", "b", "leases");
   expect_key("/v1/kv/leases/x", "leases", "x");
   expect_key("/v1/kv/b/k%3Fx=y", "b", "k?x=y");
+}
+
+TEST(Route, HasNothingOfTheRequestBefore) {
+  Route result;
+  const auto next = [&result](std::string_view method, std::string_view target) {
+    ASSERT_TRUE(route(method, target, Behaviour{}, result)) << target;
+  };
+  next("POST", "/v1/cp/namespaces/n?num_ranks=2&steps_retained=3");
+  next("POST", "/v1/cp/checkpoints/n/4/5");
+  next("GET", "/v1/cp/checkpoints/n/latest?limit=7");
+  next("POST", "/v1/kv/bucket/a%2Dkey/leases?timeout_ms=1000&ttl_s=9");
+  EXPECT_EQ(result.key, "a-key");
+  EXPECT_EQ(result.created, checkpoint::NamespaceOptions{});
+  EXPECT_THAT(result, AllOf(Field(&Route::rank, 0u), Field(&Route::step, 0u),
+                            Field(&Route::limit, Route{}.limit)));
+  next("POST", "/v1/leases/an-id/release");
+  EXPECT_THAT(result, AllOf(Field(&Route::bucket, ""), Field(&Route::key, ""),
+                            Field(&Route::hold, 0ms), Field(&Route::ttl, 0ns)));
+  next("PUT", "/v1/kv/b/k");
+  EXPECT_EQ(result.lease_id, "");
 }
 
 TEST(Route, ToAKeyIsDecodedOnce) {
@@ -242,7 +269,7 @@ TEST(LeaseQuery, ThatNamesAParameterTwiceIsRefused) {
 
 TEST(RequestTarget, TakesATtlInEveryFormThatPythonWrites) {
   const auto ttl = [](const std::string& text) {
-    const auto routed = route("POST", "/v1/kv/b/k/leases?ttl_s=" + text, Behaviour{});
+    const auto routed = post("/v1/kv/b/k/leases?ttl_s=" + text);
     return routed ? std::optional(routed->ttl) : std::nullopt;
   };
   EXPECT_EQ(ttl("1e1"), 10s);

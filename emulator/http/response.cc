@@ -6,6 +6,7 @@
 #include <array>
 #include <boost/beast/http/status.hpp>
 #include <charconv>
+#include <utility>
 #include <vector>
 
 namespace hyperpod::emulator::http {
@@ -49,8 +50,9 @@ void append_offsets(std::string& out, const SomeFragments& fragments) {
 }
 
 template <class SomeFragments>
-std::string grant_body(const core::LeaseId& id, const SomeFragments& fragments) {
-  std::string body;
+std::string grant_body(const core::LeaseId& id, const SomeFragments& fragments,
+                       std::string body = {}) {
+  body.clear();
   body.reserve(64 + 64 * fragments.size());
   body.append(R"({"id":")").append(id.text()).append(R"(",)");
   append_offsets(body, fragments);
@@ -70,9 +72,9 @@ Response stored() { return {}; }
 
 Response released() { return {}; }
 
-Response granted(const core::LeaseGrant& grant) {
+Response granted(const core::LeaseGrant& grant, std::string memory) {
   Response response;
-  response.body = grant_body(grant.id, grant.fragments());
+  response.body = grant_body(grant.id, grant.fragments(), std::move(memory));
   return response;
 }
 

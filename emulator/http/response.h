@@ -25,7 +25,8 @@ struct Response {
 
 Response stored();
 Response released();
-Response granted(const core::LeaseGrant& grant);
+/// `memory` is used for the body; what it holds is lost.
+Response granted(const core::LeaseGrant& grant, std::string memory = {});
 /// A grant with one thing wrong about it. `capacity` is the segment's size in bytes.
 Response defective_grant(const core::LeaseGrant& grant, GrantDefect defect, std::uint64_t capacity);
 

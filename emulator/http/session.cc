@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
+#include <cstring>
 
 #include "http/body_sink.h"
 #include "http/chunk_decoder.h"
@@ -115,6 +116,7 @@ Awaitable<void> Session::serve() {
     if (peer_gone()) break;
     set_idle(false);
     begin(own_exchange(), head ? *head : RequestHead{});
+    exchange_->entry.time = std::chrono::system_clock::now();
     exchange_->entry.in_flight = ++service_.counters.in_flight;
     exchange_->counted = true;
     WireForm form;
@@ -122,13 +124,10 @@ Awaitable<void> Session::serve() {
     if (head) {
       keep_alive_ = keep_alive_ && head->keep_alive;
       form = {.http_1_0 = head->http_1_0, .with_body = head->method != "HEAD"};
-      const auto routed = route(head->method, head->target, behaviour_);
-      if (routed) {
-        note(*routed);
-        exchange_->fault = fault_for(*routed);
-      } else if (const auto& asked = routed.error().asked) {
-        note(*asked);
-      }
+      Route& asked = exchange_->route;
+      const auto routed = route(head->method, head->target, behaviour_, asked);
+      if (routed || routed.error().understood) note(asked);
+      if (routed) exchange_->fault = fault_for(asked);
       if (auto at_once = respond_now(*head, routed)) {
         response = std::move(*at_once);
       } else {
@@ -155,26 +154,39 @@ Awaitable<void> Session::serve() {
   }
 }
 
-// Nearly every lease and release comes alone and whole, and needs no waiting. What does not is
-// left to serve().
+// Nearly every request comes alone and whole, and needs no waiting. What does not is left to
+// serve().
 Connection::Served Session::serve_now(std::string_view bytes) {
   if (!service_.faults.empty()) return Served::not_at_all;
+  constexpr std::string_view end_of_head = "\r\n\r\n";
+  std::size_t head_size = bytes.size();
+  if (bytes.starts_with("PUT ")) {
+    const auto end = bytes.find(end_of_head);
+    if (end == bytes.npos) return Served::not_at_all;
+    head_size = end + end_of_head.size();
+  } else if (!bytes.ends_with(end_of_head)) {
+    return Served::not_at_all;
+  }
   // Whether it is one head and nothing behind it, the parser finds out.
-  if (!bytes.ends_with("\r\n\r\n")) return Served::not_at_all;
-  const auto head = parse_head(bytes, service_.options.limits);
+  const auto head = parse_head(bytes.substr(0, head_size), service_.options.limits);
   if (!head) return Served::not_at_all;
-  const auto routed = route(head->method, head->target, behaviour_);
-  if (!routed) return Served::not_at_all;
+  const auto begun = bytes.substr(head_size);
+  if (!begun.empty() || head->has_body()) {
+    if (head->method != "PUT" || !has_come(*head, begun.size())) return Served::not_at_all;
+  }
 
   // One for all connections of the thread: the processor's cache has it from the last request.
   static thread_local Exchange shared;
-  head_in_input_ = bytes;
+  const auto routed = route(head->method, head->target, behaviour_, shared.route);
+  if (!routed) return Served::not_at_all;
+  head_in_input_ = bytes.substr(0, head_size);
   begin(shared, *head);
   // Nobody sees it under way, or only who is served meanwhile by another thread.
   shared.entry.in_flight = service_.counters.in_flight + 1;
   shared.counted = false;
-  note(*routed);
-  const auto response = respond_now(*head, routed);
+  note(shared.route);
+  auto response = head->has_body() ? std::optional(put_now(*head, shared.route, begun))
+                                   : respond_now(*head, routed);
   if (!response) return Served::not_at_all;
   keep_alive_ = keep_alive_ && head->keep_alive;
   if (outlived()) close();
@@ -185,6 +197,7 @@ Connection::Served Session::serve_now(std::string_view bytes) {
     if (!rest.empty()) unsent_ = own_exchange().out.assign(rest);
     limit_time(shared.entry.at, service_.options.limits.idle_timeout);
   }
+  shared.body = std::move(response->body);
   end();
   return unsent_.empty() && keep_alive_ && !peer_gone() ? Served::all : Served::in_part;
 }
@@ -204,7 +217,7 @@ void Session::begin(Exchange& exchange, const RequestHead& head) {
   exchange.recorded = false;
   JournalEntry& entry = exchange.entry;
   entry.at = worker().clock().now();
-  entry.time = std::chrono::system_clock::now();
+  entry.time = {};
   entry.connection = number_;
   entry.peer = peer_;
   entry.operation = head.method.empty() ? JournalOperation::unreadable : JournalOperation::other;
@@ -402,20 +415,20 @@ void Session::note(const Route& route) {
 
 std::optional<Response> Session::respond_now(const RequestHead& head, const Routed& routed) {
   if (!routed || exchange_->fault || head.has_body()) return std::nullopt;
-  const bool acquires = routed->operation == Operation::acquire;
-  if (!acquires && routed->operation != Operation::release) return std::nullopt;
+  const Route& route = exchange_->route;
+  const bool acquires = route.operation == Operation::acquire;
+  if (!acquires && route.operation != Operation::release) return std::nullopt;
   if (outlived()) {
     close();
     return Response{};  // for nobody
   }
   core::Engine& engine = service_.engine;
   auto& changes = exchange_->changes;  // recorded with the request, which is soon
-  if (!acquires) return release(*routed, &changes);
-  if (routed->hold == Duration::zero()) {
-    return leased(engine.acquire(routed->bucket, routed->key, routed->ttl, {}, number_, &changes));
+  if (!acquires) return release(route, &changes);
+  if (route.hold == Duration::zero()) {
+    return leased(engine.acquire(route.bucket, route.key, route.ttl, {}, number_, &changes));
   }
-  const auto lease =
-      engine.try_acquire(routed->bucket, routed->key, routed->ttl, {}, number_, &changes);
+  const auto lease = engine.try_acquire(route.bucket, route.key, route.ttl, {}, number_, &changes);
   return lease ? std::optional(leased(lease)) : std::nullopt;
 }
 
@@ -424,6 +437,7 @@ Awaitable<Response> Session::respond(const RequestHead& head, const Routed& rout
   // was more.
   exchange_->kept_head.assign(exchange_->head.substr(0, Journal::longest_head + 1));
   exchange_->head = exchange_->kept_head;
+  const Route& route = exchange_->route;
   if (routed) {
     if (exchange_->fault) {
       exchange_->entry.fault = exchange_->fault->name;
@@ -437,8 +451,8 @@ Awaitable<Response> Session::respond(const RequestHead& head, const Routed& rout
         co_return co_await respond_with_fault(head, *wanted);
       }
     }
-    if (routed->operation == Operation::put) co_return co_await put(head, *routed);
-    if (is_checkpoint(routed->operation)) co_return co_await checkpoint(head, *routed);
+    if (route.operation == Operation::put) co_return co_await put(head, route);
+    if (is_checkpoint(route.operation)) co_return co_await checkpoint(head, route);
   }
   if (head.has_body()) co_await discard_body(head);
   if (outlived()) close();
@@ -452,14 +466,13 @@ Awaitable<Response> Session::respond(const RequestHead& head, const Routed& rout
     ++service_.counters.rejected;
     co_return refusal(400, "malformed_request", why.message);
   }
-  if (routed->operation == Operation::release) co_return release(*routed, nullptr);
+  if (route.operation == Operation::release) co_return release(route, nullptr);
   const core::GrantFault fault = grant_fault();
-  if (routed->hold + fault.hold_longer > Duration::zero()) {
-    const auto lease = co_await wait_for_key(*routed, fault);
+  if (route.hold + fault.hold_longer > Duration::zero()) {
+    const auto lease = co_await wait_for_key(route, fault);
     co_return leased(lease);
   }
-  co_return leased(
-      service_.engine.acquire(routed->bucket, routed->key, routed->ttl, fault, number_));
+  co_return leased(service_.engine.acquire(route.bucket, route.key, route.ttl, fault, number_));
 }
 
 std::optional<Response> Session::refused_form(const RequestHead& head) {
@@ -509,18 +522,63 @@ Awaitable<Response> Session::put(const RequestHead& head, const Route& route) {
   BodySink sink(put->get(), worker().scratch());
   const auto ended = co_await receive_whole(head, sink);
   if (ended) co_return *ended;
-  switch ((*put)->commit()) {
+  co_return committed(**put);
+}
+
+bool Session::has_come(const RequestHead& head, std::size_t begun) {
+  // What one connection may take of the thread's time at once.
+  constexpr std::uint64_t most = 256 * 1024;
+  const std::uint64_t length = head.content_length.value_or(0);
+  if (head.chunked || head.expects_continue || begun > length) return false;
+  if (length > std::min(most, service_.options.limits.drain_bytes)) return false;
+  return begun == length || available() >= length - begun;
+}
+
+Response Session::put_now(const RequestHead& head, const Route& route, std::string_view begun) {
+  if (outlived()) {
+    close();
+    return {};  // for nobody
+  }
+  const auto put = service_.engine.begin_put(route.bucket, route.key, head.content_length);
+  if (!put && put.error() == core::PutRefusal::too_large) {
+    keep_alive_ = false;
+    return refused(put.error());
+  }
+  BodySink sink(put ? put->get() : nullptr, worker().scratch());
+  for (std::uint64_t left = *head.content_length; left > 0;) {
+    auto window = sink.window();
+    window = window.first(std::min<std::uint64_t>(window.size(), left));
+    std::size_t got = std::min(window.size(), begun.size());
+    if (got > 0) {
+      std::memcpy(window.data(), begun.data(), got);
+      begun.remove_prefix(got);
+    } else if (got = read_now(window); got == 0) {
+      // It has come, and yet cannot be read: the connection has broken meanwhile.
+      close();
+      return {};  // for nobody
+    }
+    sink.filled(got);
+    exchange_->entry.bytes_in += got;
+    left -= got;
+  }
+  if (!put) return refused(put.error());
+  if (const auto why = sink.refusal()) return refused(*why);
+  return committed(**put);
+}
+
+Response Session::committed(core::Put& put) {
+  switch (put.commit()) {
     case core::PutOutcome::exists:
-      co_return refused(core::PutRefusal::exists);
+      return refused(core::PutRefusal::exists);
     case core::PutOutcome::empty:
-      co_return refused(core::PutRefusal::empty);
+      return refused(core::PutRefusal::empty);
     case core::PutOutcome::lost:
       close();
       break;
     case core::PutOutcome::stored:
       break;
   }
-  co_return stored();
+  return stored();
 }
 
 Response Session::refused(core::PutRefusal why) const {
@@ -549,7 +607,7 @@ Response Session::leased(const std::optional<core::LeaseGrant>& lease) {
   if (effects().grant_defect) {
     return defective_grant(*lease, *effects().grant_defect, service_.options.capacity);
   }
-  return granted(*lease);
+  return granted(*lease, std::move(exchange_->body));
 }
 
 Response Session::release(const Route& route, core::Engine::Changes* changes) {

@@ -54,12 +54,14 @@ class Session final : public Connection {
   struct Wait;
   /// A request and its response.
   struct Exchange {
+    Route route;
     JournalEntry entry;
     std::string_view head;  // for the journal: where it was received, or in kept_head
     std::string kept_head;
     std::optional<FiredFault> fault;
     core::Engine::Changes changes;  // that it made at once
     TimePoint body_begun;
+    std::string body;  // memory for that of the response
     std::string out;
     bool granted = false;
     bool recorded = false;
@@ -72,12 +74,19 @@ class Session final : public Connection {
   void end_waits() override;
 
   Awaitable<tl::expected<RequestHead, Response>> read_head();
-  using Routed = tl::expected<Route, RouteRefusal>;
+  using Routed = tl::expected<void, RouteRefusal>;
   /// The response to what needs no waiting, as nearly all leases and releases; nothing for the
-  /// rest, which is respond()'s.
+  /// rest, which is respond()'s. What is asked for stands in exchange_->route.
   std::optional<Response> respond_now(const RequestHead& head, const Routed& routed);
   Awaitable<Response> respond(const RequestHead& head, const Routed& routed);
   Awaitable<Response> put(const RequestHead& head, const Route& route);
+  /// Whether the body of a PUT that is announced by `head` has come, of which `begun` bytes came
+  /// with the head, and put_now() may be called.
+  bool has_come(const RequestHead& head, std::size_t begun);
+  /// As put(), where has_come().
+  Response put_now(const RequestHead& head, const Route& route, std::string_view begun);
+  /// The response to a PUT whose body is in its room.
+  Response committed(core::Put& put);
   /// The response to a lease request; none is a miss.
   Response leased(const std::optional<core::LeaseGrant>& lease);
   Awaitable<std::optional<core::LeaseGrant>> wait_for_key(const Route& route,

@@ -105,7 +105,9 @@ class PlainTransport final : public Transport, private base::SocketWatcher {
 
   std::size_t available() override {
     int bytes = 0;
-    return ::ioctl(socket_.get(), FIONREAD, &bytes) == 0 ? static_cast<std::size_t>(bytes) : 0;
+    if (::ioctl(socket_.get(), FIONREAD, &bytes) != 0 || bytes <= 0) return 0;
+    may_read_ = true;  // though the news of it may still be on its way
+    return static_cast<std::size_t>(bytes);
   }
 
   std::size_t write_now(std::string_view bytes, IoError& ec) override {

@@ -4,6 +4,7 @@
 // Members may be used on the worker's own thread only, unless they say otherwise.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/posix/basic_stream_descriptor.hpp>
@@ -101,6 +102,8 @@ class Worker {
 
   /// Room for bytes that nobody wants.
   std::span<std::byte> scratch() { return scratch_; }
+  /// Where the beginning of a request is received: most requests whole, PUTs of 4 KiB among them.
+  std::span<std::byte> first_read() { return first_read_; }
 
  private:
   void run();
@@ -128,6 +131,7 @@ class Worker {
                          boost::intrusive::constant_time_size<false>>
       connections_;
   std::vector<std::byte> scratch_;
+  std::array<std::byte, 8 * 1024> first_read_;
   bool finishing_ = false;
   std::promise<void> ended_;
   std::thread thread_;

@@ -560,10 +560,23 @@ TEST(Journal, TellsItsObserverOfEachRecord) {
   EXPECT_THAT(seen, ElementsAre(2u, 3u));
 }
 
+TEST(Journal, GivesAnEntryWithoutATimeThatOfItsRecording) {
+  Journal journal(8);
+  const auto before = std::chrono::system_clock::now();
+  journal.record(lease("a"));
+  const auto after = std::chrono::system_clock::now();
+  const auto entries = journal.entries();
+  ASSERT_EQ(entries.size(), 1u);
+  // The two clocks of the machine are not read at one moment.
+  EXPECT_GE(entries[0].time, before - 1s);
+  EXPECT_LE(entries[0].time, after + 1s);
+}
+
 TEST(Journal, WritesOneJsonObjectALine) {
   Journal journal(8);
   JournalEntry entry = lease("line\nbreak \"quoted\"");
   entry.at = TimePoint{} + 1s;
+  entry.time = std::chrono::system_clock::time_point{} + 1s;
   entry.lease_id = "id";
   entry.bytes_out = 12;
   entry.held = 1500us;
@@ -576,7 +589,7 @@ TEST(Journal, WritesOneJsonObjectALine) {
   journal.write_json_lines(out, {.status = 200});
   EXPECT_EQ(
       out.str(),
-      R"({"sequence":1,"time":"1970-01-01T00:00:00.000000Z","at_us":1000000,"connection":1,"peer":"127.0.0.1:43210",)"
+      R"({"sequence":1,"time":"1970-01-01T00:00:01.000000Z","at_us":1000000,"connection":1,"peer":"127.0.0.1:43210",)"
       R"("operation":"lease","bucket":"b","key":"line\nbreak \"quoted\"","lease_id":"id",)"
       R"("status":200,"bytes_in":0,"bytes_out":12,"held_us":1500,"served_us":1600,"in_flight":1,)"
       R"("fault":"","end":"kept"})"

@@ -37,7 +37,7 @@ class PendingRecords {
     bool at_end() const { return size_ == 0; }
     // Of the record that it is at. REQUIRES !at_end().
     std::uint64_t order() const { return order_; }
-    const Record& record() const { return record_; }
+    Record& record() { return record_; }
     /// Calls `visit(what, connection, bucket)` for each change that came with the record.
     template <class Visit>
     void for_each_change(const Visit& visit) const {

@@ -35,6 +35,7 @@ Result<HostPort> parse_host_port(std::string_view text) {
     return refuse(text, number ? "names no host" : "names no port");
   }
 
+  if (text.back() == ']') return refuse(text, "names no port");
   std::string_view host = text.substr(0, colon);
   if (host.size() >= 2 && host.front() == '[' && host.back() == ']') {
     host = host.substr(1, host.size() - 2);

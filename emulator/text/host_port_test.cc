@@ -56,6 +56,7 @@ TEST(HostPort, ARefusalSaysWhatIsMissingOrTooMuch) {
   const auto told = [](const char* text) { return parse_host_port(text).error().message; };
   EXPECT_TRUE(told("9200").starts_with("'9200' names no host;"));
   EXPECT_TRUE(told("host").starts_with("'host' names no port;"));
+  EXPECT_TRUE(told("[::1]").starts_with("'[::1]' names no port;"));
   EXPECT_TRUE(told("http://host:1").starts_with("'http://host:1' is a URL;"));
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 #include "hyperpod/base/text.h"
 
@@ -46,22 +47,28 @@ int hex_digit(char c) {
 }
 
 std::optional<std::string> percent_decode(std::string_view text) {
-  std::string decoded(text);
+  std::string decoded;
+  return percent_decode(text, decoded) ? std::optional(std::move(decoded)) : std::nullopt;
+}
+
+bool percent_decode(std::string_view text, std::string& decoded) {
+  decoded.assign(text);
+  auto escape = text.find('%');
+  if (escape == text.npos) return is_utf8(decoded);
   char* to = decoded.data();
-  for (auto escape = text.find('%'); escape != text.npos; escape = text.find('%')) {
+  for (; escape != text.npos; escape = text.find('%')) {
     to = std::copy_n(text.data(), escape, to);
     text.remove_prefix(escape);
-    if (text.size() < 3) return std::nullopt;
+    if (text.size() < 3) return false;
     const int high = hex_digit(text[1]);
     const int low = hex_digit(text[2]);
-    if (high < 0 || low < 0) return std::nullopt;
+    if (high < 0 || low < 0) return false;
     *to++ = static_cast<char>(high << 4 | low);
     text.remove_prefix(3);
   }
   to = std::copy_n(text.data(), text.size(), to);
   decoded.resize(static_cast<std::size_t>(to - decoded.data()));
-  if (!is_utf8(decoded)) return std::nullopt;
-  return decoded;
+  return is_utf8(decoded);
 }
 
 }  // namespace hyperpod::emulator::text

@@ -20,4 +20,8 @@ bool is_plain(std::string_view text);
 /// UTF-8.
 std::optional<std::string> percent_decode(std::string_view text);
 
+/// The same into `decoded`, whose memory is used again. False in place of nullopt; what `decoded`
+/// holds is then unspecified.
+bool percent_decode(std::string_view text, std::string& decoded);
+
 }  // namespace hyperpod::emulator::text

@@ -65,7 +65,8 @@ std::string_view name_of(ConnectionEnd end);
 struct JournalEntry {
   std::uint64_t sequence = 0;  ///< From 1, in the order in which requests ended; never used twice.
   TimePoint at;                ///< When the head was complete, by the emulator's clock.
-  std::chrono::system_clock::time_point time;  ///< The same, by the machine's.
+  std::chrono::system_clock::time_point time;  ///< The same, by the machine's, or when its response
+                                               ///< was ready if it was served in one go.
   std::uint64_t connection = 0;                ///< From 1, in the order of acceptance.
   std::string peer;                            ///< "127.0.0.1:43210"
   JournalOperation operation = JournalOperation::other;
@@ -187,6 +188,7 @@ class Journal {
 
   /// Appends; `entry.sequence` is set here. Entries beyond the capacity push out the oldest.
   /// The heads are kept as long as there is room for them, which entries never give way for.
+  /// An entry whose `time` is not set gets that of its recording.
   /// `changes` are what the request did to leases, and are counted as by count().
   void record(const JournalEntry& entry, std::string_view request_head = {},
               std::string_view response_head = {}, std::span<const LeaseChange> changes = {});

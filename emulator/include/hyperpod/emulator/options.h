@@ -73,7 +73,7 @@ struct Behaviour {
   int namespace_conflict_status = 409;
   /// Status of storing a shard into a namespace that is not there (assumed).
   int absent_namespace_status = 404;
-  /// Status of a rank or step that cannot be (assumed).
+  /// Status of an invalid rank or step (assumed).
   int shard_address_status = 400;
   /// Status of a shard whose bytes do not fit its checksum (assumed).
   int shard_checksum_status = 400;
