@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <mutex>
 #include <tuple>
@@ -249,11 +250,14 @@ Result<std::shared_ptr<Segment::Mapping>> Segment::make(const SegmentOptions& op
 
 /// Gives the segment that was made its name, which must be free.
 Result<void> Segment::put_under_name() {
-  // A link and not a rename, which would overwrite what somebody has put there.
-  const bool linked = ::link(paths_.coming.c_str(), paths_.segment.c_str()) == 0;
+  // Not a link, which the kernel would not take for the file's name: /proc/PID/maps, where others
+  // look for whoever has the segment, would go on telling the first one.
+  if (::renameat2(AT_FDCWD, paths_.coming.c_str(), AT_FDCWD, paths_.segment.c_str(),
+                  RENAME_NOREPLACE) == 0) {
+    return {};
+  }
   const int error = errno;
   ::unlink(paths_.coming.c_str());
-  if (linked) return {};
   if (error == EEXIST) return tl::make_unexpected(taken(path()));
   return tl::make_unexpected(base::system_error(fmt::format("cannot create {}", path()), error,
                                                 ErrorCode::segment_unusable));

@@ -158,6 +158,21 @@ TEST_F(SegmentTest, IsVisibleUnderItsNameWithItsSize) {
   EXPECT_EQ(there->st_size, static_cast<off_t>(options.size));
 }
 
+// Where others look for whoever has a segment that they do not find.
+TEST_F(SegmentTest, IsMappedUnderItsNameAlsoOnceThatIsGone) {
+  const auto mapped_files = [] {
+    std::ifstream maps("/proc/self/maps");
+    return std::string(std::istreambuf_iterator<char>(maps), {});
+  };
+  auto segment = Segment::create(options);
+  ASSERT_TRUE(segment);
+  EXPECT_THAT(mapped_files(), HasSubstr(" " + path + "\n"));
+  ASSERT_TRUE(segment->renew(true));
+  EXPECT_THAT(mapped_files(), HasSubstr(" " + path + "\n"));
+  ::unlink(path.c_str());
+  EXPECT_THAT(mapped_files(), HasSubstr(" " + path + " (deleted)\n"));
+}
+
 TEST_F(SegmentTest, HoldsOnlyZeroesUntilItIsWritten) {
   const auto segment = Segment::create(options);
   ASSERT_TRUE(segment);

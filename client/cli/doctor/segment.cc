@@ -132,7 +132,8 @@ class SegmentCheck {
           "segment-other-name",
           fmt::format("there is no {}, but {}", path_, fmt::join(described, ", ")),
           fmt::format("if {} is the daemon's, name it: sagemaker_hyperpod_shared_memory_name: {}",
-                      found.size() == 1 ? "that" : "one of them", found.front()),
+                      found.size() == 1 ? "that" : "one of them",
+                      found.size() == 1 ? found.front() : "NAME"),
           details);
       return;
     }
