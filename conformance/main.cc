@@ -5,11 +5,15 @@
 #include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
 
 #include "cli/commands.h"
 #include "hyperpod/base/arguments.h"
 #include "hyperpod/base/nearest.h"
 #include "hyperpod/base/standard_descriptors.h"
+#include "hyperpod/base/text.h"
 
 namespace hyperpod::conformance::cli {
 namespace {
@@ -67,7 +71,15 @@ void add_time_scale(CLI::App& app, double& time_scale) {
   app.add_option("--time-scale", time_scale,
                  "Makes all time limits longer, for slow machines: 0.1 to 100 times [1]")
       ->type_name("NUMBER")
-      ->check(silent(CLI::Range(0.1, 100.0)));
+      ->check({[](const std::string& given) { return base::number_problem(given, 0.1, 100); }, ""});
+}
+
+void add_bucket_check(CLI::Option& option) {
+  option.check({[](const std::string& given) {
+                  return given.empty() ? "a bucket has a name; leave the option out for its default"
+                                       : std::string();
+                },
+                ""});
 }
 
 void add_suite_options(CLI::App& app, SuiteArguments& suite) {
@@ -104,8 +116,9 @@ void add_target_options(CLI::App& app, Arguments& arguments) {
   app.add_option("--shm-name", arguments.shm_name,
                  "Name of the daemon's segment, as ai_toolkit_cache")
       ->type_name("NAME");
-  app.add_option("--bucket", arguments.bucket, "Bucket to store in [hyperpod-conformance]")
-      ->type_name("NAME");
+  add_bucket_check(
+      *app.add_option("--bucket", arguments.bucket, "Bucket to store in [hyperpod-conformance]")
+           ->type_name("NAME"));
   app.add_option("--tls-ca", arguments.ca_file,
                  "PEM file of the CA to trust; without it any certificate will do")
       ->type_name("FILE")
@@ -273,6 +286,11 @@ int run(int argc, char** argv) {
 int main(int argc, char** argv) {
   hyperpod::base::take_standard_descriptors();
   ::signal(SIGPIPE, SIG_IGN);
-  hyperpod::conformance::cli::raise_descriptor_limit();
-  return hyperpod::conformance::cli::run(argc, argv);
+  using namespace hyperpod::conformance::cli;
+  raise_descriptor_limit();
+  const int code = run(argc, argv);
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return code;
+  const int error = errno;
+  return print_error(could_not_judge,
+                     std::string("cannot write to standard output: ") + std::strerror(error));
 }

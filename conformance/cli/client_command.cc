@@ -4,6 +4,7 @@
 #include "cli/output.h"
 #include "client/driver_check.h"
 #include "client/suite.h"
+#include "hyperpod/base/text.h"
 #include "report/text.h"
 
 namespace hyperpod::conformance::cli {
@@ -25,8 +26,9 @@ int judge_driver(const ClientArguments& arguments) {
 
 int report_obstacle(const client::Obstacle& obstacle) {
   if (obstacle.kind == client::Obstacle::Kind::not_installed) {
-    std::printf("Skipped: the client is not installed here: %s\n",
-                printable(obstacle.explanation).c_str());
+    const std::string& why = obstacle.explanation;
+    std::printf("Skipped: the client is not installed here%s%s\n", why.empty() ? "" : ": ",
+                base::printable(why).c_str());
     return conforms;
   }
   return print_error(could_not_judge, obstacle.explanation);

@@ -11,9 +11,11 @@
 #include <cstring>
 #include <fstream>
 #include <random>
+#include <utility>
 
 #include "check/runner.h"
 #include "hyperpod/base/file_descriptor.h"
+#include "hyperpod/base/text.h"
 #include "report/files.h"
 #include "report/text.h"
 
@@ -55,7 +57,7 @@ std::string fresh_run_id() {
 }
 
 int print_error(int code, const std::string& message) {
-  std::fprintf(stderr, "hyperpod-conformance: %s\n", printable(message).c_str());
+  std::fprintf(stderr, "hyperpod-conformance: %s\n", base::printable(message).c_str());
   return code;
 }
 
@@ -87,6 +89,13 @@ std::string unwritable_report(const SuiteArguments& arguments) {
     // A pipe whose reader comes later is fine.
     if (!file && errno != ENXIO) return path + " cannot be written: " + std::strerror(errno);
     if (!was_there) ::unlink(path.c_str());
+  }
+  // But for what keeps nothing, as /dev/null.
+  for (const auto& [one, other] :
+       {std::pair(arguments.junit, arguments.json), std::pair(arguments.json, arguments.html),
+        std::pair(arguments.junit, arguments.html)}) {
+    if (!one.empty() && one == other && !one.starts_with("/dev/"))
+      return one + " is named for two reports; give each a file of its own";
   }
   return "";
 }

@@ -77,8 +77,9 @@ tl::expected<DriverFacts, Obstacle> ask_driver(const std::string& command, doubl
   try {
     return facts_in(*hello);
   } catch (const Json::exception& exception) {
-    return no_driver(std::string("the driver's response to hello cannot be used: ") +
-                     exception.what());
+    const std::string_view text = exception.what();  // behind the exception's name in brackets
+    return no_driver("the driver's response to hello is not as docs/drivers.md has it: " +
+                     std::string(text.substr(std::min(text.find("] ") + 2, text.size()))));
   }
 }
 

@@ -7,6 +7,7 @@
 #include <exception>
 #include <thread>
 
+#include "daemon/names.h"
 #include "probe/json.h"
 
 namespace hyperpod::conformance::daemon {
@@ -117,8 +118,8 @@ void Check::expect_one_of(const Response& response, std::initializer_list<int> s
 Name Check::fresh_name(std::string_view suffix) {
   const std::lock_guard lock(mutex_);
   // The number does not stand at the end, where a suffix could make another name's of it.
-  return {target_.bucket, target_.run_id + "-" + std::to_string(++names_) + "-" +
-                              std::string(requirement().id) + std::string(suffix)};
+  return {encoded(target_.bucket), target_.run_id + "-" + std::to_string(++names_) + "-" +
+                                       std::string(requirement().id) + std::string(suffix)};
 }
 
 std::string Check::bytes(std::size_t size) {

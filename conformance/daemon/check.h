@@ -48,7 +48,7 @@ struct Target {
   TlsSettings tls;
   std::string shm_name;
   std::uint64_t capacity = 0;  ///< In bytes; 0: unknown, and nothing may be evicted.
-  std::string bucket = "hyperpod-conformance";
+  std::string bucket = "hyperpod-conformance";  ///< Not percent-encoded.
   double time_scale = 1;
   Profile profile = Profile::full;
   /// Restarts the daemon and returns when it may be asked again. Empty: it must not be restarted.

@@ -61,4 +61,18 @@ std::string encoded(unsigned char c) {
   return text.data();
 }
 
+std::string encoded(std::string_view name) {
+  constexpr std::string_view unreserved =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+  std::string text;
+  for (const char c : name) {
+    if (unreserved.find(c) != unreserved.npos) {
+      text += c;
+    } else {
+      text += encoded(static_cast<unsigned char>(c));
+    }
+  }
+  return text;
+}
+
 }  // namespace hyperpod::conformance::daemon

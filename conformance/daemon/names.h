@@ -15,5 +15,7 @@ std::span<const std::pair<std::string_view, std::string_view>> lookalikes();
 
 /// A byte percent-encoded: "%2F".
 std::string encoded(unsigned char c);
+/// A name as a path segment has it: all but RFC 3986's unreserved characters percent-encoded.
+std::string encoded(std::string_view name);
 
 }  // namespace hyperpod::conformance::daemon

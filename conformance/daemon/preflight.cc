@@ -173,7 +173,9 @@ tl::expected<std::shared_ptr<const Segment>, Obstacle> preflight(const Target& t
   const std::string responses = "it answers a PUT under /v1/kv/ with " + stored.text +
                                 " and a lease request with " + granted.text;
   const bool leased = granted.response && granted.response->status == 200;
-  const bool served = leased || (stored.response && stored.response->status < 400);
+  // 507 is what such a daemon says where all of its cache is leased (PUT-12).
+  const bool served = leased || (stored.response &&
+                                 (stored.response->status < 400 || stored.response->status == 507));
   if (!served) return no_such_daemon(target, responses);
   const auto grant = leased ? grant_of(check, *granted.response) : std::nullopt;
   auto segment = Segment::open(target.shm_name);

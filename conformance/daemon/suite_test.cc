@@ -140,6 +140,31 @@ TEST(DaemonSuite, RepeatsItsBytesFromASeed) {
   EXPECT_NE(bytes, one.bytes(100));
 }
 
+TEST(DaemonSuite, StoresInABucketOfAnyName) {
+  const auto daemon = start();
+  RunOptions options = options_for(*daemon, {"PUT-01", "LEASE-01", "BUCKET-01"});
+  options.target.bucket = "a b/c?d\r\nX: y/\u00fc%20";
+  const auto report = run_daemon_suite(options);
+  ASSERT_TRUE(report) << report.error().explanation;
+  for (const CheckResult& result : report->results) {
+    EXPECT_EQ(result.outcome, Outcome::pass) << result.requirement->id << ": " << result.seen;
+  }
+}
+
+// As where 507 and 504 are all that it can say, since all of the cache is leased.
+TEST(Preflight, TellsADaemonWithoutRoomFromAnotherServer) {
+  const auto daemon = start([](DaemonSetup& setup) {
+    emulator::Fault full;
+    full.match.operation = emulator::FaultOperation::put;
+    full.script = {{.ending = emulator::RespondWith{.status = 507}}};
+    setup.options.faults = {full};
+  });
+  const auto report = run_daemon_suite(options_for(*daemon, {"PUT-01"}));
+  ASSERT_FALSE(report);
+  EXPECT_EQ(report.error().kind, Obstacle::Kind::segment) << report.error().explanation;
+  EXPECT_THAT(report.error().explanation, testing::HasSubstr("start it with a larger cache"));
+}
+
 TEST(Preflight, ExplainsAClosedPort) {
   RunOptions options;
   {

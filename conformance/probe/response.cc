@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "hyperpod/base/text.h"
 #include "probe/digit.h"
 
 namespace hyperpod::conformance::probe {
@@ -196,7 +197,7 @@ Result<std::optional<ParsedResponse>> parse_response(std::string_view bytes, boo
     if (bytes.size() > longest_head) return malformed("the head of the response is over 64 KiB");
     const auto known = std::min<std::size_t>(bytes.size(), 5);
     if (bytes.substr(0, known) != std::string_view("HTTP/").substr(0, known)) {
-      return malformed("the response is not HTTP: \"" + std::string(bytes.substr(0, 40)) + "\"");
+      return malformed("the response is not HTTP: " + base::quoted(bytes.substr(0, 40)));
     }
     if (!at_end) return std::nullopt;
     return tl::unexpected(
