@@ -29,6 +29,7 @@
 #include "hyperpod/client/client.h"
 #include "latency_histogram.h"
 #include "limits_in_force.h"
+#include "output.h"
 
 namespace hyperpod::client::cli {
 namespace {
@@ -118,6 +119,9 @@ class Bench {
   const ClientOptions& options_;
   const BenchCommand& command_;
   const std::string run_ = base::unique_name("");  // in keys that no other run stores
+  // Of keys that are read, and that runs which store the same bytes may have stored.
+  const std::string read_prefix_ = fmt::format("{}-{}{}", command_.prefix, command_.object_bytes,
+                                               command_.verify ? "-verified" : "");
   std::vector<Client> clients_;
   std::atomic<bool> stopping_{false};
   std::atomic<bool> no_memory_{false};
@@ -163,7 +167,7 @@ void Bench::work(Client& client, unsigned number) try {
   std::uniform_real_distribution<double> share(0, 1);
   for (std::uint64_t i = 0; !stopping_; ++i) {
     if (share(random) < command_.read_share) {
-      get(client, fmt::format("{}-{}", command_.prefix, random() % command_.keys), buffer, tally);
+      get(client, fmt::format("{}-{}", read_prefix_, random() % command_.keys), buffer, tally);
     } else {
       put(client, fmt::format("{}-{}-{}-{}", command_.prefix, run_, number, i), buffer, tally);
     }
@@ -302,7 +306,7 @@ int Bench::run() {
                    fmt::format("the page {} cannot be written", command_.html)});
     }
   }
-  fmt::print("{}\n", figures.dump());
+  print(figures.dump() + "\n");
   if (total_.wrong > 0) return exit_miss;
   return total_.hits.count() + total_.puts.count() > 0 ? exit_hit : exit_out_of_reach;
 }

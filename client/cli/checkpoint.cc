@@ -21,6 +21,7 @@
 #include "hyperpod/base/file_descriptor.h"
 #include "hyperpod/base/terminal.h"
 #include "hyperpod/client/checkpoints.h"
+#include "output.h"
 
 namespace hyperpod::client::cli {
 namespace {
@@ -163,11 +164,14 @@ Result<base::FileDescriptor> rereadable_input() {
   }
   const char* const named = std::getenv("TMPDIR");
   const std::string directory(named != nullptr && *named != '\0' ? named : "/tmp");
-  const std::string keeping =
-      "cannot keep standard input in " + directory + ", which TMPDIR may name,";
+  const std::string keeping = "cannot keep standard input in " + directory;
+  const auto no_room = [](Error error) {
+    error.message += "; set TMPDIR to a directory that has room for it";
+    return tl::unexpected(std::move(error));
+  };
   std::string name = directory + "/hyperpod-kv-XXXXXX";
   base::FileDescriptor copy(mkostemp(name.data(), O_CLOEXEC));
-  if (!copy) return tl::unexpected(file_error(keeping));
+  if (!copy) return no_room(file_error(keeping));
   unlink(name.c_str());
   StreamSink file(copy.get(), keeping, false);
   std::array<std::byte, 1 << 16> piece{};
@@ -177,7 +181,7 @@ Result<base::FileDescriptor> rereadable_input() {
     if (count < 0) return tl::unexpected(file_error("cannot read standard input"));
     if (count == 0) return copy;
     if (auto kept = file.write(std::span(piece).first(static_cast<std::size_t>(count))); !kept) {
-      return tl::unexpected(std::move(kept).error());
+      return no_room(std::move(kept).error());
     }
   }
 }
@@ -202,7 +206,7 @@ struct Run {
       const auto deleted = checkpoints.delete_namespace(command.name, call);
       if (!deleted) return fail(deleted.error());
       if (!*deleted) return absent_namespace(command.name);
-      std::puts("deleted");
+      print("deleted\n");
       return exit_hit;
     }
     if (command.num_ranks) {
@@ -213,9 +217,8 @@ struct Run {
     const auto found = checkpoints.find_namespace(command.name, call);
     if (!found) return fail(found.error());
     if (!*found) return absent_namespace(command.name);
-    std::printf("num_ranks=%llu steps_retained=%llu\n",
-                static_cast<unsigned long long>((*found)->num_ranks),
-                static_cast<unsigned long long>((*found)->steps_retained));
+    print(fmt::format("num_ranks={} steps_retained={}\n", (*found)->num_ranks,
+                      (*found)->steps_retained));
     return exit_hit;
   }
 
@@ -239,7 +242,7 @@ struct Run {
       return checkpoints.put_file(address(command.shard), file, call);
     }();
     if (!stored) return fail(stored.error());
-    std::puts("stored");
+    print("stored\n");
     return exit_hit;
   }
 
@@ -281,9 +284,7 @@ struct Run {
   int operator()(const LatestCommand& command) {
     const auto steps = checkpoints.latest(command.name, command.limit, call);
     if (!steps) return fail(steps.error());
-    for (const std::uint64_t step : *steps) {
-      std::printf("%llu\n", static_cast<unsigned long long>(step));
-    }
+    for (const std::uint64_t step : *steps) print(fmt::format("{}\n", step));
     if (!steps->empty()) return exit_hit;
     const auto found = checkpoints.find_namespace(command.name, call);
     if (!found) return fail(found.error());
@@ -296,14 +297,14 @@ struct Run {
     const auto deleted = checkpoints.delete_shard(address(command.shard), call);
     if (!deleted) return fail(deleted.error());
     if (!*deleted) return absent(command.shard);
-    std::puts("deleted");
+    print("deleted\n");
     return exit_hit;
   }
 
   int operator()(const ResetCommand&) {
     const auto reset = checkpoints.reset_cluster(call);
     if (!reset) return fail(reset.error());
-    std::puts("reset");
+    print("reset\n");
     return exit_hit;
   }
 };
@@ -318,9 +319,7 @@ int run_checkpoint(const ClientOptions& options, const CommandLine& line,
                                                 .tls = options.tls});
   if (!checkpoints) return fail(checkpoints.error());
   Run run{*checkpoints, {.timeout = line.timeout}};
-  const int code = std::visit(run, command);
-  const bool written = std::fflush(stdout) == 0;
-  return code == exit_hit && !written ? fail(file_error("cannot write to standard output")) : code;
+  return std::visit(run, command);
 }
 
 }  // namespace hyperpod::client::cli

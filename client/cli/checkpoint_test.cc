@@ -41,9 +41,11 @@ std::string binary(std::size_t size) {
 }
 
 class CheckpointProgram : public ::testing::Test {
+ public:
+  ~CheckpointProgram() override { std::filesystem::remove_all(directory_); }
+
  protected:
   CheckpointProgram() { std::filesystem::create_directory(directory_); }
-  ~CheckpointProgram() override { std::filesystem::remove_all(directory_); }
 
   Ended run(std::vector<std::string> arguments, const std::string& input = {}) {
     return run_at(emulator_.url(), std::move(arguments), input);
@@ -83,13 +85,24 @@ class CheckpointProgram : public ::testing::Test {
 // A closed standard input is not whatever the program opens next.
 TEST_F(CheckpointProgram, AClosedStandardInputIsAnError) {
   EXPECT_EQ(run({"namespaces", "my run", "--num-ranks", "1", "--steps-retained", "2"}).code, 0);
-  const std::string kv = testing::program("hyperpod-kv") + " --url " + emulator_.url();
-  for (const std::string put : {" checkpoint put 'my run' 0 1 - <&-", " put key - <&-"}) {
-    auto process = testing::start({"/bin/sh", "-c", "exec timeout 60 " + kv + put});
+  const std::string kv =
+      "exec timeout 60 " + testing::program("hyperpod-kv") + " --url " + emulator_.url();
+  for (const char* put : {" checkpoint put 'my run' 0 1 - <&-", " put key - <&-"}) {
+    auto process = testing::start({"/bin/sh", "-c", kv + put});
     EXPECT_EQ(process.wait(), 2) << put;
     EXPECT_THAT(process.errors(), HasSubstr("Bad file descriptor")) << put;
   }
   EXPECT_EQ(run({"get", "my run", "0", "1", "/dev/null"}).code, 1);
+}
+
+TEST_F(CheckpointProgram, SaysWhatToDoWhereStandardInputCannotBeKept) {
+  const std::string put = testing::program("hyperpod-kv") + " --url " + emulator_.url() +
+                          " checkpoint put 'my run' 0 1 -";
+  auto process = testing::start({"/bin/sh", "-c", "echo x | TMPDIR=/nonexist " + put});
+  EXPECT_EQ(process.wait(), 2);
+  EXPECT_EQ(process.errors(),
+            "hyperpod-kv: cannot keep standard input in /nonexist: No such file or directory; set "
+            "TMPDIR to a directory that has room for it\n");
 }
 
 TEST_F(CheckpointProgram, ShowsCreatesAndDeletesNamespaces) {

@@ -39,6 +39,9 @@ Result<ClientOptions> make_options(const CommandLine& line) {
     }
   }
   if (options.remote_url.empty()) options.remote_url = default_url;
+  if (line.bucket && line.bucket->empty()) {
+    return tl::unexpected(Error{ErrorCode::invalid_option, "--bucket is empty; name a bucket"});
+  }
   override_options(line, options);
   return options;
 }

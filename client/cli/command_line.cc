@@ -34,7 +34,6 @@ class HelpFormatter final : public CLI::Formatter {
 
 // A check that does not show in the help, where the option's type says what it takes.
 CLI::Validator silent(CLI::Validator check) { return check.description(""); }
-CLI::Validator decimal() { return {base::to_decimal, ""}; }
 
 std::optional<double> read_number(std::string_view text) {
   double number = 0;
@@ -43,6 +42,15 @@ std::optional<double> read_number(std::string_view text) {
     return std::nullopt;
   }
   return number;
+}
+
+double read_share(const std::string& text) {
+  const auto share = read_number(text);
+  if (!share || *share < 0 || *share > 1) {
+    throw CLI::ValidationError(
+        fmt::format("--read-share {} is not a number from 0 to 1", base::quoted(text)));
+  }
+  return *share;
 }
 
 // 500ms, 10s, 2min, 1h; a number alone counts seconds.
@@ -60,20 +68,50 @@ std::chrono::milliseconds read_duration(const std::string& text) {
   constexpr double day = 24.0 * 3'600'000;
   if (!number || *number * unit->milliseconds < 1 || *number * unit->milliseconds > day) {
     throw CLI::ValidationError(
-        fmt::format("'{}' is not a duration from 1ms to 24h, as in 500ms, 10s or 2min", text));
+        fmt::format("--duration {} is not a duration from 1ms to 24h, as in 500ms, 10s or 2min",
+                    base::quoted(text)));
   }
   return std::chrono::milliseconds{static_cast<std::int64_t>(*number * unit->milliseconds)};
 }
 
 // Decimal digits alone: neither signs nor another base.
-std::uint64_t read_count(const char* what, const std::string& text, std::uint64_t least) {
+std::uint64_t read_count(std::string_view what, const std::string& text, std::uint64_t least,
+                         std::uint64_t most) {
   std::uint64_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc{} || end != text.data() + text.size() || number < least) {
-    throw CLI::ValidationError(fmt::format("{} '{}' is not a whole number from {} to {}", what,
-                                           text, least, std::numeric_limits<std::uint64_t>::max()));
+  if (error != std::errc{} || end != text.data() + text.size() || number < least || number > most) {
+    throw CLI::ValidationError(fmt::format("{} {} is not a whole number from {} to {}", what,
+                                           base::quoted(text), least, most));
   }
   return number;
+}
+
+// Adds an option or argument that takes a whole number up to `most`.
+template <class T>
+CLI::Option* add_count(CLI::App& app, const char* name, T& number, std::uint64_t least,
+                       std::uint64_t most, const std::string& help) {
+  return app
+      .add_option_function<std::string>(
+          name,
+          [name, &number, least, most](const std::string& text) {
+            number = static_cast<T>(read_count(name, text, least, most));
+          },
+          help)
+      ->type_name("N");
+}
+
+// The same of milliseconds.
+void add_milliseconds(CLI::App& app, const char* name,
+                      std::optional<std::chrono::milliseconds>& time, std::uint64_t least,
+                      const std::string& help) {
+  constexpr std::uint64_t most = std::numeric_limits<std::uint32_t>::max();
+  app.add_option_function<std::string>(
+         name,
+         [name, &time, least](const std::string& text) {
+           time = std::chrono::milliseconds{read_count(name, text, least, most)};
+         },
+         help)
+      ->type_name("MS");
 }
 
 // 4096, 64KiB, 16MiB: units of 1024, whatever their letters' case.
@@ -96,8 +134,8 @@ std::uint64_t read_size(const std::string& text) {
   constexpr double least = 8;
   constexpr double most = double(std::uint64_t{1} << 40);
   if (!known || bytes < least || bytes > most) {
-    throw CLI::ValidationError(
-        fmt::format("'{}' is not a size from 8 to 1TiB, as in 4096, 64KiB or 16MiB", text));
+    throw CLI::ValidationError(fmt::format(
+        "--size {} is not a size from 8 to 1TiB, as in 4096, 64KiB or 16MiB", base::quoted(text)));
   }
   return static_cast<std::uint64_t>(bytes);
 }
@@ -117,92 +155,99 @@ void add_connection_options(CLI::App& app, CommandLine& line) {
   app.add_option("--ca-file", line.ca_file,
                  "PEM file of the authorities to trust for HTTPS [the system's]")
       ->type_name("FILE");
-  app.add_option_function<std::uint32_t>(
-         "--wait-ms", [&](std::uint32_t ms) { line.wait = std::chrono::milliseconds{ms}; },
-         "How long a lookup waits for a key that is absent, in milliseconds; 0 does not [5000]")
-      ->transform(decimal())
-      ->type_name("MS");
-  app.add_option_function<std::uint32_t>(
-         "--timeout-ms", [&](std::uint32_t ms) { line.timeout = std::chrono::milliseconds{ms}; },
-         "How long a put may take [5000], or a checkpoint command [as long as bytes move], in "
-         "milliseconds")
-      ->transform(decimal())
-      ->type_name("MS");
+  add_milliseconds(
+      app, "--wait-ms", line.wait, 0,
+      "How long a lookup waits for a key that is absent, in milliseconds; 0 does not [5000]");
+  add_milliseconds(app, "--timeout-ms", line.timeout, 1,
+                   "How long a put may take [5000], or a checkpoint command [as long as bytes "
+                   "move], in milliseconds");
   app.add_option("--log-level", line.log_level, "Least important messages to log to stderr [warn]")
       ->check(silent(CLI::IsMember({"trace", "debug", "info", "warn", "error", "off"})))
       ->type_name("trace|debug|info|warn|error|off");
 }
 
-constexpr const char* exit_codes_of_calls =
-    "Exit status: 0 {}, 1 {}, 2 unusable arguments or configuration,\n"
-    "3 daemon or segment unreachable, or no thread, descriptor or memory to be had.\n";
+// `success` tells of 0 and 1, `failure` of 3.
+std::string exit_codes(std::string_view success, std::string_view failure) {
+  return fmt::format(
+      "Exit status: {},\n"
+      "2 unusable arguments or configuration, or a file that cannot be read or written,\n"
+      "3 {},\n"
+      "or no thread, descriptor or memory to be had.\n",
+      success, failure);
+}
+
+// Refuses what is not UTF-8.
+CLI::Validator text() {
+  const auto check = [](std::string_view text) -> std::string {
+    for (std::string_view rest = text; !rest.empty();) {
+      const auto character = base::first_character(rest);
+      if (!character) return base::quoted(text) + " is not UTF-8";
+      rest.remove_prefix(character->size);
+    }
+    return {};
+  };
+  return {check, ""};
+}
 
 void add_put(CLI::App& app, PutCommand& put) {
-  app.add_option("KEY", put.key, "Any text in UTF-8")->required()->type_name("");
+  app.add_option("KEY", put.key, "Any text in UTF-8")->check(text())->required()->type_name("");
   app.add_option("FILE", put.file, "What to store; - reads standard input")
       ->required()
       ->type_name("");
   app.footer(
       "Prints \"stored\", or \"already stored\" if the key exists, whose bytes then stay.\n"
-      "Exit status: 0 stored or already stored, 2 unusable arguments or configuration,\n"
-      "3 daemon unreachable, or no thread, descriptor or memory to be had.\n");
+      "An object has at least one byte.\n" +
+      exit_codes("0 stored or already stored",
+                 "daemon unreachable, or it refused, as what is larger than its cache"));
 }
 
 void add_get(CLI::App& app, GetCommand& get) {
-  app.add_option("KEY", get.key, "Any text in UTF-8")->required()->type_name("");
+  app.add_option("KEY", get.key, "Any text in UTF-8")->check(text())->required()->type_name("");
   app.add_option("FILE", get.file,
                  "Where to write it; - is standard output [standard output, but binary bytes go to "
                  "a terminal only with -]")
       ->type_name("");
   app.footer("FILE appears, or is replaced, once all of the object is there.\n" +
-             fmt::format(fmt::runtime(exit_codes_of_calls), "hit", "miss"));
+             exit_codes("0 hit, 1 miss",
+                        "daemon or segment unreachable, or it refused or sent what cannot be "
+                        "used, or the\nlease ended before the bytes were read"));
 }
 
 void add_exists(CLI::App& app, ExistsCommand& exists) {
-  app.add_option("KEY", exists.keys, "One key or several")->required()->type_name("...");
-  app.footer("Prints \"hit KEY\" or \"miss KEY\" for each.\n" +
-             fmt::format(fmt::runtime(exit_codes_of_calls), "all there", "some absent"));
+  app.add_option("KEY", exists.keys, "One key or several")
+      ->check(text())
+      ->required()
+      ->type_name("...");
+  app.footer("Prints \"hit KEY\" or \"miss KEY\" for each, whatever becomes of the others.\n" +
+             exit_codes("0 all there, 1 some absent", "a daemon unreachable, or it refused"));
 }
+
+constexpr std::uint64_t most_of_shards = std::numeric_limits<std::uint64_t>::max();
 
 void add_shard(CLI::App& app, ShardName& shard) {
   app.add_option("NAMESPACE", shard.name, "Any text")->required()->type_name("");
-  app.add_option_function<std::string>(
-         "RANK", [&](const std::string& text) { shard.rank = read_count("RANK", text, 0); },
-         "From 0 to the namespace's num_ranks - 1")
+  add_count(app, "RANK", shard.rank, 0, most_of_shards, "From 0 to the namespace's num_ranks - 1")
       ->required()
       ->type_name("");
-  app.add_option_function<std::string>(
-         "STEP", [&](const std::string& text) { shard.step = read_count("STEP", text, 0); },
-         "Of the training")
+  add_count(app, "STEP", shard.step, 0, most_of_shards, "Of the training")
       ->required()
       ->type_name("");
 }
 
-constexpr const char* exit_codes_of_checkpoints =
-    "Exit status: 0 {}, 2 unusable arguments or configuration,\n"
-    "3 daemon unreachable, or it refused or sent wrong bytes, or no thread, descriptor or memory\n"
-    "to be had.\n";
-
-std::string checkpoint_exit_codes(std::string success, std::string_view miss = "") {
-  if (!miss.empty()) success += fmt::format(", 1 {}", miss);
-  return fmt::format(fmt::runtime(exit_codes_of_checkpoints), success);
+std::string checkpoint_exit_codes(std::string_view success, std::string_view miss = "") {
+  return exit_codes(fmt::format("0 {}{}{}", success, miss.empty() ? "" : ", 1 ", miss),
+                    "daemon unreachable, or it refused or sent wrong bytes");
 }
 
 void add_namespaces(CLI::App& app, NamespacesCommand& command) {
   app.add_option("NAMESPACE", command.name, "Any text")->required()->type_name("");
-  auto* const ranks = app.add_option_function<std::string>(
-      "--num-ranks",
-      [&](const std::string& text) { command.num_ranks = read_count("--num-ranks", text, 1); },
-      "Create it with so many ranks, those of metadata shards included");
-  auto* const steps = app.add_option_function<std::string>(
-      "--steps-retained",
-      [&](const std::string& text) {
-        command.steps_retained = read_count("--steps-retained", text, 1);
-      },
-      "Create it so that the newest so many complete steps are kept");
+  auto* const ranks = add_count(app, "--num-ranks", command.num_ranks, 1, most_of_shards,
+                                "Create it with so many ranks, those of metadata shards included");
+  auto* const steps = add_count(app, "--steps-retained", command.steps_retained, 1, most_of_shards,
+                                "Create it so that the newest so many complete steps are kept");
   auto* const remove = app.add_flag("--delete", command.remove, "Delete it with all its shards");
-  ranks->type_name("N")->needs(steps)->excludes(remove);
-  steps->type_name("N")->needs(ranks)->excludes(remove);
+  ranks->needs(steps)->excludes(remove);
+  steps->needs(ranks)->excludes(remove);
   app.footer("Prints \"num_ranks=N steps_retained=N\", or \"deleted\".\n" +
              checkpoint_exit_codes("it is there, was created or was deleted", "it is absent"));
 }
@@ -231,11 +276,7 @@ void add_shard_get(CLI::App& app, ShardGetCommand& command) {
 
 void add_latest(CLI::App& app, LatestCommand& command) {
   app.add_option("NAMESPACE", command.name, "Any text")->required()->type_name("");
-  app.add_option_function<std::string>(
-         "--limit",
-         [&](const std::string& text) { command.limit = read_count("--limit", text, 1); },
-         "At most so many steps [5]")
-      ->type_name("N");
+  add_count(app, "--limit", command.limit, 1, most_of_shards, "At most so many steps [5]");
   app.footer("Prints the steps that every rank has stored, a line each, newest first.\n" +
              checkpoint_exit_codes("there are some", "there is none"));
 }
@@ -251,50 +292,40 @@ void add_reset(CLI::App& app, ResetCommand& command) {
 }
 
 void add_bench(CLI::App& app, BenchCommand& bench) {
-  app.add_option("--workers", bench.workers, "Clients, each with limits of its own, 1 to 64 [1]")
-      ->transform(decimal())
-      ->check(silent(CLI::Range(1u, 64u)))
-      ->type_name("N");
-  app.add_option("--threads", bench.threads, "Threads of each worker, 1 to 256 [4]")
-      ->transform(decimal())
-      ->check(silent(CLI::Range(1u, 256u)))
-      ->type_name("N");
+  add_count(app, "--workers", bench.workers, 1, 64,
+            "Clients, each with limits of its own, 1 to 64 [1]");
+  add_count(app, "--threads", bench.threads, 1, 256, "Threads of each worker, 1 to 256 [4]");
   app.add_option_function<std::string>(
          "--size", [&](const std::string& text) { bench.object_bytes = read_size(text); },
          "Bytes of an object [1MiB]")
       ->type_name("SIZE");
-  app.add_option("--read-share", bench.read_share, "Gets among the operations, 0 to 1 [0.9]")
-      ->check(silent(CLI::Range(0.0, 1.0)))
+  app.add_option_function<std::string>(
+         "--read-share", [&](const std::string& text) { bench.read_share = read_share(text); },
+         "Gets among the operations, 0 to 1 [0.9]")
       ->type_name("SHARE");
   app.add_option_function<std::string>(
          "--duration", [&](const std::string& text) { bench.duration = read_duration(text); },
          "How long to run; a number alone counts seconds [10s]")
       ->type_name("DURATION");
-  app.add_option("--keys", bench.keys, "Objects that are read [64]")
-      ->transform(decimal())
-      ->check(silent(CLI::Range(std::uint64_t{1}, std::uint64_t{1} << 32)))
-      ->type_name("N");
+  add_count(app, "--keys", bench.keys, 1, std::uint64_t{1} << 32, "Objects that are read [64]");
   app.add_option("--prefix", bench.prefix, "How its keys begin [bench]")->type_name("TEXT");
   app.add_flag("--verify", bench.verify, "Compare every byte that is read; slower");
   app.add_option("--html", bench.html, "Write a page with plots of the latencies")
       ->type_name("FILE");
   app.footer(
       "Shows progress, a table and the distribution of latencies on stderr, and the figures as\n"
-      "JSON on stdout. Its objects stay until they are evicted.\n"
-      "Exit status: 0 some operation succeeded, 1 wrong bytes were read, 2 unusable arguments or\n"
-      "configuration, 3 no operation succeeded, or no thread, descriptor or memory to be had.\n");
+      "JSON on stdout. Its objects stay until they are evicted.\n" +
+      exit_codes("0 some operation succeeded, 1 wrong bytes were read", "no operation succeeded"));
 }
 
 void add_doctor(CLI::App& app, DoctorCommand& doctor) {
-  app.add_option("--workers", doctor.workers, "Workers of the engine on this node, 1 to 1024 [1]")
-      ->transform(decimal())
-      ->check(silent(CLI::Range(1u, 1024u)))
-      ->type_name("N");
+  add_count(app, "--workers", doctor.workers, 1, 1024,
+            "Workers of the engine on this node, 1 to 1024 [1]");
   app.add_flag("--json", doctor.json, "The report as JSON");
   app.footer(
       "Stores one small object in each daemon, which stays there until it is evicted.\n"
-      "Exit status: 0 healthy, 1 problems found, 2 unusable arguments, 3 no thread, descriptor or\n"
-      "memory to be had.\n");
+      "Exit status: 0 healthy, 1 problems found, 2 unusable arguments, or the report cannot be\n"
+      "written, 3 no thread, descriptor or memory to be had.\n");
 }
 
 // Adds a command; when it is the one given, `line.command` is of its type.
@@ -314,13 +345,9 @@ void add_checkpoint(CLI::App& app, CommandLine& line) {
   command->set_help_flag("-h,--help", "Print this help and exit");
   command->fallthrough();
   command->require_subcommand(1);
-  command
-      ->add_option("--retries", line.retries,
-                   "How often to try again what met status 429, 500, 502, 503 or 504, a broken "
-                   "connection or wrong bytes, 0 to 100 [0]")
-      ->transform(decimal())
-      ->check(silent(CLI::Range(0u, 100u)))
-      ->type_name("N");
+  add_count(*command, "--retries", line.retries, 0, 100,
+            "How often to try again what met status 429, 500, 502, 503 or 504, a broken connection "
+            "or wrong bytes, 0 to 100 [0]");
   command->footer("hyperpod-kv checkpoint COMMAND --help tells more of it.\n" +
                   checkpoint_exit_codes("success", "absent"));
   add_command<NamespacesCommand, CheckpointCommand>(
@@ -350,8 +377,9 @@ std::unique_ptr<CLI::App> make_app(CommandLine& line) {
       "The command line goes over the environment, the environment over the file.\n"
       "Environment: LMCACHE_CONFIG_FILE, LMCACHE_REMOTE_URL, LMCACHE_EXTRA_CONFIG and\n"
       "LMCACHE_USE_LAYERWISE as for LMCache, the variables that the URL names, and NO_COLOR.\n"
-      "Exit status: 0 hit, 1 miss, 2 unusable arguments or configuration, 3 daemon or segment\n"
-      "unreachable.\n");
+      "Exit status: 0 hit, 1 miss, 2 unusable arguments, configuration or file, 3 daemon or "
+      "segment\n"
+      "unreachable, or the daemon refused.\n");
   add_connection_options(*app, line);
   add_command(*app, line, "put", "Store FILE under KEY", add_put);
   add_command(*app, line, "get", "Write the object under KEY to FILE", add_get);
@@ -388,15 +416,37 @@ std::vector<std::string> command_names(const CLI::App& app) {
   return names;
 }
 
+// The word that stands where a command should and is none.
+std::optional<std::string> unknown_command(const CLI::App& app) {
+  const auto words = app.remaining(true);
+  if (words.empty() || words.front().starts_with('-')) return std::nullopt;
+  if (command_names(*commands_given(app).back()).empty()) return std::nullopt;
+  return words.front();
+}
+
+// An option that was given more often than it may be.
+const CLI::Option* repeated_option(const std::vector<const CLI::App*>& given) {
+  for (const CLI::App* app : given) {
+    for (const CLI::Option* option : app->get_options()) {
+      if (option->count() > static_cast<std::size_t>(option->get_items_expected_max())) {
+        return option;
+      }
+    }
+  }
+  return nullptr;
+}
+
 // One line about what is wrong, which CLI11 tells by half.
 std::string explain(const CLI::App& app, const CLI::ParseError& error) {
   const auto given = commands_given(app);
   const auto commands = command_names(*given.back());
   const auto words = app.remaining(true);
   std::string what;
-  if (!commands.empty() && !words.empty() && !words.front().starts_with('-')) {
-    what = fmt::format("there is no command '{}'{}", words.front(),
-                       base::did_you_mean(words.front(), commands));
+  const CLI::Option* const repeated =
+      error.get_name() == "ArgumentMismatch" ? repeated_option(given) : nullptr;
+  if (const auto unknown = unknown_command(app)) {
+    what = fmt::format("there is no command {}{}", base::quoted(*unknown),
+                       base::did_you_mean(*unknown, commands));
   } else if (!words.empty() && words.front().starts_with('-')) {
     const std::string name = words.front().substr(0, words.front().find('='));
     std::vector<std::string> options;
@@ -408,6 +458,9 @@ std::string explain(const CLI::App& app, const CLI::ParseError& error) {
   } else if (!commands.empty() && error.get_name() == "RequiredError") {
     what = fmt::format("name a command: {} or {}",
                        fmt::join(commands.begin(), commands.end() - 1, ", "), commands.back());
+  } else if (repeated != nullptr) {
+    what = fmt::format("{} is given {}", repeated->get_name(),
+                       repeated->count() == 2 ? "twice" : "more than twice");
   } else {
     what = error.what();
   }
@@ -424,7 +477,8 @@ Parsed parse_command_line(int argc, const char* const* argv) {
   const base::Arguments arguments(argc, argv);
   try {
     app->parse(arguments.count(), arguments.values());
-  } catch (const CLI::CallForHelp&) {
+  } catch (const CLI::CallForHelp& help) {
+    if (unknown_command(*app)) return EarlyExit{exit_usage, explain(*app, help)};
     return EarlyExit{exit_hit, app->help()};
   } catch (const CLI::CallForVersion& version) {
     return EarlyExit{exit_hit, std::string(version.what()) + "\n"};

@@ -95,8 +95,54 @@ TEST(CommandLine, ReadsWholeNumbersAsDecimal) {
   EXPECT_EQ(command<BenchCommand>({"bench", "--threads", "010"}).threads, 10u);
   for (const char* text : {"-1", "0x10", "1.5", "abc"}) {
     EXPECT_THAT(problem({"--wait-ms", text, "get", "key"}),
-                HasSubstr(std::string("--wait-ms: '") + text + "' is not a whole number"));
+                HasSubstr(std::string("--wait-ms '") + text +
+                          "' is not a whole number from 0 to 4294967295"));
   }
+}
+
+TEST(CommandLine, NamesTheRangeOfANumber) {
+  const auto refused = [](const std::vector<const char*>& arguments, const char* range) {
+    EXPECT_THAT(problem(arguments), HasSubstr(std::string(arguments[arguments.size() - 2]) + " '" +
+                                              arguments.back() + "' is not a " + range));
+  };
+  refused({"get", "key", "--wait-ms", "99999999999"}, "whole number from 0 to 4294967295");
+  refused({"get", "key", "--timeout-ms", "0"}, "whole number from 1 to 4294967295");
+  refused({"bench", "--workers", "0"}, "whole number from 1 to 64");
+  refused({"bench", "--threads", "257"}, "whole number from 1 to 256");
+  refused({"bench", "--keys", "4294967297"}, "whole number from 1 to 4294967296");
+  refused({"bench", "--read-share", "2"}, "number from 0 to 1");
+  refused({"bench", "--read-share", "nan"}, "number from 0 to 1");
+  refused({"bench", "--duration", "25h"}, "duration from 1ms to 24h");
+  refused({"bench", "--size", "1"}, "size from 8 to 1TiB");
+  refused({"doctor", "--workers", "1025"}, "whole number from 1 to 1024");
+  refused({"checkpoint", "latest", "r", "--retries", "101"}, "whole number from 0 to 100");
+  refused({"checkpoint", "latest", "r", "--limit", "0"},
+          "whole number from 1 to 18446744073709551615");
+  EXPECT_EQ(command<BenchCommand>({"bench", "--read-share", "0.25"}).read_share, 0.25);
+  EXPECT_EQ(command<BenchCommand>({"bench", "--keys", "4294967296"}).keys, 4294967296u);
+}
+
+TEST(CommandLine, TellsAnOptionThatIsGivenTwice) {
+  EXPECT_THAT(problem({"--url", "a:1", "--url", "b:1", "get", "key"}),
+              HasSubstr(": --url is given twice ("));
+  EXPECT_THAT(problem({"bench", "--size", "8", "--keys", "1", "--size", "9"}),
+              HasSubstr(": --size is given twice ("));
+  EXPECT_THAT(problem({"checkpoint", "latest", "r", "--limit", "1", "--limit", "2"}),
+              HasSubstr(": --limit is given twice ("));
+}
+
+TEST(CommandLine, AnUnknownCommandHasNoHelp) {
+  EXPECT_THAT(problem({"lease", "--help"}), HasSubstr("there is no command 'lease'"));
+  EXPECT_THAT(problem({"--help", "docter"}), HasSubstr("did you mean doctor?"));
+  EXPECT_THAT(problem({"checkpoint", "frobnicate", "-h"}),
+              HasSubstr("there is no command 'frobnicate'"));
+}
+
+TEST(CommandLine, RefusesAKeyThatIsNotUtf8) {
+  EXPECT_THAT(problem({"get", "a\xff"}), HasSubstr("'a\\xff' is not UTF-8"));
+  EXPECT_THAT(problem({"put", "\xc3", "file"}), HasSubstr("is not UTF-8"));
+  EXPECT_THAT(problem({"exists", "key", "\xed\xa0\x80"}), HasSubstr("is not UTF-8"));
+  EXPECT_EQ(command<GetCommand>({"get", "ü\n"}).key, "ü\n");
 }
 
 TEST(CommandLine, ReadsSizesAndDurations) {
@@ -149,6 +195,12 @@ TEST(CommandLine, HelpsWithTypesDefaultsAndExitCodes) {
         continue;  // --prefix
       EXPECT_THAT(text, Not(HasSubstr(parsers))) << name;
     }
+  }
+}
+
+TEST(CommandLine, SaysWithExitCodeThreeThatTheDaemonMayRefuse) {
+  for (const char* name : {"put", "get", "exists"}) {
+    EXPECT_THAT(help({name, "--help"}), HasSubstr("it refused")) << name;
   }
 }
 

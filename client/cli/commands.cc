@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdio>
@@ -17,19 +18,24 @@
 #include "hyperpod/base/terminal.h"
 #include "hyperpod/base/text.h"
 #include "limits_in_force.h"
+#include "output.h"
 
 namespace hyperpod::client::cli {
 namespace {
 
 struct CloseFile {
   void operator()(std::FILE* file) const {
-    if (file != stdin && file != stdout) std::fclose(file);
+    if (file != stdin) std::fclose(file);
   }
 };
 using File = std::unique_ptr<std::FILE, CloseFile>;
 
-int fail_on_file(const std::string& path) {
-  complain(path + ": " + std::strerror(errno));
+// `doing` is "read" or "write".
+int fail_on_file(const char* doing, const std::string& path) {
+  const std::string reason = std::strerror(errno);
+  std::string name = path.empty() ? "''" : path;
+  if (name == "-") name = "standard input";
+  complain(std::string("cannot ") + doing + " " + name + ": " + reason);
   return exit_usage;
 }
 
@@ -43,42 +49,58 @@ std::optional<std::vector<std::byte>> read_all(std::FILE* file) {
   return bytes;
 }
 
+// What asks a question has said what to check.
+bool doctor_tells_more(const Error& error) {
+  return (error.code == ErrorCode::segment_missing || error.code == ErrorCode::unreachable ||
+          error.code == ErrorCode::timed_out || error.code == ErrorCode::malformed_response) &&
+         !error.message.ends_with('?');
+}
+
 }  // namespace
 
 void complain(std::string_view message) {
   std::fprintf(stderr, "hyperpod-kv: %s\n", base::printable(message).c_str());
 }
 
-int fail(const Error& error) {
+int fail(const Error& error, const std::string& about) {
   std::string hint;
-  if (error.code == ErrorCode::segment_missing) {
-    // Whoever runs this beside a container, and not in it, meets this one.
-    hint =
-        "; the segment of a daemon in a container is seen only in a /dev/shm that both share "
-        "(--ipc=host, or docker exec) and by the uid that owns it; hyperpod-kv doctor looks closer";
+  if (doctor_tells_more(error)) {
+    hint = "; hyperpod-kv doctor tells more";
   } else if (error.code == ErrorCode::out_of_resources) {
     hint = "; " + limits_in_force();
   }
-  complain(error.message + hint);
+  complain(about + error.message + hint);
   return exit_code_of(error.code);
 }
 
 int run_put(Client& client, const PutCommand& command) {
   const File file(command.file == "-" ? stdin : std::fopen(command.file.c_str(), "rb"));
-  if (!file) return fail_on_file(command.file);
+  if (!file) return fail_on_file("read", command.file);
   const auto bytes = read_all(file.get());
-  if (!bytes) return fail_on_file(command.file);
+  if (!bytes) return fail_on_file("read", command.file);
+  if (bytes->empty()) {
+    complain("an object has at least one byte; " +
+             (command.file == "-" ? "standard input" : base::quoted(command.file)) + " is empty");
+    return exit_usage;
+  }
   const auto outcome = client.put(command.key, *bytes);
   if (!outcome) return fail(outcome.error());
-  std::puts(*outcome == PutOutcome::stored ? "stored" : "already stored");
+  print(*outcome == PutOutcome::stored ? "stored\n" : "already stored\n");
   return exit_hit;
 }
 
-int run_get(Client& client, const GetCommand& command, const ReadOptions& read) {
+int run_get(Client& client, const GetCommand& command, const ReadOptions& read,
+            const std::optional<std::string>& bucket) {
   const auto object = client.get(command.key, read);
   if (!object) return fail(object.error());
+  if (object->status == GetStatus::lease_expired) {
+    complain("the lease on " + base::quoted(command.key) +
+             " ended before its bytes were read; raise sagemaker_hyperpod_lease_ttl_s");
+    return exit_out_of_reach;
+  }
   if (!object->is_hit()) {
-    complain("no object under '" + command.key + "'");
+    complain("no object under " + base::quoted(command.key) +
+             (bucket ? " in the bucket " + base::quoted(*bucket) : ""));
     return exit_miss;
   }
   if (!command.file && base::is_terminal(STDOUT_FILENO) &&
@@ -88,8 +110,12 @@ int run_get(Client& client, const GetCommand& command, const ReadOptions& read) 
     return exit_usage;
   }
   const std::string name = command.file.value_or("-");
+  if (name == "-") {
+    print({reinterpret_cast<const char*>(object->data.get()), object->size});
+    return exit_hit;
+  }
   // What is open already, /dev/stdout, is written to where it is.
-  if (name != "-" && !name.starts_with("/dev/") && !name.starts_with("/proc/")) {
+  if (!name.starts_with("/dev/") && !name.starts_with("/proc/")) {
     if (auto sink = checkpoint::FileSink::open(name)) {
       auto written = sink->write({object->data.get(), object->size});
       if (written) written = sink->commit();
@@ -97,21 +123,24 @@ int run_get(Client& client, const GetCommand& command, const ReadOptions& read) 
     }
     // It is not a regular file, or nothing can be made beside it.
   }
-  const File file(name == "-" ? stdout : std::fopen(name.c_str(), "wb"));
-  if (!file) return fail_on_file(name);
+  const File file(std::fopen(name.c_str(), "wb"));
+  if (!file) return fail_on_file("write", name);
   const bool written =
       std::fwrite(object->data.get(), 1, object->size, file.get()) == object->size &&
       std::fflush(file.get()) == 0;
-  return written ? exit_hit : fail_on_file(name);
+  return written ? exit_hit : fail_on_file("write", name);
 }
 
 int run_exists(Client& client, const ExistsCommand& command, const ReadOptions& read) {
   int code = exit_hit;
   for (const std::string& key : command.keys) {
     const auto found = client.exists(key, read);
-    if (!found) return fail(found.error());
-    std::printf("%s %s\n", *found ? "hit" : "miss", key.c_str());
-    if (!*found) code = exit_miss;
+    if (!found) {  // another daemon may have the others
+      code = std::max(code, fail(found.error(), base::quoted(key) + ": "));
+      continue;
+    }
+    print((*found ? "hit " : "miss ") + base::printable(key) + "\n");
+    if (!*found) code = std::max(code, exit_miss);
   }
   return code;
 }

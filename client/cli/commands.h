@@ -3,6 +3,8 @@
 // stderr, one line each.
 #pragma once
 
+#include <optional>
+#include <string>
 #include <string_view>
 
 #include "command_line.h"
@@ -11,13 +13,15 @@
 namespace hyperpod::client::cli {
 
 int run_put(Client& client, const PutCommand& command);
-int run_get(Client& client, const GetCommand& command, const ReadOptions& read);
+/// `bucket` is named with a miss.
+int run_get(Client& client, const GetCommand& command, const ReadOptions& read,
+            const std::optional<std::string>& bucket);
 int run_exists(Client& client, const ExistsCommand& command, const ReadOptions& read);
 
 /// Tells a problem on stderr, in one line whatever others have written into it.
 void complain(std::string_view message);
 
-/// Prints the error and returns the exit code that goes with it.
-int fail(const Error& error);
+/// Tells the error, behind what it is `about`, and returns the exit code that goes with it.
+int fail(const Error& error, const std::string& about = {});
 
 }  // namespace hyperpod::client::cli

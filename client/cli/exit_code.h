@@ -16,8 +16,6 @@ inline int exit_code_of(ErrorCode code) {
     case ErrorCode::invalid_option:
     case ErrorCode::invalid_argument:
       return exit_usage;
-    case ErrorCode::lease_expired:
-      return exit_miss;
     default:
       return exit_out_of_reach;
   }

@@ -20,6 +20,7 @@
 #include "hyperpod/base/terminal.h"
 #include "hyperpod/client/client.h"
 #include "limits_in_force.h"
+#include "output.h"
 
 namespace hyperpod::client::cli {
 namespace {
@@ -30,10 +31,8 @@ int examine(const CommandLine& line, const DoctorCommand& command) {
       .override_options = [&line](ClientOptions& options) { override_options(line, options); },
       .workers = command.workers};
   const doctor::Report report = doctor::diagnose({}, inquiry);
-  std::fputs((command.json ? doctor::to_json(report)
-                           : doctor::to_text(report, base::wants_colour(STDOUT_FILENO)))
-                 .c_str(),
-             stdout);
+  print(command.json ? doctor::to_json(report)
+                     : doctor::to_text(report, base::wants_colour(STDOUT_FILENO)));
   return report.is_healthy() ? exit_hit : exit_miss;
 }
 
@@ -49,11 +48,20 @@ int run(const CommandLine& line) {
   if (const auto* command = std::get_if<CheckpointCommand>(&line.command)) {
     return run_checkpoint(*options, line, *command);
   }
+  const bool names_segment =
+      options->shared_memory_name || options->remote_url.find('#') != std::string::npos;
+  if (std::holds_alternative<GetCommand>(line.command) && !names_segment) {
+    complain(
+        "nothing can be read without a segment, and its name is None; name the daemon's with "
+        "--shm-name");
+    return exit_out_of_reach;
+  }
   auto client = Client::create(*std::move(options));
   if (!client) return fail(client.error());
   if (const auto* put = std::get_if<PutCommand>(&line.command)) return run_put(*client, *put);
   const ReadOptions read{.wait = line.wait};
-  if (const auto* get = std::get_if<GetCommand>(&line.command)) return run_get(*client, *get, read);
+  if (const auto* get = std::get_if<GetCommand>(&line.command))
+    return run_get(*client, *get, read, line.bucket);
   return run_exists(*client, std::get<ExistsCommand>(line.command), read);
 }
 
@@ -71,24 +79,27 @@ int fail_on_system(const std::system_error& error) {
   return exit_out_of_reach;
 }
 
+int parse_and_run(int argc, char** argv) try {
+  const auto parsed = parse_command_line(argc, argv);
+  if (const auto* early = std::get_if<EarlyExit>(&parsed)) {
+    early->code == exit_hit ? print(early->text)
+                            : static_cast<void>(std::fputs(early->text.c_str(), stderr));
+    return early->code;
+  }
+  return run(std::get<CommandLine>(parsed));
+} catch (const std::bad_alloc&) {
+  return fail_on_memory();
+} catch (const std::length_error&) {
+  return fail_on_memory();
+} catch (const std::system_error& error) {
+  return fail_on_system(error);
+}
+
 }  // namespace
 }  // namespace hyperpod::client::cli
 
 int main(int argc, char** argv) {
   using namespace hyperpod::client::cli;
   hyperpod::base::take_standard_descriptors();
-  try {
-    const auto parsed = parse_command_line(argc, argv);
-    if (const auto* early = std::get_if<EarlyExit>(&parsed)) {
-      std::fputs(early->text.c_str(), early->code == exit_hit ? stdout : stderr);
-      return early->code;
-    }
-    return run(std::get<CommandLine>(parsed));
-  } catch (const std::bad_alloc&) {
-    return fail_on_memory();
-  } catch (const std::length_error&) {
-    return fail_on_memory();
-  } catch (const std::system_error& error) {
-    return fail_on_system(error);
-  }
+  return end_output(parse_and_run(argc, argv));
 }

@@ -15,6 +15,7 @@
 #include "testing/process.h"
 #include "testing/scripted_server.h"
 #include "testing/test_segment.h"
+#include "transport/placement.h"
 
 namespace hyperpod::client::cli {
 namespace {
@@ -45,6 +46,15 @@ class ProgramTest : public ::testing::Test {
                                 testing::program("hyperpod-kv") + " --url " + emulator_.url() +
                                 " --shm-name " + shm_name_ + " " + arguments;
     auto process = testing::start({"/usr/bin/script", "-qec", command, "/dev/null"});
+    const int code = process.wait();
+    return {code, process.output(), process.errors()};
+  }
+
+  // Runs it with what a shell puts behind the command line.
+  Ended run_in_shell(const std::string& arguments) {
+    const std::string command = "exec " + testing::program("hyperpod-kv") + " --url " +
+                                emulator_.url() + " --shm-name " + shm_name_ + " " + arguments;
+    auto process = testing::start({"/bin/sh", "-c", command});
     const int code = process.wait();
     return {code, process.output(), process.errors()};
   }
@@ -124,11 +134,50 @@ TEST_F(ProgramTest, WritesToWhatIsNoRegularFile) {
   EXPECT_EQ(got.output, "bytes");
 }
 
+TEST_F(ProgramTest, SaysThatItsOutputCannotBeWritten) {
+  run({"put", "key", "-"}, "x");
+  for (const char* command :
+       {"exists key", "--wait-ms 0 exists absent", "get key", "get key -", "put other /etc/passwd",
+        "doctor --json", "doctor", "bench --size 4KiB --duration 10ms", "--help", "--version",
+        "checkpoint namespaces r --num-ranks 1 --steps-retained 1"}) {
+    const auto full = run_in_shell(std::string(command) + " >/dev/full");
+    EXPECT_EQ(full.code, 2) << command;
+    EXPECT_THAT(full.errors, HasSubstr("hyperpod-kv: cannot write to standard output: No space "
+                                       "left on device\n"))
+        << command;
+  }
+  const auto closed = run_in_shell("exists key >&-");
+  EXPECT_EQ(closed.code, 2);
+  EXPECT_THAT(closed.errors, HasSubstr("cannot write to standard output: Bad file descriptor"));
+}
+
 TEST_F(ProgramTest, TellsWhyTheDaemonRefuses) {
-  const auto put = run({"put", "key", "/dev/null"});
+  const std::string shm_name = StandaloneEmulator::unique_name("small");
+  const StandaloneEmulator small(shm_name, "1MiB");
+  const auto put = run_anywhere({"--url", small.url(), "put", "key", "-"}, binary(2 << 20));
   EXPECT_EQ(put.code, 3);
-  EXPECT_THAT(put.errors, HasSubstr("status 400; it says: An object has at least one byte"));
-  EXPECT_THAT(run({"get", "\xff"}).errors, HasSubstr("status 400; it says: "));
+  EXPECT_THAT(put.errors, HasSubstr("status 413, it is larger than the daemon's whole cache"));
+}
+
+TEST_F(ProgramTest, SaysThatAnEmptyFileIsNoObjectBeforeItAsks) {
+  emulator_.kill(SIGTERM);
+  ASSERT_EQ(emulator_.wait(), 0);
+  const TemporaryFile file("");
+  const auto put = run({"put", "key", file.path()});
+  EXPECT_EQ(put.code, 2);
+  EXPECT_EQ(put.errors,
+            "hyperpod-kv: an object has at least one byte; '" + file.path() + "' is empty\n");
+  EXPECT_THAT(run({"put", "key", "-"}).errors, HasSubstr("; standard input is empty\n"));
+}
+
+TEST_F(ProgramTest, TellsAnExpiredLeaseFromAMiss) {
+  run({"put", "key", "-"}, "x");
+  const TemporaryFile config("extra_config:\n  sagemaker_hyperpod_lease_ttl_s: 0.000001\n");
+  const auto got = run({"--config", config.path(), "get", "key"});
+  EXPECT_EQ(got.code, 3);
+  EXPECT_EQ(got.errors,
+            "hyperpod-kv: the lease on 'key' ended before its bytes were read; raise "
+            "sagemaker_hyperpod_lease_ttl_s\n");
 }
 
 TEST_F(ProgramTest, AnotherTestsSegmentsLeaveTheEmulatorsAlone) {
@@ -162,6 +211,90 @@ TEST_F(ProgramTest, TellsAProblemInOneLineThatDoesNotSteerTheTerminal) {
   EXPECT_EQ(missed.errors, "hyperpod-kv: no object under 'a\\nb\\x1b[31m'\n");
 }
 
+TEST_F(ProgramTest, ShortensAKeyInErrors) {
+  const auto refused = run({"--wait-ms", "0", "get", std::string(20'000, 'k')});
+  EXPECT_THAT(refused.errors, HasSubstr("'" + std::string(80, 'k') + "...'"));
+  EXPECT_LT(refused.errors.size(), 1000u) << refused.errors;
+}
+
+TEST_F(ProgramTest, NamesTheBucketOfAMissIfToldOne) {
+  EXPECT_EQ(run({"--wait-ms", "0", "--bucket", "other", "get", "key"}).errors,
+            "hyperpod-kv: no object under 'key' in the bucket 'other'\n");
+}
+
+TEST_F(ProgramTest, NamesTheKeyOfAConfigurationThatIsWrong) {
+  const auto errors_with = [&](const std::string& setting, std::vector<std::string> arguments) {
+    const TemporaryFile config("extra_config:\n  " + setting + "\n");
+    arguments.insert(arguments.begin(), {"--config", config.path()});
+    return run(arguments).errors;
+  };
+  EXPECT_THAT(errors_with("sagemaker_hyperpod_bucket: \"\"", {"get", "key"}),
+              HasSubstr("sagemaker_hyperpod_bucket must not be empty"));
+  EXPECT_THAT(run({"--bucket", "", "get", "key"}).errors, HasSubstr("--bucket is empty"));
+  EXPECT_THAT(errors_with("sagemaker_hyperpod_timeout_ms: 5", {"--wait-ms", "0", "get", "key"}),
+              HasSubstr("sagemaker_hyperpod_timeout_ms 5 is raised to its minimum 100"));
+  run({"put", "large", "-"}, binary(2 << 20));
+  EXPECT_THAT(errors_with("sagemaker_hyperpod_max_lease_size_mb: 1", {"get", "large"}),
+              HasSubstr("the object's 2097152 bytes exceed the 1048576 that "
+                        "sagemaker_hyperpod_max_lease_size_mb allows; raise it"));
+}
+
+TEST_F(ProgramTest, SaysWhichFileCannotBeReadOrWritten) {
+  run({"put", "key", "-"}, "x");
+  const auto errors_of = [&](const std::vector<std::string>& arguments) {
+    const auto ended = run(arguments);
+    EXPECT_EQ(ended.code, 2) << ended.errors;
+    return ended.errors;
+  };
+  EXPECT_EQ(errors_of({"put", "other", "/no/such"}),
+            "hyperpod-kv: cannot read /no/such: No such file or directory\n");
+  EXPECT_EQ(errors_of({"put", "other", ""}),
+            "hyperpod-kv: cannot read '': No such file or directory\n");
+  EXPECT_EQ(errors_of({"put", "other", "/"}), "hyperpod-kv: cannot read /: Is a directory\n");
+  EXPECT_EQ(errors_of({"get", "key", ""}),
+            "hyperpod-kv: cannot write '': No such file or directory\n");
+  EXPECT_EQ(errors_of({"get", "key", "/dev/full"}),
+            "hyperpod-kv: cannot write /dev/full: No space left on device\n");
+  EXPECT_EQ(errors_of({"checkpoint", "put", "r", "0", "1", ""}),
+            "hyperpod-kv: '' is not the name of a file\n");
+  EXPECT_EQ(run_in_shell("put other - <&-").errors,
+            "hyperpod-kv: cannot read standard input: Bad file descriptor\n");
+}
+
+TEST_F(ProgramTest, ExitsWithTwoOnAnUnusableCaFile) {
+  const std::string url = "https" + emulator_.url().substr(std::string_view("http").size());
+  const auto ended = run_anywhere({"--url", url, "--ca-file", "/no/such.pem", "exists", "k"});
+  EXPECT_EQ(ended.code, 2);
+  EXPECT_THAT(ended.errors, HasSubstr("the CA file /no/such.pem cannot be read: No such file"));
+}
+
+TEST_F(ProgramTest, PointsToTheDoctorWhereItKnowsMore) {
+  const testing::ScriptedServer closes([](testing::Conversation& c) { c.read_request(); });
+  const testing::ScriptedServer other([](testing::Conversation& c) { c.send("SSH-2.0-x\r\n"); });
+  const testing::ScriptedServer silent([](testing::Conversation& c) { c.peer_closes(); });
+  for (const std::string& url :
+       {closes.url(), other.url(), silent.url(),
+        "https" + emulator_.url().substr(std::string_view("http").size())}) {
+    const auto ended = run_anywhere({"--url", url, "--wait-ms", "0", "exists", "key"});
+    EXPECT_EQ(ended.code, 3) << url;
+    EXPECT_THAT(ended.errors, ::testing::EndsWith("; hyperpod-kv doctor tells more\n"));
+  }
+}
+
+TEST_F(ProgramTest, AsksForThePortWhereTheAddressMayLackIt) {
+  const auto ended = run_anywhere({"--url", "http://127.0.0.1", "--wait-ms", "0", "exists", "key"});
+  if (ended.errors.find("accepts no connection") == std::string::npos) {
+    GTEST_SKIP() << "something listens on port 80";
+  }
+  EXPECT_EQ(ended.code, 3);
+  EXPECT_THAT(ended.errors, HasSubstr("is a port missing from the address, as in :9200?"));
+}
+
+TEST_F(ProgramTest, TellsEachKeyInOneLine) {
+  run({"put", "a\nmiss b\x1b[31m", "-"}, "x");
+  EXPECT_EQ(run({"exists", "a\nmiss b\x1b[31m"}).output, "hit a\\nmiss b\\x1b[31m\n");
+}
+
 TEST_F(ProgramTest, TellsWhichKeysAreThere) {
   run({"put", "a", "-"}, "x");
   run({"put", "b", "-"}, "x");
@@ -173,6 +306,29 @@ TEST_F(ProgramTest, TellsWhichKeysAreThere) {
   EXPECT_EQ(some.output, "hit a\nmiss c\nhit b\n");
 }
 
+TEST_F(ProgramTest, ADaemonThatIsDownCostsItsOwnKeysAlone) {
+  const std::string here = emulator_.url().substr(std::string_view("http://").size());
+  const std::string away = "127.0.0.1:1";
+  const auto key_of = [&](std::size_t daemon, int nth) {
+    std::string key;
+    for (int i = 0, found = 0; found <= nth; ++i) {
+      key = "key" + std::to_string(i);
+      if (transport::place({here, away}, key) == daemon) ++found;
+    }
+    return key;
+  };
+  const std::string stored = key_of(0, 0);
+  const std::string absent = key_of(0, 1);
+  const std::string lost = key_of(1, 0);
+  ASSERT_EQ(run({"put", stored, "-"}, "x").code, 0);
+  const auto ended = run_anywhere({"--url", here + "#" + shm_name_ + "," + away + "#away",
+                                   "--wait-ms", "0", "exists", lost, stored, absent});
+  EXPECT_EQ(ended.code, 3);
+  EXPECT_EQ(ended.output, "hit " + stored + "\nmiss " + absent + "\n");
+  EXPECT_THAT(ended.errors, ::testing::StartsWith("hyperpod-kv: '" + lost + "': http://" + away));
+  EXPECT_EQ(std::count(ended.errors.begin(), ended.errors.end(), '\n'), 1) << ended.errors;
+}
+
 TEST_F(ProgramTest, ExitsWithThreeAndSaysWhatToCheckWhenNoDaemonIsThere) {
   emulator_.kill(SIGTERM);
   ASSERT_EQ(emulator_.wait(), 0);
@@ -181,7 +337,7 @@ TEST_F(ProgramTest, ExitsWithThreeAndSaysWhatToCheckWhenNoDaemonIsThere) {
   EXPECT_THAT(put.errors, HasSubstr("is the daemon running"));
   const auto got = run({"get", "key"});
   EXPECT_EQ(got.code, 3);
-  EXPECT_THAT(got.errors, HasSubstr("is the daemon running"));
+  EXPECT_THAT(got.errors, HasSubstr("start the daemon"));
   EXPECT_EQ(std::count(got.errors.begin(), got.errors.end(), '\n'), 1) << got.errors;
 }
 
@@ -230,6 +386,23 @@ TEST_F(ProgramTest, ReadsLmcachesConfiguration) {
   const auto unset = run_anywhere({"--config", config.path(), "get", "key"});
   EXPECT_EQ(unset.code, 2);
   EXPECT_THAT(unset.errors, HasSubstr("HYPERPOD_TEST_NODE"));
+}
+
+TEST_F(ProgramTest, MeasuresWhateverAnotherRunHasStored) {
+  const auto measure = [this](std::vector<std::string> more) {
+    std::vector<std::string> arguments{"bench", "--duration", "0.2", "--keys",
+                                       "4",     "--threads",  "1"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const auto ended = run(arguments);
+    EXPECT_EQ(ended.code, 0) << ended.errors;
+    const auto report = json::parse(ended.output);
+    EXPECT_EQ(report["wrong"], 0) << ended.errors;
+    EXPECT_EQ(report["errors"], 0) << ended.errors;
+  };
+  measure({"--size", "4KiB"});
+  measure({"--size", "16KiB"});
+  measure({"--size", "1KiB"});
+  measure({"--size", "1KiB", "--verify"});
 }
 
 TEST_F(ProgramTest, MeasuresUnderLoadAndReportsInJson) {
@@ -355,14 +528,26 @@ TEST_F(ProgramTest, SaysThatAPageCannotBeWrittenBeforeTheRun) {
   EXPECT_THAT(ended.errors, HasSubstr("/nowhere/page.html"));
 }
 
-TEST_F(ProgramTest, TellsOfContainersWhenTheSegmentIsMissing) {
+TEST_F(ProgramTest, TellsOfContainersAndTheDoctorWhenTheSegmentIsMissing) {
   run({"put", "key", "-"}, "x");
-  const auto got = run_anywhere({"--url", emulator_.url(), "get", "key"});
-  EXPECT_THAT(got.errors, HasSubstr("--ipc=host"));
+  const auto got = run_anywhere({"--url", emulator_.url(), "--shm-name", "hc-none", "get", "key"});
+  EXPECT_EQ(got.code, 3);
+  EXPECT_THAT(got.errors, HasSubstr("no segment /dev/shm/hc-none; "));
+  EXPECT_THAT(got.errors, HasSubstr("--ipc=host; hyperpod-kv doctor tells more\n"));
+  EXPECT_THAT(got.errors, ::testing::Not(HasSubstr("?")));
+}
+
+TEST_F(ProgramTest, AsksForASegmentWhereNoneIsNamed) {
+  const auto got = run_anywhere({"--url", emulator_.url(), "--shm-name", "None", "get", "key"});
+  EXPECT_EQ(got.code, 3);
+  EXPECT_EQ(got.errors,
+            "hyperpod-kv: nothing can be read without a segment, and its name is None; name the "
+            "daemon's with --shm-name\n");
 }
 
 TEST_F(ProgramTest, StaysRightForManyProcessesWhileItsDaemonIsKilledAndRestarted) {
   std::vector<base::ChildProcess> processes;
+  processes.reserve(4);
   for (int i = 0; i < 4; ++i) {
     processes.push_back(testing::start(
         {testing::program("hyperpod-kv"), "--url", emulator_.url(), "--shm-name", shm_name_,
@@ -374,7 +559,8 @@ TEST_F(ProgramTest, StaysRightForManyProcessesWhileItsDaemonIsKilledAndRestarted
       // Any of them: the cache is full and evicts.
       const auto ended =
           run_anywhere({"--url", "http://127.0.0.1:" + std::to_string(port), "--shm-name", shm_name,
-                        "--wait-ms", "0", "exists", "bench-1", "bench-2", "bench-3"});
+                        "--wait-ms", "0", "exists", "bench-204800-verified-1",
+                        "bench-204800-verified-2", "bench-204800-verified-3"});
       return ended.output.find("hit ") != std::string::npos;
     });
   };

@@ -54,7 +54,7 @@ std::string_view trim(std::string_view text) {
 }
 
 bool is_ipv6(std::string_view host) {
-  std::array<unsigned char, sizeof(in6_addr)> bytes;
+  std::array<unsigned char, sizeof(in6_addr)> bytes{};
   const std::string address(host.substr(0, host.find('%')));
   return inet_pton(AF_INET6, address.c_str(), bytes.data()) == 1;
 }
@@ -106,6 +106,17 @@ Result<std::string> expand(std::string_view text, const Environment& environment
 bool consume(std::string_view& text, std::string_view prefix) {
   if (!text.starts_with(prefix)) return false;
   text.remove_prefix(prefix.size());
+  return true;
+}
+
+// Schemes have no case (RFC 9110, section 4.2.3).
+bool consume_scheme(std::string_view& text, std::string_view scheme) {
+  const auto same = [](char a, char b) {
+    return std::tolower(static_cast<unsigned char>(a)) ==
+           std::tolower(static_cast<unsigned char>(b));
+  };
+  if (!std::ranges::equal(text.substr(0, scheme.size()), scheme, same)) return false;
+  text.remove_prefix(scheme.size());
   return true;
 }
 
@@ -188,10 +199,10 @@ Result<DaemonAddress> parse_one(std::string_view text, const ClientOptions& opti
   address.segment = options.shared_memory_name;
 
   std::string_view rest = text;
-  consume(rest, "sagemaker-hyperpod://");
-  if (consume(rest, "https://")) {
+  consume_scheme(rest, "sagemaker-hyperpod://");
+  if (consume_scheme(rest, "https://")) {
     address.https = true;
-  } else if (consume(rest, "http://")) {
+  } else if (consume_scheme(rest, "http://")) {
     address.https = false;
   }
   if (rest.find("://") != std::string_view::npos) {
@@ -217,7 +228,7 @@ std::optional<Error> check_distinct(const std::vector<DaemonAddress>& addresses)
     for (std::size_t j = 0; j < i; ++j) {
       if (addresses[i].authority() == addresses[j].authority()) {
         return invalid(
-            fmt::format("remote_url lists {} twice; list it once", addresses[i].authority()));
+            fmt::format("the daemon {} is listed twice; list it once", addresses[i].authority()));
       }
       if (addresses[i].segment && addresses[i].segment == addresses[j].segment) {
         return invalid(fmt::format(
@@ -240,8 +251,7 @@ std::string DaemonAddress::authority() const {
 std::string DaemonAddress::host_header() const {
   // A zone means something on this machine only (RFC 6874, section 1).
   const std::string name = host.substr(0, host.find('%'));
-  const std::string bracketed =
-      name.find(':') == std::string::npos ? name : fmt::format("[{}]", name);
+  std::string bracketed = name.find(':') == std::string::npos ? name : fmt::format("[{}]", name);
   if (port == (https ? https_port : http_port)) return bracketed;
   return fmt::format("{}:{}", bracketed, port);
 }
@@ -262,12 +272,20 @@ Result<std::vector<DaemonAddress>> parse_addresses(const ClientOptions& options,
   if (!expanded) return tl::unexpected(std::move(expanded).error());
   std::string_view rest = trim(*expanded);
   if (rest.empty()) {
-    return tl::unexpected(invalid("remote_url is empty; write sagemaker-hyperpod://HOST:PORT"));
+    return tl::unexpected(
+        invalid("the daemon address is empty; write sagemaker-hyperpod://HOST:PORT"));
   }
   std::vector<DaemonAddress> addresses;
   while (true) {
     const auto comma = rest.find(',');
-    auto address = parse_one(trim(rest.substr(0, comma)), options);
+    const auto text = trim(rest.substr(0, comma));
+    const bool has_comma = !addresses.empty() || comma != std::string_view::npos;
+    if (text.empty() && has_comma) {
+      return tl::unexpected(invalid(
+          fmt::format("the address '{}' has a comma with no daemon {} it; remove it",
+                      trim(*expanded), comma == std::string_view::npos ? "behind" : "before")));
+    }
+    auto address = parse_one(text, options);
     if (!address) return tl::unexpected(std::move(address).error());
     addresses.push_back(*std::move(address));
     if (comma == std::string_view::npos) break;

@@ -8,7 +8,7 @@
 namespace hyperpod::client {
 namespace {
 
-Environment variables(std::map<std::string, std::string> values) {
+Environment variables(const std::map<std::string, std::string>& values) {
   return [values](const std::string& name) -> std::optional<std::string> {
     const auto found = values.find(name);
     if (found == values.end()) return std::nullopt;
@@ -55,6 +55,19 @@ TEST(Address, TakesTheSchemeOfTheDocumentation) {
   EXPECT_FALSE(address.https);
   EXPECT_EQ(address.segment, "shared_memory");
   EXPECT_EQ(address.authority(), "node-1.local:9200");
+}
+
+TEST(Address, TakesSchemesInAnyCase) {
+  EXPECT_EQ(one("SageMaker-HyperPod://h:1").host, "h");
+  EXPECT_FALSE(one("HTTP://h:1", true).https);
+  EXPECT_TRUE(one("sagemaker-hyperpod://Https://h:1").https);
+}
+
+TEST(Address, NamesACommaWithoutADaemon) {
+  EXPECT_EQ(problem("127.0.0.1:9310,"),
+            "the address '127.0.0.1:9310,' has a comma with no daemon behind it; remove it");
+  EXPECT_NE(problem(",a:1").find("a comma with no daemon before it"), std::string::npos);
+  EXPECT_NE(problem("a:1#x,,b:1#y").find("a comma with no daemon before it"), std::string::npos);
 }
 
 TEST(Address, ExpandsVariablesWithAndWithoutBraces) {

@@ -9,6 +9,7 @@
 #include "batch.h"
 #include "client_core.h"
 #include "fork.h"
+#include "hyperpod/base/text.h"
 #include "lease_impl.h"
 #include "log.h"
 #include "no_memory.h"
@@ -32,7 +33,7 @@ Result<GetStatus> status_of(const Result<void>& copied) {
 
 Error buffer_too_small(std::string_view key, std::uint64_t size, std::uint64_t room) {
   return {ErrorCode::too_large,
-          fmt::format("'{}' has {} bytes, and the buffer only {}", key, size, room)};
+          fmt::format("{} has {} bytes, and the buffer only {}", base::quoted(key), size, room)};
 }
 
 // The outcome of a get whose lease request ended so; `read` reads a lease.

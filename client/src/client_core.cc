@@ -8,6 +8,7 @@
 
 #include "body_json.h"
 #include "fork.h"
+#include "hyperpod/base/text.h"
 #include "lease_impl.h"
 #include "log.h"
 #include "no_memory.h"
@@ -155,12 +156,12 @@ class ClientCore::PutRequest final : public transport::Exchange, public Cancella
     HYPERPOD_POINT("put.status", status);
     if (status == 200) return end(PutOutcome::stored);
     if (status == 409) return end(PutOutcome::already_stored);
-    end(tl::unexpected(
-        Error{status == 413 ? ErrorCode::too_large : ErrorCode::refused,
-              fmt::format("{} refused to store '{}' ({} bytes): status {}{}{}",
-                          core_->transport_.url(host()), key_, header_.size() + payload_.size(),
-                          status, meaning(status), told_in(outcome->body)),
-              status}));
+    end(tl::unexpected(Error{status == 413 ? ErrorCode::too_large : ErrorCode::refused,
+                             fmt::format("{} refused to store {} ({} bytes): status {}{}{}",
+                                         core_->transport_.url(host()), base::quoted(key_),
+                                         header_.size() + payload_.size(), status, meaning(status),
+                                         told_in(outcome->body)),
+                             status}));
   }
 
   static std::string_view meaning(int status) {
@@ -222,7 +223,8 @@ Call ClientCore::acquire(std::string_view key, const ReadOptions& read, TimePoin
   } else {
     wanted.error =
         Error{ErrorCode::segment_missing,
-              "shared memory is disabled (shared_memory_name is None), so nothing can be read"};
+              "nothing can be read without a segment, and its name is None; name the daemon's with "
+              "sagemaker_hyperpod_shared_memory_name"};
   }
   return Call(lease(std::move(wanted), read, deadline,
                     [core = shared_from_this(),

@@ -276,6 +276,12 @@ Result<Sources> read_yaml(std::string_view yaml, const std::string& name) {
     if (!extra_config) return tl::unexpected(std::move(extra_config).error());
     if (*extra_config) sources.extra_config = **std::move(extra_config);
   }
+  for (const auto& [key, value] : root->entries) {
+    if (!key.starts_with(prefix)) continue;
+    sources.warnings.push_back(fmt::format(
+        "{} has {} outside extra_config, where LMCache ignores it, and so does this; move it there",
+        name, key));
+  }
   return sources;
 }
 
@@ -284,7 +290,8 @@ Result<std::string> read_file(const std::string& path, bool from_variable) {
   const bool opened = file.is_open();
   std::string text;
   std::array<char, 4096> buffer;
-  while (file) {
+  constexpr std::size_t longest = 1 << 20;  // a device has no end
+  while (file && text.size() <= longest) {
     file.read(buffer.data(), buffer.size());  // a directory sets badbit here; an iterator throws
     text.append(buffer.data(), static_cast<std::size_t>(file.gcount()));
   }
@@ -297,6 +304,10 @@ Result<std::string> read_file(const std::string& path, bool from_variable) {
           "to it there, as in LMCache: remove them";
     }
     return tl::unexpected(invalid(std::move(message)));
+  }
+  if (text.size() > longest) {
+    return tl::unexpected(invalid(fmt::format(
+        "the configuration file '{}' is larger than 1 MiB; name a smaller file", path)));
   }
   return text;
 }

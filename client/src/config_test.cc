@@ -215,6 +215,16 @@ TEST(Config, WarnsOfUnknownKeysWithOurPrefix) {
   EXPECT_NE(loaded->warnings[0].find("sagemaker_hyperpod_buket"), std::string::npos);
 }
 
+TEST(Config, WarnsOfKeysWithOurPrefixOutsideExtraConfig) {
+  const auto loaded = parse_options("sagemaker_hyperpod_bucket: mine\nchunk_size: 256\n", "f.yaml");
+  ASSERT_TRUE(loaded);
+  EXPECT_EQ(loaded->options.bucket, ClientOptions{}.bucket);
+  ASSERT_EQ(loaded->warnings.size(), 1u);
+  EXPECT_EQ(loaded->warnings[0],
+            "f.yaml has sagemaker_hyperpod_bucket outside extra_config, where LMCache ignores it, "
+            "and so does this; move it there");
+}
+
 TEST(Config, RefusesWhatIsNoConfiguration) {
   for (const char* yaml : {"- a", "just text", "a: [", "remote_url: [a]", "extra_config: 7",
                            "extra_config: [1]", "extra_config: '[1]'", "extra_config: true",

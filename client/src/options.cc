@@ -33,23 +33,32 @@ std::optional<Error> check_positive(const char* name, T value) {
 }
 
 std::optional<Error> check(const ClientOptions& options) {
-  if (options.bucket.empty()) return invalid("the bucket must not be empty");
+  if (options.bucket.empty()) return invalid("sagemaker_hyperpod_bucket must not be empty");
   if (options.shared_memory_name) {
     if (auto error = check_segment_name(*options.shared_memory_name)) return error;
   }
-  if (auto e = check_positive("max_concurrent_requests", options.max_concurrent_requests)) return e;
-  if (auto e = check_positive("max_connections", options.max_connections)) return e;
-  if (auto e = check_positive("max_connections_per_host", options.max_connections_per_host)) {
+  if (auto e = check_positive("sagemaker_hyperpod_max_concurrent_requests",
+                              options.max_concurrent_requests))
+    return e;
+  if (auto e = check_positive("sagemaker_hyperpod_max_connections", options.max_connections))
+    return e;
+  if (auto e = check_positive("sagemaker_hyperpod_max_connections_per_host",
+                              options.max_connections_per_host)) {
     return e;
   }
   if (auto e = check_positive("copy_threads", options.copy_threads)) return e;
-  if (auto e = check_duration("timeout_ms", options.timeout)) return e;
+  if (auto e = check_duration("sagemaker_hyperpod_timeout_ms", options.timeout)) return e;
   if (options.lease_wait_timeout) {
-    if (auto e = check_duration("lease_wait_timeout_ms", *options.lease_wait_timeout)) return e;
+    if (auto e =
+            check_duration("sagemaker_hyperpod_lease_wait_timeout_ms", *options.lease_wait_timeout))
+      return e;
   }
-  if (auto e = check_duration("lease_ttl_s", options.lease_ttl)) return e;
-  if (auto e = check_positive("put_stream_chunk_bytes", options.put_stream_chunk_bytes)) return e;
-  if (options.max_lease_bytes) return check_positive("max_lease_size_mb", *options.max_lease_bytes);
+  if (auto e = check_duration("sagemaker_hyperpod_lease_ttl_s", options.lease_ttl)) return e;
+  if (auto e = check_positive("sagemaker_hyperpod_put_stream_chunk_bytes",
+                              options.put_stream_chunk_bytes))
+    return e;
+  if (options.max_lease_bytes)
+    return check_positive("sagemaker_hyperpod_max_lease_size_mb", *options.max_lease_bytes);
   return std::nullopt;
 }
 
@@ -61,13 +70,14 @@ Result<std::vector<std::string>> normalise(ClientOptions& options) {
   milliseconds shortest = min_timeout;
   HYPERPOD_POINT("options.min_timeout", shortest);
   if (options.timeout < shortest) {
-    warnings.push_back(fmt::format("timeout_ms {} is raised to its minimum {}",
+    warnings.push_back(fmt::format("sagemaker_hyperpod_timeout_ms {} is raised to its minimum {}",
                                    options.timeout.count(), min_timeout.count()));
     options.timeout = min_timeout;
   }
   if (options.put_stream_chunk_bytes < min_put_chunk) {
-    warnings.push_back(fmt::format("put_stream_chunk_bytes {} is raised to its minimum {}",
-                                   options.put_stream_chunk_bytes, min_put_chunk));
+    warnings.push_back(
+        fmt::format("sagemaker_hyperpod_put_stream_chunk_bytes {} is raised to its minimum {}",
+                    options.put_stream_chunk_bytes, min_put_chunk));
     options.put_stream_chunk_bytes = min_put_chunk;
   }
   return warnings;

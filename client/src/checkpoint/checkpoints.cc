@@ -175,6 +175,13 @@ class BufferSink final : public ShardSink {
   std::size_t written_ = 0;
 };
 
+bool is_html(std::string_view content_type) {
+  constexpr std::string_view html = "text/html";
+  return std::ranges::equal(content_type.substr(0, html.size()), html, {}, [](char c) {
+    return static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
+  });
+}
+
 }  // namespace
 
 // What the calls share.
@@ -316,7 +323,11 @@ Checkpoints::Core::Response Checkpoints::Core::ask(const CheckpointCall& call,
         retry_after = outcome->retry_after;
         again = may_be_repeated(outcome->status);
         response = *std::move(outcome);
-        if (is_success(response->status)) {
+        if (response->status == 404 && is_html(response->content_type)) {
+          // Taken for a daemon's, it would mean that there is no checkpoint.
+          response = malformed(
+              "responds with a page of HTML, as no daemon does; is it another web server?");
+        } else if (is_success(response->status)) {
           if (auto error = judge(*response)) {
             response = tl::unexpected(*std::move(error));
             again = true;
@@ -362,7 +373,8 @@ Result<Checkpoints> Checkpoints::create(CheckpointOptions options) {
     named.remote_url = options.url;
     named.use_https = options.use_https;
     if (options.url.empty()) {
-      return failure(ErrorCode::invalid_option, "CheckpointOptions::url names no daemon");
+      return failure(ErrorCode::invalid_option,
+                     "the daemon address is empty; write http://HOST:PORT");
     }
     auto addresses = parse_addresses(named, process_environment());
     if (!addresses) return tl::unexpected(std::move(addresses).error());

@@ -218,6 +218,24 @@ TEST_F(CheckpointsTest, LatestTellsCompleteStepsNewestFirst) {
   EXPECT_THAT(checkpoints_->latest("my run").value(), IsEmpty());
 }
 
+TEST(CheckpointsOfAnotherServer, AreNotAbsent) {
+  ScriptedServer server([](Conversation& c) {
+    while (c.read_request()) c.send(answer(404, "<html>no</html>", "Text/HTML; charset=utf-8"));
+  });
+  const auto checkpoints = Checkpoints::create({.url = server.url()}).value();
+  StringSink sink;
+  const auto expect_told = [](const auto& result) {
+    ASSERT_FALSE(result);
+    EXPECT_EQ(result.error().code, ErrorCode::malformed_response);
+    EXPECT_THAT(result.error().message, HasSubstr("another web server"));
+  };
+  expect_told(checkpoints.latest("run"));
+  expect_told(checkpoints.find_namespace("run"));
+  expect_told(checkpoints.get({"run", 0, 1}, sink));
+  expect_told(checkpoints.delete_shard({"run", 0, 1}));
+  expect_told(checkpoints.delete_namespace("run"));
+}
+
 TEST_F(CheckpointsTest, RefusalsSayWhy) {
   const auto no_namespace = checkpoints_->put(shard_, bytes_of("x"));
   ASSERT_FALSE(no_namespace);

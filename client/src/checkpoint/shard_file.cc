@@ -38,6 +38,9 @@ Descriptor::~Descriptor() {
 }
 
 Result<FileSource> FileSource::open(const std::string& path) {
+  if (path.empty()) {
+    return tl::unexpected(Error{ErrorCode::invalid_argument, "'' is not the name of a file"});
+  }
   // A pipe would be waited for.
   Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   struct stat status {};

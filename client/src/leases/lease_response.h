@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads the body of a granted lease (protocol section 4): `{"id": STRING, "offsets": [{"offset": N,
+// Reads the body of a granted lease (LEASE-02): `{"id": STRING, "offsets": [{"offset": N,
 // "len": N}, …]}`, with further members ignored. The body is not trusted: whatever is not exactly
 // that is refused, and even then the id is told where one can be made out, for a lease that is
 // refused must be released all the same.

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "body_json.h"
+#include "hyperpod/base/text.h"
 #include "log.h"
 #include "no_memory.h"
 #include "points.h"
@@ -111,9 +112,9 @@ Result<HttpRequest> Leases::Request::request(TimePoint now) {
   HYPERPOD_POINT("lease.margin", margin);
   const auto affordable = std::chrono::floor<milliseconds>(deadline() - now - Duration{margin} / 2);
   if (affordable < milliseconds::zero()) {
-    return tl::unexpected(
-        Error{ErrorCode::timed_out,
-              fmt::format("the lease of '{}' waited too long to be asked for", wanted_.key)});
+    return tl::unexpected(Error{
+        ErrorCode::timed_out,
+        fmt::format("the lease of {} waited too long to be asked for", base::quoted(wanted_.key))});
   }
   const auto wait = std::min(wanted_.wait, affordable);
   HttpRequest request;
@@ -152,15 +153,15 @@ Result<std::optional<Grant>> Leases::Request::judge(Outcome outcome) {
   HYPERPOD_POINT("lease.is_miss", is_miss, outcome->status);
   if (is_miss) return std::nullopt;
   if (outcome->status != 200) {
-    return tl::unexpected(refused(url, fmt::format("lease '{}'", wanted_.key), *outcome));
+    return tl::unexpected(refused(url, "lease " + base::quoted(wanted_.key), *outcome));
   }
   auto parsed = parse_lease_response(outcome->content_type, outcome->body);
   if (!parsed) {
     grant.id = std::move(parsed.error().id);
     leases_.give_up(grant);
-    return tl::unexpected(
-        Error{ErrorCode::malformed_response, fmt::format("the lease response of {} for '{}' {}",
-                                                         url, wanted_.key, parsed.error().reason)});
+    return tl::unexpected(Error{ErrorCode::malformed_response,
+                                fmt::format("the lease response of {} for {} {}", url,
+                                            base::quoted(wanted_.key), parsed.error().reason)});
   }
   ++leases_.counters_.lease_acquired;
   grant.id = std::move(parsed->id);
@@ -186,9 +187,8 @@ Result<std::optional<Grant>> Leases::Request::accept(Grant grant) {
   if (releases) leases_.release(grant, nullptr);
   if (!current) return tl::unexpected(current.error());
   if (*current) return tl::unexpected(usable.error());
-  log(leases_.logger_, LogLevel::info,
-      "{} was restarted while it was asked for '{}'; that is a miss",
-      leases_.transport_.url(host()), wanted_.key);
+  log(leases_.logger_, LogLevel::info, "{} was restarted while it was asked for {}; that is a miss",
+      leases_.transport_.url(host()), base::quoted(wanted_.key));
   return std::nullopt;
 }
 
@@ -199,8 +199,9 @@ Result<void> Leases::check(const Grant& grant) const {
   if (is_too_large) {
     return tl::unexpected(
         Error{ErrorCode::too_large,
-              fmt::format("the object's {} bytes exceed max_lease_size_mb, {} bytes", grant.size,
-                          *options_.max_lease_bytes)});
+              fmt::format("the object's {} bytes exceed the {} that "
+                          "sagemaker_hyperpod_max_lease_size_mb allows; raise it to read them",
+                          grant.size, *options_.max_lease_bytes)});
   }
   for (const memory::FragmentRange& range : grant.ranges) {
     if (grant.mapping->contains(range)) continue;

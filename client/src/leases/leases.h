@@ -23,7 +23,7 @@
 namespace hyperpod::client::leases {
 
 /// The client gives up this much later than the daemon, so that the daemon's miss arrives first
-/// (protocol section 6). If queueing has eaten more than half of it, the daemon is asked for less.
+/// (C-TIME-08). If queueing has eaten more than half of it, the daemon is asked for less.
 constexpr std::chrono::milliseconds wait_margin{500};
 
 /// A lease as granted; `mapping` is the segment that it lies in, null if nobody is to read it.

@@ -106,8 +106,9 @@ Result<std::shared_ptr<const SegmentMapping>> Segment::map() const {
 Error Segment::describe(int error) const {
   if (error == ENOENT) {
     return {ErrorCode::segment_missing,
-            fmt::format("there is no segment {}; is the daemon running, is shared_memory_name "
-                        "right (real nodes have ai_toolkit_cache), is the file mounted here?",
+            fmt::format("there is no segment {}; start the daemon, give its segment's name "
+                        "(ai_toolkit_cache on real nodes), or, if it lies in another container, "
+                        "mount it here or share its /dev/shm by --ipc=host",
                         path_)};
   }
   Error described{ErrorCode::segment_unreadable,

@@ -2,8 +2,8 @@
 // Spares callers the wait for a daemon that is not there.
 //
 // Three transport failures in a row open the circuit; from then on requests are refused at once,
-// except one probe every five seconds. Any HTTP response, whatever its status, closes it (protocol
-// section 6): a miss is a response.
+// except one probe every five seconds. Any HTTP response, whatever its status, closes it
+// (C-BREAKER-01): a miss is a response.
 //
 // Belongs to the loop's thread, except is_open().
 #pragma once

@@ -41,7 +41,7 @@ std::string_view text_of(HttpRequest::Method method) {
   return "POST";
 }
 
-// What LMCache's clients send (protocol section 3), unless the request says otherwise.
+// What LMCache's clients send (PUT-04), unless the request says otherwise.
 void write_head(const HttpRequest& request, std::string_view path_prefix, std::string_view host,
                 std::string& head) {
   std::string_view agent = request.user_agent;
@@ -373,7 +373,8 @@ void Connection::peer_closed() {
     case State::idle:
       return end_idle();
     case State::handshaking:
-      return fail({ErrorCode::unreachable, "does not complete a TLS handshake; is it HTTPS?"});
+      return fail({ErrorCode::unreachable,
+                   "does not complete a TLS handshake; write http:// if it speaks plain HTTP"});
     case State::exchanging:
       break;
     default:

@@ -22,7 +22,7 @@ namespace hyperpod::client::transport {
 
 class ConnectionPool {
  public:
-  static constexpr std::chrono::seconds idle_limit{30};  // protocol section 6
+  static constexpr std::chrono::seconds idle_limit{30};  // C-CONN-06
 
   /// Makes a connection to the host of that index.
   using Connect = std::function<std::shared_ptr<Connection>(std::size_t host)>;

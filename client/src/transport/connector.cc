@@ -165,7 +165,11 @@ void Connector::try_next() {
   }
   if (!done_ || underway_ > 0) return;
   if (failure_.reason.empty()) {
-    failure_.reason = "accepts no connection; is the daemon running, and the address right?";
+    const bool may_lack_port = port_ == 80 || port_ == 443;  // what no port means
+    failure_.reason = may_lack_port
+                          ? "accepts no connection; is the daemon running, and is a port missing "
+                            "from the address, as in :9200?"
+                          : "accepts no connection; is the daemon running, and the address right?";
   }
   finish(tl::unexpected(failure_));
 }

@@ -11,7 +11,7 @@
 namespace hyperpod::client::transport {
 
 /// Percent-encodes one path segment as aiohttp does: `@ : ~ ! $ & ' ( ) * , ; =` and unreserved
-/// characters stay bare, all else becomes upper-case hex (protocol section 3).
+/// characters stay bare, all else becomes upper-case hex (C-WIRE-02).
 std::string encode_segment(std::string_view text);
 
 /// `/v1/kv/{bucket}/{key}`

@@ -6,7 +6,10 @@
 #include <openssl/x509v3.h>
 
 #include <array>
+#include <cerrno>
 #include <climits>
+#include <cstring>
+#include <fstream>
 #include <utility>
 
 namespace hyperpod::client::transport {
@@ -18,6 +21,13 @@ bool is_address(const std::string& host) {
   std::array<unsigned char, sizeof(in6_addr)> bytes;
   return inet_pton(AF_INET, host.c_str(), bytes.data()) == 1 ||
          inet_pton(AF_INET6, host.substr(0, host.find('%')).c_str(), bytes.data()) == 1;
+}
+
+// What is wrong with a CA file that could not be loaded.
+std::string problem_of(const std::string& ca_file) {
+  std::ifstream file(ca_file);
+  if (!file) return std::string("cannot be read: ") + std::strerror(errno);
+  return "holds no certificate in PEM";
 }
 
 }  // namespace
@@ -40,10 +50,12 @@ TlsContext::TlsContext(const TlsOptions& options, std::string host)
       options.ca_file.empty()
           ? SSL_CTX_set_default_verify_paths(context_) == 1
           : SSL_CTX_load_verify_locations(context_, options.ca_file.c_str(), nullptr) == 1;
-  if (!loaded) {
-    problem_ = options.ca_file.empty() ? "cannot be verified: the system's CA files are unusable"
-                                       : "cannot be verified: the CA file " + options.ca_file +
-                                             " is missing or unusable";
+  if (!loaded && options.ca_file.empty()) {
+    problem_ = "cannot be verified: the system's CA files are unusable";
+  } else if (!loaded) {
+    problem_ =
+        "cannot be verified: the CA file " + options.ca_file + " " + problem_of(options.ca_file);
+    problem_code_ = ErrorCode::invalid_option;
   }
   ERR_clear_error();
 }
@@ -102,14 +114,15 @@ tl::expected<bool, TransportFailure> TlsStream::handshake() {
 }
 
 TransportFailure TlsStream::failure() const {
-  if (!context_.problem_.empty()) return {ErrorCode::unreachable, context_.problem_};
+  if (!context_.problem_.empty()) return {context_.problem_code_, context_.problem_};
   if (ssl_ == nullptr) return {ErrorCode::out_of_resources, "cannot be spoken to: no memory"};
   if (context_.verifies_ && SSL_get_verify_result(ssl_) != X509_V_OK) {
     return {ErrorCode::unreachable,
             std::string("has a certificate that the CA file (or the system) does not vouch for (") +
                 X509_verify_cert_error_string(SSL_get_verify_result(ssl_)) + ")"};
   }
-  return {ErrorCode::unreachable, "does not complete a TLS handshake; is it HTTPS?"};
+  return {ErrorCode::unreachable,
+          "does not complete a TLS handshake; write http:// if it speaks plain HTTP"};
 }
 
 std::optional<std::string_view> TlsStream::read() {

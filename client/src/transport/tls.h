@@ -36,6 +36,7 @@ class TlsContext {
   const std::string host_;
   const bool verifies_;
   std::string problem_;
+  ErrorCode problem_code_ = ErrorCode::unreachable;
   SSL_CTX* context_;
   SSL_SESSION* session_ = nullptr;  // of the latest connection
 };

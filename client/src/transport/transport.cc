@@ -195,9 +195,9 @@ Outcome Transport::judge(std::size_t host, HttpOutcome&& outcome) {
   std::optional<bool> alive;  // what this machine lacks or gives up says nothing of the daemon
   if (outcome) {
     alive = true;
-  } else if (const ErrorCode code = outcome.error().code; code != ErrorCode::out_of_resources &&
-                                                          code != ErrorCode::cancelled &&
-                                                          code != ErrorCode::closed) {
+  } else if (const ErrorCode code = outcome.error().code;
+             code != ErrorCode::out_of_resources && code != ErrorCode::invalid_option &&
+             code != ErrorCode::cancelled && code != ErrorCode::closed) {
     alive = false;
   }
   HYPERPOD_POINT("transport.judge", alive, outcome);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What LMCache puts in front of a chunk's bytes (protocol section 7): 32-bit signed integers,
-// little-endian, `length, format, (dtype, shape0, shape1, shape2, shape3) x groups`.
+// What LMCache puts in front of a chunk's bytes (docs/protocol.md, "The header of a chunk"): 32-bit
+// signed integers, little-endian, `length, format, (dtype, shape0, shape1, shape2, shape3) x
+// groups`.
 //
 // Everything here is a value or a pure function.
 #pragma once

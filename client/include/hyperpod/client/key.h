@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The strings that LMCache uses as keys (protocol section 7). A client takes any string; these
-// spell and read the ones that interoperate.
+// The strings that LMCache uses as keys (docs/protocol.md, KEY-08). A client takes any string;
+// these spell and read the ones that interoperate.
 //
 // Everything here is a value or a pure function.
 #pragma once

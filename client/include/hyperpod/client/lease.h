@@ -51,7 +51,8 @@ class Lease {
   Result<void> copy_to(std::span<std::byte> destination, std::uint64_t offset = 0) const;
 
   /// Releases now, and says how that went; later calls do nothing. A release that the daemon did
-  /// not confirm is repeated in the background until the TTL has passed.
+  /// not confirm is repeated in the background until the TTL has passed; Client::close() tries once
+  /// more, and nobody after it.
   Result<void> release();
 
   /// The same without waiting. The Lease may go before `handler` is called.
