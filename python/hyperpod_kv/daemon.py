@@ -388,8 +388,9 @@ class Daemon:
               script: Iterable[Mapping[str, Any]] | None = None, **fields: Any) -> Fault:
         """Puts a fault in force, and returns it; use it in a ``with`` block to have it removed.
 
-        ``operation`` is ``put``, ``lease``, ``release``, ``connect`` or ``any``. The other fields of
-        a fault's match (:data:`MATCH_FIELDS`) and its effects stand side by side:
+        ``operation`` is ``put``, ``lease``, ``release``, ``any`` of these three, ``connect``,
+        ``checkpoint_put``, ``checkpoint_get``, ``checkpoint_delete`` or ``namespace``. The other
+        fields of a fault's match (:data:`MATCH_FIELDS`) and its effects stand side by side:
         ``fault("put", first=2, status=503)``. With ``script``, one set of effects for each request
         in turn. Durations are ``datetime.timedelta`` or text such as ``"250ms"``.
         """
@@ -494,7 +495,8 @@ class Daemon:
     def requests(self, operation: str | None = None, **filters: Any) -> list[Request]:
         """The requests so far, oldest first.
 
-        ``operation`` is ``put``, ``lease``, ``release``, ``other`` or ``unreadable``; ``filters`` are
+        ``operation`` is ``put``, ``lease``, ``release``, ``checkpoint_put``, ``checkpoint_get``,
+        ``checkpoint_delete``, ``namespace``, ``other`` or ``unreadable``; ``filters`` are
         ``bucket``, ``key``, ``connection``, ``status``, ``fault`` and ``after`` (a sequence).
         """
         found: list[Request] = []
