@@ -229,8 +229,8 @@ int run(int argc, const char* const* argv) {
   auto parsed = config::parse_command_line(argc, argv, environ);
   if (!parsed) return fail(parsed.error());
   if (const auto* printout = std::get_if<config::Printout>(&*parsed)) {
-    std::fputs(printout->text.c_str(), stdout);
-    return 0;
+    if (std::fputs(printout->text.c_str(), stdout) >= 0 && std::fflush(stdout) == 0) return 0;
+    return fail(base::system_error("cannot write to standard output", errno));
   }
   if (const auto* asked = std::get_if<config::Healthcheck>(&*parsed)) return check(*asked);
   return serve(std::get<config::Configuration>(std::move(*parsed)), parent);

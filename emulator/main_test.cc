@@ -418,6 +418,14 @@ TEST_F(Main, HelpVersionAndOptionsArePrintedWithoutAStart) {
   }
 }
 
+TEST_F(Main, APrintoutThatCannotBeWrittenIsAnError) {
+  Program program({"--list-options=markdown"}, Stdout::read,
+                  {"/bin/sh", "-c", "exec \"$0\" \"$@\" >/dev/full"});
+  EXPECT_EQ(program.exit_code(), 1);
+  EXPECT_EQ(program.err(),
+            "hyperpod-emulator: cannot write to standard output: No space left on device\n");
+}
+
 TEST_F(Main, AnAcceptedSettingWithoutEffectIsWarnedAbout) {
   std::ofstream(path("config.toml")) << "[transfer]\naddress = \"127.0.0.1:9240\"\n";
   Program program(arguments({"--config", path("config.toml")}));

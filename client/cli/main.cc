@@ -82,8 +82,11 @@ int fail_on_system(const std::system_error& error) {
 int parse_and_run(int argc, char** argv) try {
   const auto parsed = parse_command_line(argc, argv);
   if (const auto* early = std::get_if<EarlyExit>(&parsed)) {
-    early->code == exit_hit ? print(early->text)
-                            : static_cast<void>(std::fputs(early->text.c_str(), stderr));
+    if (early->code == exit_hit) {
+      print(early->text);
+    } else {
+      std::fputs(early->text.c_str(), stderr);
+    }
     return early->code;
   }
   return run(std::get<CommandLine>(parsed));
