@@ -24,7 +24,7 @@ bool is_host(std::string_view value) {
     for (int c = '0'; c <= '9'; ++c) table[static_cast<std::size_t>(c)] = true;
     for (int c = 'a'; c <= 'z'; ++c) table[static_cast<std::size_t>(c)] = true;
     for (int c = 'A'; c <= 'Z'; ++c) table[static_cast<std::size_t>(c)] = true;
-    for (const char c : std::string_view("-._~%!$&'()*+,;=:[]")) {
+    for (const unsigned char c : std::string_view("-._~%!$&'()*+,;=:[]")) {
       table[static_cast<std::size_t>(c)] = true;
     }
     return table;
