@@ -46,7 +46,7 @@ std::string number_problem(const std::string& text, double least, double most) {
   const char* const last = text.data() + text.size();
   const auto [end, error] = std::from_chars(text.data(), last, number);
   if (error == std::errc{} && end == last && number >= least && number <= most) return {};
-  std::array<char, 80> range;
+  std::array<char, 80> range{};
   std::snprintf(range.data(), range.size(), " is not a number from %g to %g", least, most);
   return quoted(text) + range.data();
 }

@@ -51,7 +51,7 @@ SelfCheckArguments::SelfCheckArguments() : seed(std::random_device{}()) {}
 
 std::string fresh_run_id() {
   std::random_device device;
-  std::array<char, 32> text;
+  std::array<char, 32> text{};
   std::snprintf(text.data(), text.size(), "conf-%08x", device());
   return text.data();
 }

@@ -56,7 +56,7 @@ std::span<const std::pair<std::string_view, std::string_view>> lookalikes() {
 }
 
 std::string encoded(unsigned char c) {
-  std::array<char, 8> text;
+  std::array<char, 8> text{};
   std::snprintf(text.data(), text.size(), "%%%02X", c);
   return text.data();
 }
