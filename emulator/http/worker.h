@@ -131,7 +131,7 @@ class Worker {
                          boost::intrusive::constant_time_size<false>>
       connections_;
   std::vector<std::byte> scratch_;
-  std::array<std::byte, 8 * 1024> first_read_;
+  std::array<std::byte, 8 * 1024> first_read_{};
   bool finishing_ = false;
   std::promise<void> ended_;
   std::thread thread_;

@@ -82,7 +82,8 @@ struct HttpResponse {
 };
 
 struct TransportFailure {
-  /// unreachable, timed_out, malformed_response, cancelled, closed or out_of_resources.
+  /// unreachable, timed_out, malformed_response, cancelled, closed, out_of_resources or, where the
+  /// CA file cannot be used, invalid_option.
   ErrorCode code;
   std::string reason;     // half a sentence, to stand behind the daemon's address
   std::string body = {};  // as much of a response's body as came
