@@ -74,14 +74,6 @@ void add_time_scale(CLI::App& app, double& time_scale) {
       ->check({[](const std::string& given) { return base::number_problem(given, 0.1, 100); }, ""});
 }
 
-void add_bucket_check(CLI::Option& option) {
-  option.check({[](const std::string& given) {
-                  return given.empty() ? "a bucket has a name; leave the option out for its default"
-                                       : std::string();
-                },
-                ""});
-}
-
 void add_suite_options(CLI::App& app, SuiteArguments& suite) {
   const std::map<std::string, Profile> profiles{
       {"core", Profile::core}, {"full", Profile::full}, {"stress", Profile::stress}};
@@ -116,9 +108,13 @@ void add_target_options(CLI::App& app, Arguments& arguments) {
   app.add_option("--shm-name", arguments.shm_name,
                  "Name of the daemon's segment, as ai_toolkit_cache")
       ->type_name("NAME");
-  add_bucket_check(
-      *app.add_option("--bucket", arguments.bucket, "Bucket to store in [hyperpod-conformance]")
-           ->type_name("NAME"));
+  app.add_option("--bucket", arguments.bucket, "Bucket to store in [hyperpod-conformance]")
+      ->type_name("NAME")
+      ->check({[](const std::string& given) {
+                 return given.empty() ? "a bucket has a name; leave the option out for its default"
+                                      : std::string();
+               },
+               ""});
   app.add_option("--tls-ca", arguments.ca_file,
                  "PEM file of the CA to trust; without it any certificate will do")
       ->type_name("FILE")

@@ -45,12 +45,9 @@ std::optional<double> read_number(std::string_view text) {
 }
 
 double read_share(const std::string& text) {
-  const auto share = read_number(text);
-  if (!share || *share < 0 || *share > 1) {
-    throw CLI::ValidationError(
-        fmt::format("--read-share {} is not a number from 0 to 1", base::quoted(text)));
-  }
-  return *share;
+  const auto problem = base::number_problem(text, 0, 1);
+  if (!problem.empty()) throw CLI::ValidationError("--read-share " + problem);
+  return *read_number(text);
 }
 
 // 500ms, 10s, 2min, 1h; a number alone counts seconds.

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <fmt/format.h>
+#include <strings.h>
 
 #include <algorithm>
 #include <array>
@@ -111,11 +112,8 @@ bool consume(std::string_view& text, std::string_view prefix) {
 
 // Schemes have no case (RFC 9110, section 4.2.3).
 bool consume_scheme(std::string_view& text, std::string_view scheme) {
-  const auto same = [](char a, char b) {
-    return std::tolower(static_cast<unsigned char>(a)) ==
-           std::tolower(static_cast<unsigned char>(b));
-  };
-  if (!std::ranges::equal(text.substr(0, scheme.size()), scheme, same)) return false;
+  if (text.size() < scheme.size()) return false;
+  if (strncasecmp(text.data(), scheme.data(), scheme.size()) != 0) return false;
   text.remove_prefix(scheme.size());
   return true;
 }

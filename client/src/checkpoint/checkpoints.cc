@@ -2,6 +2,7 @@
 #include "hyperpod/client/checkpoints.h"
 
 #include <fmt/format.h>
+#include <strings.h>
 
 #include <algorithm>
 #include <charconv>
@@ -175,11 +176,9 @@ class BufferSink final : public ShardSink {
   std::size_t written_ = 0;
 };
 
-bool is_html(std::string_view content_type) {
+bool is_html(const std::string& content_type) {
   constexpr std::string_view html = "text/html";
-  return std::ranges::equal(content_type.substr(0, html.size()), html, {}, [](char c) {
-    return static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
-  });
+  return strncasecmp(content_type.c_str(), html.data(), html.size()) == 0;
 }
 
 }  // namespace
