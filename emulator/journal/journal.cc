@@ -9,99 +9,44 @@
 #include <nlohmann/json.hpp>
 #include <ostream>
 #include <shared_mutex>
-#include <unordered_map>
 #include <utility>
 
-#include "journal/entry_ring.h"
+#include "journal/entries.h"
 #include "journal/head.h"
-#include "journal/pending_records.h"
+#include "journal/lane.h"
+#include "journal/totals.h"
 #include "text/time.h"
 
 namespace hyperpod::emulator {
 namespace {
 
-using journal::PendingRecords;
-using journal::Record;
+using journal::AllLanes;
+using journal::Chunk;
+using journal::HeadRing;
+using journal::Lane;
 
 // How long a reader keeps recorders waiting: tens of microseconds.
 constexpr std::uint64_t entries_per_scan = 256;
+
+// The two heads of LMCache's requests take 300. So much stays in a processor's cache; more would
+// cost every request.
+constexpr std::size_t head_bytes_per_entry = 512;
+constexpr std::size_t most_head_bytes = 128 * 1024;
 
 template <class T>
 bool met(const std::optional<T>& wanted, const T& value) {
   return !wanted || *wanted == value;
 }
 
-bool is_error(const Record::Fixed& fields, int miss_status) {
-  const bool miss = fields.operation == JournalOperation::lease && fields.status == miss_status;
-  return fields.status == 0 || (fields.status >= 500 && !miss);
+bool is_error(const JournalEntry& entry, int miss_status) {
+  const bool miss = entry.operation == JournalOperation::lease && entry.status == miss_status;
+  return entry.status == 0 || (entry.status >= 500 && !miss);
 }
 
-void add(JournalTotals& totals, const Record& record, bool error) {
-  const Record::Fixed& fields = record.fixed;
-  ++totals.requests;
-  totals.puts += fields.operation == JournalOperation::put;
-  totals.releases += fields.operation == JournalOperation::release;
-  totals.leases += fields.operation == JournalOperation::lease;
-  totals.errors += error;
-  totals.faults += record.has_fault();
-  totals.bytes_in += fields.bytes_in;
-  totals.bytes_out += fields.bytes_out;
-  totals.peak_in_flight = std::max(totals.peak_in_flight, fields.in_flight);
-}
-
-void add(JournalTotals& totals, const JournalTotals& more) {
-  totals.requests += more.requests;
-  totals.puts += more.puts;
-  totals.leases += more.leases;
-  totals.leases_granted += more.leases_granted;
-  totals.leases_released += more.leases_released;
-  totals.leases_expired += more.leases_expired;
-  totals.leases_dropped += more.leases_dropped;
-  totals.leases_live += more.leases_live;
-  totals.leases_abandoned += more.leases_abandoned;
-  totals.releases += more.releases;
-  totals.errors += more.errors;
-  totals.faults += more.faults;
-  totals.bytes_in += more.bytes_in;
-  totals.bytes_out += more.bytes_out;
-  totals.peak_in_flight = std::max(totals.peak_in_flight, more.peak_in_flight);
-}
-
-void add(JournalTotals& totals, LeaseChange::What what) {
-  using enum LeaseChange::What;
-  totals.leases_granted += what == granted;
-  totals.leases_released += what == released;
-  totals.leases_expired += what == expired;
-  totals.leases_dropped += what == dropped;
-  totals.leases_abandoned += what == abandoned;
-  totals.leases_live += what == granted;
-  totals.leases_live -= what == released || what == expired || what == dropped;
-}
-
-// Changes of a lease are told by several threads and may arrive in another order than they happened
-// in; the end of a lease whose grant is still to come makes no negative number.
-JournalTotals shown(JournalTotals totals) {
-  if (static_cast<std::int64_t>(totals.leases_live) < 0) totals.leases_live = 0;
-  return totals;
-}
-
-JournalTotals live_part(const JournalTotals& totals) { return {.leases_live = totals.leases_live}; }
-
-// Threads have lanes of their own as long as there are enough; those that share one wait for each
-// other.
-constexpr std::size_t lane_count = 16;
-
-std::size_t lane_of_this_thread() {
+Lane& lane_of_this_thread(journal::Lanes& lanes) {
   static std::atomic<std::size_t> threads{0};
   static thread_local const std::size_t number = threads++;
-  return number % lane_count;
-}
-
-// Orders what several threads record. A clock of the machine's, and not a number that they count
-// up, which their processors would take from each other: whatever follows from a record, over
-// whatever connection, comes later by more than a tick of the clock.
-std::uint64_t now() {
-  return static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count());
+  return lanes[number % lanes.size()];
 }
 
 std::int64_t microseconds(Duration duration) {
@@ -185,58 +130,74 @@ void Histogram::add(Duration value) {
 }
 
 struct Journal::Impl {
-  struct ConnectionTotals {
-    std::uint64_t connection = 0;
-    JournalTotals totals;
-  };
-
-  /// Where a thread records.
-  struct alignas(64) Lane {
-    std::mutex mutex;
-    PendingRecords records;  // guarded by the lane's mutex
-    PendingRecords taken;    // guarded by the journal's; empty, except in take_in()
-  };
-
-  Impl(std::size_t capacity, int miss) : miss_status(miss), entries(capacity) {
-    by_bucket.reserve(buckets_kept);
+  Impl(std::size_t capacity, int miss) : miss_status(miss) {
+    const std::size_t head_bytes =
+        std::clamp(capacity * head_bytes_per_entry, HeadRing::least_size, most_head_bytes);
+    for (std::size_t i = 0; i < lanes.size(); ++i) {
+      lanes[i].number = static_cast<std::uint16_t>(i);
+      lanes[i].heads = HeadRing(head_bytes);
+    }
+    if (capacity > 0) entries.emplace(capacity, lanes);
   }
 
-  // All of these REQUIRE the lock.
-  void take_in();
-  void append(const Record& record);
-  void count(LeaseChange::What what, std::uint64_t connection, std::string_view bucket);
-  JournalTotals& totals_of_connection(std::uint64_t connection);
-  JournalTotals& totals_of_bucket(std::string_view bucket);
+  /// Calls `visit(lane)` for all lanes, at one moment.
+  template <class Visit>
+  void for_each_lane(const Visit& visit) {
+    const AllLanes locks(lanes);
+    for (const Lane& lane : lanes) visit(lane);
+  }
+  /// How many were ever recorded.
+  std::uint64_t recorded() {
+    std::uint64_t sum = 0;
+    for_each_lane([&](const Lane& lane) { sum += lane.recorded; });
+    return sum;
+  }
+  /// REQUIRES the lock. As Entries::oldest().
+  std::uint64_t oldest() { return entries ? entries->oldest() : recorded() + 1; }
+  /// REQUIRES the lock.
   void clear();
 
-  // These take it.
+  // These take the lock.
   std::uint64_t scan(const JournalFilter& filter, std::uint64_t from, std::size_t most,
                      std::vector<JournalEntry>& found);
   std::uint64_t scan_back(const JournalFilter& filter, std::uint64_t end, std::size_t most,
                           std::vector<JournalEntry>& found);
-  /// The lock, with all taken in that has been recorded.
+  std::unique_lock<std::mutex> lock() {
+    std::lock_guard waiting(turn);
+    return std::unique_lock(mutex);
+  }
+  /// The lock; all that was recorded before the call has its sequence.
   std::unique_lock<std::mutex> look() {
-    std::unique_lock lock(mutex);
-    take_in();
-    return lock;
+    auto held = lock();
+    std::uint64_t wanted = 0;
+    while (entries && !entries->number_some(wanted)) {
+      held.unlock();
+      held = lock();
+    }
+    return held;
   }
 
   /// Makes a change under the lock and tells those who wait for one.
   template <class Change>
   void change(Change&& make) {
     {
-      std::lock_guard lock(mutex);
+      const auto held = lock();
       make();
       ++changes;
     }
     if (waiters > 0) changed.notify_all();
     if (!observed) return;
-    std::shared_lock lock(observer_mutex);
+    std::shared_lock looking(observer_mutex);
     if (observer) observer();
   }
+  /// Tells those who wait for a change that a lane has one.
+  void tell() {
+    if (waiters > 0 || observed) change([] {});
+  }
 
-  std::array<Lane, lane_count> lanes;
   const int miss_status;
+  journal::Lanes lanes;
+  journal::BucketNames bucket_names;
 
   std::atomic<std::uint64_t> waiters{0};  // for changes
   // For observers: not a lock of the entries, so that one may look at the journal.
@@ -244,22 +205,16 @@ struct Journal::Impl {
   std::shared_mutex observer_mutex;  // guards observer
   std::function<void()> observer;
 
+  // Held by whoever waits for the next: a mutex alone would let one who takes it again and again
+  // keep the others out.
+  std::mutex turn;
   std::mutex mutex;  // guards all below; taken before that of a lane
   std::condition_variable changed;
   std::uint64_t changes = 0;
-
-  journal::EntryRing entries;
-  std::uint64_t first = 1;  // first sequence since the last clear
-  JournalTotals total;
-  std::array<OperationTotals, all_journal_operations.size()> by_operation;
-  // Both at connection % connections_kept.
-  std::vector<ConnectionTotals> by_connection = std::vector<ConnectionTotals>(connections_kept);
+  std::optional<journal::Entries> entries;  // none without capacity
+  std::uint64_t first = 1;                  // first sequence since the last clear
+  // At connection % connections_kept.
   std::vector<ConnectionLife> lives = std::vector<ConnectionLife>(connections_kept);
-  JournalTotals older_connections;
-  std::unordered_map<std::string, JournalTotals> by_bucket;
-  // Found last; most requests name the same one.
-  std::pair<const std::string, JournalTotals>* last_bucket = nullptr;
-  JournalTotals other_buckets;
 };
 
 Journal::Journal(std::size_t capacity, int miss_status)
@@ -268,62 +223,36 @@ Journal::~Journal() = default;
 
 void Journal::record(const JournalEntry& entry, std::string_view request_head,
                      std::string_view response_head, std::span<const LeaseChange> changes) {
-  Impl::Lane& lane = impl_->lanes[lane_of_this_thread()];
+  Lane& lane = lane_of_this_thread(impl_->lanes);
+  const bool error = is_error(entry, impl_->miss_status);
+  const std::size_t size = Chunk::size_of(entry);
   const auto append = [&] {
-    // The time under the lane's lock: whoever holds the locks of all lanes finds all that was
-    // recorded earlier.
     std::lock_guard lock(lane.mutex);
-    return lane.records.append(now(), entry, request_head, response_head, changes);
+    if (impl_->entries) {
+      if (!lane.chunk || !lane.chunk->has_room(size)) return false;
+      // The time under the lane's lock: whoever holds the locks of all lanes finds all that was
+      // recorded earlier.
+      lane.append(entry, size, lane.heads.append(request_head, response_head));
+    }
+    ++lane.recorded;
+    for (const LeaseChange& change : changes) lane.totals.count(change, impl_->bucket_names);
+    lane.totals.count(entry, error, impl_->bucket_names);
+    return true;
   };
-  while (!append()) impl_->look();  // which makes room
-  if (impl_->waiters > 0 || impl_->observed) {
-    impl_->change([this] { impl_->take_in(); });
+  while (!append()) {
+    const auto lock = impl_->lock();
+    impl_->entries->change_chunk(lane, size);
   }
+  impl_->tell();
 }
 
 void Journal::count(const LeaseChange& change) {
-  impl_->change([&] { impl_->count(change.what, change.connection, change.bucket); });
-}
-
-// In the order in which the requests ended.
-void Journal::Impl::take_in() {
   {
-    std::array<std::unique_lock<std::mutex>, lane_count> locks;
-    for (std::size_t i = 0; i < lane_count; ++i) locks[i] = std::unique_lock(lanes[i].mutex);
-    for (Lane& lane : lanes) std::swap(lane.records, lane.taken);
+    Lane& lane = lane_of_this_thread(impl_->lanes);
+    std::lock_guard lock(lane.mutex);
+    lane.totals.count(change, impl_->bucket_names);
   }
-  // Whatever happens: to take something in twice is worse than to lose it for want of memory.
-  struct Clearing {
-    std::array<Lane, lane_count>& lanes;
-    ~Clearing() {
-      for (Lane& lane : lanes) lane.taken.clear();
-    }
-  } const clearing{lanes};
-  std::array<PendingRecords::Reader, lane_count> all;
-  std::size_t left = 0;
-  for (const Lane& lane : lanes) {
-    all[left] = PendingRecords::Reader(lane.taken);
-    if (!all[left].at_end()) ++left;
-  }
-  // Reading a second clock costs a request a hundredth of its time.
-  const auto time_of = [system = std::chrono::system_clock::now(),
-                        steady = now()](std::uint64_t order) {
-    const std::chrono::nanoseconds ago(static_cast<std::int64_t>(steady - order));
-    return system - std::chrono::duration_cast<std::chrono::system_clock::duration>(ago);
-  };
-  while (left > 0) {
-    const auto readers = std::span(all).first(left);
-    auto& reader = *std::ranges::min_element(readers, {}, &PendingRecords::Reader::order);
-    reader.for_each_change([this](auto... change) { count(change...); });
-    Record& record = reader.record();
-    if (record.fixed.time == decltype(record.fixed.time){}) {
-      record.fixed.time = time_of(reader.order());
-    }
-    append(record);
-    ++changes;
-    reader.next();
-    if (reader.at_end()) reader = all[--left];
-  }
+  impl_->tell();
 }
 
 void Journal::connection_opened(std::uint64_t connection, const std::string& peer, TimePoint at) {
@@ -340,62 +269,20 @@ void Journal::connection_closed(std::uint64_t connection, TimePoint at) {
   });
 }
 
-void Journal::Impl::append(const Record& record) {
-  const Record::Fixed& fields = record.fixed;
-  entries.append(record);
-  const bool error = is_error(fields, miss_status);
-  add(total, record, error);
-  add(totals_of_connection(fields.connection), record, error);
-  add(totals_of_bucket(record.bucket()), record, error);
-  OperationTotals& operation = by_operation[static_cast<std::size_t>(fields.operation)];
-  ++operation.by_status[fields.status];
-  operation.served.add(fields.served);
-  if (fields.held > Duration::zero()) operation.held.add(fields.held);
-}
-
-void Journal::Impl::count(LeaseChange::What what, std::uint64_t connection,
-                          std::string_view bucket) {
-  add(total, what);
-  add(totals_of_connection(connection), what);
-  add(totals_of_bucket(bucket), what);
-}
-
-JournalTotals& Journal::Impl::totals_of_connection(std::uint64_t connection) {
-  ConnectionTotals& slot = by_connection[connection % connections_kept];
-  if (connection < slot.connection || connection == 0) return older_connections;
-  if (connection > slot.connection) {
-    add(older_connections, slot.totals);
-    slot = {connection, {}};
-  }
-  return slot.totals;
-}
-
-JournalTotals& Journal::Impl::totals_of_bucket(std::string_view bucket) {
-  if (bucket.empty() || bucket.size() > longest_bucket_kept) return other_buckets;
-  if (last_bucket != nullptr && last_bucket->first == bucket) return last_bucket->second;
-  const std::string name(bucket);
-  auto known = by_bucket.find(name);
-  if (known == by_bucket.end()) {
-    if (by_bucket.size() >= buckets_kept) return other_buckets;
-    known = by_bucket.try_emplace(name).first;
-  }
-  last_bucket = &*known;
-  return known->second;
-}
-
 // Looks at a bounded number of entries from sequence `from` on; returns the sequence to go on with,
 // or 0 at the end.
 std::uint64_t Journal::Impl::scan(const JournalFilter& filter, std::uint64_t from, std::size_t most,
                                   std::vector<JournalEntry>& found) {
+  if (!entries) return 0;
   JournalEntry entry;
   const auto lock = look();
-  std::uint64_t sequence = std::max(from, entries.oldest());
-  const std::uint64_t end = std::min(entries.next(), sequence + entries_per_scan);
+  std::uint64_t sequence = std::max(from, entries->oldest());
+  const std::uint64_t end = std::min(entries->next(), sequence + entries_per_scan);
   for (; sequence < end && found.size() < most; ++sequence) {
-    entries.load(sequence, entry);
+    entries->load(sequence, entry);
     if (filter.accepts(entry)) found.push_back(entry);
   }
-  return sequence < entries.next() && found.size() < most ? sequence : 0;
+  return sequence < entries->next() && found.size() < most ? sequence : 0;
 }
 
 std::vector<JournalEntry> Journal::entries(const JournalFilter& filter, std::size_t most) const {
@@ -408,13 +295,14 @@ std::vector<JournalEntry> Journal::entries(const JournalFilter& filter, std::siz
 // As scan, backwards from in front of sequence `end`; `found` comes newest first.
 std::uint64_t Journal::Impl::scan_back(const JournalFilter& filter, std::uint64_t end,
                                        std::size_t most, std::vector<JournalEntry>& found) {
+  if (!entries) return 0;
   JournalEntry entry;
   const auto lock = look();
-  std::uint64_t sequence = std::min(end, entries.next());
-  const std::uint64_t oldest = std::max(entries.oldest(), filter.after_sequence + 1);
+  std::uint64_t sequence = std::min(end, entries->next());
+  const std::uint64_t oldest = std::max(entries->oldest(), filter.after_sequence + 1);
   const std::uint64_t stop = std::max(oldest, sequence - std::min(sequence, entries_per_scan));
   while (sequence > stop && found.size() < most) {
-    entries.load(--sequence, entry);
+    entries->load(--sequence, entry);
     if (filter.accepts(entry)) found.push_back(entry);
   }
   return sequence > oldest && found.size() < most ? sequence : 0;
@@ -430,49 +318,47 @@ std::vector<JournalEntry> Journal::newest(const JournalFilter& filter, std::size
 
 std::optional<JournalHeads> Journal::heads(std::uint64_t sequence) const {
   std::optional<JournalHeads> heads;
-  {
+  if (const auto& entries = impl_->entries) {
     const auto lock = impl_->look();
-    const journal::EntryRing& entries = impl_->entries;
-    if (sequence < entries.oldest() || sequence >= entries.next()) return std::nullopt;
-    heads = entries.load_heads(sequence);
+    if (sequence < entries->oldest() || sequence >= entries->next()) return std::nullopt;
+    heads = entries->load_heads(sequence);
   }
   if (!heads) return std::nullopt;
   return JournalHeads{.request = journal::presentable_head(heads->request),
                       .response = journal::presentable_head(heads->response)};
 }
 
-std::uint64_t Journal::last_sequence() const {
-  const auto lock = impl_->look();
-  return impl_->entries.next() - 1;
-}
+std::uint64_t Journal::last_sequence() const { return impl_->recorded(); }
 
 std::uint64_t Journal::recorded() const {
-  const auto lock = impl_->look();
-  return impl_->entries.next() - impl_->first;
+  const auto lock = impl_->lock();
+  return impl_->recorded() + 1 - impl_->first;
 }
 
 std::uint64_t Journal::dropped() const {
   const auto lock = impl_->look();
-  return impl_->entries.oldest() - impl_->first;
+  return impl_->oldest() - impl_->first;
 }
 
 JournalTotals Journal::totals() const {
-  const auto lock = impl_->look();
-  return shown(impl_->total);
+  JournalTotals sum;
+  impl_->for_each_lane([&](const Lane& lane) { journal::add(sum, lane.totals.all); });
+  return journal::shown(sum);
 }
 
 std::map<std::uint64_t, JournalTotals> Journal::totals_by_connection() const {
-  const auto lock = impl_->look();
+  journal::ConnectionTotals sum;
+  impl_->for_each_lane([&](const Lane& lane) { sum.add(lane.totals.by_connection); });
   std::map<std::uint64_t, JournalTotals> all;
-  for (const Impl::ConnectionTotals& slot : impl_->by_connection) {
-    if (slot.totals != JournalTotals{}) all.emplace(slot.connection, shown(slot.totals));
-  }
-  if (impl_->older_connections != JournalTotals{}) all.emplace(0, shown(impl_->older_connections));
+  sum.for_each([&](const auto& slot) {
+    if (slot.totals != JournalTotals{}) all.emplace(slot.connection, journal::shown(slot.totals));
+  });
+  if (sum.older() != JournalTotals{}) all.emplace(0, journal::shown(sum.older()));
   return all;
 }
 
 std::vector<ConnectionLife> Journal::connections() const {
-  const auto lock = impl_->look();
+  const auto lock = impl_->lock();
   std::vector<ConnectionLife> all;
   for (const ConnectionLife& life : impl_->lives) {
     if (life.connection != 0) all.push_back(life);
@@ -482,33 +368,35 @@ std::vector<ConnectionLife> Journal::connections() const {
 }
 
 std::map<std::string, JournalTotals> Journal::totals_by_bucket() const {
-  const auto lock = impl_->look();
+  journal::BucketTotals sum;
+  impl_->for_each_lane([&](const Lane& lane) { sum.add(lane.totals.by_bucket); });
   std::map<std::string, JournalTotals> all;
-  for (const auto& [bucket, totals] : impl_->by_bucket) all.emplace(bucket, shown(totals));
-  if (impl_->other_buckets != JournalTotals{}) all.emplace("", shown(impl_->other_buckets));
+  for (const auto& [name, totals] : sum.by_name()) all.emplace(name, journal::shown(totals));
+  if (sum.others() != JournalTotals{}) all.emplace("", journal::shown(sum.others()));
   return all;
 }
 
 std::map<JournalOperation, OperationTotals> Journal::totals_by_operation() const {
-  const auto lock = impl_->look();
   std::map<JournalOperation, OperationTotals> all;
-  for (const JournalOperation operation : all_journal_operations) {
-    const OperationTotals& totals = impl_->by_operation[static_cast<std::size_t>(operation)];
-    if (totals.served.count != 0) all.emplace(operation, totals);
-  }
+  impl_->for_each_lane([&](const Lane& lane) {
+    for (const JournalOperation operation : all_journal_operations) {
+      const OperationTotals& more = lane.totals.by_operation[static_cast<std::size_t>(operation)];
+      if (more.served.count != 0) journal::add(all[operation], more);
+    }
+  });
   return all;
 }
 
 bool Journal::wait_until(const std::function<bool(const Journal&)>& condition,
                          std::chrono::steady_clock::time_point deadline) const {
-  // Known before the condition is tried: what is recorded from now on is taken in and told of.
+  // Known before the condition is tried: what is recorded from now on is told of.
   struct Waiter {
     explicit Waiter(std::atomic<std::uint64_t>& count) : waiters(count) { ++waiters; }
     ~Waiter() { --waiters; }
     std::atomic<std::uint64_t>& waiters;
   } const waiter(impl_->waiters);
   while (true) {
-    auto lock = impl_->look();
+    auto lock = impl_->lock();
     const std::uint64_t seen = impl_->changes;
     lock.unlock();
     if (condition(*this)) return true;
@@ -537,30 +425,32 @@ void Journal::write_json_lines(std::ostream& out, const JournalFilter& filter) c
 }
 
 void Journal::clear() {
-  impl_->change([this] {
-    impl_->take_in();
-    impl_->clear();
-  });
+  impl_->change([this] { impl_->clear(); });
 }
 
 void Journal::Impl::clear() {
-  entries.clear();
-  first = entries.next();
-  by_operation = {};
-  total = live_part(total);
-  // The number stays: an older connection's leases must not get its place.
-  for (ConnectionTotals& slot : by_connection) slot.totals = live_part(slot.totals);
-  older_connections = live_part(older_connections);
   for (ConnectionLife& life : lives) {
     if (life.closed) life = {};
   }
-  other_buckets = live_part(other_buckets);
-  for (auto& [bucket, totals] : by_bucket) totals = live_part(totals);
-  last_bucket = nullptr;
-  // A bucket whose leases are counted among the others' gets no place of its own meanwhile.
-  if (other_buckets.leases_live == 0) {
-    std::erase_if(by_bucket, [](const auto& entry) { return entry.second.leases_live == 0; });
+  const AllLanes locks(lanes);
+  if (entries) entries->clear();
+  first = 1;
+  std::uint64_t of_others = 0;
+  for (Lane& lane : lanes) {
+    first += lane.recorded;
+    lane.totals.clear();
+    of_others += lane.totals.by_bucket.others().leases_live;
   }
+  // A bucket whose leases are counted among the others' gets no place of its own meanwhile.
+  if (of_others != 0) return;
+  journal::BucketTotals buckets;
+  for (const Lane& lane : lanes) buckets.add(lane.totals.by_bucket);
+  const auto unwanted = [&](const std::string& name) {
+    const auto found = buckets.by_name().find(name);
+    return found == buckets.by_name().end() || found->second.leases_live == 0;
+  };
+  for (Lane& lane : lanes) lane.totals.by_bucket.forget(unwanted);
+  bucket_names.forget(unwanted);
 }
 
 }  // namespace hyperpod::emulator

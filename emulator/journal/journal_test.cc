@@ -8,6 +8,9 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <functional>
+#include <map>
+#include <random>
 #include <sstream>
 #include <string>
 #include <thread>
@@ -118,7 +121,7 @@ TEST(Journal, WithoutCapacityKeepsTotalsOnly) {
 TEST(Journal, LongNamesPushOutMoreEntriesAndStayWhole) {
   Journal journal(1000);
   for (std::size_t i = 0; i < 3000; ++i) {
-    // Sizes that do not divide anything, so that texts meet the ring's end in every way.
+    // Sizes that do not divide anything, so that texts meet the end of a chunk in every way.
     journal.record(lease(std::to_string(i) + std::string(i * 37 % 5000, 'x')));
   }
   const auto kept = journal.entries();
@@ -277,7 +280,7 @@ TEST(Journal, GivesTheFirstEntriesThatItIsAskedFor) {
   for (std::size_t i = 0; i < 1500; ++i) journal.record(lease(std::to_string(i % 500)));
   EXPECT_THAT(keys_of(journal.entries({}, 2)), ElementsAre("0", "1"));
   EXPECT_TRUE(journal.entries({}, 0).empty());
-  // Beyond what one look at the ring covers.
+  // Beyond what one look covers.
   const auto found = journal.entries({.key = "499", .after_sequence = 600}, 2);
   ASSERT_EQ(found.size(), 2u);
   EXPECT_EQ(found[1].sequence, 1500u);
@@ -505,7 +508,7 @@ TEST(Journal, AConditionThatHoldsIsSeenAfterTheDeadlineToo) {
 
 TEST(Journal, KeepsTheOrderInWhichThreadsRecord) {
   constexpr std::size_t threads = 3;
-  constexpr std::size_t entries = 300;  // each thread's memory is full several times
+  constexpr std::size_t entries = 900;  // each thread's chunk is full several times
   Journal journal(entries);
   std::atomic<std::size_t> turn{0};
   {
@@ -524,6 +527,134 @@ TEST(Journal, KeepsTheOrderInWhichThreadsRecord) {
   std::vector<std::string> all;
   for (std::size_t i = 0; i < entries; ++i) all.push_back(long_key(i));
   EXPECT_EQ(keys_of(journal.entries()), all);
+}
+
+// Each thread has memory of its own in the journal, until there are more than sixteen.
+void on_another_thread(const std::function<void()>& work) { std::jthread{work}; }
+
+TEST(Journal, KeepsTheNewestOfAllThreads) {
+  constexpr std::size_t capacity = 500;
+  std::mt19937 random(7);
+  Journal journal(capacity);
+  std::vector<std::string> all;
+  for (int round = 0; round < 400; ++round) {
+    on_another_thread([&] {
+      for (std::size_t count = random() % 150 + 1; count > 0; --count) {
+        all.push_back(long_key(all.size()));
+        journal.record(lease(all.back()));
+      }
+    });
+    if (random() % 8 != 0) continue;
+    const std::size_t kept = std::min(all.size(), capacity);
+    const std::size_t dropped = all.size() - kept;
+    const auto entries = journal.entries();
+    ASSERT_EQ(keys_of(entries), std::vector(all.begin() + static_cast<long>(dropped), all.end()));
+    EXPECT_EQ(entries.front().sequence, dropped + 1);
+    EXPECT_EQ(journal.dropped(), dropped);
+    EXPECT_EQ(journal.last_sequence(), all.size());
+  }
+}
+
+TEST(Journal, KeepsTheOrderWhereLongNamesOfSeveralThreadsGiveWay) {
+  Journal journal(100);
+  std::size_t recorded = 0;
+  for (int round = 0; round < 40; ++round) {
+    on_another_thread([&] {
+      for (int i = 0; i < 3; ++i) journal.record(lease(std::to_string(recorded++)));
+      for (int i = 0; i < 3; ++i) {
+        journal.record(lease(std::to_string(recorded++) + std::string(20'000, 'x')));
+      }
+    });
+  }
+  const auto kept = journal.entries();
+  ASSERT_FALSE(kept.empty());
+  EXPECT_EQ(journal.dropped() + kept.size(), recorded);
+  EXPECT_EQ(kept.back().sequence, recorded);
+  for (const JournalEntry& entry : kept) {
+    EXPECT_EQ(entry.key.substr(0, entry.key.find('x')), std::to_string(entry.sequence - 1));
+  }
+}
+
+TEST(Journal, KeepsAllThatItHasRoomForWhereMostThreadsAreSlow) {
+  constexpr std::size_t capacity = 1000;
+  Journal journal(capacity);
+  const JournalEntry entry = lease(std::string(120, 'k'));
+  for (int round = 0; round < 200; ++round) {
+    for (int i = 0; i < 64; ++i) journal.record(entry);
+    for (int i = 0; i < 15; ++i) on_another_thread([&] { journal.record(entry); });
+  }
+  EXPECT_EQ(journal.entries().size(), capacity);
+}
+
+TEST(Journal, GoesOnAfterAClearWithANameOfManyKiB) {
+  Journal journal(100);
+  journal.record(lease("forgotten"));
+  journal.clear();
+  journal.record(lease(std::string(20'000, 'k')));
+  for (int i = 0; i < 1000; ++i) journal.record(lease("k"));
+  EXPECT_EQ(journal.entries().size(), 100u);
+  EXPECT_EQ(journal.recorded(), 1001u);
+}
+
+TEST(Journal, KeepsTheHeadsOfAllThreads) {
+  Journal journal(100);
+  for (int i = 1; i <= 40; ++i) {
+    on_another_thread([&] { journal.record(lease("k"), "GET /" + std::to_string(i), "200"); });
+  }
+  for (int i = 1; i <= 40; ++i) {
+    ASSERT_TRUE(journal.heads(i));
+    EXPECT_EQ(journal.heads(i)->request, "GET /" + std::to_string(i));
+  }
+}
+
+TEST(Journal, AddsUpWhatThreadsCount) {
+  using enum LeaseChange::What;
+  constexpr std::uint64_t kept = Journal::connections_kept;
+  Journal journal(8);
+  on_another_thread([&] {
+    journal.record(of_connection(1), {}, {}, std::array{LeaseChange{granted, 1, "b"}});
+  });
+  on_another_thread([&] {
+    journal.record(of_connection(2), {}, {}, std::array{LeaseChange{granted, 1, "b"}});
+  });
+  on_another_thread([&] { journal.count({released, 1, "b"}); });
+  EXPECT_EQ(leases_in(journal.totals()),
+            "granted 2 released 1 expired 0 dropped 0 live 1 abandoned 0");
+  EXPECT_EQ(leases_in(journal.totals_by_connection().at(1)),
+            "granted 2 released 1 expired 0 dropped 0 live 1 abandoned 0");
+  EXPECT_EQ(leases_in(journal.totals_by_bucket().at("b")),
+            "granted 2 released 1 expired 0 dropped 0 live 1 abandoned 0");
+  EXPECT_EQ(journal.totals().requests, 2u);
+  EXPECT_EQ(journal.totals_by_operation().at(JournalOperation::lease).by_status.at(200), 2u);
+  EXPECT_EQ(journal.totals_by_operation().at(JournalOperation::lease).served.count, 2u);
+
+  on_another_thread([&] { journal.record(of_connection(kept + 1)); });  // takes the place of 1
+  EXPECT_FALSE(journal.totals_by_connection().contains(1));
+  EXPECT_EQ(journal.totals_by_connection().at(0).leases_live, 1u);
+  on_another_thread([&] { journal.clear(); });
+  EXPECT_EQ(journal.totals().requests, 0u);
+  on_another_thread([&] { journal.count({expired, 1, "b"}); });
+  EXPECT_EQ(journal.totals().leases_live, 0u);
+  EXPECT_EQ(journal.totals_by_bucket().at("b").leases_live, 0u);
+}
+
+TEST(Journal, FoldsTheSurplusOfAllThreadsBucketsTogether) {
+  Journal journal(1);
+  for (std::size_t i = 0; i < Journal::buckets_kept; ++i) {
+    const auto record = [&] { journal.record(of_bucket(std::to_string(i))); };
+    i % 256 == 0 ? on_another_thread(record) : record();
+  }
+  const auto late = [&] { journal.record(of_bucket("late")); };
+  late();
+  on_another_thread(late);
+  on_another_thread([&] { journal.record(of_bucket("0")); });
+  const auto totals = journal.totals_by_bucket();
+  EXPECT_EQ(totals.size(), Journal::buckets_kept + 1);
+  EXPECT_EQ(totals.at("").requests, 2u);
+  EXPECT_EQ(totals.at("0").requests, 2u);
+  journal.clear();
+  on_another_thread(late);
+  EXPECT_EQ(journal.totals_by_bucket().at("late").requests, 1u);
 }
 
 TEST(Journal, KeepsTheOrderWhereANameIsVeryLong) {
@@ -599,31 +730,82 @@ TEST(Journal, WritesOneJsonObjectALine) {
   EXPECT_THAT(all.str(), HasSubstr("\"key\":\"\xef\xbf\xbd\""));
 }
 
+// More threads than have memory of their own.
 TEST(Journal, IsRightWhenManyThreadsUseItAtOnce) {
-  constexpr std::uint64_t each = 20'000;
+  constexpr std::uint64_t recorders = 20;
+  constexpr std::uint64_t each = 1000;
   Journal journal(500);
+  // Of each connection, in order; without a gap where nothing was dropped meanwhile.
+  const auto expect_in_order = [](const std::vector<JournalEntry>& kept, bool without_gap) {
+    std::map<std::uint64_t, std::uint64_t> last;
+    for (const JournalEntry& entry : kept) {
+      const std::uint64_t number = std::stoull(entry.key);
+      const auto [before, is_first] = last.try_emplace(entry.connection, number);
+      if (is_first) continue;
+      EXPECT_GT(number, before->second) << "connection " << entry.connection;
+      EXPECT_TRUE(!without_gap || number == before->second + 1) << entry.connection;
+      before->second = number;
+    }
+  };
   {
     std::vector<std::jthread> threads;
-    for (std::uint64_t connection = 1; connection <= 2; ++connection) {
+    for (std::uint64_t connection = 1; connection <= recorders; ++connection) {
       threads.emplace_back([&journal, connection] {
-        for (std::uint64_t i = 0; i < each; ++i) journal.record(of_connection(connection));
+        for (std::uint64_t i = 0; i < each; ++i) {
+          JournalEntry entry = of_connection(connection);
+          // Some are longer than a chunk.
+          entry.key = std::to_string(i) + std::string(i % 250 == 0 ? 20'000 : 1, 'x');
+          journal.record(entry);
+        }
       });
     }
-    threads.emplace_back([&journal] {
+    threads.emplace_back([&] {
       journal.wait_until(
-          [](const Journal& now) {
-            const auto kept = now.entries();
-            EXPECT_LE(kept.size(), now.recorded());
-            EXPECT_TRUE(std::ranges::is_sorted(kept, {}, &JournalEntry::sequence));
-            return now.recorded() == 2 * each;
+          [&](const Journal& now) {
+            expect_in_order(now.entries(), false);
+            return now.recorded() == recorders * each;
           },
           std::chrono::steady_clock::now() + 60s);
     });
   }
-  EXPECT_EQ(journal.totals().requests, 2 * each);
+  const auto kept = journal.entries();
+  expect_in_order(kept, true);
+  EXPECT_EQ(kept.size() + journal.dropped(), recorders * each);
+  EXPECT_EQ(kept.back().sequence, recorders * each);
+  EXPECT_EQ(journal.totals().requests, recorders * each);
   EXPECT_EQ(journal.totals_by_connection().at(1).requests, each);
-  EXPECT_EQ(journal.totals_by_connection().at(2).requests, each);
-  EXPECT_EQ(journal.entries().size() + journal.dropped(), 2 * each);
+  EXPECT_EQ(journal.totals_by_connection().at(recorders).requests, each);
+}
+
+TEST(Journal, ALookIsOfOneMoment) {
+  using enum LeaseChange::What;
+  constexpr int most_rounds = 2000;
+  Journal journal(8);
+  journal.count({granted, 1, "b"});
+  std::atomic<bool> done{false};
+  // One thread grants what another releases: one or two leases live at any time.
+  std::atomic<int> extra{0};
+  std::jthread granting([&] {
+    for (int i = 0; i < most_rounds; ++i) {
+      for (auto now = extra.load(); now != 0; now = extra.load()) extra.wait(now);
+      journal.count({granted, 1, "b"});
+      extra = 1;
+      extra.notify_all();
+    }
+  });
+  std::jthread releasing([&] {
+    for (int i = 0; i < most_rounds; ++i) {
+      for (auto now = extra.load(); now != 1; now = extra.load()) extra.wait(now);
+      journal.count({released, 1, "b"});
+      extra = 0;
+      extra.notify_all();
+    }
+    done = true;
+  });
+  while (!done) {
+    const std::uint64_t live = journal.totals().leases_live;
+    ASSERT_TRUE(live == 1 || live == 2) << live;
+  }
 }
 
 TEST(Journal, AMissIsNotAnErrorWhateverStatusItHas) {

@@ -3,8 +3,9 @@
 //
 // Thread-safe. Memory is bounded: the newest entries are kept and the rest counted; the totals stay
 // right whatever is dropped. A request is recorded before the last of its response is sent, so
-// whoever has a response finds its request here. record() allocates nothing except for a bucket, a
-// status or a thread not seen before. Credentials never leave it: see JournalHeads.
+// whoever has a response finds its request here. Once the journal is full, record() allocates next
+// to nothing except for a connection, a bucket, a status or a thread not seen before, and for a
+// name of many KiB. Credentials never leave it: see JournalHeads.
 #pragma once
 
 #include <array>
@@ -179,10 +180,10 @@ class Journal {
   static constexpr std::size_t longest_text = 64 * 1024;
   static constexpr std::size_t longest_head = 1024;
 
-  /// Keeps at most `capacity` entries, in about 400 bytes each; where names are long, fewer. The
-  /// heads of the newest of them take 512 bytes an entry besides, but at most 1 MiB. Each of the
-  /// first 16 threads that record takes 64 KiB more. 0 keeps totals only.
-  /// A lease request answered with `miss_status` is a miss, not an error.
+  /// Keeps at most `capacity` entries, in about 400 bytes each; where names are long, fewer.
+  /// Threads record in up to sixteen places, each of which keeps its newest heads besides, in 512
+  /// bytes an entry and at most 128 KiB. 0 keeps totals only. A lease request answered with
+  /// `miss_status` is a miss, not an error.
   explicit Journal(std::size_t capacity, int miss_status = 504);
   ~Journal();
 
