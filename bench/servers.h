@@ -40,7 +40,7 @@ Result<Server> start_emulator(std::uint64_t capacity, std::uint64_t block_size,
                               Placement placement = Placement::contiguous,
                               const std::vector<std::string>& more = {});
 
-/// nginx with one worker a core that responses every lease request with `lease_body` and everything
+/// nginx with one worker a core that answers every lease request with `lease_body` and everything
 /// else with `other_body`, both with status 200. `program` is where to find it; empty searches.
 Result<Server> start_nginx(const std::string& program, const std::string& lease_body,
                            const std::string& other_body);

@@ -100,7 +100,7 @@ std::string with_thousands(std::size_t connections) {
   return grouped(static_cast<double>(connections)) + " connections";
 }
 
-// The bodies that the emulator responses a lease and a release with.
+// The bodies with which the emulator answers a lease request and a release.
 struct Bodies {
   std::string lease;
   std::string release;

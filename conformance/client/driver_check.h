@@ -49,7 +49,7 @@ struct DriverCheckOptions {
   std::chrono::milliseconds patience{10'000};  ///< For all others.
 };
 
-/// Errors: system, if the suite itself could not go about it.
+/// Error: failed, if the check itself could not be carried out.
 Result<DriverCheck> check_driver(const DriverCheckOptions& options);
 
 }  // namespace hyperpod::conformance::client

@@ -36,7 +36,7 @@ class DriverDialogue {
   Json carry_out(const Json& command);
   /// The same with a line that no driver can do anything with.
   void expect_refusal(const std::string& line, const Json& id, const std::string& because);
-  /// Nothing has been said that responses nothing.
+  /// Finds fault with every line that the driver has written without having been asked.
   void expect_silence();
   /// A number that no command had yet.
   std::uint64_t fresh_id() { return id_ += 7; }

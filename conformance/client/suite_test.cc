@@ -14,7 +14,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// A driver that responses `hello` with `hello`, and every other command with `other`.
+/// A driver that responds to `hello` with `hello`, and every other command with `other`.
 class ScriptedDriver {
  public:
   ScriptedDriver(const std::string& hello, const std::string& other) {

@@ -19,7 +19,7 @@ emulator::Fault slow(std::chrono::milliseconds delay) {
   return {.name = "slow", .script = {effects}};
 }
 
-/// `count` operations, every third a put, on a daemon that responses slowly.
+/// `count` operations, every third a put, on a daemon that responds slowly.
 struct Backlog {
   std::vector<ClientOutcome> outcomes;
   int peak = 0;          ///< Of requests of all kinds.

@@ -52,7 +52,7 @@ struct DaemonSetup {
   std::string host = "127.0.0.1";         ///< In the URL that the suite is given.
   std::uint64_t told_capacity = 0;        ///< What the suite is told, if not the truth.
   bool restarts = true;                   ///< False: a restart does nothing at all.
-  std::optional<Mutation> after_restart;  ///< Told instead from the first restart on.
+  std::optional<Mutation> after_restart;  ///< In its place from the first restart on.
 };
 
 struct Defect {

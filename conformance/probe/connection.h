@@ -34,7 +34,8 @@ struct TlsSettings {
 class Connection {
  public:
   /// Resolves, connects and, for an https endpoint, completes the handshake. `family` narrows the
-  /// addresses tried to AF_INET or AF_INET6. Errors: unreachable, timed_out, tls.
+  /// addresses tried to AF_INET or AF_INET6. Errors: unreachable, timed_out,
+  /// tls_unusable, invalid_argument (the CA file cannot be used).
   static Result<Connection> open(const Endpoint& endpoint, TimePoint deadline,
                                  const TlsSettings& tls = {}, int family = AF_UNSPEC);
 

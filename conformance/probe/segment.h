@@ -37,8 +37,8 @@ struct SegmentFacts {
 
 class Segment {
  public:
-  /// Maps /dev/shm/NAME as it is now. Errors: missing (the message lists what there is instead),
-  /// forbidden, system.
+  /// Maps /dev/shm/NAME as it is now. Errors: segment_missing (the message lists what
+  /// there is instead), segment_unreadable, failed.
   static Result<Segment> open(const std::string& name);
 
   Segment(Segment&& other) noexcept;
@@ -64,7 +64,7 @@ class Segment {
   SegmentFacts facts_{};
 };
 
-/// What stands under this name now. Errors: missing, system.
+/// What stands under this name now. Errors: segment_missing, failed.
 Result<SegmentFacts> look_at_segment(const std::string& name);
 
 }  // namespace hyperpod::conformance::probe

@@ -224,7 +224,7 @@ Result<void> validate_fault(const Fault& fault);
 /// "faults[2].match.buket is unknown; ...".
 Result<std::vector<Fault>> faults_from_json(std::string_view text);
 /// A scenario from a file of at most 1 MiB whose name ends in .json, .yaml or .yml. YAML is read as
-/// the JSON it stands for: a plain scalar that is not JSON number, boolean or null is a string.
+/// the JSON it stands for: a plain scalar that is not a JSON number, boolean or null is a string.
 /// Errors begin with the file's name.
 Result<std::vector<Fault>> load_scenario(const std::string& file);
 /// One fault as faults_from_json reads it, on one line, without what has its default, and with
