@@ -53,7 +53,7 @@ void expect_limit(Check& check, int Backlog::*of, const std::string& what) {
   for (const auto& [limit, delay] : {std::pair{1, 10ms}, {2, 15ms}, {7, 25ms}, {100, 60ms}}) {
     const Backlog backlog =
         run_backlog(check, {{"max_concurrent_requests", limit}, {"timeout_ms", no_hurry}},
-                    static_cast<std::size_t>(10 * limit), delay);
+                    10 * static_cast<std::size_t>(limit), delay);
     const std::string told = std::to_string(backlog.*of);
     check.figure("peak in flight at limit " + std::to_string(limit), told);
     check.expect(backlog.*of <= limit,

@@ -2,7 +2,6 @@
 #include "journal/chunk.h"
 
 #include <algorithm>
-#include <cstring>
 #include <new>
 #include <string>
 #include <type_traits>
@@ -77,8 +76,7 @@ StoredEntry& Chunk::append(const JournalEntry& entry, std::size_t size, std::uin
   auto* to = reinterpret_cast<char*>(stored + 1);
   const auto from = texts_of(entry);
   for (std::size_t i = 0; i < from.size(); ++i) {
-    const std::size_t kept = kept_of(*from[i]);
-    std::memcpy(to, from[i]->data(), kept);
+    const std::size_t kept = from[i]->copy(to, Journal::longest_text);
     stored->texts[i] = static_cast<std::uint32_t>(kept);
     to += kept;
   }

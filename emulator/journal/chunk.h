@@ -23,6 +23,7 @@ struct HeadPlace {
 };
 
 /// An entry as a chunk keeps it. Its texts follow it.
+// Chunk::append() sets each member. NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init)
 struct StoredEntry {
   std::uint32_t size;  // of all of it
   std::uint16_t lane;

@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <array>
+#include <mutex>
 #include <span>
 #include <utility>
+#include <vector>
 
 #include "hyperpod/base/assertions.h"
 

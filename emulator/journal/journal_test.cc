@@ -49,6 +49,7 @@ JournalEntry of_bucket(std::string bucket) {
 
 std::vector<std::string> keys_of(const std::vector<JournalEntry>& entries) {
   std::vector<std::string> keys;
+  keys.reserve(entries.size());
   for (const JournalEntry& entry : entries) keys.push_back(entry.key);
   return keys;
 }
