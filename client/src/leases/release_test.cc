@@ -22,7 +22,6 @@ using ::testing::ElementsAre;
 using testing::eventually;
 using testing::FakeDaemon;
 using ::testing::IsEmpty;
-using testing::lease_body;
 using testing::make_client;
 using testing::options_for;
 using testing::SeenRequest;
@@ -85,7 +84,7 @@ TEST_F(ReleaseTest, OfADroppedLeaseLetsTheNextRequestGoFirst) {
   // While its handler waits, the I/O thread does nothing else.
   std::binary_semaphore holds{0};
   std::binary_semaphore goes_on{0};
-  client().async_exists("other", [&](Result<bool>) {
+  client().async_exists("other", [&](const Result<bool>&) {
     holds.release();
     goes_on.acquire();
   });
@@ -185,7 +184,7 @@ TEST_F(ReleaseTest, FollowsALeaseThatOutlivesItsClient) {
 TEST_F(ReleaseTest, HappensOnceForALeaseThatIsMoved) {
   auto lease = *client().acquire("key");
   Lease moved = *std::move(lease);
-  lease.reset();
+  lease.reset();  // NOLINT(bugprone-use-after-move): what was moved from is destroyed
   EXPECT_THAT(daemon_.released(), IsEmpty());
   daemon_.grant("M", {{0, 1}});
   moved = **client().acquire("key");
