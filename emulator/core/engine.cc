@@ -75,6 +75,17 @@ constexpr auto due_of = [](const auto& item) {
   }
 };
 
+// Some tenths of a microsecond, in which another thread of the same core has the core to itself.
+void pause() {
+  for (int i = 0; i < 4; ++i) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("isb");
+#endif
+  }
+}
+
 bool allows_more(const Portion& left) { return left.extents > 0 && left.blocks > 0; }
 
 }  // namespace
@@ -83,6 +94,11 @@ bool allows_more(const Portion& left) { return left.extents > 0 && left.blocks >
 class Engine::Entry {
  public:
   explicit Entry(const Engine& engine) : lock_(engine.mutex_, std::try_to_lock) {
+    // Nearly always it is held for less time than it takes to sleep and to be woken.
+    for (int tries = 32; tries > 0 && !lock_.owns_lock(); --tries) {
+      pause();
+      static_cast<void>(lock_.try_lock());
+    }
     if (!lock_.owns_lock()) {
       ++engine.waiting_;
       lock_.lock();
