@@ -2,14 +2,15 @@
 // hyperpod-bench-raw-receiver CAPACITY BODY threads|epoll: the fastest ways known to us to bring
 // bytes from TCP into a shared-memory segment, as the measure for PUT.
 //
-// Peers send bodies of BODY bytes, each behind its length as eight bytes in the machine's order.
-// They are received straight into the mapping, one after the other and round again, and each is
-// answered with the two bytes "ok". `threads`: a thread for each connection, which blocks, is the
-// fastest for large bodies; it also computes the XXH3 of a body whose length has its second highest
-// bit set, of each piece as it comes, while it is in the processor's cache, and sends a body out of
-// the mapping to a peer that sends the length with its highest bit set, and nothing behind it.
-// `epoll`: a loop for each core, as a server of many connections needs them. Prints one line of
-// JSON with its url when it serves.
+// Peers send bodies of BODY bytes, which are received into the mapping, one after the other and
+// round again. `threads`: a thread for each connection, which blocks, is the fastest for large
+// bodies. Each body comes behind its length as eight bytes in the machine's order, and is answered
+// with the two bytes "ok"; of a body whose length has its second highest bit set the XXH3 is
+// computed, of each piece as it comes, while it is in the processor's cache; and a peer that sends
+// the length with its highest bit set, and nothing behind it, gets a body out of the mapping.
+// `epoll`: a loop for each core, as a server of many connections needs them. It takes the requests
+// that the emulator gets, of which it looks for nothing but the end of the head and the length.
+// Prints one line of JSON with its url when it serves.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -17,7 +18,6 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 #include <xxhash.h>
 #ifdef HYPERPOD_XXHASH_DISPATCH
@@ -29,10 +29,12 @@
 #include <atomic>
 #include <bit>
 #include <cerrno>
+#include <charconv>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <thread>
 #include <vector>
@@ -107,29 +109,48 @@ void serve_blocking(int socket, Mapping& mapping) {
 struct Connection {
   int socket = -1;
   char* to = nullptr;
-  std::uint64_t length = 0;  // as it came
-  std::uint64_t got = 0;     // of length and body
+  std::uint64_t left = 0;  // of the body; 0: a head comes next
 };
 
-// One read, and the response if it was the last. False at the end of the connection.
+constexpr std::string_view end_of_head = "\r\n\r\n";
+
+// Of a body of `expected` bytes the part that has come with its head; null unless it is such a
+// request, and the head has come whole.
+std::optional<std::string_view> begun_body(std::string_view received, std::uint64_t expected) {
+  constexpr std::string_view field = "\r\nContent-Length: ";
+  const auto end = received.find(end_of_head);
+  const auto length = received.find(field);
+  if (end == received.npos || length > end) return std::nullopt;
+  const char* const digits = received.data() + length + field.size();
+  std::uint64_t announced = 0;
+  std::from_chars(digits, received.data() + end, announced);
+  if (announced != expected) return std::nullopt;
+  return received.substr(end + end_of_head.size());
+}
+
+bool respond(int socket) {
+  constexpr std::string_view response = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+  return ::send(socket, response.data(), response.size(), MSG_NOSIGNAL) ==
+         static_cast<ssize_t>(response.size());
+}
+
+// What has come, and the response if that was the last. False at the end of the connection.
 bool receive_some(Connection& connection, Mapping& mapping) {
-  constexpr std::uint64_t head = sizeof connection.length;
-  std::array<iovec, 2> parts{};
-  int count = 0;
-  if (connection.got < head) {
-    parts[0] = {std::bit_cast<char*>(&connection.length) + connection.got, head - connection.got};
-    count = 1;
+  if (connection.left == 0) {
+    std::array<char, 8192> buffer;
+    const ssize_t got = ::recv(connection.socket, buffer.data(), buffer.size(), 0);
+    if (got <= 0) return got < 0 && errno == EAGAIN;
+    const auto begun = begun_body({buffer.data(), static_cast<std::size_t>(got)}, mapping.body);
+    if (!begun) return false;
+    connection.to = std::copy(begun->begin(), begun->end(), mapping.place());
+    connection.left = mapping.body - begun->size();
+    if (connection.left == 0) return respond(connection.socket);
   }
-  const std::uint64_t of_body = connection.got - std::min(connection.got, head);
-  parts[static_cast<std::size_t>(count++)] = {connection.to + of_body, mapping.body - of_body};
-  const ssize_t got = ::readv(connection.socket, parts.data(), count);
+  const ssize_t got = ::recv(connection.socket, connection.to, connection.left, 0);
   if (got <= 0) return got < 0 && errno == EAGAIN;
-  connection.got += static_cast<std::uint64_t>(got);
-  if (connection.got < head + mapping.body) return true;
-  if (connection.length != mapping.body || !send_ok(connection.socket)) return false;
-  connection.got = 0;
-  connection.to = mapping.place();
-  return true;
+  connection.to += got;
+  connection.left -= static_cast<std::uint64_t>(got);
+  return connection.left > 0 || respond(connection.socket);
 }
 
 void serve_events(int epoll, Mapping& mapping) {
@@ -202,7 +223,7 @@ int main(int count, char** arguments) {
     }
     epoll_event event{};
     event.events = EPOLLIN;
-    event.data.ptr = new Connection{socket, mapping.place()};
+    event.data.ptr = new Connection{.socket = socket};
     ::epoll_ctl(loops[accepted % loops.size()], EPOLL_CTL_ADD, socket, &event);
   }
 }

@@ -35,6 +35,11 @@ std::string raw_head(std::uint64_t length) {
   return head;
 }
 
+Sender raw_sender(const Server& receiver, unsigned connections, std::string_view body) {
+  const auto head = [size = body.size()](std::uint64_t /*number*/) { return raw_head(size); };
+  return {receiver, connections, body, head, raw_accepted};
+}
+
 Result<Finding> measure_shape(const Shape& shape, const Settings& settings) {
   const auto emulator = start_emulator(capacity, shape.block);
   if (!emulator) return tl::unexpected(emulator.error());
@@ -42,9 +47,9 @@ Result<Finding> measure_shape(const Shape& shape, const Settings& settings) {
   if (!receiver) return tl::unexpected(receiver.error());
   const std::string body(shape.body, 'k');
   Sender ours = http_sender(*emulator, shape.connections, body);
-  Sender theirs(
-      *receiver, shape.connections, body,
-      [&shape](std::uint64_t /*number*/) { return raw_head(shape.body); }, raw_accepted);
+  Sender theirs = shape.comparator == Receiving::epoll
+                      ? http_sender(*receiver, shape.connections, body)
+                      : raw_sender(*receiver, shape.connections, body);
 
   // Both have touched every page of their mappings before the first round; from then on the
   // emulator evicts and the receiver goes round.
@@ -63,7 +68,8 @@ Result<Finding> measure_shape(const Shape& shape, const Settings& settings) {
   details["unit"] = "bytes/s";
   details["bytes_a_round"] = bodies * shape.body;
   return Finding{comparison->ratio() >= shape.bound, mebibytes(median(comparison->ours)),
-                 "raw TCP " + mebibytes(median(comparison->theirs)),
+                 (shape.comparator == Receiving::epoll ? "epoll loop " : "raw TCP ") +
+                     mebibytes(median(comparison->theirs)),
                  fixed(comparison->ratio(), 2) + " x", std::move(details)};
 }
 

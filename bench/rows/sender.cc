@@ -12,7 +12,7 @@ Result<bool> http_accepted(std::string_view received) {
   const auto parsed = parse_response(received);
   if (parsed.result == ParseResult::incomplete) return false;
   if (parsed.response.status == 200) return true;
-  return failure("the emulator answered a body with " + std::to_string(parsed.response.status) +
+  return failure("a body was answered with " + std::to_string(parsed.response.status) +
                  ": " + std::string(parsed.response.body));
 }
 
@@ -32,9 +32,9 @@ Result<double> Sender::send(std::uint64_t bodies) {
   return upload(upload_);
 }
 
-Sender http_sender(const Server& emulator, unsigned connections, std::string_view body) {
+Sender http_sender(const Server& server, unsigned connections, std::string_view body) {
   const auto head = [size = body.size()](std::uint64_t number) { return put_head(number, size); };
-  return {emulator, connections, body, head, http_accepted};
+  return {server, connections, body, head, http_accepted};
 }
 
 }  // namespace hyperpod::bench

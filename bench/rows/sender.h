@@ -30,7 +30,7 @@ class Sender {
 /// Whether this is the whole of a response of status 200; an error for another status.
 Result<bool> http_accepted(std::string_view received);
 
-/// Sends PUTs to the emulator.
-Sender http_sender(const Server& emulator, unsigned connections, std::string_view body);
+/// Sends PUTs to the emulator, or to what takes the same requests.
+Sender http_sender(const Server& server, unsigned connections, std::string_view body);
 
 }  // namespace hyperpod::bench
