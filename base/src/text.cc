@@ -63,7 +63,10 @@ std::string printable(std::string_view text) {
 
 std::string quoted(std::string_view text) {
   constexpr std::size_t most = 80;
-  return "'" + printable(text.substr(0, most)) + (text.size() > most ? "...'" : "'");
+  if (text.size() <= most) return "'" + printable(text) + "'";
+  std::size_t end = most;  // or a little less, in front of a character that would be cut in two
+  while (end > most - 3 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
+  return "'" + printable(text.substr(0, end)) + "...'";
 }
 
 std::string json_string(std::string_view text) {

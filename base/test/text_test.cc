@@ -59,6 +59,10 @@ TEST(Text, QuotesAndCutsWhatIsLong) {
   EXPECT_EQ(base::quoted("a\nb"), "'a\\nb'");
   EXPECT_EQ(base::quoted(std::string(80, 'x')), "'" + std::string(80, 'x') + "'");
   EXPECT_EQ(base::quoted(std::string(81, 'x')), "'" + std::string(80, 'x') + "...'");
+  EXPECT_EQ(base::quoted(std::string(79, 'x') + "\u00e9tat"), "'" + std::string(79, 'x') + "...'")
+      << "no character is cut in two";
+  EXPECT_EQ(base::quoted(std::string(77, 'x') + "\U0001f600!"),
+            "'" + std::string(77, 'x') + "...'");
 }
 
 TEST(Text, WritesAStringOfJson) {

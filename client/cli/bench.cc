@@ -154,6 +154,8 @@ void Bench::get(Client& client, const std::string& key, std::vector<std::byte>& 
     if (outcome->size != buffer.size() || (command_.verify && !Pattern(key).matches(buffer))) {
       ++tally.wrong;
     }
+  } else if (outcome->status == GetStatus::lease_expired) {
+    count_failure({ErrorCode::timed_out, expired_lease(key)}, tally);
   } else {
     tally.misses.add(taken);
     put(client, key, buffer, tally);

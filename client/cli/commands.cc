@@ -62,6 +62,11 @@ void complain(std::string_view message) {
   std::fprintf(stderr, "hyperpod-kv: %s\n", base::printable(message).c_str());
 }
 
+std::string expired_lease(std::string_view key) {
+  return "the lease on " + base::quoted(key) +
+         " ended before its bytes were read; raise sagemaker_hyperpod_lease_ttl_s";
+}
+
 int fail(const Error& error, const std::string& about) {
   std::string hint;
   if (doctor_tells_more(error)) {
@@ -94,8 +99,7 @@ int run_get(Client& client, const GetCommand& command, const ReadOptions& read,
   const auto object = client.get(command.key, read);
   if (!object) return fail(object.error());
   if (object->status == GetStatus::lease_expired) {
-    complain("the lease on " + base::quoted(command.key) +
-             " ended before its bytes were read; raise sagemaker_hyperpod_lease_ttl_s");
+    complain(expired_lease(command.key));
     return exit_out_of_reach;
   }
   if (!object->is_hit()) {

@@ -18,6 +18,9 @@ int run_get(Client& client, const GetCommand& command, const ReadOptions& read,
             const std::optional<std::string>& bucket);
 int run_exists(Client& client, const ExistsCommand& command, const ReadOptions& read);
 
+/// What to say of a get whose lease did not last.
+std::string expired_lease(std::string_view key);
+
 /// Tells a problem on stderr, in one line whatever others have written into it.
 void complain(std::string_view message);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdio>
 #include <new>
 #include <stdexcept>
@@ -104,5 +105,6 @@ int parse_and_run(int argc, char** argv) try {
 int main(int argc, char** argv) {
   using namespace hyperpod::client::cli;
   hyperpod::base::take_standard_descriptors();
+  std::signal(SIGXFSZ, SIG_IGN);  // a write beyond the limit of files' sizes fails, and is told of
   return end_output(parse_and_run(argc, argv));
 }

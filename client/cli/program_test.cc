@@ -116,8 +116,7 @@ TEST_F(ProgramTest, LeavesAFileAsItWasWhereItCannotWriteAllOfTheObject) {
   std::ofstream(path) << "precious";
   const std::string get = testing::program("hyperpod-kv") + " --url " + emulator_.url() +
                           " --shm-name " + shm_name_ + " get key " + path;
-  // A signal that is ignored makes the write fail where the limit is.
-  auto process = testing::start({"/bin/sh", "-c", "trap '' XFSZ; ulimit -f 100; exec " + get});
+  auto process = testing::start({"/bin/sh", "-c", "ulimit -f 100; exec " + get});
   EXPECT_EQ(process.wait(), 2);
   EXPECT_THAT(process.errors(), HasSubstr("File too large"));
   std::string text;
@@ -403,6 +402,16 @@ TEST_F(ProgramTest, MeasuresWhateverAnotherRunHasStored) {
   measure({"--size", "16KiB"});
   measure({"--size", "1KiB"});
   measure({"--size", "1KiB", "--verify"});
+}
+
+TEST_F(ProgramTest, CountsALeaseThatDidNotLastAsAnErrorOfTheBenchmark) {
+  const TemporaryFile config("extra_config:\n  sagemaker_hyperpod_lease_ttl_s: 0.000001\n");
+  const auto ended = run({"--config", config.path(), "bench", "--duration", "0.2", "--keys", "1",
+                          "--threads", "1", "--size", "4KiB"});
+  const auto report = json::parse(ended.output);
+  EXPECT_LE(report["get_miss"]["count"], 1) << "the first";
+  EXPECT_GT(report["errors"], 0);
+  EXPECT_THAT(ended.errors, HasSubstr("ended before its bytes were read"));
 }
 
 TEST_F(ProgramTest, MeasuresUnderLoadAndReportsInJson) {

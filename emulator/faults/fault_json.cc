@@ -6,13 +6,16 @@
 #include <array>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <string>
 #include <tuple>
+#include <unordered_set>
 #include <utility>
 
 #include "faults/document.h"
 #include "faults/effects.h"
 #include "faults/fault_rules.h"
 #include "faults/forms.h"
+#include "hyperpod/base/text.h"
 
 namespace hyperpod::emulator::faults {
 namespace {
@@ -112,9 +115,15 @@ json write_fault(const Fault& fault) {
 Result<std::vector<Fault>> read_faults(const json& value) {
   if (!value.is_array()) return refuse_form("faults", "an array of faults", value);
   std::vector<Fault> faults;
+  std::unordered_set<std::string> names;
   for (const json& element : value) {
-    auto fault = read_fault(element, fmt::format("faults[{}]", faults.size()));
+    const auto path = fmt::format("faults[{}]", faults.size());
+    auto fault = read_fault(element, path);
     if (!fault) return tl::unexpected(fault.error());
+    if (!fault->name.empty() && !names.insert(fault->name).second) {
+      return refuse(member_of(path, "name"),
+                    base::quoted(fault->name) + " is taken by a fault before it; choose another");
+    }
     faults.push_back(*std::move(fault));
   }
   return faults;

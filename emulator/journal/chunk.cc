@@ -13,10 +13,6 @@ constexpr std::size_t alignment = alignof(StoredEntry);
 static_assert(alignment <= __STDCPP_DEFAULT_NEW_ALIGNMENT__);
 static_assert(std::is_trivially_destructible_v<StoredEntry>);
 
-std::size_t kept_of(const std::string& text) {
-  return std::min(text.size(), Journal::longest_text);
-}
-
 template <class Entry>
 auto texts_of(Entry& entry) {
   return std::array{&entry.peer, &entry.bucket, &entry.key, &entry.lease_id, &entry.fault};
@@ -49,7 +45,9 @@ Chunk::Chunk(std::size_t capacity)
 
 std::size_t Chunk::size_of(const JournalEntry& entry) {
   std::size_t size = sizeof(StoredEntry);
-  for (const std::string* text : texts_of(entry)) size += kept_of(*text);
+  for (const std::string* text : texts_of(entry)) {
+    size += std::min(text->size(), Journal::longest_text);
+  }
   return (size + alignment - 1) / alignment * alignment;
 }
 

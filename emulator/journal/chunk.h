@@ -6,7 +6,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <string_view>
 
 #include "hyperpod/base/assertions.h"
 #include "hyperpod/emulator/journal.h"

@@ -119,15 +119,13 @@ void Entries::drop_chunk(Full& lane) {
 
 bool Entries::number_some(std::uint64_t& wanted) {
   std::array<std::size_t, std::tuple_size_v<Lanes>> used{};
-  std::uint64_t recorded = 0;
   {
     const AllLanes locks(lanes_);
+    if (wanted == 0) wanted = recorded(lanes_);
     for (const Lane& lane : lanes_) {
-      recorded += lane.recorded;
       if (lane.chunk) used[lane.number] = lane.chunk->used();
     }
   }
-  if (wanted == 0) wanted = recorded;
   if (next_ > wanted) return true;
 
   std::array<Unnumbered, std::tuple_size_v<Lanes>> all;
@@ -182,12 +180,10 @@ StoredEntry& Entries::at(std::uint64_t sequence) const {
 }
 
 void Entries::clear() {
-  next_ = 1;
   for (Lane& lane : lanes_) {
-    next_ += lane.recorded;
     if (lane.chunk) lane.chunk->clear();
   }
-  oldest_ = next_;
+  oldest_ = next_ = recorded(lanes_) + 1;
   dropped_ = 0;
   for (Full& lane : full_) {
     lane.chunks.clear();

@@ -148,9 +148,8 @@ struct Journal::Impl {
   }
   /// How many were ever recorded.
   std::uint64_t recorded() {
-    std::uint64_t sum = 0;
-    for_each_lane([&](const Lane& lane) { sum += lane.recorded; });
-    return sum;
+    const AllLanes locks(lanes);
+    return journal::recorded(lanes);
   }
   /// REQUIRES the lock. As Entries::oldest().
   std::uint64_t oldest() { return entries ? entries->oldest() : recorded() + 1; }
@@ -434,10 +433,9 @@ void Journal::Impl::clear() {
   }
   const AllLanes locks(lanes);
   if (entries) entries->clear();
-  first = 1;
+  first = journal::recorded(lanes) + 1;
   std::uint64_t of_others = 0;
   for (Lane& lane : lanes) {
-    first += lane.recorded;
     lane.totals.clear();
     of_others += lane.totals.by_bucket.others().leases_live;
   }

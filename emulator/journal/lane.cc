@@ -24,4 +24,10 @@ void Lane::append(const JournalEntry& entry, std::size_t size, const HeadPlace& 
   }
 }
 
+std::uint64_t recorded(const Lanes& lanes) {
+  std::uint64_t sum = 0;
+  for (const Lane& lane : lanes) sum += lane.recorded;
+  return sum;
+}
+
 }  // namespace hyperpod::emulator::journal

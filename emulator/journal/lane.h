@@ -39,6 +39,9 @@ struct alignas(64) Lane {
 /// wait for each other.
 using Lanes = std::array<Lane, 16>;
 
+/// How many entries the lanes have ever recorded. REQUIRES AllLanes.
+std::uint64_t recorded(const Lanes& lanes);
+
 /// Holds the mutexes of all lanes.
 class AllLanes {
  public:
