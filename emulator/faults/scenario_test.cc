@@ -122,7 +122,7 @@ TEST(Scenario, AnErrorBeginsWithTheFileAndNamesTheMember) {
   EXPECT_THAT(refusal(R"({"faults": [{"effects": {"sttus": 500}}]})", "s.json"),
               StartsWith("faults[0].effects.sttus is unknown"));
   EXPECT_THAT(refusal("faults: [{name: a, effects: {}}, {effects: {}}, {name: a, effects: {}}]"),
-              StartsWith("faults[2].name: 'a' is taken"));
+              StartsWith("faults[2].name 'a' is taken"));
   EXPECT_THAT(refusal("faults: [{effects: {status: 99}}]"),
               StartsWith("faults[0].effects.status must be from 200 to 599, not 99"));
 }
