@@ -324,6 +324,12 @@ TEST_F(AdminPort, AnswersHealthWhileOthersSendHalfAHead) {
   EXPECT_THAT(peers.back()->receive("}\n"), ok);
 }
 
+TEST_F(AdminPort, AnswersAnyNumberOfConnectionsOneAfterTheOther) {
+  for (std::size_t i = 0; i < 2 * Port::most_connections; ++i) {
+    ASSERT_THAT(ask(get("/healthz")), ok) << i;
+  }
+}
+
 TEST_F(AdminPort, AnswersHealthWhileOthersSendHalfABody) {
   allow_descriptors(3000);
   std::vector<std::unique_ptr<Peer>> peers;

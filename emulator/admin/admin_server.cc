@@ -131,7 +131,6 @@ void AdminServer::Impl::serve(base::FileDescriptor socket) {
     port_.unserved.pop_front();
     first.cut();
   }
-  ++port_.counters.open;
   const auto session = std::make_shared<Session>(
       port_, worker_, *reads_, *changes_, http::make_plain_transport(worker_, std::move(socket)));
   session->start();

@@ -81,7 +81,11 @@ Session::Session(Port& port, http::Worker& worker, Lane& reads, Lane& changes,
     : Connection(worker, port.limits, port.counters, std::move(transport)),
       port_(port),
       reads_(reads),
-      changes_(changes) {}
+      changes_(changes) {
+  ++port_.counters.open;
+}
+
+Session::~Session() { --port_.counters.open; }
 
 void Session::signalled() {
   signalled_ = true;

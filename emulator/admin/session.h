@@ -67,6 +67,7 @@ class Session final : public http::Connection,
   /// `reads` runs what only looks, `changes` what changes something.
   Session(Port& port, http::Worker& worker, Lane& reads, Lane& changes,
           std::unique_ptr<http::Transport> transport);
+  ~Session() override;
 
   Signal listens_for() const { return listens_for_; }
   void signalled();
