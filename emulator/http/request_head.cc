@@ -9,6 +9,7 @@
 #include <boost/beast/http/basic_parser.hpp>
 #include <boost/beast/http/error.hpp>
 #include <cstring>
+#include <functional>
 #include <locale>
 
 namespace hyperpod::emulator::http {
@@ -35,8 +36,8 @@ bool is_host(std::string_view value) {
 /// Keeps what the daemon needs of a head, without copying or storing any field.
 class HeadParser final : public beast_http::basic_parser<true> {
  public:
-  HeadParser(std::uint32_t max_headers, const FieldVisitor& visit)
-      : max_headers_(max_headers), visit_(visit) {}
+  HeadParser(std::string_view whole, std::uint32_t max_headers, const FieldVisitor& visit)
+      : whole_(whole), max_headers_(max_headers), visit_(visit) {}
 
   RequestHead head;
   std::optional<HeadError> error;
@@ -54,6 +55,7 @@ class HeadParser final : public beast_http::basic_parser<true> {
 
   void on_field_impl(beast_http::field name, View text, View value, Ec& ec) override {
     if (++fields_ > max_headers_) return refuse(HeadError::too_many_headers, ec);
+    if (is_folded(text, value)) return refuse(HeadError::malformed, ec);
     if (visit_) visit_({text.data(), text.size()}, {value.data(), value.size()});
     switch (name) {
       case beast_http::field::host:
@@ -79,6 +81,16 @@ class HeadParser final : public beast_http::basic_parser<true> {
     }
   }
 
+  // RFC 9112, 5.2, leaves it to a server to refuse a value that goes over several lines. Beast
+  // joins them in memory of its own, which is gone when put() returns.
+  bool is_folded(View name, View value) const {
+    if (value.empty()) return false;
+    const std::less<const char*> before;
+    const char* const end = whole_.data() + whole_.size();
+    if (before(value.data(), whole_.data()) || !before(value.data(), end)) return true;
+    return std::find(name.data() + name.size(), value.data(), '\n') != value.data();
+  }
+
   void refuse(HeadError why, Ec& ec) {
     error = why;
     ec = beast_http::error::bad_value;
@@ -92,6 +104,7 @@ class HeadParser final : public beast_http::basic_parser<true> {
   void on_chunk_header_impl(std::uint64_t, View, Ec&) override {}
   std::size_t on_chunk_body_impl(std::uint64_t, View, Ec&) override { return 0; }
 
+  const std::string_view whole_;
   const std::uint32_t max_headers_;
   const FieldVisitor& visit_;
   std::uint32_t fields_ = 0;
@@ -130,7 +143,7 @@ HeadScanner::Status HeadScanner::scan(std::string_view buffer) {
 
 tl::expected<RequestHead, HeadError> parse_head(std::string_view head, const Limits& limits,
                                                 const FieldVisitor& visit) {
-  HeadParser parser(limits.headers, visit);
+  HeadParser parser(head, limits.headers, visit);
   parser.header_limit(limits.head_bytes);
   parser.skip(true);
   boost::system::error_code ec;
