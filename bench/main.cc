@@ -2,7 +2,6 @@
 // hyperpod-bench: the emulator's speed, end to end over loopback, against its comparators.
 //
 // Exit status: 0 whatever the verdicts, 1 if a row could not be measured, 2 for bad arguments.
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -12,6 +11,7 @@
 #include <fstream>
 
 #include "hyperpod/base/arguments.h"
+#include "hyperpod/base/descriptor_limit.h"
 #include "hyperpod/base/terminal.h"
 #include "machine.h"
 #include "plots.h"
@@ -74,14 +74,6 @@ struct Arguments {
   std::string json;
   std::string plots;
 };
-
-// Two ends of two thousand connections and some; the children inherit the limit.
-void raise_descriptor_limit() {
-  rlimit limit{};
-  ::getrlimit(RLIMIT_NOFILE, &limit);
-  limit.rlim_cur = limit.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &limit);
-}
 
 bool wanted(const Row& row, const std::vector<std::string>& only) {
   return only.empty() || std::ranges::find(only, row.id) != only.end();
@@ -176,7 +168,7 @@ int parse_and_run(int count, char** values) {
     return app.exit(error) == 0 ? 0 : 2;
   }
   arguments.settings.slice = std::chrono::milliseconds(std::lround(seconds * 1000));
-  raise_descriptor_limit();
+  base::raise_descriptor_limit();
   return run(rows, arguments);
 }
 

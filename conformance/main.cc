@@ -2,7 +2,6 @@
 // hyperpod-conformance: tells how far a daemon, or a client, keeps the protocol of
 // docs/protocol.md. This is the only file that knows CLI11.
 #include <signal.h>
-#include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
 #include <cerrno>
@@ -11,20 +10,13 @@
 
 #include "cli/commands.h"
 #include "hyperpod/base/arguments.h"
+#include "hyperpod/base/descriptor_limit.h"
 #include "hyperpod/base/nearest.h"
 #include "hyperpod/base/standard_descriptors.h"
 #include "hyperpod/base/text.h"
 
 namespace hyperpod::conformance::cli {
 namespace {
-
-/// Thousands of connections need thousands of descriptors, and the usual soft limit is 1,024.
-void raise_descriptor_limit() {
-  rlimit limit{};
-  ::getrlimit(RLIMIT_NOFILE, &limit);
-  limit.rlim_cur = limit.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &limit);
-}
 
 // Options with their types as people write them, and nothing else behind their names.
 class HelpFormatter final : public CLI::Formatter {
@@ -283,7 +275,7 @@ int main(int argc, char** argv) {
   hyperpod::base::take_standard_descriptors();
   ::signal(SIGPIPE, SIG_IGN);
   using namespace hyperpod::conformance::cli;
-  raise_descriptor_limit();
+  hyperpod::base::raise_descriptor_limit();
   const int code = run(argc, argv);
   if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return code;
   const int error = errno;

@@ -25,6 +25,7 @@
 #include "config/ready_file.h"
 #include "config/token_file.h"
 #include "core/signals.h"
+#include "hyperpod/base/descriptor_limit.h"
 #include "hyperpod/base/file_descriptor.h"
 #include "hyperpod/base/standard_descriptors.h"
 #include "hyperpod/emulator/emulator.h"
@@ -67,7 +68,8 @@ Result<base::FileDescriptor> guard_against_signals() {
   base::FileDescriptor wake(::eventfd(0, EFD_CLOEXEC));
   if (!wake) return tl::make_unexpected(base::system_error("cannot wait for signals", errno));
   wake_descriptor = wake.get();
-  core::remove_segments_on(core::ending_signals, core::Replace::defaults_handlers);
+  std::signal(SIGXFSZ, SIG_IGN);  // a write beyond the limit of files' sizes fails, and is told of
+  core::remove_segments_on(core::ending_signals(), core::Replace::defaults_handlers);
   std::signal(SIGPIPE, SIG_IGN);
   struct sigaction action {};
   action.sa_sigaction = stop_or_die;
@@ -115,15 +117,6 @@ std::string stop_reason(const base::FileDescriptor& wake, const base::FileDescri
 }
 
 // --- The run
-
-// A process started without one of the three would give its number to the segment.
-void keep_standard_descriptors() {
-  for (int fd = ::open("/dev/null", O_RDWR); fd >= 0; fd = ::open("/dev/null", O_RDWR)) {
-    if (fd <= STDERR_FILENO) continue;
-    ::close(fd);
-    return;
-  }
-}
 
 int fail(const Error& error) {
   std::fprintf(stderr, "hyperpod-emulator: %s\n", error.message.c_str());
@@ -225,7 +218,6 @@ int serve(config::Configuration configuration, pid_t parent) {
 
 int run(int argc, const char* const* argv) {
   const pid_t parent = ::getppid();  // before it can end unnoticed
-  keep_standard_descriptors();
   auto parsed = config::parse_command_line(argc, argv, environ);
   if (!parsed) return fail(parsed.error());
   if (const auto* printout = std::get_if<config::Printout>(&*parsed)) {
@@ -241,5 +233,6 @@ int run(int argc, const char* const* argv) {
 
 int main(int argc, char** argv) {
   hyperpod::base::take_standard_descriptors();
+  hyperpod::base::raise_descriptor_limit();
   return hyperpod::emulator::run(argc, argv);
 }

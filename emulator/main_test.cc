@@ -456,9 +456,9 @@ TEST_F(Main, ASelfSignedServerSaysHttps) {
 }
 
 TEST_F(Main, EverySignalThatCanBeCaughtLeavesNoSegment) {
-  for (const int signal :
-       {SIGHUP, SIGQUIT, SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV, SIGSYS, SIGXCPU,
-        SIGXFSZ, SIGALRM, SIGUSR1, SIGUSR2, SIGVTALRM, SIGSTKFLT, SIGPROF, SIGIO, SIGPWR}) {
+  for (const int signal : {SIGHUP,    SIGQUIT, SIGILL,  SIGTRAP, SIGABRT,  SIGBUS,  SIGFPE,
+                           SIGSEGV,   SIGSYS,  SIGXCPU, SIGALRM, SIGUSR1,  SIGUSR2, SIGVTALRM,
+                           SIGSTKFLT, SIGPROF, SIGIO,   SIGPWR,  SIGRTMIN, SIGRTMAX}) {
     Program program(arguments());
     program.ready();
     program.send(signal);
@@ -542,6 +542,59 @@ TEST_F(Main, TruncatingTheSegmentIsSaidAsItEndsTheProcess) {
   EXPECT_THAT(program.err(), HasSubstr(segment() + " is gone: another process has truncated it"));
   EXPECT_TRUE(nothing_is_left());
 #endif
+}
+
+TEST_F(Main, TruncatingTheSegmentEndsItWhoeverWritesThere) {
+  Program program(arguments());
+  const json ready = program.ready();
+  ASSERT_EQ(::truncate(segment().c_str(), 0), 0);
+  // Most of such a body is copied into the segment by the kernel.
+  asio::io_context io;
+  auto socket = connect(io, ready);
+  const std::string request =
+      "PUT /v1/kv/b/k HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n";
+  // In two parts, so that none of it is copied by the process itself.
+  asio::write(socket, asio::buffer(request));
+  boost::system::error_code ended;
+  asio::write(socket, asio::buffer(std::string(100'000, 'x')), ended);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+  EXPECT_EQ(program.exit_code(), -SIGBUS);
+  EXPECT_THAT(program.err(), HasSubstr(segment() + " is gone: another process has truncated it"));
+#endif
+}
+
+TEST_F(Main, SaysThatALimitOfFilesSizesLeavesNoRoomForTheSegment) {
+  Program program(arguments(), Stdout::read, {"prlimit", "--fsize=1048576"});
+  EXPECT_EQ(program.exit_code(), 1);
+  EXPECT_THAT(program.err(), AllOf(HasSubstr("hyperpod-emulator: "), HasSubstr("File too large")));
+  EXPECT_TRUE(nothing_is_left());
+}
+
+// --- Descriptors --------------------------------------------------------------------------------
+
+TEST_F(Main, TakesAllTheDescriptorsThatItMayHave) {
+  Program program(arguments(), Stdout::read, {"prlimit", "--nofile=64:1024"});
+  program.ready();
+  rlimit limit{};
+  ASSERT_EQ(::prlimit(program.pid(), RLIMIT_NOFILE, nullptr, &limit), 0);
+  EXPECT_EQ(limit.rlim_cur, 1024u);
+}
+
+TEST_F(Main, AnswersHealthChecksWhenConnectionsHaveTakenAllOtherDescriptors) {
+  Program program(arguments({"--admin", "127.0.0.1:0"}), Stdout::read,
+                  {"prlimit", "--nofile=160:160"});
+  const json ready = program.ready();
+  asio::io_context io;
+  std::vector<asio::ip::tcp::socket> idle;
+  for (int i = 0; i < 200; ++i) idle.push_back(connect(io, ready));
+  EXPECT_THAT(program.log_until("new connections wait"), HasSubstr("RLIMIT_NOFILE is 160"));
+  for (int i = 0; i < 3; ++i) {
+    Program check({"--healthcheck", ready.at("admin")});
+    EXPECT_EQ(check.exit_code(), 0) << check.err();
+  }
+  idle.clear();
+  EXPECT_THAT(ask(ready, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
+              StartsWith("HTTP/1.1 404 "));
 }
 
 TEST_F(Main, TheSegmentLosesItsNameAndThatIsSaidOnce) {

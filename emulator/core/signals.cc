@@ -153,6 +153,14 @@ void remove_segments_and_die(int signal, const siginfo_t* details) noexcept {
   ::_exit(128 + signal);  // only process 1 of a container comes here
 }
 
+std::vector<int> ending_signals() {
+  std::vector signals{SIGHUP,  SIGQUIT, SIGILL,  SIGTRAP,   SIGABRT,  SIGBUS,  SIGFPE,
+                      SIGSEGV, SIGSYS,  SIGXCPU, SIGXFSZ,   SIGALRM,  SIGUSR1, SIGUSR2,
+                      SIGIO,   SIGPWR,  SIGPROF, SIGVTALRM, SIGSTKFLT};
+  for (int signal = SIGRTMIN; signal <= SIGRTMAX; ++signal) signals.push_back(signal);
+  return signals;
+}
+
 void remove_segments_on(std::span<const int> signals, Replace replace) {
   for (const int signal : signals) {
     HYPERPOD_REQUIRE(signal > 0 && signal < NSIG);

@@ -13,6 +13,7 @@
 #include <csignal>
 #include <cstddef>
 #include <span>
+#include <vector>
 
 #include "core/owner_file.h"
 
@@ -20,9 +21,7 @@ namespace hyperpod::emulator::core {
 
 /// The signals that end a process by default and that it can catch, except SIGTERM, SIGINT and
 /// SIGPIPE.
-inline constexpr std::array ending_signals{
-    SIGHUP,  SIGQUIT, SIGILL,  SIGTRAP, SIGABRT,   SIGBUS,    SIGFPE,  SIGSEGV, SIGSYS, SIGXCPU,
-    SIGXFSZ, SIGALRM, SIGUSR1, SIGUSR2, SIGVTALRM, SIGSTKFLT, SIGPROF, SIGIO,   SIGPWR};
+std::vector<int> ending_signals();
 
 /// Those that ask a process to end.
 inline constexpr std::array stopping_signals{SIGTERM, SIGINT};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "http/server.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -13,7 +14,9 @@
 
 #include "http/tls.h"
 #include "hyperpod/base/assertions.h"
+#include "hyperpod/base/descriptor_limit.h"
 #include "text/host_port.h"
+#include "text/log.h"
 
 namespace hyperpod::emulator::http {
 namespace {
@@ -28,6 +31,13 @@ std::vector<std::unique_ptr<Worker>> make_workers(const Options& options, const 
   std::vector<std::unique_ptr<Worker>> workers;
   for (unsigned i = 0; i < count; ++i) workers.push_back(std::make_unique<Worker>(clock));
   return workers;
+}
+
+// The rest is for the admin port and the segment.
+std::uint64_t descriptors_for_connections() {
+  constexpr std::uint64_t most_kept = 64;
+  const std::uint64_t limit = base::descriptor_limit();
+  return limit - std::min(most_kept, limit / 8);
 }
 
 }  // namespace
@@ -74,7 +84,8 @@ Server::Server(Parts parts)
       workers_(make_workers(options_, clock_)),
       acceptor_(workers_.front()->io()),
       accept_again_(workers_.front()->io()),
-      engine_wake_(workers_.front()->io()) {}
+      engine_wake_(workers_.front()->io()),
+      most_descriptors_(descriptors_for_connections()) {}
 
 Server::~Server() { stop(); }
 
@@ -99,26 +110,49 @@ void Server::run() {
 std::string Server::url() const { return url_of(tls_ ? "https" : "http", endpoint_); }
 
 Awaitable<void> Server::accept_connections() {
+  bool told = false;
   while (true) {
     IoError ec;
     co_await acceptor_.async_wait(Acceptor::wait_read, resume_with(ec));
     if (!acceptor_.is_open()) co_return;
-    if (!ec && accept_all()) continue;
-    // Out of descriptors or memory: others' connections must end before it is worth trying again.
+    if (!ec && accept_all()) {
+      told = false;
+      continue;
+    }
+    if (!std::exchange(told, true)) {
+      text::log(
+          options_.log, base::LogLevel::warn,
+          "new connections wait: {} are open, and descriptors (RLIMIT_NOFILE is {}) or memory "
+          "are short",
+          counters_.open.load(), base::descriptor_limit());
+    }
+    // Short of descriptors or memory: others' connections must end before it is worth trying again.
     accept_again_.expires_after(accept_pause);
     co_await accept_again_.async_wait(resume_with(ec));
     if (!acceptor_.is_open()) co_return;
   }
 }
 
+// Whether a connection more leaves enough descriptors for the admin port, whose health checks are
+// to be answered however many connections there are here, and for the segment. The next descriptor
+// is the lowest that is free.
+bool Server::may_accept() {
+  if (!crowded_) return true;
+  const base::FileDescriptor next(::fcntl(acceptor_.native_handle(), F_DUPFD_CLOEXEC, 0));
+  crowded_ = !next || static_cast<std::uint64_t>(next.get()) >= most_descriptors_;
+  return !crowded_;
+}
+
 bool Server::accept_all() {
   while (true) {
+    if (!may_accept()) return false;
     // Not by Asio, which would wait for it in its own set.
     base::FileDescriptor accepted(
         ::accept4(acceptor_.native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (!accepted && (errno == EAGAIN || errno == EWOULDBLOCK)) return true;
     if (!accepted && (errno == ECONNABORTED || errno == EINTR)) continue;
     if (!accepted) return false;
+    crowded_ = static_cast<std::uint64_t>(accepted.get()) >= most_descriptors_;
     Worker& worker = *workers_[next_worker_];
     next_worker_ = (next_worker_ + 1) % workers_.size();
     asio::post(worker.io(), [this, &worker, accepted = std::move(accepted)]() mutable {

@@ -77,6 +77,7 @@ class Server final : private Ticker {
   void wait_for_watched(std::function<void()> work);
   Awaitable<void> accept_connections();
   /// Takes every connection that has been made. False if that failed for want of something.
+  bool may_accept();
   bool accept_all();
   /// Serves it, lets it wait, or closes it with the socket.
   void decide(Worker& worker, base::FileDescriptor socket, std::uint64_t number);
@@ -120,6 +121,8 @@ class Server final : private Ticker {
   SystemTimer engine_wake_;
   std::optional<asio::posix::stream_descriptor> watched_;  // somebody else's
   std::list<DelayedTask> delayed_;
+  const std::uint64_t most_descriptors_;
+  bool crowded_ = false;  // the last connection had one beyond those
   std::size_t next_worker_ = 0;
   bool stopping_ = false;
 
