@@ -98,10 +98,11 @@ class Emulator::Impl final : public admin::Control {
   const Options options_;
   const std::chrono::system_clock::time_point started_ = std::chrono::system_clock::now();
   const std::chrono::steady_clock::time_point started_steadily_ = std::chrono::steady_clock::now();
-  mutable std::mutex segment_mutex_;      // guards the three below
+  mutable std::mutex segment_mutex_;      // guards the four below
   std::optional<core::Segment> segment_;  // gone once stopped
   std::optional<core::SegmentWatch> watch_;
-  bool segment_lost_ = false;  // its name or its memory, and that has been logged
+  bool segment_lost_ = false;       // its name or its memory, and that has been logged
+  std::uint64_t times_hidden_ = 0;  // by empty_segment
   std::atomic<std::uint64_t> segment_losses_{0};
   FaultPlan faults_;
   Journal journal_;
@@ -305,9 +306,9 @@ Result<void> Emulator::Impl::cause_to_segment(const Effects& effects) {
   }
   if (effects.incident == Incident::change_mode) return segment_->set_mode(*effects.mode);
   if (auto hidden = segment_->hide(); !hidden) return hidden;
-  server_->after(effects.lasting, [this] {
+  server_->after(effects.lasting, [this, number = ++times_hidden_] {
     std::lock_guard again(segment_mutex_);
-    if (segment_) segment_->show();
+    if (segment_ && number == times_hidden_) segment_->show();  // or a later one goes on
   });
   return {};
 }
@@ -336,7 +337,7 @@ Result<Emulator> Emulator::start(Options options) try {
               name);
   }
   if (options.remove_on_signals) {
-    core::remove_segments_on(core::ending_signals, core::Replace::defaults);
+    core::remove_segments_on(core::ending_signals(), core::Replace::defaults);
     core::remove_segments_on(core::stopping_signals, core::Replace::defaults);
   }
   auto segment = core::Segment::create({.name = options.shm_name,

@@ -231,6 +231,33 @@ TEST_P(FaultEffects, AConnectionCanBeResetInTheMiddleOfABody) {
   EXPECT_EQ(connect().ask(put_request("b/k", bytes)).status, 200);
 }
 
+TEST_P(FaultEffects, ABodyOfJustSoManyBytesIsCutOffAsWell) {
+  start(R"({"match":{"operation":"put","first":1},"effects":{"reset_after":3}})");
+  auto client = connect();
+  client.send(put_request("b/k", "abc"));
+  EXPECT_EQ(client.receive_until_closed(), "");
+  EXPECT_EQ(daemon->statistics().objects, 0u);
+}
+
+TEST_P(FaultEffects, ABodyOfJustSoManyBytesIsNotStoredWhereNoMoreAreRead) {
+  start(R"({"match":{"operation":"put"},"effects":{"stop_reading_after":3}})");
+  auto client = connect();
+  client.send(put_request("b/k", "abc"));
+  ASSERT_TRUE(daemon->reaches([](const Statistics& s) { return s.puts_in_flight == 1; }));
+  clock->advance(1min);
+  EXPECT_TRUE(client.is_silent());
+  EXPECT_EQ(daemon->statistics().objects, 0u);
+}
+
+TEST_P(FaultEffects, TheJournalNamesTheObjectOfAReleaseThatAFaultAnswers) {
+  auto client = with_object(R"({"match":{"operation":"release"},"effects":{"status":500}})");
+  const auto grant = client.ask(lease_request("b/k"));
+  EXPECT_EQ(client.ask(release_request(id_of(grant))).status, 500);
+  const auto entries = daemon->emulator().journal().entries({.key = "k", .fault = "f"});
+  ASSERT_EQ(entries.size(), 1u);
+  EXPECT_EQ(entries[0].bucket, "b");
+}
+
 TEST_P(FaultEffects, BandwidthIsLimited) {
   start(R"({"match":{"operation":"put"},"effects":{"bytes_per_second":1000}})");
   auto client = connect();
@@ -506,6 +533,25 @@ TEST_P(FaultEffects, TheSegmentCanBeEmptyForAWhile) {
   clock->advance(5s);
   EXPECT_EQ(inode(), before);
   EXPECT_EQ(daemon->leased_bytes(grant), bytes);
+}
+
+TEST_P(FaultEffects, TheSegmentIsEmptyForAsLongAsWasSaidLast) {
+  const auto empty = [&](std::chrono::milliseconds lasting) {
+    return daemon->emulator().cause({.incident = Incident::empty_segment, .lasting = lasting});
+  };
+  start(R"({"effects":{}})");
+  const auto before = inode();
+  ASSERT_TRUE(empty(500ms));
+  clock->advance(400ms);
+  ASSERT_TRUE(empty(3s));
+  clock->advance(2s);
+  EXPECT_NE(inode(), before);
+  clock->advance(1s);
+  EXPECT_EQ(inode(), before);
+  ASSERT_TRUE(empty(1s));
+  ASSERT_TRUE(daemon->emulator().cause({.incident = Incident::unlink_segment}));
+  clock->advance(1s);
+  EXPECT_FALSE(std::filesystem::exists("/dev/shm/" + options.shm_name)) << "the name has gone";
 }
 
 TEST_P(FaultEffects, TheSegmentsModeCanChange) {

@@ -12,8 +12,8 @@ Result<bool> http_accepted(std::string_view received) {
   const auto parsed = parse_response(received);
   if (parsed.result == ParseResult::incomplete) return false;
   if (parsed.response.status == 200) return true;
-  return failure("a body was answered with " + std::to_string(parsed.response.status) +
-                 ": " + std::string(parsed.response.body));
+  return failure("a body was answered with " + std::to_string(parsed.response.status) + ": " +
+                 std::string(parsed.response.body));
 }
 
 Sender::Sender(const Server& server, unsigned connections, std::string_view body,

@@ -309,6 +309,7 @@ Result<void> Segment::exchange() {
 }
 
 void Segment::unlink_name() {
+  show();  // or the name would come back with it later
   if (linked()) ::unlink(path().c_str());
 }
 

@@ -204,7 +204,8 @@ void Connection::gather(bool on) {
 
 void Connection::watch() {
   wants_watching_ = true;
-  if (watching_ || in_.full()) return;
+  if (watching_) return;
+  if (in_.full()) return transport_->tell_end(*this);
   watching_ = true;
   asio::co_spawn(
       worker_.io(), [self = shared_from_this()] { return self->keep_watching(); }, asio::detached);
@@ -217,6 +218,13 @@ Awaitable<void> Connection::keep_watching() {
     end_read(got, ec);
   } while (wants_watching_ && !peer_gone_ && !in_.full());
   watching_ = false;
+  if (in_.full()) transport_->tell_end(*this);
+  wake();
+}
+
+void Connection::peer_ended() {
+  if (!wants_watching_ || !in_.full()) return;  // a read will tell, when its turn has come
+  peer_gone_ = true;
   wake();
 }
 

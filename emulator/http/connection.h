@@ -138,6 +138,7 @@ class Connection : public Managed,
   class Pause;
 
   bool receive_now() override;
+  void peer_ended() override;
   void on_due() override;
   Awaitable<void> run();
   Awaitable<void> keep_watching();

@@ -222,6 +222,24 @@ TEST_F(Wait, IsForgottenWhenItsConnectionClosesWithMorePipelined) {
   EXPECT_EQ(daemon().statistics().waiters_dropped, 1u);
 }
 
+TEST_F(Wait, IsForgottenHoweverMuchIsPipelinedBehindIt) {
+  for (const bool resets : {false, true}) {
+    auto client = held();
+    client.send(put_request("b/other", std::string(4 * options.limits.head_bytes, 'x')));
+    resets ? client.reset() : client.close();
+    EXPECT_TRUE(waits_for(0)) << resets;
+  }
+  EXPECT_EQ(daemon().statistics().waiters_dropped, 2u);
+}
+
+TEST_F(Wait, AnswersAllThatIsPipelinedBehindIt) {
+  auto client = held();
+  client.send(put_request("b/other", std::string(4 * options.limits.head_bytes, 'x')));
+  store();
+  EXPECT_EQ(client.receive().status, 200);
+  EXPECT_EQ(client.receive().status, 200);
+}
+
 TEST_F(Wait, GrantsALeaseToNobodyIfToldTo) {
   options.behaviour.drop_abandoned_waiters = false;
   held().close();

@@ -165,11 +165,13 @@ std::optional<std::uint64_t> parse_count(std::string_view text) {
   return value;
 }
 
-// A parameter of the query; nullopt where it is not there. Of several the last counts.
-std::optional<std::string_view> parameter(std::string_view query, std::string_view name) {
-  std::optional<std::string_view> found;
-  for_each_parameter(query, [&](std::string_view other, std::string_view value) {
-    if (other == name) found = value;
+// A parameter of the query; nullopt where it is not there, and empty where its value is not
+// percent-encoded UTF-8. Of several the last counts.
+std::optional<std::string> parameter(std::string_view query, std::string_view name) {
+  std::optional<std::string> found;
+  for_each_parameter(query, [&](std::string_view raw_name, std::string_view raw_value) {
+    if (text::percent_decode(raw_name) == name)
+      found = text::percent_decode(raw_value).value_or("");
     return true;
   });
   return found;
@@ -196,7 +198,7 @@ Routed namespace_route(std::string_view method, std::string_view query, Route& r
   return {};
 }
 
-Routed shard_route(std::string_view method, std::string_view rank, std::string_view step,
+Routed shard_route(std::string_view method, std::string_view raw_rank, std::string_view raw_step,
                    Route& result) {
   if (method == "POST") {
     result.operation = Operation::put_shard;
@@ -207,6 +209,8 @@ Routed shard_route(std::string_view method, std::string_view rank, std::string_v
   } else {
     return not_found();
   }
+  const std::string rank = text::percent_decode(raw_rank).value_or("");
+  const std::string step = text::percent_decode(raw_step).value_or("");
   result.key.append(rank).append("/").append(step);
   const auto rank_number = parse_count(rank);
   const auto step_number = parse_count(step);

@@ -86,6 +86,17 @@ TEST(Route, ToAKeyIsDecodedOnce) {
   expect_key("/v1/kv/b/%252F", "b", "%2F");
 }
 
+TEST(Route, DecodesNumbersAsItDecodesNames) {
+  Route result;
+  ASSERT_TRUE(
+      route("POST", "/v1/cp/namespaces/n?num%5Franks=%31&steps_retained=%32", Behaviour{}, result));
+  EXPECT_EQ(result.created, (checkpoint::NamespaceOptions{.num_ranks = 1, .steps_retained = 2}));
+  ASSERT_TRUE(route("POST", "/v1/cp/checkpoints/n/%31/%32", Behaviour{}, result));
+  EXPECT_THAT(result, AllOf(Field(&Route::rank, 1u), Field(&Route::step, 2u)));
+  EXPECT_EQ(result.key, "1/2");
+  EXPECT_FALSE(route("GET", "/v1/cp/checkpoints/n/latest?limit=%zz", Behaviour{}, result));
+}
+
 TEST(Route, LeavesAPlusAPlus) {
   expect_key("/v1/kv/b/a+b", "b", "a+b");
   expect_key("/v1/kv/b/a%2Bb", "b", "a+b");

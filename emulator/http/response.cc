@@ -152,9 +152,11 @@ void append_wire_form(const Response& response, WireForm form, std::string& out)
     if (response.shard->meta)
       out.append("Shard-Meta: ").append(*response.shard->meta).append("\r\n");
   }
-  out += "Content-Length: ";
-  append_number(out, length);
-  out += "\r\n";
+  if (response.status != 204) {  // RFC 9110, 8.6
+    out += "Content-Length: ";
+    append_number(out, length);
+    out += "\r\n";
+  }
   if (!form.keep_alive) {
     out += "Connection: close\r\n";
   } else if (form.http_1_0) {

@@ -62,6 +62,12 @@ TEST(Response, SaysWhatBecomesOfTheConnectionWhereThatIsNotTheDefault) {
               HasSubstr("\r\nConnection: close\r\n"));
 }
 
+TEST(Response, WithoutContentHasNoLength) {
+  Response response;
+  response.status = 204;
+  EXPECT_EQ(wire(response), "HTTP/1.1 204 No Content\r\n\r\n");
+}
+
 TEST(Response, ToHeadHasTheLengthOfABodyThatIsNotSent) {
   const auto response = refusal(404, "not_found", "Nothing.");
   const auto bytes = wire(response, {.with_body = false});

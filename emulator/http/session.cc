@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <boost/asio/post.hpp>
 #include <cstring>
+#include <limits>
 
 #include "http/body_sink.h"
 #include "http/chunk_decoder.h"
@@ -316,22 +317,34 @@ Awaitable<tl::expected<RequestHead, Response>> Session::read_head() {
 }
 
 Awaitable<std::uint64_t> Session::receive_into(BodySink& sink, std::uint64_t at_most) {
-  const auto* stop = std::get_if<StopReading>(&effects().ending);
-  const auto* cut = std::get_if<ResetReading>(&effects().ending);
-  if (stop || cut) {
-    const std::uint64_t after = stop ? stop->after : cut->after;
-    at_most = std::min(at_most, after - std::min(after, exchange_->entry.bytes_in));
-    if (at_most == 0 && stop) co_await stop_responding(false);
-    if (at_most == 0 && cut) reset_by_fault();
-  }
+  const auto until_fault = left_to_read();
+  if (until_fault == 0) co_await end_reading();
+  if (too_slow(exchange_->body_begun)) close();  // of one that has come whole it does not matter
   if (peer_gone()) co_return 0;
+  at_most = std::min(at_most, until_fault);
   const auto window = sink.window();
   const auto size = std::min<std::uint64_t>(window.size(), at_most);
   const auto got = co_await read_body(window.first(size), size == at_most);
   sink.filled(got);
   exchange_->entry.bytes_in += got;
-  if (too_slow(exchange_->body_begun)) close();
+  if (got == until_fault && !peer_gone()) co_await end_reading();
   co_return got;
+}
+
+std::uint64_t Session::left_to_read() const {
+  const auto* stop = std::get_if<StopReading>(&effects().ending);
+  const auto* cut = std::get_if<ResetReading>(&effects().ending);
+  if (!stop && !cut) return std::numeric_limits<std::uint64_t>::max();
+  const std::uint64_t after = stop ? stop->after : cut->after;
+  return after - std::min(after, exchange_->entry.bytes_in);
+}
+
+Awaitable<void> Session::end_reading() {
+  if (std::holds_alternative<StopReading>(effects().ending)) {
+    co_await stop_responding(false);
+  } else {
+    reset_by_fault();
+  }
 }
 
 Awaitable<Session::BodyEnd> Session::receive_counted(std::uint64_t length, BodySink& sink) {
@@ -696,8 +709,14 @@ std::optional<FiredFault> Session::fault_for(const Route& route) {
       subject.operation = FaultOperation::checkpoint_namespace;
       break;
   }
-  subject.bucket = leased ? leased->first : route.bucket;
-  subject.key = leased ? leased->second : route.key;
+  if (leased) {  // for the journal, too: a fault may respond in the daemon's place
+    std::tie(exchange_->entry.bucket, exchange_->entry.key) = *std::move(leased);
+    subject.bucket = exchange_->entry.bucket;
+    subject.key = exchange_->entry.key;
+  } else {
+    subject.bucket = route.bucket;
+    subject.key = route.key;
+  }
   return service_.faults.decide(subject);
 }
 

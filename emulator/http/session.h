@@ -116,6 +116,10 @@ class Session final : public Connection {
   Awaitable<BodyEnd> receive_counted(std::uint64_t length, BodySink& sink);
   Awaitable<BodyEnd> receive_chunked(BodySink& sink);
   Awaitable<std::uint64_t> receive_into(BodySink& sink, std::uint64_t at_most);
+  /// So many bytes of a body are read until a fault ends that.
+  std::uint64_t left_to_read() const;
+  /// What that fault does.
+  Awaitable<void> end_reading();
   Awaitable<void> discard_body(const RequestHead& head);
   /// Whether a body that began at `begun` comes too slowly, or has taken too long.
   bool too_slow(TimePoint begun) const;

@@ -194,6 +194,18 @@ TEST_F(Timing, ABodyThatComesTooSlowlyIsGivenUp) {
   EXPECT_EQ(daemon().statistics().used_bytes, 0u);
 }
 
+TEST_F(Timing, ABodyThatHasComeWholeWasNotTooSlow) {
+  options.limits.body_rate = 1000;
+  auto client = begun(put_head("b/k", 3) + "a");
+  ASSERT_TRUE(daemon().reaches([](const Statistics& s) { return s.puts_in_flight == 1; }));
+  clock->advance(14s);
+  client.send("b");
+  clock->advance(14s);
+  clock->advance(5s);
+  client.send("c");
+  EXPECT_EQ(client.receive().status, 200);
+}
+
 TEST_F(Timing, ABodyThatTakesTooLongIsGivenUpHoweverFastItIs) {
   options.limits.body_rate = 1;
   options.limits.body_timeout = 2min;

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <openssl/ssl.h>
@@ -272,6 +273,12 @@ Result<boost::asio::ssl::context> context_from(const std::string& certificate_fi
         base::printable(key_file), failure.message(), base::printable(certificate_file)));
   }
   SSL_CTX* native = server.native_handle();
+  // OpenSSL itself compares only keys of one type.
+  if (SSL_CTX_check_private_key(native) != 1) {
+    ERR_clear_error();
+    return refuse(fmt::format("key {} cannot be used: it does not belong to the certificate {}",
+                              base::printable(key_file), base::printable(certificate_file)));
+  }
   SSL_CTX_set_min_proto_version(native, TLS1_2_VERSION);
   SSL_CTX_set_options(native, SSL_OP_NO_RENEGOTIATION);
   SSL_CTX_set_mode(native, SSL_MODE_RELEASE_BUFFERS);  // an idle connection holds none

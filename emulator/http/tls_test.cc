@@ -255,6 +255,17 @@ TEST_F(Tls, FilesThatCannotBeUsedAreNamed) {
               AllOf(HasSubstr(others.key_file), HasSubstr("mismatch")));
 }
 
+TEST_F(Tls, AKeyOfAnotherTypeThanTheCertificatesIsRefused) {
+  const TlsFiles files = make("d");
+  EVP_PKEY* key = EVP_RSA_gen(2048);
+  FILE* file = std::fopen(path("rsa").c_str(), "w");
+  PEM_write_PrivateKey(file, key, nullptr, nullptr, 0, nullptr, nullptr);
+  std::fclose(file);
+  EVP_PKEY_free(key);
+  EXPECT_THAT(refusal({files.certificate_file, path("rsa"), ""}),
+              AllOf(HasSubstr(path("rsa")), HasSubstr(files.certificate_file)));
+}
+
 TEST_F(Tls, AnEncryptedKeyIsRefusedWithoutAskingForItsPassphrase) {
   const TlsFiles files = make("d");
   EVP_PKEY* key = EVP_EC_gen("P-256");

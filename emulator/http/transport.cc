@@ -39,6 +39,15 @@ std::string peer_of(int socket) {
                                 : fmt::format("{}:{}", address, peer.port());
 }
 
+// The kernel found no memory behind an address of ours: the segment has been truncated. Whoever
+// accesses it himself ends with a line that says so; see core/signals.h.
+void touch(asio::mutable_buffer buffer) {
+  constexpr std::size_t least_page = 4096;
+  auto* const bytes = static_cast<volatile std::byte*>(buffer.data());
+  for (std::size_t at = 0; at < buffer.size(); at += least_page) bytes[at] = std::byte{};
+  if (buffer.size() > 0) bytes[buffer.size() - 1] = std::byte{};
+}
+
 class PlainTransport final : public Transport, private base::SocketWatcher {
  public:
   PlainTransport(Worker& worker, base::FileDescriptor socket)
@@ -96,7 +105,16 @@ class PlainTransport final : public Transport, private base::SocketWatcher {
     }
     ec = got == 0 ? IoError(asio::error::eof) : last_error();
     if (ec == asio::error::would_block) may_read_ = false;
+    if (ec == boost::system::errc::bad_address) {
+      touch(first);
+      touch(second);
+    }
     return 0;
+  }
+
+  void tell_end(Receiver& receiver) override {
+    end_receiver_ = &receiver;
+    if (ended_) receiver.peer_ended();
   }
 
   void expect(std::size_t bytes) override {
@@ -148,7 +166,10 @@ class PlainTransport final : public Transport, private base::SocketWatcher {
 
  private:
   void ready(std::uint32_t events) override {
-    if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) ended_ = true;
+    if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) {
+      ended_ = true;
+      if (end_receiver_ != nullptr) end_receiver_->peer_ended();
+    }
     if (ended_ || (events & EPOLLIN) != 0) may_read_ = true;
     bool reads_on = may_read_;
     if (receiver_ != nullptr && may_read_) {
@@ -174,6 +195,7 @@ class PlainTransport final : public Transport, private base::SocketWatcher {
 
   Worker& worker_;
   Receiver* receiver_ = nullptr;  // of who waits for readable_; null once it has returned false
+  Receiver* end_receiver_ = nullptr;
   base::FileDescriptor socket_;
   bool may_read_ = false;  // something may have come
   bool ended_ = false;     // the peer is done sending, or gone
@@ -200,6 +222,7 @@ class TlsTransport final : public Transport {
   }
 
   Awaitable<void> receive(Receiver&) override { co_return; }
+  void tell_end(Receiver&) override {}
 
   Awaitable<std::size_t> read_some(asio::mutable_buffer first, asio::mutable_buffer second,
                                    IoError& ec) override {

@@ -20,6 +20,8 @@ class Transport {
    public:
     /// Bytes have come, or the end of them, for read_now() to read. True if the wait goes on.
     virtual bool receive_now() = 0;
+    /// The peer is done sending, or has gone; see tell_end().
+    virtual void peer_ended() = 0;
 
    protected:
     ~Receiver() = default;
@@ -37,6 +39,9 @@ class Transport {
   /// Reads what has come, into the two buffers; nothing there is would_block.
   virtual std::size_t read_now(asio::mutable_buffer first, asio::mutable_buffer second,
                                IoError& ec) = 0;
+  /// Has `receiver` told, perhaps at once, that the peer is done sending or has gone, however much
+  /// of what it sent has not been read. TLS does not know it.
+  virtual void tell_end(Receiver& receiver) = 0;
   /// A hint: lets read_some sleep until about `bytes` have come, or the peer is done sending.
   virtual void expect(std::size_t bytes) = 0;
   /// Bytes that have come and were not read yet, as far as that can be told.

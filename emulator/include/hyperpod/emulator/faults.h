@@ -40,7 +40,8 @@ enum class FaultOperation {
 /// Which requests a fault meets. All that is given must hold.
 struct FaultMatch {
   /// `any`: put, lease and release, as far as all that the fault does can be done to them; a fault
-  /// that alters grants meets leases only. So a fault that has fired has always done something.
+  /// that alters grants meets leases only. So an effect has always been had once its fault has
+  /// fired.
   FaultOperation operation = FaultOperation::any;
   /// Globs over the decoded names: `*` any run of bytes, `?` any one byte, all else itself. A
   /// release has neither bucket nor key of its own; it is matched by those of the object it
@@ -192,7 +193,8 @@ struct Fault {
   std::string name{};
   FaultMatch match{};
   /// One element: done each time the fault fires. Several: a script, one a time it fires, in order,
-  /// and nothing any more after the last. An element without effect lets its request succeed.
+  /// and nothing any more after the last. An element without effect lets its request succeed, and
+  /// is counted as the others are.
   std::vector<Effects> script{};
 
   bool operator==(const Fault&) const = default;
@@ -206,7 +208,7 @@ struct FaultCounts {
   bool operator==(const FaultCounts&) const = default;
 };
 
-/// Refuses what is out of range, without effect or contradictory: "fault 'slow': match.probability
+/// Refuses what is out of range or contradictory: "fault 'slow': match.probability
 /// must be in (0, 1], not 2".
 Result<void> validate_fault(const Fault& fault);
 
