@@ -214,6 +214,28 @@ TEST_F(AsyncTest, CancelsWhatIsOnTheWireAndReleasesWhatIsGrantedAllTheSame) {
   EXPECT_TRUE(eventually([&] { return client().statistics().lease_released == 1; }));
   EXPECT_THAT(daemon_.released(), ElementsAre("L"));
   EXPECT_TRUE(eventually([&] { return client().statistics().requests_in_flight == 0; }));
+  EXPECT_EQ(client().statistics().requests_repeated, 0u)
+      << "nothing more is sent where half of the connection has been closed";
+}
+
+TEST_F(AsyncTest, HoldsNothingAgainstADaemonThatDropsWhatWasCancelled) {
+  testing::ScriptedServer server([&](testing::Conversation& c) {
+    c.read_request();
+    ++held_;
+    c.peer_closes();
+  });
+  options_.remote_url = server.url();
+  options_.timeout = 30s;
+  constexpr int calls = 5;  // more than open the circuit
+  for (int i = 1; i <= calls; ++i) {
+    Told<Result<std::optional<Lease>>> leased;
+    const Call call = client().async_acquire("key", leased.handler());
+    ASSERT_TRUE(eventually([&] { return held_ == i; }));
+    call.cancel();
+    EXPECT_EQ(leased.wait().error().code, ErrorCode::cancelled);
+  }
+  EXPECT_TRUE(eventually([&] { return client().statistics().requests_in_flight == 0; }));
+  EXPECT_FALSE(client().daemons()[0].circuit_open);
 }
 
 TEST_F(AsyncTest, CancelsAPutThatIsNotRead) {

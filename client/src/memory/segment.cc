@@ -80,15 +80,17 @@ Result<std::shared_ptr<const SegmentMapping>> Segment::map() const {
   int access = O_RDONLY;
   int protection = PROT_READ;
   HYPERPOD_POINT("segment.map", access, protection);
-  const base::FileDescriptor file(open(path_.c_str(), access | O_CLOEXEC | O_NOFOLLOW));
+  // Without O_NONBLOCK whoever opens a FIFO waits for somebody who writes.
+  const base::FileDescriptor file(
+      open(path_.c_str(), access | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
   if (!file) return tl::unexpected(describe(errno));
   struct stat status {};
   if (fstat(file.get(), &status) != 0) return tl::unexpected(describe(errno));
   if (!S_ISREG(status.st_mode)) {
     return tl::unexpected(Error{
         ErrorCode::segment_unreadable,
-        fmt::format("{} is a directory or device, not a shared-memory segment; mount the one file "
-                    "there, not all of /dev/shm",
+        fmt::format("{} is a directory, device or FIFO, not a shared-memory segment; mount the one "
+                    "file there, not all of /dev/shm",
                     path_)});
   }
   const auto size = static_cast<std::uint64_t>(status.st_size);
@@ -110,6 +112,12 @@ Error Segment::describe(int error) const {
                         "(ai_toolkit_cache on real nodes), or, if it lies in another container, "
                         "mount it here or share its /dev/shm by --ipc=host",
                         path_)};
+  }
+  if (error == EMFILE || error == ENFILE || error == ENOMEM) {
+    return {ErrorCode::out_of_resources,
+            fmt::format("the segment {} cannot be mapped: {}; check the limits of {}", path_,
+                        std::strerror(error),
+                        error == ENOMEM ? "memory (RLIMIT_AS)" : "open files (RLIMIT_NOFILE)")};
   }
   Error described{ErrorCode::segment_unreadable,
                   fmt::format("the segment {} cannot be read: {}", path_, std::strerror(error))};

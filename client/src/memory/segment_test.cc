@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -166,6 +167,26 @@ TEST(Segment, ThatIsADirectoryIsUnreadable) {
   ASSERT_EQ(mkdir(("/dev/shm/" + name).c_str(), 0700), 0);
   EXPECT_EQ(Segment(name).current().error().code, ErrorCode::segment_unreadable);
   rmdir(("/dev/shm/" + name).c_str());
+}
+
+TEST(Segment, ThatIsAFifoIsUnreadableAndNotWaitedFor) {
+  const auto name = TestSegment::unique_name("fifo");
+  ASSERT_EQ(mkfifo(("/dev/shm/" + name).c_str(), 0600), 0);
+  EXPECT_EQ(Segment(name).current().error().code, ErrorCode::segment_unreadable);
+  unlink(("/dev/shm/" + name).c_str());
+}
+
+TEST(Segment, ThatCannotBeOpenedForWantOfDescriptorsIsOutOfResources) {
+  TestSegment file(TestSegment::unique_name("segment"), 4096);
+  EXPECT_TRUE(in_child([&] {
+    const int next = dup(STDIN_FILENO);
+    close(next);
+    const rlimit none{static_cast<rlim_t>(next), static_cast<rlim_t>(next)};
+    if (setrlimit(RLIMIT_NOFILE, &none) != 0) return false;
+    const auto error = Segment(file.name()).current().error();
+    return error.code == ErrorCode::out_of_resources &&
+           error.message.find("RLIMIT_NOFILE") != std::string::npos;
+  }));
 }
 
 TEST(Segment, IsNeitherWrittenNorRemoved) {

@@ -437,7 +437,9 @@ void Connection::end_idle() {
 }
 
 bool Connection::half_close() {
-  return has_sent_all() && !tls_ && ::shutdown(socket_.get(), SHUT_WR) == 0;
+  if (!has_sent_all() || tls_ || ::shutdown(socket_.get(), SHUT_WR) != 0) return false;
+  cannot_send_ = true;  // another request neither
+  return true;
 }
 
 void Connection::close() {

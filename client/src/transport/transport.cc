@@ -173,7 +173,9 @@ void Transport::expire(Exchange& exchange) {
 
 void Transport::exchange_ended(Exchange& exchange, HttpOutcome&& outcome) {
   pool_.give_back(exchange.host(), std::exchange(exchange.connection_, nullptr));
-  bool again = !outcome && outcome.error().stale && exchange.may_repeat_;
+  // The daemon may well close what this side has half closed; that says nothing of it.
+  if (!outcome && exchange.is_given_up_) outcome.error().code = ErrorCode::cancelled;
+  bool again = !outcome && outcome.error().stale && exchange.may_repeat_ && !exchange.is_given_up_;
   HYPERPOD_POINT("transport.send_again", again, exchange, outcome);
   if (again) {
     exchange.may_repeat_ = false;
@@ -213,7 +215,11 @@ Outcome Transport::judge(std::size_t host, HttpOutcome&& outcome) {
         daemon.url, CircuitBreaker::failure_threshold, CircuitBreaker::probe_interval.count(),
         failure.reason);
   }
-  if (failure.code == ErrorCode::cancelled) return call_is_cancelled();
+  if (failure.code == ErrorCode::cancelled) {
+    auto cancelled = call_is_cancelled();
+    cancelled.error().body = std::move(failure.body);
+    return cancelled;
+  }
   if (failure.code == ErrorCode::closed) return client_is_closed();
   log(logger_, LogLevel::debug, "{} {}", daemon.url, failure.reason);
   return tl::unexpected(Failure{
@@ -249,7 +255,7 @@ void Transport::end(Exchange& exchange, Outcome outcome) {
 
 void Transport::cancel(Exchange& exchange) {
   if (cancel_queued(exchange) || !exchange.connection_) return;
-  exchange.may_repeat_ = false;
+  exchange.is_given_up_ = true;
   const bool is_lease = exchange.request_class() == RequestClass::lease ||
                         exchange.request_class() == RequestClass::prefetch;
   const auto connection = exchange.connection_;

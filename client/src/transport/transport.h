@@ -68,6 +68,7 @@ class Exchange : public RequestGate::Waiter,
   bool is_let_in_ = false;  // it has a place of the gate
   std::shared_ptr<Connection> connection_;
   bool may_repeat_ = true;
+  bool is_given_up_ = false;  // see Transport::cancel()
   Timer timer_;
 };
 
