@@ -3,6 +3,8 @@
 // Reads commands on standard input until it ends, and answers each on standard output.
 #include <iostream>
 #include <stdexcept>
+#include <string>
+#include <string_view>
 
 #include "command.h"
 #include "session.h"
@@ -31,11 +33,32 @@ Json execute(Session& session, const Request& request) {
   return answer;
 }
 
+constexpr std::string_view help =
+    "Usage: hyperpod-driver\n"
+    "Puts hyperpod::client under hyperpod-conformance client: reads commands on standard input "
+    "until\n"
+    "it ends, one line of JSON each, and answers on standard output, as docs/drivers.md says.\n";
+
+// The exit status of a call with arguments, none of which runs the driver.
+int answer_arguments(std::string_view first) {
+  if (first == "--help" || first == "-h") {
+    std::cout << help;
+  } else if (first == "--version") {
+    std::cout << "hyperpod-driver " HYPERPOD_VERSION "\n";
+  } else {
+    std::cerr << "hyperpod-driver: takes no arguments but --help and --version, not '" << first
+              << "'; it reads commands on standard input\n";
+    return 2;
+  }
+  return 0;
+}
+
 }  // namespace
 }  // namespace hyperpod::driver
 
-int main() {
+int main(int argc, char** argv) {
   using namespace hyperpod::driver;
+  if (argc > 1) return answer_arguments(argv[1]);
   std::ios::sync_with_stdio(false);
   Session session;
   for (std::string line; std::getline(std::cin, line);) {

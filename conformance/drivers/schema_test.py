@@ -36,6 +36,17 @@ def words(text):
     return re.findall(r"`([a-z_0-9]+)`", text)
 
 
+class Arguments(unittest.TestCase):
+    def test_are_answered_and_not_waited_behind(self):
+        for argument, code, said in (("--help", 0, "Usage: hyperpod-driver"), ("--version", 0, "hyperpod-driver "),
+                                     ("--url", 2, "'--url'")):
+            with self.subTest(argument):
+                ended = subprocess.run([BIN / "hyperpod-driver", argument], stdin=subprocess.DEVNULL,
+                                       capture_output=True, text=True, timeout=60, check=False)
+                self.assertEqual(ended.returncode, code)
+                self.assertIn(said, ended.stdout + ended.stderr)
+
+
 class Page(unittest.TestCase):
     def test_schema_is_one(self):
         jsonschema.Draft202012Validator.check_schema(SCHEMA)
