@@ -9,8 +9,8 @@ std::chrono::milliseconds Check::span(std::chrono::milliseconds time) const {
 
 void Check::skip(std::string reason) const { throw Skipped{std::move(reason)}; }
 
-void Check::expect(bool holds, std::string expected, std::string seen) const {
-  if (!holds) throw Violation{std::move(expected), std::move(seen)};
+void Check::expect(bool holds, std::string expected, std::string seen, Symptom symptom) const {
+  if (!holds) throw Violation{std::move(expected), std::move(seen), symptom};
 }
 
 void Check::figure(std::string_view name, std::string_view value) {

@@ -34,7 +34,8 @@ class Check {
   /// Ends the check: its requirement cannot be checked here.
   [[noreturn]] void skip(std::string reason) const;
   /// Ends the check unless `holds`: what is under test does not keep the requirement.
-  void expect(bool holds, std::string expected, std::string seen) const;
+  void expect(bool holds, std::string expected, std::string seen,
+              Symptom symptom = Symptom::other) const;
 
   /// A figure for the report, whatever the outcome.
   void figure(std::string_view name, std::string_view value);

@@ -15,12 +15,13 @@ CheckResult judge(const Requirement& requirement, const std::function<void()>& c
     result.outcome = requirement.level() == Level::must ? Outcome::fail : Outcome::warn;
     result.expected = printable(violation.expected);
     result.seen = printable(violation.seen);
+    result.symptom = violation.symptom;
   };
   try {
     check();
   } catch (const Missing& missing) {
     find(missing);
-    result.missing = true;
+    result.symptom = Symptom::missing;
   } catch (const Violation& violation) {
     find(violation);
   } catch (const Skipped& skipped) {

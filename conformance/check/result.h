@@ -18,10 +18,27 @@
 
 namespace hyperpod::conformance::check {
 
+/// What a violation looks like, where checks of different requirements may see the same: only like
+/// follows from like.
+enum class Symptom : std::uint8_t {
+  other,    ///< What no other check sees, or what tells nothing, as a response that does not come.
+  missing,  ///< A stored object is not there.
+  grant,    ///< A grant cannot be understood.
+  place,    ///< Fragments lie elsewhere, or have another length, than the object's bytes.
+  bytes,    ///< Other bytes than were stored.
+  refused,  ///< An absent key is answered neither by a miss nor by a grant.
+  granted,  ///< An absent key is granted.
+  lease,    ///< A live lease cannot be released.
+  room,     ///< There is more or less room than live leases leave.
+  held,     ///< A request that should wait is answered.
+  woken,    ///< A request whose key was stored meanwhile is not granted.
+};
+
 /// What is under test does something else than it should.
 struct Violation {
   std::string expected;
   std::string seen;
+  Symptom symptom = Symptom::other;
 };
 
 /// An object that was stored is not there. A full cache may let any object give way that no lease
@@ -79,7 +96,7 @@ struct CheckResult {
   std::string seen;      ///< Of warn and fail; the reason of skip and error.
   /// Of a skip that follows from another finding: the requirement that is not kept.
   std::string_view cause = {};
-  bool missing = false;  ///< Of warn and fail: a stored object was not there.
+  Symptom symptom = Symptom::other;  ///< Of warn and fail.
   Duration took{};
   std::vector<std::pair<std::string, std::string>> figures;
   std::vector<Plot> plots;

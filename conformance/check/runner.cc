@@ -57,6 +57,11 @@ class Runner {
 
 bool is_finding(Outcome outcome) { return outcome == Outcome::warn || outcome == Outcome::fail; }
 
+template <class Value>
+bool is_one_of(const std::vector<Value>& values, const Value& value) {
+  return std::ranges::find(values, value) != values.end();
+}
+
 void follow(CheckResult& result, std::string_view cause) {
   result.outcome = Outcome::skip;
   result.cause = cause;
@@ -91,43 +96,33 @@ std::vector<CheckResult> run_tasks(std::vector<Task> tasks, const RunSettings& s
   return runner.results();
 }
 
-void attribute_missing(std::vector<CheckResult>& results, std::span<const std::string_view> roots) {
-  const auto is_root = [](const CheckResult& result) {
-    return result.missing && result.outcome == Outcome::fail;
-  };
-  auto cause = std::ranges::find_if(results, is_root);
-  for (const std::string_view root : roots) {
-    const auto first = std::ranges::find_if(results, [&](const CheckResult& result) {
-      return is_root(result) && result.requirement->id == root;
-    });
-    if (first == results.end()) continue;
-    cause = first;
-    break;
-  }
-  if (cause == results.end()) return;
-  for (CheckResult& result : results) {
-    if (&result != &*cause && result.missing && is_finding(result.outcome))
-      follow(result, cause->requirement->id);
-  }
-}
-
-void attribute_causes(std::vector<CheckResult>& results, std::span<const Dependency> dependencies) {
-  std::map<std::string_view, std::string_view> causes;  // of findings; of itself where it is a root
+void attribute_causes(std::vector<CheckResult>& results, std::span<const Cause> causes) {
+  std::map<std::string_view, const CheckResult*> findings;
   for (const CheckResult& result : results) {
-    if (is_finding(result.outcome)) causes[result.requirement->id] = result.requirement->id;
+    if (is_finding(result.outcome)) findings[result.requirement->id] = &result;
   }
-  for (const Dependency& dependency : dependencies) {
-    const auto finding = causes.find(dependency.id);
-    if (finding == causes.end()) continue;
+  const auto rank = [&](std::string_view id) {
+    return std::ranges::find(causes, id, &Cause::id) - causes.begin();
+  };
+  const auto explains = [&](const Cause& cause, const CheckResult& result) {
+    const auto found = findings.find(cause.id);
+    return found != findings.end() && is_one_of(cause.shows, found->second->symptom) &&
+           found->second->outcome >= result.outcome && is_one_of(cause.explains, result.symptom) &&
+           (cause.of.empty() || is_one_of(cause.of, result.requirement->id)) &&
+           rank(cause.id) < rank(result.requirement->id);
+  };
+  std::map<std::string_view, std::string_view> roots;  // Of findings that follow from others.
+  for (const auto& [id, result] : findings) {
     const auto cause = std::ranges::find_if(
-        dependency.needs, [&](std::string_view need) { return causes.contains(need); });
-    if (cause != dependency.needs.end()) finding->second = *cause;
+        causes, [&, finding = result](const Cause& one) { return explains(one, *finding); });
+    if (cause != causes.end()) roots[id] = cause->id;
   }
   for (CheckResult& result : results) {
-    if (!is_finding(result.outcome)) continue;
-    std::string_view root = result.requirement->id;
-    while (causes.at(root) != root) root = causes.at(root);
-    if (root != result.requirement->id) follow(result, root);
+    auto cause = roots.find(result.requirement->id);
+    if (cause == roots.end()) continue;
+    std::string_view root = cause->second;
+    while ((cause = roots.find(root)) != roots.end()) root = cause->second;
+    follow(result, root);
   }
 }
 

@@ -47,19 +47,19 @@ struct RunSettings {
 /// Runs all tasks; the results in the catalogue's order.
 std::vector<CheckResult> run_tasks(std::vector<Task> tasks, const RunSettings& settings);
 
-/// Requirement `id` cannot be judged while one of `needs` is not kept.
-struct Dependency {
+/// A finding of requirement `id` that shows one of these symptoms explains findings that others
+/// show.
+struct Cause {
   std::string_view id;
-  std::vector<std::string_view> needs;
+  std::vector<Symptom> shows;
+  std::vector<Symptom> explains;
+  std::vector<std::string_view> of = {};  ///< Of these requirements alone; empty: of all.
 };
 
-/// One cause, one finding: what missed a stored object follows from the first of `roots` that did,
-/// or else from the first MUST.
-void attribute_missing(std::vector<CheckResult>& results, std::span<const std::string_view> roots);
-
-/// Turns findings that follow from another finding of the same run into "not judged, because …" of
-/// the first cause. `dependencies` must not go in circles.
-void attribute_causes(std::vector<CheckResult>& results, std::span<const Dependency> dependencies);
+/// One cause, one finding: turns findings that follow from another finding of the same run into
+/// "not judged, because …" of the first cause. What is the cause of something follows only from
+/// causes that stand before it, and a warning hides no failure.
+void attribute_causes(std::vector<CheckResult>& results, std::span<const Cause> causes);
 
 /// Whether `only`, a list of ids ("TTL-03") and of beginnings ("TTL"), names this requirement.
 bool is_named(const std::vector<std::string>& only, std::string_view id);

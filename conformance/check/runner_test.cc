@@ -8,61 +8,53 @@
 namespace hyperpod::conformance::check {
 namespace {
 
-CheckResult result_of(std::string_view id, Outcome outcome) {
+CheckResult result_of(std::string_view id, Outcome outcome, Symptom symptom = Symptom::other) {
   CheckResult result;
   result.requirement = find_requirement(id);
   result.outcome = outcome;
   result.expected = "this";
   result.seen = "that";
+  result.symptom = symptom;
   return result;
 }
 
 TEST(AttributeCauses, PutsAFindingDownToTheFirstCause) {
+  using enum Symptom;
   std::vector<CheckResult> results{
-      result_of("PUT-01", Outcome::fail), result_of("LEASE-02", Outcome::fail),
-      result_of("SHM-03", Outcome::fail), result_of("REL-01", Outcome::pass)};
-  const std::vector<Dependency> dependencies{
-      {"PUT-01", {"LEASE-02"}}, {"SHM-03", {"PUT-01"}}, {"REL-01", {"LEASE-02"}}};
-  attribute_causes(results, dependencies);
+      result_of("PUT-01", Outcome::fail, grant), result_of("LEASE-02", Outcome::fail, grant),
+      result_of("SHM-03", Outcome::fail, bytes), result_of("REL-01", Outcome::pass)};
+  const std::vector<Cause> causes{
+      {"LEASE-02", {grant}, {grant}}, {"PUT-01", {grant}, {bytes}}, {"SHM-03", {bytes}, {grant}}};
+  attribute_causes(results, causes);
   EXPECT_EQ(results[0].outcome, Outcome::skip);
   EXPECT_EQ(results[0].cause, "LEASE-02");
-  EXPECT_EQ(results[1].outcome, Outcome::fail);
+  EXPECT_EQ(results[1].outcome, Outcome::fail) << "what stands later explains nothing of it";
   EXPECT_EQ(results[2].cause, "LEASE-02") << "the cause of its cause";
   EXPECT_EQ(results[2].seen, "not judged, because LEASE-02 is not kept: expected this, seen that");
   EXPECT_EQ(results[3].outcome, Outcome::pass);
 }
 
-TEST(AttributeCauses, LeavesAFindingAloneWhoseNeedsAreMet) {
-  std::vector<CheckResult> results{result_of("PUT-01", Outcome::pass),
-                                   result_of("SHM-03", Outcome::warn)};
-  attribute_causes(results, std::vector<Dependency>{{"SHM-03", {"PUT-01", "PUT-02"}}});
-  EXPECT_EQ(results[1].outcome, Outcome::warn);
-}
-
-TEST(AttributeMissing, PutsWhatIsMissingDownToOneMust) {
-  const auto missing = [](std::string_view id, Outcome outcome) {
-    CheckResult result = result_of(id, outcome);
-    result.missing = true;
-    return result;
+TEST(AttributeCauses, LeavesAFindingAloneThatFollowsFromNothing) {
+  using enum Symptom;
+  const std::vector<Cause> causes{{"PUT-01", {bytes}, {bytes}, {"SHM-03"}}};
+  const auto judged = [&](const CheckResult& cause, const CheckResult& finding) {
+    std::vector<CheckResult> results{cause, finding};
+    attribute_causes(results, causes);
+    return results[1].outcome;
   };
-  const std::vector<CheckResult> found{
-      missing("PUT-02", Outcome::fail), missing("HTTP-05", Outcome::warn),
-      result_of("KEY-01", Outcome::fail), missing("SHM-04", Outcome::fail)};
-  auto results = found;
-  attribute_missing(results, std::vector<std::string_view>{"PUT-01", "SHM-04"});
-  EXPECT_EQ(results[0].cause, "SHM-04");
-  EXPECT_EQ(results[1].cause, "SHM-04");
-  EXPECT_EQ(results[2].outcome, Outcome::fail) << "it is about something else";
-  EXPECT_EQ(results[3].outcome, Outcome::fail);
-
-  results = found;
-  attribute_missing(results, {});
-  EXPECT_EQ(results[0].outcome, Outcome::fail) << "the first MUST, where no root is missing";
-  EXPECT_EQ(results[3].cause, "PUT-02");
-
-  results = {missing("HTTP-05", Outcome::warn), missing("HOLD-05", Outcome::warn)};
-  attribute_missing(results, {});
-  EXPECT_EQ(results[1].outcome, Outcome::warn) << "a warning hides nothing";
+  const auto finding = result_of("SHM-03", Outcome::fail, bytes);
+  const auto put = [](Outcome outcome, Symptom symptom = Symptom::other) {
+    return result_of("PUT-01", outcome, symptom);
+  };
+  EXPECT_EQ(judged(put(Outcome::fail, bytes), finding), Outcome::skip);
+  EXPECT_EQ(judged(put(Outcome::pass), finding), Outcome::fail);
+  EXPECT_EQ(judged(put(Outcome::fail), finding), Outcome::fail) << "it failed by something else";
+  EXPECT_EQ(judged(put(Outcome::warn, bytes), finding), Outcome::fail) << "a warning hides none";
+  EXPECT_EQ(judged(put(Outcome::fail, bytes), result_of("SHM-03", Outcome::fail)), Outcome::fail)
+      << "it is about something else";
+  EXPECT_EQ(judged(put(Outcome::fail, bytes), result_of("KEY-01", Outcome::fail, bytes)),
+            Outcome::fail)
+      << "not among those that follow";
 }
 
 TEST(RunTasks, RunsExclusiveTasksAloneAndReportsInTheCataloguesOrder) {

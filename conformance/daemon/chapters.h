@@ -9,7 +9,7 @@
 namespace hyperpod::conformance::daemon {
 
 /// Which findings follow from others.
-std::span<const check::Dependency> daemon_dependencies();
+std::span<const check::Cause> daemon_causes();
 
 std::span<const CheckEntry> store_checks();
 std::span<const CheckEntry> key_checks();

@@ -17,7 +17,8 @@ constexpr std::uint64_t largest_filled = 16ull << 30;
 
 [[noreturn]] void no_grant(const Response& response, const std::string& why) {
   throw Violation{R"(a grant {"id": STRING, "offsets": [{"offset": N, "len": N}, …]})",
-                  why + ", in " + described(response) + ": " + response.body.substr(0, 200)};
+                  why + ", in " + described(response) + ": " + response.body.substr(0, 200),
+                  Symptom::grant};
 }
 
 std::uint64_t number_in(const Response& response, const JsonValue& fragment, const char* name) {
@@ -103,16 +104,22 @@ std::uint64_t Check::capacity() const {
   return target_.capacity;
 }
 
-void Check::expect_status(const Response& response, int status, std::string_view to_what) const {
-  expect_one_of(response, {status}, to_what);
+void Check::expect_status(const Response& response, int status, std::string_view to_what,
+                          Symptom symptom) const {
+  expect_one_of(response, {status}, to_what, symptom);
 }
 
 void Check::expect_one_of(const Response& response, std::initializer_list<int> statuses,
-                          std::string_view to_what) const {
+                          std::string_view to_what, Symptom symptom) const {
   std::string list;
   for (const int status : statuses) list += (list.empty() ? "" : " or ") + std::to_string(status);
   expect(std::ranges::find(statuses, response.status) != statuses.end(),
-         list + " to " + std::string(to_what), described(response));
+         list + " to " + std::string(to_what), described(response), symptom);
+}
+
+void Check::expect_miss(const Response& response, std::string expected) const {
+  expect(is_miss(response), std::move(expected), described(response),
+         response.status / 100 == 2 ? Symptom::granted : Symptom::refused);
 }
 
 Name Check::fresh_name(std::string_view suffix) {
@@ -279,7 +286,8 @@ void Check::forget(const Grant& grant) {
 
 std::string Check::read(const Grant& grant) const {
   auto bytes = segment_->read(grant.fragments);
-  if (!bytes) throw Violation{"fragments inside the segment", bytes.error().message};
+  if (!bytes)
+    throw Violation{"fragments inside the segment", bytes.error().message, Symptom::place};
   return *std::move(bytes);
 }
 
@@ -287,7 +295,8 @@ void Check::expect_bytes(const Grant& grant, std::string_view bytes, std::string
   if (const std::uint64_t size = grant.size(); size != bytes.size()) {
     throw Violation{
         "fragments of the " + std::to_string(bytes.size()) + " bytes of " + std::string(whose),
-        "fragments of " + std::to_string(size) + " bytes at " + listed(grant.fragments)};
+        "fragments of " + std::to_string(size) + " bytes at " + listed(grant.fragments),
+        Symptom::place};
   }
   const std::string found = read(grant);
   if (found == bytes) return;
@@ -295,7 +304,8 @@ void Check::expect_bytes(const Grant& grant, std::string_view bytes, std::string
   throw Violation{"the " + std::to_string(bytes.size()) + " bytes of " + std::string(whose),
                   std::to_string(found.size()) + " bytes at " + listed(grant.fragments) +
                       ", which differ from byte " + std::to_string(differ.in1 - found.begin()) +
-                      " on"};
+                      " on",
+                  Symptom::bytes};
 }
 
 void Check::expect_stored(Session& session, const Name& name, std::string_view bytes) {
@@ -314,7 +324,7 @@ void Check::expect_stored_or_gone(Session& session, const Name& name, std::strin
 
 void Check::expect_absent(Session& session, const Name& name, std::string_view why) {
   const Response response = session.acquire(name);
-  expect(is_miss(response), "a miss (504 or 404): " + std::string(why), described(response));
+  expect_miss(response, "a miss (504 or 404): " + std::string(why));
 }
 
 void Check::expect_present(const Response& response, std::string_view what) const {

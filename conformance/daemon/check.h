@@ -76,9 +76,12 @@ class Check : public check::Check {
   /// In bytes. Skips the check when it is unknown or too large to be filled in a test.
   std::uint64_t capacity() const;
 
-  void expect_status(const Response& response, int status, std::string_view to_what) const;
+  void expect_status(const Response& response, int status, std::string_view to_what,
+                     Symptom symptom = Symptom::other) const;
   void expect_one_of(const Response& response, std::initializer_list<int> statuses,
-                     std::string_view to_what) const;
+                     std::string_view to_what, Symptom symptom = Symptom::other) const;
+  /// A lease request whose key is absent was answered by a miss.
+  void expect_miss(const Response& response, std::string expected) const;
 
   // Material. Bodies are random, so that no two are alike.
   Name fresh_name(std::string_view suffix = "");

@@ -50,7 +50,7 @@ void serve_all(Check& check, std::vector<Session>& sessions) {
     check.forget(grant);
   }
   for (Session& session : sessions)
-    check.expect_status(session.response(), 200, "a release among many");
+    check.expect_status(session.response(), 200, "a release among many", Symptom::lease);
 }
 
 /// Over each session, all at the same time: a request for an absent key, half of them for one and
@@ -68,12 +68,12 @@ Duration middle_of_holds(Check& check, std::vector<Session>& sessions,
     // Also sends once more, in time with the others, what a closed connection swallowed.
     check.expect(session.silent_for(Duration::zero()) || now() >= end,
                  "each of " + all + ", half of them for one key, to be held at once",
-                 "one was answered");
+                 "one was answered", Symptom::held);
   }
   std::vector<Duration> times;
   for (Session& session : sessions) {
     const Response response = session.response(check.span(8s));
-    check.expect(is_miss(response), "a miss for each of " + all, described(response));
+    check.expect_miss(response, "a miss for each of " + all);
     times.push_back(response.took());
   }
   std::ranges::sort(times);
@@ -367,7 +367,7 @@ void concurrent_leases_are_different(Check& check) {
                std::to_string(ids.size()));
   expect_own_leases_for_waiters(check, sessions);
   if (const auto odd = check.release_many(sessions, grants))
-    check.expect_status(*odd, 200, "the release of one of many leases");
+    check.expect_status(*odd, 200, "the release of one of many leases", Symptom::lease);
 }
 
 std::string worker_text(const WorkerFigures& worker) {
@@ -440,7 +440,8 @@ void wake_all(Check& check, std::span<Session> sessions) {
     const Response response = session.response(hold + check.span(5s));
     check.expect_status(
         response, 200,
-        "each of " + std::to_string(sessions.size()) + " requests for a key that was then stored");
+        "each of " + std::to_string(sessions.size()) + " requests for a key that was then stored",
+        Symptom::woken);
     check.release(session, check.grant_in(response));
   }
 }

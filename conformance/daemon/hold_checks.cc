@@ -51,7 +51,7 @@ class Waiting {
     }
     for (Held& held : held_) {
       const Response response = held.session.response(check_.span(5s));
-      check_.expect(is_miss(response), "a miss " + held.how, described(response));
+      check_.expect_miss(response, "a miss " + held.how);
     }
   }
 
@@ -73,7 +73,8 @@ class Waiting {
       if (begun >= held.end) continue;
       const bool silent = held.session.silent_for(Duration::zero());
       check_.expect(silent || now() >= held.end,
-                    "no response before " + in_ms(held.hold) + " " + held.how, "one came");
+                    "no response before " + in_ms(held.hold) + " " + held.how, "one came",
+                    Symptom::held);
       const TimePoint last = held.end - last_look;
       if (begun < last) next = std::min({next.value_or(last), last, begun + 200ms});
     }
@@ -157,7 +158,7 @@ void miss_is_504_or_404(Check& check) {
   Session session = check.connect();
   for (const auto hold : {0ms, 200ms}) {
     const Response response = session.acquire(check.fresh_name(), {.hold = hold});
-    check.expect_one_of(response, {504, 404}, "a lease request whose key stays absent");
+    check.expect_miss(response, "504 or 404 to a lease request whose key stays absent");
   }
 }
 
@@ -220,8 +221,7 @@ std::optional<std::string> wake_late(Check& check, Session& storing, Awaited how
   if (how == Awaited::in_a_new_bucket) name.bucket += "-" + name.key;
   const std::string body = check.bytes(how == Awaited::large ? large : 3000);
   const auto hold = check.span(5s);
-  if (how == Awaited::again)
-    check.expect(is_miss(waiting.acquire(name, {.hold = 50ms})), "a miss", "none");
+  if (how == Awaited::again) check.expect_miss(waiting.acquire(name, {.hold = 50ms}), "a miss");
   waiting.send(acquire_request(name, {.hold = hold}));
   const auto wait = how == Awaited::long_since ? 1300ms : 100ms;
   check.expect(waiting.silent_for(wait), "the request to be held", "a response came at once");
@@ -328,7 +328,7 @@ void waiting_request_gets_its_own_object(Check& check) {
   if (response.status / 100 == 2) {
     check.expect_bytes(check.grant_in(response), body, "the object that was waited for");
   } else {
-    check.expect(is_miss(response), "a grant or a miss", described(response));
+    check.expect_miss(response, "a grant or a miss");
   }
   check.expect_stored(storing, name, body);
 }
@@ -359,7 +359,8 @@ void all_waiters_are_granted(Check& check) {
   std::set<std::string> ids;
   for (Session& session : waiting) {
     const Response response = session.response(check.span(8s));
-    check.expect_status(response, 200, "each request held for a key that was then stored");
+    check.expect_status(response, 200, "each request held for a key that was then stored",
+                        Symptom::woken);
     const Grant grant = check.grant_in(response);
     check.expect_bytes(grant, body, "the object stored meanwhile");
     ids.insert(grant.id);

@@ -176,7 +176,7 @@ void idle_connections_still_serve(Check& check) {
   const Grant grant = check.lease(session, name, {.ttl = 60s});
   check.expect(session.silent_for(31s), "a connection that stays open while idle for 31 s",
                "it was closed");
-  check.expect_status(session.release(grant.id), 200, "a release after 31 s");
+  check.expect_status(session.release(grant.id), 200, "a release after 31 s", Symptom::lease);
   check.forget(grant);
 }
 

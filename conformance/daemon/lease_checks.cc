@@ -73,16 +73,18 @@ void fragments_cover_the_object(Check& check) {
     check.expect(
         !grant.fragments.empty() && grant.size() == size,
         "fragments of " + std::to_string(size) + " bytes together",
-        std::to_string(grant.fragments.size()) + " fragments of " + std::to_string(grant.size()));
+        std::to_string(grant.fragments.size()) + " fragments of " + std::to_string(grant.size()),
+        Symptom::place);
     (void)check.read(grant);
     auto sorted = grant.fragments;
     std::ranges::sort(sorted, {}, &Fragment::offset);
     std::uint64_t end = 0;
     for (const Fragment& fragment : sorted) {
       check.expect(fragment.len > 0, "no fragment of length 0",
-                   "one at " + std::to_string(fragment.offset));
+                   "one at " + std::to_string(fragment.offset), Symptom::place);
       check.expect(fragment.offset >= end, "no two fragments that overlap",
-                   "one at " + std::to_string(fragment.offset) + " before the end of another");
+                   "one at " + std::to_string(fragment.offset) + " before the end of another",
+                   Symptom::place);
       end = fragment.offset + fragment.len;
     }
     check.release(session, grant);
@@ -122,7 +124,7 @@ void many_leases_at_once(Check& check) {
   check.expect(ids.size() == grants.size(), std::to_string(count) + " leases with ids of their own",
                std::to_string(ids.size()) + " different ids");
   if (const auto odd = check.release_many(sessions, grants))
-    check.expect_status(*odd, 200, "the release of " + among);
+    check.expect_status(*odd, 200, "the release of " + among, Symptom::lease);
 }
 
 void misses_are_ordinary(Check& check) {
@@ -142,8 +144,8 @@ void missing_parameters_have_defaults(Check& check) {
     return session.ask({"POST", name.target() + "/leases" + std::string(query), {}, {}});
   };
   const Response miss = ask(check.fresh_name(), "?ttl_s=30.0");
-  check.expect(is_miss(miss) && miss.took() < check.span(500ms),
-               "a miss at once without timeout_ms",
+  check.expect_miss(miss, "a miss without timeout_ms");
+  check.expect(miss.took() < check.span(500ms), "a miss at once without timeout_ms",
                described(miss) + " after " + in_ms(miss.took()));
   const Name name = check.stored(session);
   const Response long_lived = ask(name, "");

@@ -153,7 +153,8 @@ std::pair<Name, Response> Pressure::pin_until_refused() {
     const Grant grant = check_.lease(session_, name, {.ttl = long_ttl()});
     pinned_.push_back({grant, stamp_of(name), asked + long_ttl()});
   }
-  throw Violation{"no room for a ninth leased object of an eighth of the cache", "it was stored"};
+  throw Violation{"no room for a ninth leased object of an eighth of the cache", "it was stored",
+                  Symptom::room};
 }
 
 void Pressure::expect_pinned_bytes(std::string_view when) const {
@@ -182,10 +183,11 @@ void Pressure::expect_bytes_of(const Pinned& pinned, std::string_view when) cons
           {fragment.len - done, piece.size() - in_piece, stamped_every - at % stamped_every});
       const Fragment beginning{fragment.offset + done, std::min<std::uint64_t>(rest, stamp_size)};
       const auto bytes = check_.segment().read({&beginning, 1});
-      if (!bytes) throw Violation{"fragments inside the segment", bytes.error().message};
+      if (!bytes)
+        throw Violation{"fragments inside the segment", bytes.error().message, Symptom::place};
       check_.expect(*bytes == std::string_view(piece).substr(in_piece, bytes->size()),
                     "the bytes of a leased object, " + std::string(when),
-                    "other bytes at offset " + std::to_string(beginning.offset));
+                    "other bytes at offset " + std::to_string(beginning.offset), Symptom::bytes);
       done += rest;
       at += rest;
     }

@@ -15,7 +15,8 @@ using namespace std::chrono_literals;
 void live_lease_is_released_with_200(Check& check) {
   Session session = check.connect();
   const Grant grant = check.lease(session, check.stored(session));
-  check.expect_status(session.release(grant.id), 200, "the release of a live lease");
+  check.expect_status(session.release(grant.id), 200, "the release of a live lease",
+                      Symptom::lease);
   check.forget(grant);
 }
 
@@ -42,7 +43,7 @@ void release_many_of_one(Check& check, Pressure& pressure) {
   check.expect(fitted == 5,
                "room for 5 eighths of the cache when all of " + std::to_string(count) +
                    " leases on half of it are released",
-               "room for " + std::to_string(fitted));
+               "room for " + std::to_string(fitted), Symptom::room);
   pressure.release_all();
 }
 
@@ -57,13 +58,13 @@ void release_ends_the_pin_at_once(Check& check) {
     const int fitted = pressure.pin_by(way, 5);
     check.expect(fitted == 5,
                  "room for 5 eighths of the cache when the leases on all others are released",
-                 "room for " + std::to_string(fitted));
+                 "room for " + std::to_string(fitted), Symptom::room);
     pressure.release_all();
   }
   const int fitted = pressure.pin(5);
   check.expect(fitted == 5,
                "room for 5 eighths of the cache when the leases on 5 others are released",
-               "room for " + std::to_string(fitted));
+               "room for " + std::to_string(fitted), Symptom::room);
 }
 
 void delete_is_no_release(Check& check) {
@@ -73,7 +74,7 @@ void delete_is_no_release(Check& check) {
   const Response response = session.ask({"DELETE", name.target() + "/leases/" + grant.id, {}, {}});
   check.expect_one_of(response, {404, 405}, "DELETE of a lease under its key");
   check.expect_status(session.release(grant.id), 200,
-                      "the release of a lease that DELETE must not end");
+                      "the release of a lease that DELETE must not end", Symptom::lease);
   check.forget(grant);
 }
 
@@ -85,7 +86,7 @@ void release_ends_one_lease(Check& check) {
   const Grant other = check.lease(session, check.stored(session));
   for (const Grant* grant : {&second, &other, &first}) {
     check.expect_status(session.release(grant->id), 200,
-                        "the release of a lease after another's release");
+                        "the release of a lease after another's release", Symptom::lease);
     check.forget(*grant);
   }
 }
@@ -96,7 +97,8 @@ void any_connection_may_release(Check& check) {
   acquiring.close();
   Session releasing = check.connect();
   check.expect_status(releasing.release(grant.id), 200,
-                      "a release over another connection, the lease's own being closed");
+                      "a release over another connection, the lease's own being closed",
+                      Symptom::lease);
   check.forget(grant);
 }
 
@@ -111,7 +113,7 @@ void encoded_ids_are_decoded(Check& check) {
     encoded += text.data();
   }
   check.expect_status(session.release(encoded), 200,
-                      "the release of " + grant.id + " as " + encoded);
+                      "the release of " + grant.id + " as " + encoded, Symptom::lease);
   check.forget(grant);
 }
 

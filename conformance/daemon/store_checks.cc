@@ -818,7 +818,8 @@ void no_room_is_answered_507(Check& check) {
   check.expect_bytes(grant, body, "a leased object");
   expect_answers_after_507(check, pressure.size());
   pressure.release_all();
-  check.expect(pressure.pin(1) == 1, "room again after all leases were released", "none");
+  check.expect(pressure.pin(1) == 1, "room again after all leases were released", "none",
+               Symptom::room);
 }
 
 void too_large_is_answered_413(Check& check) {

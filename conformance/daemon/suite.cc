@@ -17,11 +17,6 @@ bool wanted(const RunOptions& options, const CheckEntry& entry) {
   return is_named(options.only, entry.id);
 }
 
-/// What says best that stored objects are not there: at all, at once, to several, among many, in a
-/// full cache.
-constexpr std::array<std::string_view, 5> roots_of_missing{"PUT-01", "SHM-04", "LEASE-06", "PUT-18",
-                                                           "PIN-05"};
-
 /// The segment as the latest check has mapped it: after a restart it is another one.
 class SharedSegment {
  public:
@@ -146,8 +141,7 @@ tl::expected<Report, Obstacle> run_daemon_suite(const RunOptions& options) {
   if (!segment) return tl::unexpected(segment.error());
   SharedSegment shared(*std::move(segment));
   report.results = check::run_tasks(tasks_of(options, shared), {options.seed, 0, options.progress});
-  check::attribute_missing(report.results, roots_of_missing);
-  check::attribute_causes(report.results, daemon_dependencies());
+  check::attribute_causes(report.results, daemon_causes());
   report.took = now() - begun;
   return report::finished(std::move(report));
 }

@@ -77,6 +77,49 @@ TEST(DaemonSuite, FailsAMustAndWarnsOfTheRest) {
   EXPECT_EQ(report->worst(), Outcome::fail);
 }
 
+emulator::Fault refused_put(const std::string& key) {
+  emulator::Fault refused;
+  refused.match.operation = emulator::FaultOperation::put;
+  refused.match.key = key;
+  refused.script = {{.ending = emulator::RespondWith{.status = 507}}};
+  return refused;
+}
+
+TEST(DaemonSuite, HidesNothingBehindAMustThatFailsByAnotherRequest) {
+  const std::vector<std::string> roots{"PUT-01", "SHM-03", "TTL-01", "REL-06", "HOLD-05", "PIN-01"};
+  const auto daemon = start([&](DaemonSetup& setup) {
+    setup.options.behaviour.empty_put_status = 422;
+    setup.options.behaviour.unknown_release_status = 410;
+    for (const std::string& id : roots) setup.options.faults.push_back(refused_put("*-" + id));
+  });
+  std::vector<std::string> only = roots;
+  only.insert(only.end(), {"PUT-11", "TTL-03", "REL-02"});
+  const auto report = run_daemon_suite(options_for(*daemon, only));
+  ASSERT_TRUE(report) << report.error().explanation;
+  for (const CheckResult& result : report->results) {
+    EXPECT_GT(result.outcome, Outcome::pass) << result.requirement->id << ": " << result.seen;
+    EXPECT_TRUE(result.cause.empty()) << result.requirement->id << ": " << result.seen;
+  }
+}
+
+TEST(DaemonSuite, PutsWrongBytesDownToOneCheckAndNothingElse) {
+  const auto daemon = start([](DaemonSetup& setup) {
+    setup.options.behaviour.empty_put_status = 422;
+    setup.mutation.emplace();
+    setup.mutation->body = [](const ReceivedRequest&, std::uint64_t, std::span<char> part) {
+      part[0] ^= 1;
+    };
+  });
+  const auto report = run_daemon_suite(
+      options_for(*daemon, {"PUT-01", "PUT-03", "PUT-11", "SHM-03", "SHM-04", "KEY-01"}));
+  ASSERT_TRUE(report) << report.error().explanation;
+  for (const CheckResult& result : report->results) {
+    const std::string_view id = result.requirement->id;
+    EXPECT_GE(result.outcome, id == "PUT-01" || id == "PUT-11" ? Outcome::warn : Outcome::skip);
+    EXPECT_EQ(result.cause, id == "PUT-01" || id == "PUT-11" ? "" : "PUT-01") << id << result.seen;
+  }
+}
+
 TEST(DaemonSuite, SkipsWhatItMayNotDoAndSaysWhy) {
   const auto daemon = start();
   RunOptions options = options_for(*daemon, {"PIN-03", "RESTART-01", "TLS-01", "HTTP-02"});
