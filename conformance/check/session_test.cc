@@ -53,6 +53,21 @@ TEST(Transcript, KeepsTheFirstAndTheLatestEvents) {
   EXPECT_EQ(events.size() + transcript.dropped(), 100u);
 }
 
+TEST(Transcript, KeepsTheRequestThatTheLastResponseAnswers) {
+  Transcript transcript;
+  transcript.add(Event::Kind::sent, 7, "an earlier request", "");
+  transcript.add(Event::Kind::received, 7, "its response", "");
+  for (int i = 100; i < 200; ++i)
+    transcript.add(Event::Kind::sent, i == 120 ? 7 : i, "request " + std::to_string(i), "");
+  transcript.add(Event::Kind::received, 7, "503", "");
+  const auto events = transcript.events();
+  EXPECT_EQ(events.back().head, "503");
+  const auto is_request = [](const Event& event) { return event.head == "request 120"; };
+  EXPECT_EQ(std::ranges::count_if(events, is_request), 1);
+  EXPECT_EQ(events.size() + transcript.dropped(), 103u);
+  EXPECT_TRUE(std::ranges::is_sorted(events, {}, &Event::at));
+}
+
 /// Answers each connection's requests with the same bytes, and closes after `per_connection` of
 /// them.
 class ScriptedServer {

@@ -63,6 +63,8 @@ void Transcript::add(Event::Kind kind, int connection, std::string_view head,
                      std::string_view body) {
   const std::lock_guard lock(mutex_);
   if (events_.size() == events_kept) {
+    Event& oldest = events_[first_events_kept];
+    if (oldest.kind == Event::Kind::sent) left_out_[oldest.connection] = std::move(oldest);
     events_.erase(events_.begin() + first_events_kept);
     ++dropped_;
   }
@@ -78,12 +80,31 @@ int Transcript::next_connection() {
 
 std::vector<Event> Transcript::events() const {
   const std::lock_guard lock(mutex_);
-  return events_;
+  const Event* request = request_of_last();
+  if (request == nullptr) return events_;
+  std::vector<Event> events = events_;
+  events.insert(events.begin() + first_events_kept, *request);
+  return events;
+}
+
+const Event* Transcript::request_of_last() const {
+  if (events_.empty() || events_.back().kind == Event::Kind::sent) return nullptr;
+  const int connection = events_.back().connection;
+  const auto is_sent = [&](const Event& event) {
+    return event.connection == connection && event.kind == Event::Kind::sent;
+  };
+  // Of those that were kept, the first ones are older than what was left out.
+  if (std::ranges::any_of(events_.begin() + static_cast<std::ptrdiff_t>(
+                                                std::min(first_events_kept, events_.size())),
+                          events_.end(), is_sent))
+    return nullptr;
+  const auto found = left_out_.find(connection);
+  return found == left_out_.end() ? nullptr : &found->second;
 }
 
 std::uint64_t Transcript::dropped() const {
   const std::lock_guard lock(mutex_);
-  return dropped_;
+  return dropped_ - (request_of_last() == nullptr ? 0 : 1);
 }
 
 }  // namespace hyperpod::conformance::check

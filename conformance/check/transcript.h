@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <mutex>
 #include <string>
 #include <string_view>
@@ -33,7 +34,8 @@ std::string printable(std::string_view text);
 /// Whether a reader of a report can be shown these bytes as they are.
 bool is_text(std::string_view bytes);
 
-/// The first and the latest events of a check. Any thread may add.
+/// The first and the latest events of a check, and the request that the very last one answers. Any
+/// thread may add.
 class Transcript {
  public:
   void add(Event::Kind kind, int connection, std::string_view head, std::string_view body);
@@ -44,11 +46,15 @@ class Transcript {
   std::uint64_t dropped() const;
 
  private:
+  /// What the last event answers, if that was left out.
+  const Event* request_of_last() const;
+
   mutable std::mutex mutex_;
   TimePoint begun_ = now();
   int connections_ = 0;
   std::uint64_t dropped_ = 0;
   std::vector<Event> events_;
+  std::map<int, Event> left_out_;  ///< The latest of each connection that was sent.
 };
 
 }  // namespace hyperpod::conformance::check

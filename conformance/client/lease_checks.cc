@@ -131,16 +131,21 @@ void only_the_protocols_requests(Check& check) {
 }
 
 void unusable_is_released(Check& check) {
-  constexpr std::array defects{GrantDefect::negative_offset, GrantDefect::out_of_range_offset,
-                               GrantDefect::zero_length_fragment};
+  static constexpr std::array<std::pair<GrantDefect, std::string_view>, 3> defects{{
+      {GrantDefect::negative_offset, "a negative offset"},
+      {GrantDefect::out_of_range_offset, "an offset beyond the segment"},
+      {GrantDefect::zero_length_fragment, "an empty fragment"},
+  }};
   TestDaemon& daemon = check.daemon();
   ClientProcess client = check.client(daemon, parameters(check));
   const auto keys = check.store_many(daemon, client.bucket(), defects.size(), size);
   daemon.begin();
   for (std::size_t i = 0; i < defects.size(); ++i) {
-    daemon.add_fault(on_lease_of(keys[i], granting(defects[i])));
+    daemon.add_fault(on_lease_of(keys[i], granting(defects[i].first)));
     const ClientOutcome outcome = client.get(keys[i], size);
-    check.expect(!outcome.is_hit(), "a miss or an error", outcome.described());
+    check.expect(!outcome.is_hit(),
+                 "a miss or an error of a lease with " + std::string(defects[i].second),
+                 outcome.described());
   }
   check.expect_all_released(daemon);
 }
@@ -163,17 +168,23 @@ void oversized_is_released(Check& check) {
 }
 
 void no_hit_from_nonsense(Check& check) {
-  constexpr std::array defects{GrantDefect::truncated_json, GrantDefect::wrong_content_type,
-                               GrantDefect::missing_id, GrantDefect::missing_offsets,
-                               GrantDefect::out_of_range_offset};
+  static constexpr std::array<std::pair<GrantDefect, std::string_view>, 5> defects{{
+      {GrantDefect::truncated_json, "that is cut short"},
+      {GrantDefect::wrong_content_type, "of another content type"},
+      {GrantDefect::missing_id, "without id"},
+      {GrantDefect::missing_offsets, "without offsets"},
+      {GrantDefect::out_of_range_offset, "with an offset beyond the segment"},
+  }};
   TestDaemon& daemon = check.daemon();
   ClientProcess client = check.client(daemon, parameters(check));
   const auto keys = check.store_many(daemon, client.bucket(), defects.size() + 1, size);
   daemon.begin();
   for (std::size_t i = 0; i < defects.size(); ++i) {
-    daemon.add_fault(on_lease_of(keys[i], granting(defects[i])));
+    daemon.add_fault(on_lease_of(keys[i], granting(defects[i].first)));
     const ClientOutcome outcome = client.get(keys[i], size);
-    check.expect(!outcome.is_hit(), "a miss or an error", outcome.described());
+    check.expect(!outcome.is_hit(),
+                 "a miss or an error of a lease answer " + std::string(defects[i].second),
+                 outcome.described());
   }
   check.expect_hit(client.get(keys.back(), size), defects.size(), size, "a get after all that");
 }

@@ -24,6 +24,14 @@ std::string host_of(const Check& check) {
   return "Host: " + check.target().endpoint.authority() + "\r\n";
 }
 
+/// With line ends that can be seen, as a shell's printf takes them.
+std::string escaped(std::string_view bytes) {
+  std::string text;
+  for (const char c : bytes)
+    text += c == '\r' ? std::string("\\r") : c == '\n' ? std::string("\\n") : std::string(1, c);
+  return text;
+}
+
 std::string put_head(const Check& check, const Name& name, std::string_view headers) {
   return "PUT " + name.target() + " HTTP/1.1\r\n" + host_of(check) + std::string(headers) + "\r\n";
 }
@@ -54,7 +62,7 @@ void doubtful_lengths_are_refused(Check& check) {
         "Content-Length: 1x\r\n", "Content-Length: 99999999999999999999999\r\n",
         "Content-Length: 0x1\r\n"}) {
     expect_refused(check, put_head(check, name, headers) + "xx", {400, 413},
-                   std::string("a PUT with ") + headers);
+                   "a PUT with the headers " + escaped(headers));
   }
   Session session = check.connect();
   check.expect_absent(session, name, "its PUTs had doubtful lengths");
@@ -66,7 +74,7 @@ void malformed_chunks_are_refused(Check& check) {
        {"zz\r\nxx\r\n0\r\n\r\n", "-2\r\nxx\r\n0\r\n\r\n", "0x2\r\nxx\r\n0\r\n\r\n",
         "FFFFFFFFFFFFFFFFFF\r\nxx\r\n0\r\n\r\n", "2\r\nxxyy\r\n0\r\n\r\n", "\r\nxx\r\n0\r\n\r\n"}) {
     expect_refused(check, put_head(check, name, "Transfer-Encoding: chunked\r\n") + body,
-                   {400, 411, 413, 501}, "a PUT with a malformed chunk");
+                   {400, 411, 413, 501}, "a PUT with the chunked body \"" + escaped(body) + "\"");
   }
   Session session = check.connect();
   check.expect_absent(session, name, "its PUTs had malformed chunks");
