@@ -32,6 +32,10 @@ CheckResult judge(const Requirement& requirement, const std::function<void()>& c
     result.cause = follows.cause;
     result.seen = printable("not judged, because " + std::string(follows.cause) +
                             " is not kept: " + follows.seen);
+  } catch (const GivenFailure& failure) {
+    result.outcome = Outcome::error;
+    result.given_failed = true;
+    result.seen = printable(failure.what);
   } catch (const SuiteFailure& failure) {
     result.outcome = Outcome::error;
     result.seen = printable(failure.what);
@@ -47,7 +51,7 @@ CheckResult judge(const Requirement& requirement, const std::function<void()>& c
 }
 
 std::string_view name(Outcome outcome) {
-  constexpr std::array<std::string_view, 5> names{"skip", "pass", "warn", "fail", "error"};
+  constexpr std::array<std::string_view, 5> names{"skip", "pass", "warn", "error", "fail"};
   return names[static_cast<std::size_t>(outcome)];
 }
 

@@ -61,6 +61,9 @@ struct SuiteFailure {
   std::string what;
 };
 
+/// What the suite was given failed: a driver, or a command.
+struct GivenFailure : SuiteFailure {};
+
 /// How thoroughly to check. Each profile includes the ones before it.
 enum class Profile {
   core,    ///< What everybody needs; 5 s.
@@ -73,8 +76,8 @@ enum class Outcome {
   skip,   ///< Could not be checked here; the reason is told.
   pass,   ///< The requirement is kept.
   warn,   ///< A SHOULD or a MAY is not kept.
-  fail,   ///< A MUST is not kept.
-  error,  ///< The suite itself failed.
+  error,  ///< It could not be judged: the suite failed, or what it was given.
+  fail,   ///< A MUST is not kept, whatever could not be judged.
 };
 
 /// A picture for the report: how something counted rose and fell, a stepped line for each series.
@@ -97,6 +100,7 @@ struct CheckResult {
   /// Of a skip that follows from another finding: the requirement that is not kept.
   std::string_view cause = {};
   Symptom symptom = Symptom::other;  ///< Of warn and fail.
+  bool given_failed = false;         ///< Of error: by what the suite was given, not by itself.
   Duration took{};
   std::vector<std::pair<std::string, std::string>> figures;
   std::vector<Plot> plots;

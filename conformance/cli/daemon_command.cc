@@ -22,8 +22,12 @@ Result<void> run_command(const std::string& command, double time_scale) {
     return tl::unexpected(Error{ErrorCode::failed, "the restart command has not ended after " +
                                                        in_ms(patience) + ": " + command});
   }
-  return tl::unexpected(Error{ErrorCode::failed, "the restart command failed: " + command + ": " +
-                                                     process->last_error_line()});
+  // As a shell tells it.
+  const std::string how = *code < 0 ? "was ended by signal " + std::to_string(-*code)
+                                    : "ended with " + std::to_string(*code);
+  const std::string why = process->last_error_line();
+  return tl::unexpected(Error{ErrorCode::failed, "the restart command " + how + ": " + command +
+                                                     (why.empty() ? "" : ": " + why)});
 }
 
 int report_obstacle(const daemon::Obstacle& obstacle) {

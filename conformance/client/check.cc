@@ -18,8 +18,8 @@ T member(const Json& response, const char* name) {
   try {
     return response.at(name).get<T>();
   } catch (const Json::exception&) {
-    throw SuiteFailure{std::string("the driver's response lacks a proper \"") + name +
-                       "\": " + response.dump()};
+    throw GivenFailure{
+        {std::string("the driver's response lacks a proper \"") + name + "\": " + response.dump()}};
   }
 }
 
@@ -67,7 +67,8 @@ ClientProcess::ClientProcess(Check& check, Driver driver, Duration patience)
 void ClientProcess::send(const Json& command) {
   last_op_ = command.value("op", "");
   check_.transcript().add(Event::Kind::sent, 0, command.dump(), {});
-  if (auto sent = driver_.send(command, patience_); !sent) throw SuiteFailure{sent.error().message};
+  if (auto sent = driver_.send(command, patience_); !sent)
+    throw GivenFailure{{sent.error().message}};
 }
 
 Json ClientProcess::receive(Duration patience) {
@@ -77,8 +78,8 @@ Json ClientProcess::receive(Duration patience) {
     check_.transcript().add(Event::Kind::received, 0, response->dump(), {});
     if (response->value("unsupported", false)) check_.skip("the client offers no " + last_op_);
     if (response->at("ok") == false) {
-      throw SuiteFailure{"the driver could not carry out " + last_op_ + ": " +
-                         response->value("error", "it does not say why")};
+      throw GivenFailure{{"the driver could not carry out " + last_op_ + ": " +
+                          response->value("error", "it does not say why")}};
     }
     return *std::move(response);
   }
@@ -90,7 +91,7 @@ Json ClientProcess::receive(Duration patience) {
     case ErrorCode::closed:
       throw Violation{"the client to survive " + last_op_, response.error().message};
     default:
-      throw SuiteFailure{response.error().message};
+      throw GivenFailure{{response.error().message}};
   }
 }
 
@@ -125,9 +126,9 @@ std::vector<ClientOutcome> ClientProcess::concurrent(const std::vector<Json>& op
   send({{"op", "concurrent"}, {"operations", operations}});
   auto outcomes = receive_outcomes();
   if (outcomes.size() != operations.size()) {
-    throw SuiteFailure{"the driver answered " + std::to_string(operations.size()) +
-                       " concurrent operations with " + std::to_string(outcomes.size()) +
-                       " results"};
+    throw GivenFailure{{"the driver answered " + std::to_string(operations.size()) +
+                        " concurrent operations with " + std::to_string(outcomes.size()) +
+                        " results"}};
   }
   return outcomes;
 }
@@ -159,7 +160,7 @@ ClientProcess Check::client(TestDaemon& daemon, Json parameters, const std::stri
 ClientProcess Check::client_at(const std::string& url, const std::string& segment, Json parameters,
                                const std::string& bucket, bool obey_modes) {
   auto driver = Driver::start({.command = target_.driver, .obey_modes = obey_modes});
-  if (!driver) throw SuiteFailure{driver.error().message};
+  if (!driver) throw GivenFailure{{driver.error().message}};
   ClientProcess client(*this, *std::move(driver), span(60s));
   client.bucket_ = bucket;
   Json command{{"op", "configure"}, {"url", url}, {"bucket", bucket}, {"segment", segment}};

@@ -100,6 +100,7 @@ TEST_F(ClientSuite, AccusesAClientOfWhatItReportsWrongly) {
                                    R"("ok":true,"outcome":"hit","size":4,"sha256":"00")");
   const Report report = run(always_hits, {"C-LEASE-06", "C-LEASE-08"});
   EXPECT_EQ(report.results[0].outcome, Outcome::fail);
+  EXPECT_EQ(report.results[0].expected, "a miss or an error of a lease answer that is cut short");
   EXPECT_EQ(report.results[0].seen, "a hit of 4 bytes");
   EXPECT_EQ(report.results[1].outcome, Outcome::fail);
   EXPECT_FALSE(report.results[0].events.empty()) << "the exchange with the driver is told";
@@ -111,6 +112,7 @@ TEST_F(ClientSuite, TakesADriversOwnFaultForNoneOfTheClient) {
   for (const ScriptedDriver* driver : {&failing, &strange}) {
     const Report report = run(*driver, {"C-LEASE-08"});
     EXPECT_EQ(report.results[0].outcome, Outcome::error) << report.results[0].seen;
+    EXPECT_TRUE(report.results[0].given_failed);
   }
 }
 

@@ -53,6 +53,8 @@ struct Target {
   Profile profile = Profile::full;
   /// Restarts the daemon and returns when it may be asked again. Empty: it must not be restarted.
   std::function<Result<void>()> restart;
+  /// Why it failed though the daemon is there, if it has; of one run.
+  std::shared_ptr<std::string> restart_failure = std::make_shared<std::string>();
   /// The MUST by which nobody listens any more, if a check has found that; of one run.
   std::shared_ptr<std::atomic<const Requirement*>> lost =
       std::make_shared<std::atomic<const Requirement*>>(nullptr);

@@ -2,6 +2,8 @@
 // Restarts, and the loss of the segment's name. Only with leave to restart the daemon.
 #include <sys/mman.h>
 
+#include <cerrno>
+#include <cstring>
 #include <thread>
 
 #include "daemon/chapters.h"
@@ -15,6 +17,9 @@ using namespace std::chrono_literals;
 void need_restart(Check& check) {
   if (!check.target().restart)
     check.skip("the daemon may not be restarted; give --restart-command to allow it");
+  // Once is enough, and what is unlinked now would not come back.
+  if (!check.target().restart_failure->empty())
+    check.skip("restarting failed before: " + *check.target().restart_failure);
   check.expect_not_lost();
 }
 
@@ -29,7 +34,10 @@ void restart(Check& check) {
     }
     std::this_thread::sleep_for(50ms);
   }
-  if (!done) throw SuiteFailure{done.error().message};
+  if (!done) {
+    *check.target().restart_failure = done.error().message;
+    throw GivenFailure{{done.error().message + "; the daemon is there all the same"}};
+  }
   // For a moment the new segment is not there yet, or has no length.
   while (!Segment::open(check.target().shm_name) && now() < deadline)
     std::this_thread::sleep_for(20ms);
@@ -105,7 +113,9 @@ class Unlinked {
  public:
   explicit Unlinked(Check& check) : check_(check) {
     if (::shm_unlink(("/" + check.target().shm_name).c_str()) != 0) {
-      check.skip("this user may not unlink the segment");
+      check.skip(errno == ENOENT
+                     ? "the segment has no name any more, though the daemon was restarted"
+                     : std::string("the segment cannot be unlinked: ") + std::strerror(errno));
     }
   }
   ~Unlinked() {

@@ -165,10 +165,12 @@ TEST(Html, DrawsAPlotWithItsLimitAndTellsWhereItIsExceeded) {
 
 TEST(Verdict, FollowsTheWorstOutcome) {
   Report report = sample();
-  EXPECT_EQ(verdict(report, false), "The suite itself failed, so nothing is proven");
-  report.results.erase(report.results.begin() + 3);
   EXPECT_EQ(verdict(report, false), "The daemon does not conform");
   report.results.erase(report.results.begin() + 1);
+  EXPECT_EQ(verdict(report, false), "The suite itself failed, so nothing is proven");
+  report.results[2].given_failed = true;
+  EXPECT_EQ(verdict(report, false), "What was given to the suite failed, so nothing is proven");
+  report.results.erase(report.results.begin() + 2);
   EXPECT_EQ(verdict(report, false), "The daemon conforms, with warnings");
   EXPECT_EQ(verdict(report, true), "The daemon does not conform strictly");
   EXPECT_EQ(

@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <map>
 
@@ -36,8 +37,8 @@ std::string_view word(Mark mark) {
 }
 
 std::string counted(std::size_t count, Outcome outcome) {
-  constexpr std::array<std::string_view, 5> words{"skipped", "passed", "warned of", "failed",
-                                                  "in error"};
+  constexpr std::array<std::string_view, 5> words{"skipped", "passed", "warned of", "in error",
+                                                  "failed"};
   return std::to_string(count) + " " + std::string(words[static_cast<std::size_t>(outcome)]);
 }
 
@@ -74,7 +75,13 @@ std::string standing(const Requirement& requirement) {
 std::string verdict(const Report& report, bool strict) {
   switch (report.worst()) {
     case Outcome::error:
-      return "The suite itself failed, so nothing is proven";
+      // A driver or a command that somebody gave to the suite is not the suite.
+      return std::ranges::all_of(report.results,
+                                 [](const CheckResult& result) {
+                                   return result.outcome != Outcome::error || result.given_failed;
+                                 })
+                 ? "What was given to the suite failed, so nothing is proven"
+                 : "The suite itself failed, so nothing is proven";
     case Outcome::fail:
       return "The " + report.subject + " does not conform";
     case Outcome::warn:
@@ -104,7 +111,7 @@ TextReport::TextReport(std::FILE* out) : out_(out), terminal_(::isatty(::fileno(
 
 std::string TextReport::coloured(Outcome outcome, std::string text) const {
   if (!terminal_) return text;
-  constexpr std::array<std::string_view, 5> colours{"2", "32", "33", "1;31", "1;35"};
+  constexpr std::array<std::string_view, 5> colours{"2", "32", "33", "1;35", "1;31"};
   return "\x1b[" + std::string(colours[static_cast<std::size_t>(outcome)]) + "m" + text + "\x1b[0m";
 }
 
