@@ -77,10 +77,14 @@ std::vector<CheckResult> run_tasks(std::vector<Task> tasks, const RunSettings& s
   std::ranges::shuffle(tasks, random);
   std::map<Isolation, std::vector<Task>> by_isolation;
   Runner runner(settings, tasks.size());
-  for (const auto isolation :
-       {Isolation::serial, Isolation::parallel, Isolation::exclusive, Isolation::disruptive})
+  for (const auto isolation : {Isolation::serial, Isolation::parallel, Isolation::patient,
+                               Isolation::exclusive, Isolation::late, Isolation::disruptive})
     by_isolation[isolation];
   for (Task& task : tasks) by_isolation[task.isolation].push_back(std::move(task));
+  std::jthread patient([&] {
+    const std::vector<Task>& some = by_isolation.at(Isolation::patient);
+    runner.run(some, some.size());
+  });
   {
     const std::jthread parallel([&] {
       const std::vector<Task>& some = by_isolation.at(Isolation::parallel);
@@ -88,7 +92,11 @@ std::vector<CheckResult> run_tasks(std::vector<Task> tasks, const RunSettings& s
     });
     runner.run(by_isolation.at(Isolation::serial), 1);
   }
+  for (const Task& task : by_isolation.at(Isolation::patient))
+    if (task.waits.valid()) task.waits.wait();
   runner.run(by_isolation.at(Isolation::exclusive), 1);
+  patient.join();
+  runner.run(by_isolation.at(Isolation::late), 1);
   // In the catalogue's order, so that what the others need comes first.
   std::vector<Task>& last = by_isolation.at(Isolation::disruptive);
   std::ranges::sort(last, {}, &Task::requirement);

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <future>
 #include <span>
 #include <string>
 #include <string_view>
@@ -15,9 +16,12 @@ namespace hyperpod::conformance::check {
 
 /// What a check tolerates beside it.
 enum class Isolation {
-  serial,     ///< Takes milliseconds; one after the other, so that a small cache keeps its objects.
-  parallel,   ///< Mostly waits; runs beside the others.
-  exclusive,  ///< Loads what is under test, or evicts objects: nothing else runs meanwhile.
+  serial,    ///< Takes milliseconds; one after the other, so that a small cache keeps its objects.
+  parallel,  ///< Mostly waits; runs beside the others.
+  /// Begins as a parallel one does, then only waits for half a minute, beside exclusive ones too.
+  patient,
+  exclusive,   ///< Loads what is under test, or evicts objects: nothing else runs meanwhile.
+  late,        ///< As an exclusive one, when patient ones have ended: it looks at what they left.
   disruptive,  ///< May leave nothing to be tested: runs when all others have ended, one by one.
 };
 
@@ -35,6 +39,8 @@ struct Task {
   const Requirement* requirement;
   Isolation isolation;
   std::function<CheckResult()> run;  ///< Must not throw. Called on a thread with SIGPIPE blocked.
+  /// Of a patient one: is ready when it only waits.
+  std::shared_future<void> waits = {};
 };
 
 struct RunSettings {

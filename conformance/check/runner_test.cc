@@ -107,6 +107,35 @@ TEST(RunTasks, RunsDisruptiveTasksLastAndInTheCataloguesOrder) {
   }
 }
 
+TEST(RunTasks, LeavesPatientTasksWaitingBesideExclusiveOnesAndRunsLateOnesBehindThem) {
+  std::promise<void> waits;
+  std::promise<void> exclusive_has_run;
+  std::string order;
+  const auto task = [&](std::string_view id, Isolation isolation, std::function<void()> action) {
+    return Task{find_requirement(id), isolation, [id, action = std::move(action)] {
+                  action();
+                  return result_of(id, Outcome::pass);
+                }};
+  };
+  Task patient = task("TTL-01", Isolation::patient, [&] {
+    order += "patient ";
+    waits.set_value();
+    EXPECT_EQ(exclusive_has_run.get_future().wait_for(std::chrono::seconds(20)),
+              std::future_status::ready);
+    order += "ended ";
+  });
+  patient.waits = waits.get_future().share();
+  (void)run_tasks({task("PUT-18", Isolation::late, [&] { order += "late "; }),
+                   task("PIN-01", Isolation::exclusive,
+                        [&] {
+                          order += "exclusive ";
+                          exclusive_has_run.set_value();
+                        }),
+                   patient, task("RESTART-01", Isolation::disruptive, [&] { order += "last"; })},
+                  {.seed = 1});
+  EXPECT_EQ(order, "patient exclusive ended late last");
+}
+
 TEST(Judge, TellsWhichOtherRequirementIsTheCause) {
   const CheckResult result = judge(*find_requirement("RESTART-02"), [] {
     throw NotJudged{"RESTART-01", "nobody listens"};

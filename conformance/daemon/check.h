@@ -36,8 +36,23 @@ struct Grant {
 /// How often a check is run that ends in Missing.
 inline constexpr int attempts_where_missing = 3;
 
-/// How long objects must stay that nothing evicts, as far as it is looked at.
+/// How long an object that was never leased must stay, nothing else being stored, as far as whoever
+/// waits anyway looks at it.
 inline constexpr auto objects_stay = std::chrono::milliseconds(4500);
+
+/// Objects that nobody has touched for long.
+struct LeftAlone {
+  struct Leased {
+    Name name;
+    Grant grant;
+    TimePoint ends;  ///< Its lease, at the latest.
+  };
+
+  bool found = false;  ///< One that was never leased, after objects_stay.
+  /// Leases kept these from being evicted, and were the last that was asked of them. In the order
+  /// of their ends.
+  std::vector<Leased> leased;
+};
 
 /// Larger than what daemons take in one piece: many have another way for such bodies.
 inline constexpr std::size_t large_body = 3 << 20;
@@ -58,8 +73,8 @@ struct Target {
   /// The MUST by which nobody listens any more, if a check has found that; of one run.
   std::shared_ptr<std::atomic<const Requirement*>> lost =
       std::make_shared<std::atomic<const Requirement*>>(nullptr);
-  /// Whether an object was found that had been stored longer ago than objects_stay; of one run.
-  std::shared_ptr<std::atomic<bool>> old_object_found = std::make_shared<std::atomic<bool>>(false);
+  /// What a patient check left for a late one to look at; of one run.
+  std::shared_ptr<LeftAlone> left_alone = std::make_shared<LeftAlone>();
   /// Everything that the daemon holds may be removed.
   bool allow_reset = false;
   /// A hyperpod-conformance program, to be run as a worker process.
@@ -84,6 +99,13 @@ class Check : public check::Check {
                      std::string_view to_what, Symptom symptom = Symptom::other) const;
   /// A lease request whose key is absent was answered by a miss.
   void expect_miss(const Response& response, std::string expected) const;
+
+  /// Tells that this check, a patient one, stores and leases nothing more.
+  void only_waits() {
+    if (on_waiting_) on_waiting_();
+  }
+  /// Calls `action` then.
+  void when_waiting(std::function<void()> action) { on_waiting_ = std::move(action); }
 
   // Material. Bodies are random, so that no two are alike.
   Name fresh_name(std::string_view suffix = "");
@@ -152,6 +174,7 @@ class Check : public check::Check {
  private:
   const Target& target_;
   std::shared_ptr<const Segment> segment_;
+  std::function<void()> on_waiting_;
   std::mutex mutex_;  // guards what follows
   std::mt19937_64 random_;
   int names_ = 0;

@@ -20,12 +20,22 @@ void live_lease_is_released_with_200(Check& check) {
   check.forget(grant);
 }
 
+/// Ids that nobody was given, with the whole of one that is live.
+std::array<std::string, 2> near_ids(const Grant& grant) {
+  return {grant.id + "XX", "XX" + grant.id};
+}
+
 void unknown_id_is_answered_404(Check& check) {
   Session session = check.connect();
   check.expect_status(session.release("no-such-lease"), 404, "the release of an id never given");
   const Grant grant = check.lease(session, check.stored(session));
   check.release(session, grant);
   check.expect_status(session.release(grant.id), 404, "the second release of a lease");
+  const Grant live = check.lease(session, check.stored(session));
+  for (const std::string& id : near_ids(live))
+    check.expect_status(session.release(id), 404,
+                        "the release of " + id + ", " + live.id + " being live");
+  check.release(session, live);
 }
 
 /// Half of the cache under many leases, which are all released: if one release is lost, there is no
@@ -84,6 +94,8 @@ void release_ends_one_lease(Check& check) {
   const Grant first = check.lease(session, name);
   const Grant second = check.lease(session, name);
   const Grant other = check.lease(session, check.stored(session));
+  // Whatever these are answered, they are none of the three; REL-02 is about that.
+  for (const std::string& id : near_ids(first)) (void)session.release(id);
   for (const Grant* grant : {&second, &other, &first}) {
     check.expect_status(session.release(grant->id), 200,
                         "the release of a lease after another's release", Symptom::lease);

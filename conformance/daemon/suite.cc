@@ -2,7 +2,7 @@
 #include "daemon/suite.h"
 
 #include <algorithm>
-#include <array>
+#include <future>
 #include <mutex>
 #include <random>
 
@@ -50,13 +50,20 @@ std::vector<check::Task> tasks_of(const RunOptions& options, SharedSegment& segm
   for (const CheckEntry& entry : daemon_checks()) {
     if (!wanted(options, entry)) continue;
     const Requirement& requirement = *find_requirement(entry.id);
-    tasks.push_back({&requirement, entry.isolation, [&] {
+    const auto waits = std::make_shared<std::promise<void>>();
+    const auto told = std::make_shared<std::once_flag>();
+    const auto tell = [waits, told] { std::call_once(*told, [&] { waits->set_value(); }); };
+    tasks.push_back({&requirement, entry.isolation,
+                     [&, tell] {
                        Check check(options.target, requirement, segment.get(),
                                    seed_of(options, entry.id));
+                       check.when_waiting(tell);
                        CheckResult result = run_check(entry, check);
+                       tell();
                        segment.set(check.shared_segment());
                        return result;
-                     }});
+                     },
+                     waits->get_future().share()});
   }
   return tasks;
 }

@@ -156,6 +156,38 @@ TEST(DaemonSuite, JudgesADaemonOnceThatDoesNotComeBackFromARestart) {
   }
 }
 
+TEST(DaemonSuite, TakesARestartCommandThatFailsForNoFaultOfTheDaemonOrTheSuite) {
+  const auto daemon = start();
+  RunOptions options = options_for(*daemon, {"RESTART"});
+  options.target.restart = []() -> Result<void> {
+    return tl::unexpected(Error{ErrorCode::failed, "the restart command ended with 1: false"});
+  };
+  const auto report = run_daemon_suite(options);
+  ASSERT_TRUE(report) << report.error().explanation;
+  EXPECT_EQ(report->results[0].outcome, Outcome::error);
+  EXPECT_TRUE(report->results[0].given_failed);
+  for (const CheckResult& result : std::span(report->results).subspan(1)) {
+    EXPECT_EQ(result.outcome, Outcome::skip) << result.requirement->id;
+    EXPECT_THAT(result.seen, testing::HasSubstr("ended with 1: false")) << result.requirement->id;
+  }
+  EXPECT_TRUE(Segment::open(options.target.shm_name)) << "what is unlinked would not come back";
+}
+
+TEST(DaemonSuite, TellsWhichChunkedBodyWasTaken) {
+  const auto daemon = start([](DaemonSetup& setup) {
+    setup.mutation.emplace();
+    setup.mutation->request = [](RequestHead& head,
+                                 const ReceivedRequest&) -> std::optional<ResponseMessage> {
+      if (!head.header("Transfer-Encoding")) return std::nullopt;
+      return ResponseMessage::of(200);
+    };
+  });
+  const auto report = run_daemon_suite(options_for(*daemon, {"LIMIT-03"}));
+  ASSERT_TRUE(report) << report.error().explanation;
+  EXPECT_THAT(report->results[0].expected,
+              testing::HasSubstr(R"(the chunked body "zz\r\nxx\r\n0\r\n\r\n")"));
+}
+
 TEST(DaemonSuite, ReleasesEveryLeaseItTook) {
   auto options = emulator::Options::for_test();
   auto emulator = emulator::Emulator::start(options);

@@ -291,6 +291,51 @@ void keeps_one_ttl_an_object(DaemonSetup& setup) {
   };
 }
 
+void ends_leases_after_20_s(DaemonSetup& setup) {
+  mutate_parameter(setup, "ttl_s", [](double value) { return std::min(value, 20.0); });
+}
+
+void raises_ttls_to_a_second(DaemonSetup& setup) {
+  mutate_parameter(setup, "ttl_s", [](double value) { return std::max(value, 1.0); });
+}
+
+/// A lease lives for as long as a later one on its object: its release goes to that one.
+void prolongs_leases_by_later_ones(DaemonSetup& setup) {
+  setup.mutation.emplace();
+  auto objects = std::make_shared<std::map<std::string, std::string>>();  // By lease.
+  auto latest = std::make_shared<std::map<std::string, std::string>>();   // By object.
+  setup.mutation->response = [=](const ReceivedRequest& request, ResponseMessage& response) {
+    if (request.head.is_acquire() && response.status == 200) {
+      (*objects)[id_of(response)] = request.head.object();
+      (*latest)[request.head.object()] = id_of(response);
+    }
+    if (!request.head.is_release() || response.status != 404) return;
+    const auto object = objects->find(request.head.lease_id());
+    if (object != objects->end() && (*latest)[object->second] != object->first)
+      response = ResponseMessage::of(200);
+  };
+}
+
+/// Whatever stands behind a live id is passed over.
+void takes_ids_by_their_beginning(DaemonSetup& setup) {
+  setup.mutation.emplace();
+  auto live = std::make_shared<std::set<std::string>>();
+  setup.mutation->response = [live](const ReceivedRequest& request, ResponseMessage& response) {
+    if (request.head.is_acquire() && response.status == 200) live->insert(id_of(response));
+  };
+  setup.mutation->request = [live](RequestHead& head,
+                                   const ReceivedRequest&) -> std::optional<ResponseMessage> {
+    const std::string id = head.lease_id();
+    for (const std::string& one : *live) {
+      if (!id.starts_with(one)) continue;
+      head.target = "/v1/leases/" + one + "/release";
+      live->erase(one);
+      break;
+    }
+    return std::nullopt;
+  };
+}
+
 void answers_releases_with_202(DaemonSetup& setup) {
   setup.mutation.emplace();
   setup.mutation->response = [](const ReceivedRequest& request, ResponseMessage& response) {
@@ -457,6 +502,22 @@ std::vector<Defect> lease_defects() {
        "answers 200 to the release of an unknown id",
        {"REL-02"},
        answers_any_release_with_200},
+      {"ends_leases_after_20_s",
+       "ends leases after 20 s, however much longer they were asked for",
+       {"TTL-01"},
+       ends_leases_after_20_s},
+      {"raises_ttls_to_a_second",
+       "takes a TTL below a second for one of a second",
+       {"TTL-03"},
+       raises_ttls_to_a_second},
+      {"prolongs_leases_by_later_ones",
+       "lets a lease live for as long as a later one on its object",
+       {"TTL-03"},
+       prolongs_leases_by_later_ones},
+      {"takes_ids_by_their_beginning",
+       "releases a lease by its id with more behind it",
+       {"REL-02", "REL-05"},
+       takes_ids_by_their_beginning},
       {"releases_by_delete", "releases upon DELETE under the key", {"REL-04"}, releases_by_delete},
       {"releases_all_leases_of_an_object",
        "ends another's lease with a release",

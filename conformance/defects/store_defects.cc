@@ -120,14 +120,59 @@ void explains_errors_in_html(DaemonSetup& setup) {
   };
 }
 
-void gets_out_of_step_after_409(DaemonSetup& setup) {
+/// Of the body of a refused PUT so much is read.
+void get_out_of_step_after(DaemonSetup& setup, std::uint64_t most_read) {
   setup.mutation.emplace();
-  setup.mutation->bodies_refused_unread = true;
+  setup.mutation->most_read_of_refused = most_read;
   auto stored = std::make_shared<std::set<std::string>>();
   setup.mutation->request = [stored](RequestHead& head,
                                      const ReceivedRequest&) -> std::optional<ResponseMessage> {
     if (!head.is_put() || stored->insert(head.object()).second) return std::nullopt;
     return ResponseMessage::of(409);
+  };
+}
+
+void gets_out_of_step_after_409(DaemonSetup& setup) { get_out_of_step_after(setup, 0); }
+
+void reads_16_mib_of_a_refused_body(DaemonSetup& setup) {
+  setup.options.capacity = 64u << 20;
+  get_out_of_step_after(setup, 16u << 20);
+}
+
+/// What was stored 12 s ago is gone unless it is leased.
+void lets_objects_age(DaemonSetup& setup) {
+  setup.mutation.emplace();
+  auto stored = std::make_shared<std::map<std::string, TimePoint>>();
+  setup.mutation->request = [stored](
+                                RequestHead& head,
+                                const ReceivedRequest& request) -> std::optional<ResponseMessage> {
+    const auto found = stored->find(head.object());
+    if (!head.is_acquire() || found == stored->end() || request.at < found->second + 12s)
+      return std::nullopt;
+    return ResponseMessage::of(504);
+  };
+  setup.mutation->response = [stored](const ReceivedRequest& request, ResponseMessage& response) {
+    if (request.head.is_put() && response.status == 200)
+      stored->emplace(request.head.object(), request.at);
+  };
+}
+
+/// A PUT that finds no room has let all give way that no lease pins.
+void evicts_for_what_it_refuses(DaemonSetup& setup) {
+  setup.mutation.emplace();
+  auto gone = std::make_shared<std::map<std::string, bool>>();
+  setup.mutation->request = [gone](RequestHead& head,
+                                   const ReceivedRequest&) -> std::optional<ResponseMessage> {
+    const auto found = gone->find(head.object());
+    if (!head.is_acquire() || found == gone->end() || !found->second) return std::nullopt;
+    return ResponseMessage::of(504);
+  };
+  setup.mutation->response = [gone](const ReceivedRequest& request, ResponseMessage& response) {
+    const std::string object = request.head.object();
+    if (request.head.is_put() && response.status == 200) gone->emplace(object, false);
+    if (request.head.is_acquire()) gone->erase(object);  // From then on leases may pin it.
+    if (!request.head.is_put() || response.status != 507) return;
+    for (auto& [name, is_gone] : *gone) is_gone = true;
   };
 }
 
@@ -213,6 +258,15 @@ std::vector<Defect> store_defects() {
        "takes the body of a refused PUT for requests",
        {"PUT-08"},
        gets_out_of_step_after_409},
+      {"reads_16_mib_of_a_refused_body",
+       "takes what is behind 16 MiB of a refused PUT for requests",
+       {"PUT-08"},
+       reads_16_mib_of_a_refused_body},
+      {"lets_objects_age", "lets objects vanish after 12 s", {"PUT-18"}, lets_objects_age},
+      {"evicts_for_what_it_refuses",
+       "evicts what no lease pins for a PUT that it answers 507",
+       {"PUT-12"},
+       evicts_for_what_it_refuses},
       {"stores_what_was_cut_short",
        "stores a PUT whose client went away, filled up with zeros",
        {"PUT-09", "PUT-17"},

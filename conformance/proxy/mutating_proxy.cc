@@ -241,7 +241,7 @@ class MutatingProxy::Link : public std::enable_shared_from_this<Link> {
     std::optional<ResponseMessage> own;
     if (mutation.request) own = mutation.request(head, request);
     swallow_ = own.has_value();
-    if (own && mutation.bodies_refused_unread) body_left_ = 0;
+    if (own) body_left_ = std::min(body_left_, mutation.most_read_of_refused);
     // Untouched, a head passes byte for byte.
     if (!own) to_daemon_.pending += head.text() == request.head.text() ? raw : head.text();
     opaque_ = chunked && !own;

@@ -49,8 +49,8 @@ struct Mutation {
   bool close_after_miss = false;
   bool drop_pipelined = false;    ///< What arrives behind a request before its response is lost.
   bool whole_heads_only = false;  ///< A head that comes in pieces is answered 400.
-  bool bodies_refused_unread =
-      false;  ///< The body of a request answered in the daemon's stead is read as requests.
+  /// Of the body of a request answered in the daemon's stead so much is read, the rest as requests.
+  std::uint64_t most_read_of_refused = UINT64_MAX;
   bool complete_cut_bodies = false;   ///< A body cut short is filled up with zeros.
   bool keep_cut_connections = false;  ///< The daemon is not told that a client has gone.
   bool mute_at_nonsense = false;      ///< What is not HTTP gets neither a response nor an end.
