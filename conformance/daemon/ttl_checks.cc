@@ -50,13 +50,10 @@ void look_for_old_object(Check& check, Session& session, const Name& name, TimeP
   check.target().left_alone->found = true;
 }
 
-/// Leaves objects to PUT-18 that leases keep from being evicted: one until this check ends, others
-/// for as long as it may take to fill the cache for the other checks. Few, for they take room.
+/// Leaves two objects to PUT-18 that leases keep from being evicted: one until this check ends, the
+/// other for as long as it may take to fill the cache for the other checks.
 void leave_leased_objects(Check& check, Session& session) {
-  constexpr std::uint64_t soon_filled = 256u << 20;
-  std::vector<std::chrono::milliseconds> ttls{21'500ms, 24s};
-  if (check.target().capacity > soon_filled) ttls.insert(ttls.end(), {32s, 42s});
-  for (const auto ttl : ttls) {
+  for (const auto ttl : {21'500ms, 300'000ms}) {
     const Name name = check.stored(session);
     const Grant grant = check.lease(session, name, {.ttl = ttl});
     check.forget(grant);
