@@ -221,6 +221,8 @@ class Store:
         if "large-puts-ignore-pins" in self.on and count > self.blocks_in_all // 2:
             for stored in self.objects.values():
                 stored.pins = 0
+        if not self._has(count) and not self._could_have(count):
+            return None
         if "evict-ahead" in self.on:
             while len(self.free) < count + self.blocks_in_all // 5 and self._evict():
                 pass
@@ -247,6 +249,14 @@ class Store:
             if "backwards" in self.on:
                 taken.reverse()
         return taken
+
+    def _could_have(self, count):
+        """Whether so many blocks would be free if all gave way that no lease pins: otherwise none does."""
+        self._end_on_demand()
+        if self.on & {"leased-objects-evicted-at-last", "slow-put-loses-its-room"}:
+            return True
+        unpinned = sum(len(stored.blocks) for stored in self.objects.values() if stored.pins == 0)
+        return len(self.free) + unpinned >= count
 
     def _has(self, count):
         if "contiguous" in self.on:
@@ -301,12 +311,16 @@ class Store:
         for block in stored.blocks:
             self.users[block] = self.users.get(block, 1) + 1
 
+    def _end_on_demand(self):
+        """Where leases end when somebody needs their room."""
+        if "expiry-on-demand" in self.on:
+            for lease in [lease for lease in self.leases.values() if self.loop.time() >= lease.expires]:
+                self._end(lease)
+
     def _evict(self):
         """Drops one object that no lease pins; False if there is none."""
         on = self.on
-        if "expiry-on-demand" in on:
-            for lease in [lease for lease in self.leases.values() if self.loop.time() >= lease.expires]:
-                self._end(lease)
+        self._end_on_demand()
         if "full-cache-refuses" in on:
             return False
         if "slow-put-loses-its-room" in on and self._rob_a_put():
