@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # hyperpod::client as client.py sees it. python/src/native.cc is the source.
+import os
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Optional, Union
@@ -57,8 +58,8 @@ class Lease:
 class Client:
     def __init__(self, options: dict[str, Any]) -> None: ...
     @staticmethod
-    def from_config(path: Optional[str],
-                    environment: dict[str, str]) -> tuple[Client, list[str]]: ...
+    def from_config(path: str | bytes | os.PathLike[str] | os.PathLike[bytes] | None,
+                    variable: Callable[[str], Optional[str]]) -> tuple[Client, list[str]]: ...
     @staticmethod
     def from_text(yaml: str, name: str,
                   given: dict[str, Any]) -> tuple[Client, list[str]]: ...

@@ -151,8 +151,8 @@ class Client:
     ``lease_ttl``, ``put_stream_chunk_bytes``, ``max_lease_bytes``, ``use_https``,
     ``save_chunk_meta``, ``ca_file``, ``verify_server``, ``copy_threads``.
 
-    A miss is an outcome, not an error. Everything raised is below :class:`hyperpod_kv.Error`. In a
-    child made by ``fork()`` every call raises :class:`hyperpod_kv.Forked`; make a client there.
+    A miss is an outcome, not an error. Everything raised is below :class:`hyperpod_kv.Error`, but
+    for the TypeError of a ``wait``, an offset, a size or a path that is none. In a child made by ``fork()`` every call raises :class:`hyperpod_kv.Forked`; make a client there.
     Blocking calls in the main thread end early by what a signal's handler raises, such as
     KeyboardInterrupt. A coroutine that is cancelled ends once its request has been given up, so
     that its buffer is free then.
@@ -170,12 +170,12 @@ class Client:
                for name, value in options.items()}})
 
     @classmethod
-    def from_config(cls, path: str | os.PathLike[str] | None = None) -> "Client":
+    def from_config(cls, path: str | bytes | os.PathLike[str] | os.PathLike[bytes] | None = None,
+                    ) -> "Client":
         """A client with the settings that LMCache would read: from its YAML file (``path``, or the
         one that LMCACHE_CONFIG_FILE names) and its environment variables. What was probably not
         meant, such as an unknown key, is logged as a warning of the logger ``hyperpod_kv``."""
-        return cls._made(*_native.Client.from_config(None if path is None else os.fspath(path),
-                                                     dict(os.environ)))
+        return cls._made(*_native.Client.from_config(path, os.environ.get))
 
     @classmethod
     def _made(cls, native: _native.Client, warnings: list[str]) -> "Client":

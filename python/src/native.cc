@@ -16,7 +16,6 @@
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -27,6 +26,7 @@
 #include <vector>
 
 #include "hyperpod/base/file_descriptor.h"
+#include "hyperpod/base/text.h"
 #include "hyperpod/client/client.h"
 #include "hyperpod/client/config.h"
 
@@ -39,9 +39,18 @@ using client::Error;
 using client::ErrorCode;
 using client::Result;
 
+/// Text for people. It may quote what is not UTF-8, a path or a daemon's words, whose bytes are
+/// then shown as \\xff.
+py::str text_of(const std::string& text) {
+  PyObject* const decoded =
+      PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "backslashreplace");
+  if (decoded == nullptr) throw py::error_already_set();
+  return py::reinterpret_steal<py::str>(decoded);
+}
+
 py::object exception_of(const Error& error) {
   return py::module_::import("hyperpod_kv.errors")
-      .attr("from_code")(client::to_string(error.code), error.message, error.status);
+      .attr("from_code")(client::to_string(error.code), text_of(error.message), error.status);
 }
 
 [[noreturn]] void raise(const py::object& exception) {
@@ -53,7 +62,7 @@ py::object exception_of(const Error& error) {
 
 /// Raises a class of hyperpod_kv.errors.
 [[noreturn]] void raise(const char* type, const std::string& message) {
-  raise(py::module_::import("hyperpod_kv.errors").attr(type)(message));
+  raise(py::module_::import("hyperpod_kv.errors").attr(type)(text_of(message)));
 }
 
 bool in_main_interpreter() { return PyInterpreterState_Get() == PyInterpreterState_Main(); }
@@ -116,10 +125,32 @@ class Buffer {
   Py_buffer view_{};
 };
 
+std::string string_of(PyObject* bytes) {
+  if (bytes == nullptr) throw py::error_already_set();
+  return py::reinterpret_steal<py::bytes>(bytes);
+}
+
+/// Text as UTF-8. A lone surrogate, which has none, becomes bytes that are not UTF-8.
+std::string utf8_of(const py::handle& text) {
+  return string_of(PyUnicode_AsEncodedString(text.ptr(), "utf-8", "surrogatepass"));
+}
+
+/// A path, str, bytes or os.PathLike, as the system takes it. Raises TypeError for others, and
+/// ValueError for what no path can be.
+std::string path_of(const py::handle& path) {
+  PyObject* bytes = nullptr;
+  return string_of(PyUnicode_FSConverter(path.ptr(), &bytes) == 0 ? nullptr : bytes);
+}
+
 /// Keys are text (as UTF-8) or bytes.
 std::string key_of(const py::object& key) {
-  if (py::isinstance<py::str>(key) || py::isinstance<py::bytes>(key))
-    return key.cast<std::string>();
+  if (py::isinstance<py::bytes>(key)) return key.cast<std::string>();
+  if (py::isinstance<py::str>(key)) {
+    if (PyUnicode_AsUTF8(key.ptr()) != nullptr) return key.cast<std::string>();
+    PyErr_Clear();
+    raise({ErrorCode::invalid_argument, "the key " + hyperpod::base::quoted(utf8_of(key)) +
+                                            " has a lone surrogate, which is not UTF-8"});
+  }
   raise({ErrorCode::invalid_argument, "a key must be str or bytes"});
 }
 
@@ -143,14 +174,51 @@ std::vector<std::pair<py::object, py::object>> pairs_of(const py::iterable& item
   return all;
 }
 
+// Numbers are read here and not by pybind11, whose TypeErrors quote all arguments: buffers of many
+// megabytes, and whatever is secret.
+
+/// For a value of another type, which its name and what it must be are told of.
+[[noreturn]] void raise_type_error(const char* what, const py::object& value) {
+  PyErr_Format(PyExc_TypeError, "%s, not %.200s", what, Py_TYPE(value.ptr())->tp_name);
+  throw py::error_already_set();
+}
+
 /// `wait` is seconds, or None.
-client::ReadOptions read_options(const std::optional<double>& wait) {
-  if (!wait) return {};
-  if (!(*wait >= 0 && *wait <= 86400)) {
+client::ReadOptions read_options(const py::object& wait) {
+  if (wait.is_none()) return {};
+  double seconds = PyFloat_AsDouble(wait.ptr());
+  if (seconds == -1 && PyErr_Occurred() != nullptr) {
+    if (PyErr_ExceptionMatches(PyExc_TypeError) != 0) {
+      PyErr_Clear();
+      raise_type_error("wait must be a number of seconds or None", wait);
+    }
+    if (PyErr_ExceptionMatches(PyExc_OverflowError) == 0) throw py::error_already_set();
+    PyErr_Clear();
+    seconds = HUGE_VAL;
+  }
+  if (!(seconds >= 0 && seconds <= 86400)) {
     raise({ErrorCode::invalid_argument, "wait must be from 0 to 86400 seconds"});
   }
   return {.wait =
-              std::chrono::ceil<std::chrono::milliseconds>(std::chrono::duration<double>(*wait))};
+              std::chrono::ceil<std::chrono::milliseconds>(std::chrono::duration<double>(seconds))};
+}
+
+/// A number of bytes, which the argument `name` is.
+std::uint64_t bytes_given(const char* name, const py::object& value) {
+  if (PyIndex_Check(value.ptr()) == 0) {
+    raise_type_error((std::string(name) + " must be a whole number").c_str(), value);
+  }
+  const auto number = py::reinterpret_steal<py::object>(PyNumber_Index(value.ptr()));
+  if (!number) throw py::error_already_set();
+  const std::uint64_t bytes = PyLong_AsUnsignedLongLong(number.ptr());
+  if (PyErr_Occurred() == nullptr) return bytes;
+  PyErr_Clear();
+  raise({ErrorCode::invalid_argument, std::string(name) + " must be from 0 to 2^64 - 1"});
+}
+
+std::optional<std::uint64_t> bytes_given_or_none(const char* name, const py::object& value) {
+  if (value.is_none()) return std::nullopt;
+  return bytes_given(name, value);
 }
 
 // --- Waiting ------------------------------------------------------------------------------------
@@ -309,7 +377,7 @@ class Lease {
   }
   bool released() const { return !held_ || !held_->lease; }
 
-  std::string id() const { return lease().id(); }
+  py::str id() const { return text_of(lease().id()); }
   std::uint64_t size() const { return lease().size(); }
   double time_left() const {
     return released() ? 0.0 : std::chrono::duration<double>(lease().time_left()).count();
@@ -325,7 +393,9 @@ class Lease {
     return views;
   }
 
-  py::bytes read(std::uint64_t offset, const std::optional<std::uint64_t>& size) const {
+  py::bytes read(const py::object& from, const py::object& count) const {
+    const std::uint64_t offset = bytes_given("offset", from);
+    const auto size = bytes_given_or_none("size", count);
     const std::uint64_t all = lease().size();
     if (offset > all) raise({ErrorCode::invalid_argument, "the offset is behind the object's end"});
     const std::uint64_t wanted = std::min(size.value_or(all - offset), all - offset);
@@ -335,8 +405,10 @@ class Lease {
   }
 
   /// Without `size` as many bytes as there are and as fit.
-  std::uint64_t read_into(const py::object& destination, std::uint64_t offset,
-                          const std::optional<std::uint64_t>& size) const {
+  std::uint64_t read_into(const py::object& destination, const py::object& from,
+                          const py::object& count) const {
+    const std::uint64_t offset = bytes_given("offset", from);
+    const auto size = bytes_given_or_none("size", count);
     const Buffer buffer(destination, true);
     const std::uint64_t all = lease().size();
     if (offset > all) raise({ErrorCode::invalid_argument, "the offset is behind the object's end"});
@@ -634,11 +706,10 @@ class Client {
       return client_->async_put(name, buffer.bytes(), std::move(handler));
     }));
   }
-  py::object get(const py::object& key, const std::optional<double>& wait) {
+  py::object get(const py::object& key, const py::object& wait) {
     return bytes_result(lease_of(key, wait));
   }
-  py::object get_into(const py::object& key, const py::object& into,
-                      const std::optional<double>& wait) {
+  py::object get_into(const py::object& key, const py::object& into, const py::object& wait) {
     const std::string name = key_of(key);
     const auto read = read_options(wait);
     const Buffer buffer(into, true);
@@ -646,17 +717,17 @@ class Client {
       return client_->async_get(name, buffer.bytes(), std::move(handler), read);
     }));
   }
-  py::object acquire(const py::object& key, const std::optional<double>& wait) {
+  py::object acquire(const py::object& key, const py::object& wait) {
     return lease_result(lease_of(key, wait));
   }
-  bool exists(const py::object& key, const std::optional<double>& wait) {
+  bool exists(const py::object& key, const py::object& wait) {
     const std::string name = key_of(key);
     const auto read = read_options(wait);
     return value_of(outcome_of<Result<bool>>(
         [&](auto handler) { return client_->async_exists(name, std::move(handler), read); }));
   }
 
-  py::list batched_get(const py::iterable& keys, const std::optional<double>& wait) {
+  py::list batched_get(const py::iterable& keys, const py::object& wait) {
     const std::vector<std::string> names = keys_of(keys);
     const auto read = read_options(wait);
     // No buffer can be made before the size is known. Each lease is read and let go of as it comes.
@@ -671,7 +742,7 @@ class Client {
     }
     return results;
   }
-  py::list batched_get_into(const py::iterable& items, const std::optional<double>& wait) {
+  py::list batched_get_into(const py::iterable& items, const py::object& wait) {
     const GetBatch batch(items);
     const auto read = read_options(wait);
     return list_of(outcome_of<std::vector<Result<client::GetOutcome>>>([&](auto handler) {
@@ -686,7 +757,7 @@ class Client {
                    }),
                    put_result);
   }
-  std::size_t batched_contains(const py::iterable& keys, const std::optional<double>& wait) {
+  std::size_t batched_contains(const py::iterable& keys, const py::object& wait) {
     const auto read = read_options(wait);
     return count_of(outcome_of<client::ContainsOutcome>([&](auto handler) {
       return client_->async_batched_contains(keys_of(keys), std::move(handler), read);
@@ -721,14 +792,14 @@ class Client {
                                           std::move(kept)));
   }
   client::Call start_get(const Completions& to, std::uint64_t token, const py::object& key,
-                         const std::optional<double>& wait) {
+                         const py::object& wait) {
     return client_->async_acquire(
         key_of(key),
         report<Result<std::optional<client::Lease>>>(to.shared(), token, bytes_result, Nothing{}),
         read_options(wait));
   }
   client::Call start_get_into(const Completions& to, std::uint64_t token, const py::object& key,
-                              const py::object& into, const std::optional<double>& wait) {
+                              const py::object& into, const py::object& wait) {
     Buffer buffer(into, true);
     const auto bytes = buffer.bytes();
     return client_->async_get(
@@ -737,14 +808,14 @@ class Client {
         read_options(wait));
   }
   client::Call start_acquire(const Completions& to, std::uint64_t token, const py::object& key,
-                             const std::optional<double>& wait) {
+                             const py::object& wait) {
     return client_->async_acquire(
         key_of(key),
         report<Result<std::optional<client::Lease>>>(to.shared(), token, lease_result, Nothing{}),
         read_options(wait));
   }
   client::Call start_exists(const Completions& to, std::uint64_t token, const py::object& key,
-                            const std::optional<double>& wait) {
+                            const py::object& wait) {
     return client_->async_exists(
         key_of(key),
         report<Result<bool>>(
@@ -754,8 +825,7 @@ class Client {
         read_options(wait));
   }
   client::Call start_batched_get_into(const Completions& to, std::uint64_t token,
-                                      const py::iterable& items,
-                                      const std::optional<double>& wait) {
+                                      const py::iterable& items, const py::object& wait) {
     auto batch = std::make_unique<GetBatch>(items);
     auto copies = batch->items;
     return client_->async_batched_get(
@@ -781,7 +851,7 @@ class Client {
                                std::move(batch)));
   }
   client::Call start_batched_contains(const Completions& to, std::uint64_t token,
-                                      const py::iterable& keys, const std::optional<double>& wait) {
+                                      const py::iterable& keys, const py::object& wait) {
     return client_->async_batched_contains(keys_of(keys),
                                            report<client::ContainsOutcome>(
                                                to.shared(), token,
@@ -820,7 +890,7 @@ class Client {
  private:
   using GrantedLease = Result<std::optional<client::Lease>>;
 
-  GrantedLease lease_of(const py::object& key, const std::optional<double>& wait) {
+  GrantedLease lease_of(const py::object& key, const py::object& wait) {
     const std::string name = key_of(key);
     const auto read = read_options(wait);
     return outcome_of<GrantedLease>(
@@ -901,7 +971,12 @@ bool set_option(client::ClientOptions& options, const std::string& name, const p
   } else if (name == "save_chunk_meta") {
     options.save_chunk_meta = value.cast<bool>();
   } else if (name == "ca_file") {
-    options.tls.ca_file = value.cast<std::string>();
+    try {
+      options.tls.ca_file = path_of(value);
+    } catch (const py::error_already_set& error) {
+      if (error.matches(PyExc_TypeError) || error.matches(PyExc_ValueError)) throw py::cast_error();
+      throw;
+    }
   } else if (name == "verify_server") {
     options.tls.verify_server = value.cast<bool>();
   } else if (name == "copy_threads") {
@@ -915,7 +990,7 @@ bool set_option(client::ClientOptions& options, const std::string& name, const p
 /// `options` with what is given in place of what stands there.
 client::ClientOptions options_of(const py::dict& given, client::ClientOptions options = {}) {
   for (const auto& [key, value] : given) {
-    const std::string name = key.cast<std::string>();
+    const std::string name = utf8_of(key);
     bool known = false;
     try {
       known = set_option(options, name, value);
@@ -928,10 +1003,41 @@ client::ClientOptions options_of(const py::dict& given, client::ClientOptions op
   return options;
 }
 
+/// What is raised where text cannot be bytes, as `what` cannot.
+[[noreturn]] void raise_unencodable(const std::string& what, const py::error_already_set& why) {
+  if (!why.matches(PyExc_ValueError)) throw py::error_already_set(why);
+  raise({ErrorCode::invalid_option, what + " cannot be used: " + utf8_of(py::str(why.value()))});
+}
+
+/// What `variable(name)` has for a variable of the environment, str as in os.environ, or None.
+std::optional<std::string> variable_of(const py::object& variable, const std::string& name) {
+  const auto text = py::reinterpret_steal<py::object>(
+      PyUnicode_DecodeFSDefaultAndSize(name.data(), static_cast<Py_ssize_t>(name.size())));
+  if (!text) throw py::error_already_set();
+  const py::object value = variable(text);
+  if (value.is_none()) return std::nullopt;
+  try {
+    return string_of(PyUnicode_EncodeFSDefault(value.ptr()));
+  } catch (const py::error_already_set& error) {
+    raise_unencodable("the variable " + name, error);
+  }
+}
+
+std::optional<std::string> config_path(const py::object& path) {
+  if (path.is_none()) return std::nullopt;
+  try {
+    return path_of(path);
+  } catch (const py::error_already_set& error) {
+    raise_unencodable("the path " + utf8_of(py::repr(path)), error);
+  }
+}
+
 /// A client and what its user probably did not mean.
 py::tuple client_and_warnings(client::LoadedOptions loaded, const py::dict& given) {
+  py::list warnings;
+  for (const std::string& warning : loaded.warnings) warnings.append(text_of(warning));
   return py::make_tuple(std::make_unique<Client>(options_of(given, std::move(loaded.options))),
-                        loaded.warnings);
+                        warnings);
 }
 
 }  // namespace
@@ -986,21 +1092,17 @@ PYBIND11_MODULE(_native, module) {
       .def(py::init(
           [](const py::dict& options) { return std::make_unique<Client>(options_of(options)); }))
       .def_static("from_config",
-                  [](const std::optional<std::string>& path, const py::dict& environment) {
-                    const auto variables = environment.cast<std::map<std::string, std::string>>();
+                  [](const py::object& path, const py::object& variable) {
                     return client_and_warnings(
                         value_of(client::load_options(
-                            path,
-                            [&](const std::string& name) -> std::optional<std::string> {
-                              const auto found = variables.find(name);
-                              if (found == variables.end()) return std::nullopt;
-                              return found->second;
-                            })),
+                            config_path(path),
+                            [&](const std::string& name) { return variable_of(variable, name); })),
                         {});
                   })
       .def_static("from_text",
-                  [](const std::string& yaml, const std::string& name, const py::dict& given) {
-                    return client_and_warnings(value_of(client::parse_options(yaml, name)), given);
+                  [](const py::str& yaml, const std::string& name, const py::dict& given) {
+                    return client_and_warnings(value_of(client::parse_options(utf8_of(yaml), name)),
+                                               given);
                   })
       .def("put", &Client::put)
       .def("get", &Client::get, py::arg("key"), no_wait)

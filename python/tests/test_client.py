@@ -211,6 +211,72 @@ extra_config:
     assert hyperpod_daemon.objects[0]["bucket"] == "mine"
 
 
+def test_what_is_not_utf8_is_no_matter_in_paths_and_variables(hyperpod_daemon, tmp_path,
+                                                              monkeypatch):
+    text = f"remote_url: {hyperpod_daemon.url.replace('http', 'sagemaker-hyperpod', 1)}"
+    path = os.fsencode(tmp_path) + b"/\xff.yaml"
+    pathlib.Path(os.fsdecode(path)).write_text(text)
+    monkeypatch.setitem(os.environb, b"FOO", b"\xff")
+    monkeypatch.setenv("SECRET", "s3cr3t")
+    for given in (path, os.fsdecode(path), pathlib.Path(os.fsdecode(path))):
+        with Client.from_config(given) as client:
+            assert not client.exists("key", wait=0)
+    monkeypatch.setitem(os.environb, b"LMCACHE_CONFIG_FILE", path)
+    Client.from_config().close()
+    with Client(hyperpod_daemon.url, ca_file=path):
+        pass
+    for wrong in (os.fsdecode(path) + ".absent", "/tmp/\ud800", "/tmp/\0"):
+        with pytest.raises(InvalidOption, match=r"xff\.yaml\.absent|ud800|null") as error:
+            Client.from_config(wrong)
+        assert "s3cr3t" not in str(error.value)
+    monkeypatch.setitem(os.environb, b"LMCACHE_REMOTE_URL", b"nowhere://\xff")
+    with pytest.raises(InvalidOption):
+        Client.from_config()
+    with pytest.raises(TypeError) as error:
+        Client.from_config(7)
+    assert "s3cr3t" not in str(error.value)
+
+
+def test_text_that_has_no_bytes_is_an_error_as_other_text_is(client, hyperpod_daemon):
+    for bad in ("\ud800", "a\udcffb"):
+        for call in (lambda: client.get(bad), lambda: client.put(bad, b"x"),
+                     lambda: client.exists(bad), lambda: client.batched_get([bad]),
+                     lambda: client.batched_put([(bad, b"x")]),
+                     lambda: asyncio.run(client.aget(bad))):
+            with pytest.raises(InvalidArgument, match="UTF-8"):
+                call()
+    with pytest.raises(hyperpod_kv.Refused, match=r"refused to lease '\\xff'"):
+        client.get(b"\xff")  # bytes are the daemon's to judge
+    for options in ({"\ud800": 1}, {"bucket": "\ud800"}, {"ca_file": "\ud800"}, {"ca_file": 7}):
+        with pytest.raises(InvalidOption):
+            Client(hyperpod_daemon.url, **options)
+    from hyperpod_kv import _native
+
+    with pytest.raises(InvalidOption):
+        _native.Client.from_text("remote_url: '\ud800'", "LMCache's configuration", {})
+
+
+def test_arguments_of_a_wrong_type_are_told_without_the_others(client):
+    client.put("key", b"hello")
+    big = bytearray(b"secret" * 1000)
+    for call in (lambda: client.get("key", wait="1"), lambda: client.get_into("key", big, wait=b"1"),
+                 lambda: client.batched_get_into([("key", big)], wait=[]),
+                 lambda: asyncio.run(client.aget_into("key", big, wait="1"))):
+        with pytest.raises(TypeError, match=r"^wait must be a number of seconds or None, not \w+$"):
+            call()
+    with client.acquire("key") as lease:
+        for call in (lambda: lease.read("1"), lambda: lease.read_into(big, 1.0)):
+            with pytest.raises(TypeError, match=r"^offset must be a whole number, not \w+$"):
+                call()
+        for call in (lambda: lease.read(-1), lambda: lease.read(0, -1), lambda: lease.read(1 << 64),
+                     lambda: lease.read_into(big, -1), lambda: lease.read_into(big, size=-1)):
+            with pytest.raises(InvalidArgument, match="must be from 0"):
+                call()
+        assert lease.read(True, size=None) == b"ello"
+    with pytest.raises(InvalidArgument, match="wait"):
+        client.get("key", wait=10**400)
+
+
 def run_python(script, *arguments, timeout=60):
     return subprocess.run([sys.executable, "-c", script, *arguments], timeout=timeout,
                           capture_output=True, text=True)
