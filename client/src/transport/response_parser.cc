@@ -40,7 +40,13 @@ bool lists(std::string_view list, std::string_view token) {
   return false;
 }
 
+// Whether what `stream` reads goes on with another member of gzip's (RFC 1952, section 2.2).
+bool another_member(const z_stream& stream) {
+  return stream.avail_in >= 2 && stream.next_in[0] == 0x1f && stream.next_in[1] == 0x8b;
+}
+
 // What gzip or zlib packed; nullopt if it is neither or incomplete. Stops beyond `limit` bytes.
+// What stands behind it is ignored, as gzip does.
 std::optional<std::string> unpacked(const std::string& packed, std::uint64_t limit) {
   constexpr int any_format = 32 + MAX_WBITS;
   z_stream stream{};
@@ -56,6 +62,7 @@ std::optional<std::string> unpacked(const std::string& packed, std::uint64_t lim
     stream.avail_out = piece.size();
     result = inflate(&stream, Z_NO_FLUSH);
     out.append(piece.data(), piece.size() - stream.avail_out);
+    if (result == Z_STREAM_END && another_member(stream)) result = inflateReset(&stream);
   }
   inflateEnd(&stream);
   if (result != Z_STREAM_END && out.size() <= limit) return std::nullopt;
@@ -264,7 +271,9 @@ void ResponseParser::finish() {
   state_ = State::complete;
   // What streams is never packed.
   if (!unpack_ || response_.body.empty()) return;
-  if (!same(content_encoding_, "gzip") && !same(content_encoding_, "deflate")) return;
+  constexpr std::array<std::string_view, 3> packings = {"gzip", "x-gzip", "deflate"};
+  const auto is_named = [&](std::string_view packing) { return same(content_encoding_, packing); };
+  if (std::ranges::none_of(packings, is_named)) return;
   auto body = unpacked(response_.body, max_response);
   if (!body) return fail();
   if (body->size() > max_response) {

@@ -176,6 +176,25 @@ TEST(ResponseParser, UnpacksWhatCamePacked) {
   EXPECT_EQ(read(as_it_came, 4096, false).response.body, "hello");
 }
 
+TEST(ResponseParser, UnpacksSeveralMembersAndTheOldNameOfGzip) {
+  const std::string member = packed("hello", 16 + MAX_WBITS);
+  const std::string empty = packed("", 16 + MAX_WBITS);
+  const std::string large(100'000, 'x');
+  const auto unpacked = [](const std::string& body) {
+    return body_of(with_length("Content-Encoding: gzip\r\n", body));
+  };
+  EXPECT_EQ(unpacked(member + packed(" world", 16 + MAX_WBITS)), "hello world");
+  EXPECT_EQ(unpacked(empty + member + empty + packed(large, 16 + MAX_WBITS)), "hello" + large);
+  EXPECT_EQ(unpacked(empty), "");
+  EXPECT_EQ(unpacked(member + "padding"), "hello") << "as gzip itself has it";
+  EXPECT_EQ(state_of(with_length("Content-Encoding: gzip\r\n", member + member.substr(0, 12))),
+            State::malformed);
+  EXPECT_EQ(body_of(with_length("Content-Encoding: X-GZIP\r\n", member)), "hello");
+  const std::string half(ResponseParser::max_response / 2 + 1, '\0');
+  const std::string bomb = packed(half, 16 + MAX_WBITS);
+  EXPECT_EQ(state_of(with_length("Content-Encoding: gzip\r\n", bomb + bomb)), State::beyond_bounds);
+}
+
 TEST(ResponseParser, BoundsWhatItReads) {
   const std::string field(ResponseParser::max_line - 4, 'x');
   const std::string end = "\r\nContent-Length: 0\r\n\r\n";
