@@ -3,18 +3,15 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
-#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <optional>
-#include <thread>
 
 #include "commands.h"
 #include "exit_code.h"
@@ -22,6 +19,7 @@
 #include "hyperpod/base/terminal.h"
 #include "hyperpod/client/checkpoints.h"
 #include "output.h"
+#include "signals.h"
 
 namespace hyperpod::client::cli {
 namespace {
@@ -31,46 +29,6 @@ using std::chrono::steady_clock;
 Error file_error(const std::string& doing) {
   return base::system_error(doing, errno, ErrorCode::invalid_argument);
 }
-
-// Turns the signals that end a program into a stop, so that what is unfinished can be removed. To
-// be made before any other thread.
-class Signals {
- public:
-  Signals() {
-    sigemptyset(&signals_);
-    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
-      struct sigaction action {};
-      sigaction(signal, nullptr, &action);
-      if (action.sa_handler != SIG_IGN) sigaddset(&signals_, signal);
-    }
-    pthread_sigmask(SIG_BLOCK, &signals_, nullptr);
-    waiting_ = std::jthread([this](const std::stop_token& over) {
-      while (!over.stop_requested()) {
-        const timespec pause{.tv_sec = 0, .tv_nsec = 50'000'000};
-        const int signal = sigtimedwait(&signals_, nullptr, &pause);
-        if (signal <= 0) continue;
-        caught_ = signal;
-        stop_.request_stop();
-        return;
-      }
-    });
-  }
-
-  std::stop_token token() const { return stop_.get_token(); }
-
-  // Lets the signals do again what they did. One that came ends the program.
-  void end() {
-    waiting_ = {};
-    if (caught_ != 0) raise(caught_);
-    pthread_sigmask(SIG_UNBLOCK, &signals_, nullptr);
-  }
-
- private:
-  sigset_t signals_{};
-  std::atomic<int> caught_{0};
-  std::stop_source stop_;
-  std::jthread waiting_;
-};
 
 std::string text_of_bytes(std::uint64_t bytes) {
   constexpr std::array<const char*, 5> units = {"B", "KiB", "MiB", "GiB", "TiB"};
@@ -269,11 +227,9 @@ struct Run {
     }
     struct stat status {};
     if (stat(file->c_str(), &status) != 0 || S_ISREG(status.st_mode) || S_ISDIR(status.st_mode)) {
-      Signals signals;
+      const Signals signals;
       call.stop = signals.token();
-      auto read = checkpoints.get_file(shard, *file, call);
-      signals.end();
-      return read;
+      return checkpoints.get_file(shard, *file, call);
     }
     const int descriptor = open(file->c_str(), O_WRONLY | O_CLOEXEC);
     if (descriptor < 0) return tl::unexpected(file_error("cannot write " + *file));

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,7 @@
 #include "hyperpod/base/text.h"
 #include "limits_in_force.h"
 #include "output.h"
+#include "signals.h"
 
 namespace hyperpod::client::cli {
 namespace {
@@ -47,6 +49,25 @@ std::optional<std::vector<std::byte>> read_all(std::FILE* file) {
   }
   if (std::ferror(file) != 0) return std::nullopt;
   return bytes;
+}
+
+// Leaves nothing unfinished, whatever signal ends the program. nullopt: the file is not a regular
+// one, or nothing can be made beside it.
+std::optional<Result<void>> replace_file(const std::string& name,
+                                         std::span<const std::byte> bytes) {
+  constexpr std::size_t piece = 1 << 20;  // written in a moment
+  const Signals signals;
+  auto sink = checkpoint::FileSink::open(name);
+  if (!sink) return std::nullopt;
+  while (!bytes.empty()) {
+    if (signals.token().stop_requested()) {
+      return tl::unexpected(Error{ErrorCode::cancelled, "a signal came"});  // and ends the program
+    }
+    const auto next = bytes.first(std::min(piece, bytes.size()));
+    if (auto written = sink->write(next); !written) return written;
+    bytes = bytes.subspan(next.size());
+  }
+  return sink->commit();
 }
 
 // What asks a question has said what to check.
@@ -120,12 +141,9 @@ int run_get(Client& client, const GetCommand& command, const ReadOptions& read,
   }
   // What is open already, /dev/stdout, is written to where it is.
   if (!name.starts_with("/dev/") && !name.starts_with("/proc/")) {
-    if (auto sink = checkpoint::FileSink::open(name)) {
-      auto written = sink->write({object->data.get(), object->size});
-      if (written) written = sink->commit();
-      return written ? exit_hit : fail(written.error());
+    if (const auto written = replace_file(name, {object->data.get(), object->size})) {
+      return *written ? exit_hit : fail(written->error());
     }
-    // It is not a regular file, or nothing can be made beside it.
   }
   const File file(std::fopen(name.c_str(), "wb"));
   if (!file) return fail_on_file("write", name);

@@ -4,12 +4,14 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "testing/process.h"
@@ -124,6 +126,41 @@ TEST_F(ProgramTest, LeavesAFileAsItWasWhereItCannotWriteAllOfTheObject) {
   EXPECT_EQ(text, "precious");
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(directory), {}), 1) << "files";
   std::filesystem::remove_all(directory);
+}
+
+TEST_F(ProgramTest, ASignalLeavesNoUnfinishedFile) {
+  ASSERT_EQ(run({"put", "key", "-"}, binary(48 << 20)).code, 0);
+  const std::string directory = ::testing::TempDir() + testing::TestSegment::unique_name("signal");
+  const auto has_part = [&] {
+    return std::ranges::any_of(std::filesystem::directory_iterator(directory), [](const auto& e) {
+      return e.path().filename().string().find(".part-") != std::string::npos;
+    });
+  };
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    bool met = false;  // it may be too quick to be met while it writes
+    for (int attempt = 0; attempt < 50 && !met; ++attempt) {
+      ASSERT_TRUE(std::filesystem::create_directory(directory));
+      auto process = testing::start({testing::program("hyperpod-kv"), "--url", emulator_.url(),
+                                     "--shm-name", shm_name_, "get", "key", directory + "/file"});
+      const auto deadline = std::chrono::steady_clock::now() + 60s;
+      while (std::filesystem::is_empty(directory)) {
+        ASSERT_LT(std::chrono::steady_clock::now(), deadline) << "no file is begun";
+        std::this_thread::yield();
+      }
+      process.signal(SIGSTOP);
+      met = has_part();
+      process.signal(signal);
+      process.signal(SIGCONT);
+      const int code = process.wait();
+      if (met) {
+        EXPECT_EQ(code, -signal);
+        EXPECT_EQ(process.errors(), "");
+      }
+      EXPECT_FALSE(has_part()) << "signal " << signal;
+      std::filesystem::remove_all(directory);
+    }
+    EXPECT_TRUE(met);
+  }
 }
 
 TEST_F(ProgramTest, WritesToWhatIsNoRegularFile) {
