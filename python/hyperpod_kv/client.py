@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import Any, Optional, Union
 
 from . import _native
-from .errors import Error, ViewsHeld
+from .errors import Error, Forked, ViewsHeld
 
 if not _native.in_main_interpreter():
     raise ImportError("hyperpod_kv cannot be used in a subinterpreter")
@@ -41,20 +41,22 @@ class _Channel:
         self._futures: dict[int, asyncio.Future[Any]] = {}
         self._calls: dict[int, _native.Call] = {}
         self._next = 0
+        self._forked = False
         loop.add_reader(self._completions.fileno(), self._drain)
 
     def _drain(self) -> None:
         self._completions.drain(self._done)
 
     def _done(self, token: int, error: Optional[BaseException], value: Any) -> None:
+        # Called again where it was left by an exception, so it forgets the call at its end.
+        future = self._futures.get(token)
+        if future is not None and not future.done():
+            if error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(value)
         self._calls.pop(token, None)
-        future = self._futures.pop(token)
-        if future.cancelled():
-            return
-        if error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(value)
+        self._futures.pop(token, None)
 
     async def run(self, loop: asyncio.AbstractEventLoop, start: Callable[..., _native.Call],
                   *arguments: Any) -> Any:
@@ -70,7 +72,9 @@ class _Channel:
         try:
             return await future
         except asyncio.CancelledError:
-            # The caller's buffer is in use until the call has ended.
+            # The caller's buffer is in use until the call has ended; in a child, nobody uses it.
+            if self._forked:
+                raise
             call.cancel()
             if token in self._futures:
                 ended = self._futures[token] = loop.create_future()
@@ -81,6 +85,20 @@ class _Channel:
                         continue
                 ended.exception()  # so that asyncio knows it to be seen
             raise
+
+    def forked(self) -> None:
+        """In a child, where the calls never end, they are given up. Nothing else is touched: the
+        loop watches the same descriptors as the parent's."""
+        self._forked = True
+        for future in self._futures.values():
+            try:
+                if not future.done():
+                    future.set_exception(Forked("the process was forked while the call waited; "
+                                                "make a client in the child"))
+            except RuntimeError:
+                pass  # the loop is closed, or was run by a thread that is not here
+        self._futures.clear()
+        self._calls.clear()
 
     def abandon(self) -> None:
         """Gives up calls that nobody waits for any more: their loop has been closed."""
@@ -100,6 +118,15 @@ def _abandon(loops: Iterable[asyncio.AbstractEventLoop]) -> None:
 
 # So that the interpreter's end does not wait for requests whose outcome nobody will see.
 atexit.register(lambda: _abandon(_channels))
+
+
+def _forked() -> None:
+    for channel in list(_channels.values()):
+        channel.forked()
+    _channels.clear()
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 async def _run(start: Callable[..., _native.Call], *arguments: Any) -> Any:
@@ -152,8 +179,9 @@ class Client:
     ``save_chunk_meta``, ``ca_file``, ``verify_server``, ``copy_threads``.
 
     A miss is an outcome, not an error. Everything raised is below :class:`hyperpod_kv.Error`, but
-    for the TypeError of a ``wait``, an offset, a size or a path that is none. In a child made by ``fork()`` every call raises :class:`hyperpod_kv.Forked`; make a client there.
-    Blocking calls in the main thread end early by what a signal's handler raises, such as
+    for the TypeError of a ``wait``, an offset, a size or a path that is none. In a child made by
+    ``fork()`` every call raises :class:`hyperpod_kv.Forked`, one that waits as well; make a client
+    there. Blocking calls in the main thread end early by what a signal's handler raises, such as
     KeyboardInterrupt. A coroutine that is cancelled ends once its request has been given up, so
     that its buffer is free then.
 

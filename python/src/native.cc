@@ -4,8 +4,10 @@
 // The GIL is released while anything waits or is copied. Asynchronous calls report to a
 // Completions object, which an event loop watches by its descriptor: no thread of Python's is used.
 // The client's I/O thread never takes the GIL.
+#include <pthread.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
+#include <signal.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -64,6 +66,19 @@ py::object exception_of(const Error& error) {
 [[noreturn]] void raise(const char* type, const std::string& message) {
   raise(py::module_::import("hyperpod_kv.errors").attr(type)(text_of(message)));
 }
+
+/// The process that made an object. A child of fork() has neither the client's threads nor the
+/// holders of its locks, so what waits for either asks here first.
+class Maker {
+ public:
+  bool is_this_process() const { return process_ == ::getpid(); }
+
+ private:
+  pid_t process_ = ::getpid();
+};
+
+/// Python runs the handlers of signals here, and nowhere else.
+bool in_main_thread() { return ::getpid() == ::gettid(); }
 
 bool in_main_interpreter() { return PyInterpreterState_Get() == PyInterpreterState_Main(); }
 
@@ -231,9 +246,9 @@ class Inbox {
   Inbox() = default;
   Inbox(const Inbox&) = delete;
   Inbox& operator=(const Inbox&) = delete;
-  /// Cancels what is under way and waits for it: it uses the caller's buffers.
+  /// Cancels what is under way and waits for it: it uses the caller's buffers, if it is here.
   ~Inbox() {
-    if (taken_ >= calls_.size()) return;
+    if (taken_ >= calls_.size() || !maker_.is_this_process()) return;
     for (const client::Call& call : calls_) call.cancel();
     const WithoutGil waiting;
     std::unique_lock lock(shared_->mutex);
@@ -251,7 +266,7 @@ class Inbox {
   void expect(client::Call call) { calls_.push_back(std::move(call)); }
 
   /// The next outcome and its handler's index. Throws what the handler of a signal has raised,
-  /// which Python runs in its main thread alone.
+  /// which Python runs in its main thread alone, and Forked in the child where one has forked.
   std::pair<std::size_t, T> next() {
     constexpr std::chrono::milliseconds between_signals{50};
     while (true) {
@@ -259,7 +274,7 @@ class Inbox {
         const WithoutGil waiting;
         std::unique_lock lock(shared_->mutex);
         const auto came = [&] { return !shared_->outcomes.empty(); };
-        if (::getpid() == ::gettid()) {
+        if (in_main_thread()) {
           shared_->came.wait_for(lock, between_signals, came);
         } else {
           shared_->came.wait(lock, came);
@@ -272,6 +287,10 @@ class Inbox {
         }
       }
       if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+      if (!maker_.is_this_process()) {
+        raise({ErrorCode::forked,
+               "the process was forked while the call waited; make a client in the child"});
+      }
     }
   }
 
@@ -281,6 +300,7 @@ class Inbox {
     std::condition_variable came;
     std::deque<std::pair<std::size_t, T>> outcomes;
   };
+  const Maker maker_;
   const std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
   std::vector<client::Call> calls_;
   std::size_t taken_ = 0;
@@ -544,13 +564,39 @@ class Remains {
     std::mutex mutex;
     std::vector<std::shared_ptr<void>> all;
   };
-  static State& state() {
-    static State* const forever = new State;  // the interpreter may end before the I/O thread
-    return *forever;
+  static State& state() { return *place(); }
+  static State*& place() {
+    static State* forever = [] {
+      // A child has its own: what holds the lock may not be there.
+      pthread_atfork(nullptr, nullptr, [] { place() = new State; });
+      return new State;  // the interpreter may end before the I/O thread
+    }();
+    return forever;
   }
 };
 
-/// The calls of one event loop that have ended and that it does not know of yet.
+/// Holds back the signals that a thread gets, so that no handler of Python's runs in its code: it
+/// may raise anywhere. Python runs one all the same if another thread gets the signal.
+class WithoutSignals {
+ public:
+  WithoutSignals() {
+    sigset_t held;
+    sigfillset(&held);
+    for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS}) {
+      sigdelset(&held, fault);
+    }
+    pthread_sigmask(SIG_BLOCK, &held, &before_);
+  }
+  WithoutSignals(const WithoutSignals&) = delete;
+  WithoutSignals& operator=(const WithoutSignals&) = delete;
+  ~WithoutSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+ private:
+  sigset_t before_{};
+};
+
+/// The calls of one event loop that have ended and that it does not know of yet. In a child of
+/// fork() nothing of it is touched: the descriptor is the parent's as well.
 class Completions {
  public:
   struct Shared {
@@ -584,6 +630,11 @@ class Completions {
 
   /// Later outcomes, and those not drained, are let go of. Idempotent.
   void close() {
+    if (!maker_.is_this_process()) {
+      // Its lock may be held by a thread that is not here.
+      static_cast<void>(new std::shared_ptr<Shared>(shared_));
+      return;
+    }
     auto ended = take(true);
     for (const auto& [token, outcome] : ended) outcome->abandon();
     const py::gil_scoped_release waiting;  // leases may wait for their release
@@ -593,10 +644,19 @@ class Completions {
   int fileno() const { return shared_->event.get(); }
   const std::shared_ptr<Shared>& shared() const { return shared_; }
 
-  /// Calls `done(token, error, value)` for each call that has ended; one of the two is None.
+  /// Calls `done(token, error, value)` for each call that has ended; one of the two is None. Where
+  /// it raises, as by the handler of a signal, it is called again, the others are told of all the
+  /// same, and then the exception is raised.
   void drain(const py::function& done) {
+    if (!maker_.is_this_process()) return;
+    std::optional<WithoutSignals> undisturbed;
+    if (in_main_thread()) {
+      undisturbed.emplace();
+      if (PyErr_CheckSignals() != 0) throw py::error_already_set();  // nothing is taken yet
+    }
     eventfd_t ignored = 0;
     ::eventfd_read(shared_->event.get(), &ignored);
+    py::object exception;
     for (auto& [token, outcome] : take(false)) {
       py::object value = py::none();
       py::object error = py::none();
@@ -606,17 +666,36 @@ class Completions {
         error = raised.value();
       }
       outcome.reset();
-      done(token, error, value);
+      tell(done, py::make_tuple(token, error, value), exception);
     }
+    if (exception) raise(exception);
   }
 
  private:
+  /// `exception` becomes what is raised meanwhile, with what it was before as its context.
+  static void tell(const py::function& done, const py::tuple& completion, py::object& exception) {
+    constexpr int most_attempts = 100;  // it may raise because it is wrong
+    for (int attempt = 0; attempt < most_attempts; ++attempt) {
+      try {
+        done(*completion);
+        return;
+      } catch (py::error_already_set& raised) {
+        py::object newest = raised.value();
+        if (exception && !newest.is(exception)) {
+          PyException_SetContext(newest.ptr(), exception.release().ptr());
+        }
+        exception = std::move(newest);
+      }
+    }
+  }
+
   std::vector<std::pair<std::uint64_t, std::unique_ptr<Outcome>>> take(bool close) {
     std::lock_guard lock(shared_->mutex);
     shared_->closed |= close;
     return std::exchange(shared_->ended, {});
   }
 
+  const Maker maker_;
   const std::shared_ptr<Shared> shared_;
 };
 

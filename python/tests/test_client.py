@@ -315,6 +315,185 @@ loop.run_until_complete(asyncio.sleep(0.01))
     assert hyperpod_daemon.statistics["waiters"] == 0
 
 
+CHILD_OF_A_LOOP = """
+import asyncio, os, signal, sys
+from hyperpod_kv import Client, Forked
+client = Client(sys.argv[1], shared_memory_name=sys.argv[2])
+
+def child_ended(child):  # its status, or a signal's number where it had to be ended
+    signal.signal(signal.SIGALRM, lambda *_: os.kill(child, signal.SIGKILL))
+    signal.alarm(20)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    signal.alarm(0)
+    return status
+
+async def fork_with_a_call_pending():
+    global pending
+    pending = asyncio.ensure_future(client.aget_into("later", bytearray(16), wait=60))
+    while client.statistics["requests_in_flight"] == 0:
+        await asyncio.sleep(0)
+    return os.fork()
+"""
+
+
+def run_child_of_a_loop(daemon, script):
+    ended = run_python(CHILD_OF_A_LOOP + script, daemon.url, daemon.shm_name)
+    assert (ended.returncode, ended.stdout) == (0, "0\n"), (ended.stdout, ended.stderr)
+
+
+def test_a_child_of_fork_may_leave_its_loop_with_calls_pending(hyperpod_daemon):
+    run_child_of_a_loop(hyperpod_daemon, """
+async def run():
+    child = await fork_with_a_call_pending()
+    if child == 0:
+        sys.exit(0)
+    status = child_ended(child)
+    await client.aput("later", b"hello")
+    assert await pending == 5
+    print(status)
+asyncio.run(run())
+""")
+
+
+def test_a_child_of_fork_is_told_of_calls_that_were_cancelled_before(hyperpod_daemon):
+    run_child_of_a_loop(hyperpod_daemon, """
+async def run():
+    pending = asyncio.ensure_future(client.aget_into("later", bytearray(16), wait=60))
+    while client.statistics["requests_in_flight"] == 0:
+        await asyncio.sleep(0)
+    pending.cancel()
+    await asyncio.sleep(0)  # it waits for its request's end, which the loop has not been told of
+    child = os.fork()
+    if child == 0:
+        sys.exit(0)
+    print(child_ended(child))
+    await asyncio.wait([pending])
+    assert pending.cancelled()
+asyncio.run(run())
+""")
+
+
+def test_in_a_child_of_fork_calls_of_the_parents_loop_are_forked(hyperpod_daemon):
+    run_child_of_a_loop(hyperpod_daemon, """
+loop = asyncio.new_event_loop()
+child = loop.run_until_complete(fork_with_a_call_pending())
+if child == 0:
+    try:
+        loop.run_until_complete(pending)
+    except Forked:
+        os._exit(0)
+    os._exit(1)
+status = child_ended(child)
+client.put("later", b"hello")
+assert loop.run_until_complete(pending) == 5
+print(status)
+""")
+
+
+def test_a_signal_handler_may_fork_while_a_call_waits(hyperpod_daemon):
+    for leave in ("sys.exit(0)", "pass"):
+        run_child_of_a_loop(hyperpod_daemon, f"""
+child = None
+def fork(*_):
+    global child
+    child = os.fork()
+    if child == 0:
+        {leave}
+signal.signal(signal.SIGUSR1, fork)
+signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGUSR1))
+signal.setitimer(signal.ITIMER_REAL, 0.1)
+try:
+    client.get_into("never", bytearray(16), wait=0.5)
+except Forked:
+    os._exit(0 if child == 0 else 1)
+print(child_ended(child))
+""")
+
+
+def test_an_exception_while_a_loop_is_told_loses_no_completion(client):
+    from hyperpod_kv.client import _channels
+
+    class Alarm(Exception):
+        pass
+
+    def raise_alarm(*_):
+        raise Alarm
+
+    async def run():
+        loop = asyncio.get_running_loop()
+        arrived = []
+        loop.set_exception_handler(lambda _, context: arrived.append(context.get("exception")))
+        await client.aput("key", b"hello")
+        channel = _channels[loop]
+        done, told = channel._done, []
+
+        def interrupted(*completion):
+            told.append(completion)
+            if len(told) in (1, 3):
+                raise_alarm()
+            done(*completion)
+
+        channel._done = interrupted
+        reads = [asyncio.ensure_future(client.aget("key")) for _ in range(10)]
+        await asyncio.sleep(0)
+        deadline = time.monotonic() + 20
+        while client.statistics["lease_acquired"] < 10 and time.monotonic() < deadline:
+            pass  # so that the loop is told of all at once
+        ended, pending = await asyncio.wait(reads, timeout=20)
+        assert not pending
+        assert [read.result() for read in ended] == [b"hello"] * 10
+        assert arrived and all(isinstance(each, Alarm) for each in arrived)
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(run())  # asyncio.run() would wait for what is lost
+    loop.close()
+
+
+def test_a_signal_handler_that_raises_loses_no_completion(hyperpod_daemon):
+    script = """
+import asyncio, signal, sys
+from hyperpod_kv import Client
+import hyperpod_kv.client
+client = Client(sys.argv[1], shared_memory_name=sys.argv[2])
+class Alarm(Exception): pass
+draining = False
+raised = 0
+def alarm(*_):
+    global raised
+    if draining:
+        raised += 1
+        raise Alarm
+signal.signal(signal.SIGALRM, alarm)
+drain = hyperpod_kv.client._Channel._drain
+def observed(channel):
+    global draining
+    draining = True
+    try:
+        drain(channel)
+    finally:
+        draining = False
+hyperpod_kv.client._Channel._drain = observed
+async def run():
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+    await client.aput("key", b"hello")
+    signal.setitimer(signal.ITIMER_REAL, .001, .0007)
+    for round in range(1000):
+        reads = [asyncio.ensure_future(client.aget("key")) for _ in range(30)]
+        ended, pending = await asyncio.wait(reads, timeout=10)
+        if pending or raised > 20:
+            break
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    print(len(pending), raised > 20)
+    for read in pending:
+        read.cancel()
+    sys.stdout.flush()
+    import os; os._exit(0)
+asyncio.run(run())
+"""
+    ended = run_python(script, hyperpod_daemon.url, hyperpod_daemon.shm_name)
+    assert ended.stdout == "0 True\n", ended.stderr
+
+
 def test_ctrl_c_ends_a_call_that_waits(hyperpod_daemon):
     script = """
 import sys
