@@ -74,7 +74,7 @@ class Maker {
   bool is_this_process() const { return process_ == ::getpid(); }
 
  private:
-  pid_t process_ = ::getpid();
+  const pid_t process_ = ::getpid();
 };
 
 /// Python runs the handlers of signals here, and nowhere else.
@@ -300,7 +300,7 @@ class Inbox {
     std::condition_variable came;
     std::deque<std::pair<std::size_t, T>> outcomes;
   };
-  const Maker maker_;
+  Maker maker_;
   const std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
   std::vector<client::Call> calls_;
   std::size_t taken_ = 0;
@@ -695,7 +695,7 @@ class Completions {
     return std::exchange(shared_->ended, {});
   }
 
-  const Maker maker_;
+  Maker maker_;
   const std::shared_ptr<Shared> shared_;
 };
 
