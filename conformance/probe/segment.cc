@@ -55,6 +55,41 @@ Error forbidden(const std::string& name) {
                                              "; run as the owner of the segment, as a client must"};
 }
 
+/// What is there that is no segment; "" of a file.
+std::string_view other_kind(mode_t mode) {
+  switch (mode & S_IFMT) {
+    case S_IFREG:
+      return "";
+    case S_IFDIR:
+      return "a directory";
+    case S_IFIFO:
+      return "a FIFO";
+    case S_IFLNK:
+      return "a symbolic link";
+    case S_IFSOCK:
+      return "a socket";
+    default:
+      return "a device";
+  }
+}
+
+Error no_segment(const std::string& name, std::string_view kind) {
+  return {ErrorCode::failed, path_of(name) + " is " + std::string(kind) +
+                                 ", not a segment; give the daemon's shared_memory_name as "
+                                 "--shm-name"};
+}
+
+/// Why what is there could not be opened.
+Error not_opened(const std::string& name, int error) {
+  if (error == ENOENT) return missing(name);
+  struct stat status {};
+  if (::lstat(path_of(name).c_str(), &status) == 0) {
+    if (const auto kind = other_kind(status.st_mode); !kind.empty()) return no_segment(name, kind);
+  }
+  if (error == EACCES) return forbidden(name);
+  return {ErrorCode::failed, path_of(name) + ": " + std::strerror(error)};
+}
+
 }  // namespace
 
 Result<SegmentFacts> look_at_segment(const std::string& name) {
@@ -70,14 +105,13 @@ Result<Segment> Segment::open(const std::string& name) {
                         "\"" + name + "\" is not the name of a segment; give it without a slash");
   }
   Segment segment;
-  segment.fd_.reset(::shm_open(("/" + name).c_str(), O_RDONLY, 0));
-  if (!segment.fd_) {
-    if (errno == ENOENT) return tl::unexpected(missing(name));
-    if (errno == EACCES) return tl::unexpected(forbidden(name));
-    return base::failed(ErrorCode::failed, path_of(name) + ": " + std::strerror(errno));
-  }
+  // A FIFO would keep an open that blocks waiting for its writer.
+  segment.fd_.reset(::shm_open(("/" + name).c_str(), O_RDONLY | O_NONBLOCK, 0));
+  if (!segment.fd_) return tl::unexpected(not_opened(name, errno));
   struct stat status {};
   ::fstat(segment.fd_.get(), &status);
+  if (const auto kind = other_kind(status.st_mode); !kind.empty())
+    return tl::unexpected(no_segment(name, kind));
   segment.facts_ = facts_of(status);
   if (segment.facts_.size == 0) {
     return base::failed(ErrorCode::segment_missing,

@@ -4,8 +4,10 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <fstream>
 #include <sstream>
 
@@ -88,6 +90,24 @@ TEST(Segment, TakesAnEmptyOneForUnfinished) {
   const auto segment = Segment::open(made.name());
   ASSERT_FALSE(segment);
   EXPECT_EQ(segment.error().code, ErrorCode::segment_missing);
+}
+
+TEST(Segment, TellsWhatStandsThereThatIsNone) {
+  const std::string name = "conf_segment_test_other_" + std::to_string(::getpid());
+  const std::string path = "/dev/shm/" + name;
+  const auto expect_told = [&](bool made, const std::string& kind) {
+    ASSERT_TRUE(made) << kind;
+    const auto segment = Segment::open(name);
+    ::remove(path.c_str());
+    ASSERT_FALSE(segment) << kind;
+    EXPECT_NE(segment.error().message.find(path + " is " + kind + ", not a segment; give"),
+              std::string::npos)
+        << segment.error().message;
+  };
+  expect_told(::mkfifo(path.c_str(), 0600) == 0, "a FIFO");
+  expect_told(::mkdir(path.c_str(), 0700) == 0, "a directory");
+  expect_told(::symlink("/dev/null", path.c_str()) == 0, "a symbolic link");
+  expect_told(::mknod(path.c_str(), S_IFSOCK | 0600, 0) == 0, "a socket");
 }
 
 }  // namespace
