@@ -6,6 +6,7 @@
 #include <array>
 #include <atomic>
 #include <cstdio>
+#include <cstring>
 #include <mutex>
 #include <optional>
 #include <set>
@@ -384,7 +385,9 @@ std::string worker_text(const WorkerFigures& worker) {
 void no_worker_starves(Check& check) {
   const bool stress = check.target().profile == Profile::stress;
   const unsigned count = stress ? 8 : 4;
-  const WorkerOrder order{.connections = stress ? 128u : 16u, .duration = stress ? 10s : 1s};
+  WorkerOrder order{.connections = stress ? 128u : 16u, .duration = stress ? 10s : 1s};
+  const std::string drawn = check.bytes(sizeof order.seed);
+  std::memcpy(&order.seed, drawn.data(), sizeof order.seed);
   const auto workers = run_worker_processes(check.target(), order, count);
   std::uint64_t fewest = UINT64_MAX;
   std::uint64_t most = 0;

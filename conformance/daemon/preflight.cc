@@ -155,8 +155,9 @@ bool has_room(Check& check) {
 
 }  // namespace
 
-tl::expected<std::shared_ptr<const Segment>, Obstacle> preflight(const Target& target) {
-  Check check(target, preparation, nullptr, 0);
+tl::expected<std::shared_ptr<const Segment>, Obstacle> preflight(const Target& target,
+                                                                 std::uint64_t seed) {
+  Check check(target, preparation, nullptr, seed);
   auto session = check.try_connect(target.endpoint, target.tls, AF_UNSPEC);
   if (!session) {
     const bool tls = session.error().code == ErrorCode::tls_unusable;

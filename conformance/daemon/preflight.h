@@ -10,7 +10,9 @@
 namespace hyperpod::conformance::daemon {
 
 /// The mapped segment of the daemon, or what stands in the way. Lenient: a daemon that gets much
-/// wrong passes, for telling that is the checks' business.
-tl::expected<std::shared_ptr<const Segment>, Obstacle> preflight(const Target& target);
+/// wrong passes, for telling that is the checks' business. `seed` is that of no earlier run, for
+/// the bytes made from it are looked for in the segment.
+tl::expected<std::shared_ptr<const Segment>, Obstacle> preflight(const Target& target,
+                                                                 std::uint64_t seed);
 
 }  // namespace hyperpod::conformance::daemon

@@ -144,7 +144,8 @@ tl::expected<Report, Obstacle> run_daemon_suite(const RunOptions& options) {
   report.time_scale = target.time_scale;
   report.started = utc_now();
   const TimePoint begun = now();
-  auto segment = preflight(target);
+  // Of the run as well: one that repeats a seed would find what the first one has left behind.
+  auto segment = preflight(target, seed_of(options, "START " + target.run_id));
   if (!segment) return tl::unexpected(segment.error());
   SharedSegment shared(*std::move(segment));
   report.results = check::run_tasks(tasks_of(options, shared), {options.seed, 0, options.progress});

@@ -3,10 +3,15 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <map>
 #include <set>
 
+#include "daemon/names.h"
 #include "daemon/worker.h"
 #include "defects/defective_daemon.h"
 
@@ -289,6 +294,24 @@ TEST(Preflight, ExplainsTheSegmentOfAnotherDaemon) {
   EXPECT_EQ(run_daemon_suite(options).error().kind, Obstacle::Kind::segment);
 }
 
+// The bytes that it looks for are none that an earlier run may have left there.
+TEST(Preflight, ExplainsTheSegmentOfAnotherDaemonHoweverOftenThatWasJudged) {
+  const auto daemon = start();
+  const auto other = start();
+  RunOptions right = options_for(*other, {"PUT-01"});
+  RunOptions wrong = options_for(*daemon, {"PUT-01"});
+  wrong.target.shm_name = other->target().shm_name;
+  for (const std::uint64_t seed : {7u, 7u, 8u}) {
+    right.seed = wrong.seed = seed;
+    right.target.run_id += "r";
+    wrong.target.run_id += "w";
+    const auto report = run_daemon_suite(wrong);
+    ASSERT_FALSE(report) << "bytes of the run before";
+    EXPECT_THAT(report.error().explanation, testing::HasSubstr("is nowhere in"));
+    EXPECT_TRUE(run_daemon_suite(right));
+  }
+}
+
 TEST(Preflight, JudgesNothingByACapacityThatIsNotTheDaemons) {
   const auto daemon = start();
   RunOptions options = options_for(*daemon, {"PUT-01"});
@@ -371,6 +394,28 @@ TEST(Worker, CountsWhatItDid) {
   EXPECT_GT(figures.operations, 0u);
   EXPECT_GE(figures.held, 6u);
   EXPECT_EQ(figures.wrong, 0u);
+}
+
+// What an earlier run has left in the segment must not pass for what this one stored.
+TEST(Worker, IsToldToStoreOtherBytesInEachRun) {
+  const auto daemon = start();
+  const std::string told = testing::TempDir() + "worker_seeds_" + std::to_string(::getpid());
+  const std::string program = told + ".sh";
+  std::ofstream(program) << "#!/bin/sh\nwhile [ \"$1\" != --seed ]; do shift; done\necho $2 >> " +
+                                told + "\necho {}\n";
+  std::filesystem::permissions(program, std::filesystem::perms::owner_all);
+  RunOptions options = options_for(*daemon, {"CONC-05"});
+  options.target.worker_program = program;
+  for (options.seed = 1; options.seed <= 2; ++options.seed) {
+    options.target.run_id += "r";
+    EXPECT_TRUE(run_daemon_suite(options));
+  }
+  std::ifstream file(told);
+  const std::multiset<std::string> seeds{std::istream_iterator<std::string>(file), {}};
+  EXPECT_EQ(seeds.size(), 8u) << "four workers a run";
+  EXPECT_EQ(std::set(seeds.begin(), seeds.end()).size(), seeds.size());
+  std::filesystem::remove(program);
+  std::filesystem::remove(told);
 }
 
 TEST(Worker, CountsConnectionsThatItWasRefused) {

@@ -17,7 +17,7 @@ namespace hyperpod::conformance::daemon {
 struct WorkerOrder {
   unsigned connections = 16;  ///< All; a quarter of them, 4 at most, is not held.
   std::chrono::milliseconds duration{1000};
-  std::uint64_t seed = 0;
+  std::uint64_t seed = 0;  ///< Of the bytes stored; worker processes add their number.
 };
 
 struct WorkerFigures {
