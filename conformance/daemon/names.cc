@@ -75,4 +75,27 @@ std::string encoded(std::string_view name) {
   return text;
 }
 
+bool may_be_refused(std::string_view encoded_name) {
+  for (auto at = encoded_name.find('%'); at != encoded_name.npos;
+       at = encoded_name.find('%', at + 1)) {
+    const std::string digits(encoded_name.substr(at + 1, 2));
+    if (digits[0] < '2' || digits == "7F") return true;
+  }
+  return false;
+}
+
+bool is_refusal(const Response& response) {
+  return response.status >= 400 && response.status != 409;
+}
+
+void expect_not_stored(Check& check, Session& session, const Name& name, const std::string& why) {
+  if (!may_be_refused(name.bucket) && !may_be_refused(name.key))
+    return check.expect_absent(session, name, why);
+  const Response leased = session.acquire(name);
+  if (is_miss(leased)) return;
+  const bool refused = is_refusal(leased) && is_refusal(session.put(name, check.bytes(20)));
+  check.expect(refused, "a miss (504 or 404), or that this name is refused throughout: " + why,
+               described(leased));
+}
+
 }  // namespace hyperpod::conformance::daemon

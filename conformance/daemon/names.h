@@ -7,6 +7,8 @@
 #include <string_view>
 #include <utility>
 
+#include "daemon/check.h"
+
 namespace hyperpod::conformance::daemon {
 
 /// Pairs of endings, percent-encoded, that make two names of one, of keys and of buckets alike:
@@ -17,5 +19,14 @@ std::span<const std::pair<std::string_view, std::string_view>> lookalikes();
 std::string encoded(unsigned char c);
 /// A name as a path segment has it: all but RFC 3986's unreserved characters percent-encoded.
 std::string encoded(std::string_view name);
+
+/// Whether a daemon, or a proxy in front of it, may refuse a name for this in it, percent-encoded:
+/// control characters, which no client puts there.
+bool may_be_refused(std::string_view encoded_name);
+/// Whether this response to a PUT refuses it.
+bool is_refusal(const Response& response);
+/// Expects that nothing is stored under `name`: a miss, or, where the name may be refused, that it
+/// is by a PUT and by a lease request alike.
+void expect_not_stored(Check& check, Session& session, const Name& name, const std::string& why);
 
 }  // namespace hyperpod::conformance::daemon

@@ -231,6 +231,41 @@ TEST(DaemonSuite, StoresInABucketOfAnyName) {
   }
 }
 
+// As nginx answers what has %00 in it, and others what has any control character.
+TEST(DaemonSuite, TakesARefusalOfControlCharactersForNoConfusion) {
+  for (const bool nul_alone : {true, false}) {
+    const auto daemon = start([nul_alone](DaemonSetup& setup) {
+      setup.mutation.emplace();
+      setup.mutation->request = [nul_alone](RequestHead& head, const ReceivedRequest&) {
+        const bool refused =
+            nul_alone ? head.target.find("%00") != std::string::npos : may_be_refused(head.target);
+        return refused ? std::optional(ResponseMessage::of(400)) : std::nullopt;
+      };
+    });
+    const auto report = run_daemon_suite(options_for(*daemon, {"KEY", "BUCKET"}));
+    ASSERT_TRUE(report) << report.error().explanation;
+    for (const CheckResult& result : report->results)
+      EXPECT_EQ(result.outcome, Outcome::pass) << result.requirement->id << ": " << result.seen;
+  }
+}
+
+TEST(DaemonSuite, FindsARefusalOfPutsAloneThatHidesAConfusion) {
+  const auto daemon = start([](DaemonSetup& setup) {
+    setup.mutation.emplace();
+    setup.mutation->request = [](RequestHead& head, const ReceivedRequest&) {
+      const auto nul = head.target.find("%00");
+      if (nul == std::string::npos) return std::optional<ResponseMessage>();
+      if (head.method == "PUT") return std::optional(ResponseMessage::of(400));
+      head.target.erase(nul,
+                        std::min(head.target.find('/', nul), head.target.find('?', nul)) - nul);
+      return std::optional<ResponseMessage>();
+    };
+  });
+  const auto report = run_daemon_suite(options_for(*daemon, {"KEY-07"}));
+  ASSERT_TRUE(report) << report.error().explanation;
+  EXPECT_EQ(report->worst(), Outcome::fail);
+}
+
 // As where 507 and 504 are all that it can say, since all of the cache is leased.
 TEST(Preflight, TellsADaemonWithoutRoomFromAnotherServer) {
   const auto daemon = start([](DaemonSetup& setup) {
