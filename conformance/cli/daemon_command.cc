@@ -31,9 +31,10 @@ Result<void> run_command(const std::string& command, double time_scale) {
 }
 
 int report_obstacle(const daemon::Obstacle& obstacle) {
-  // What listens there and is not such a daemon does not conform; what cannot be asked is not
-  // judged.
-  const bool judged = obstacle.kind == daemon::Obstacle::Kind::no_such_daemon;
+  // What listens there and is not such a daemon, or serves too few, does not conform; what cannot
+  // be asked is not judged.
+  using enum daemon::Obstacle::Kind;
+  const bool judged = obstacle.kind == no_such_daemon || obstacle.kind == few_connections;
   return print_error(judged ? does_not_conform : could_not_judge, obstacle.explanation);
 }
 

@@ -18,6 +18,8 @@ constexpr std::uint64_t smallest_cache = 64u << 20;
 // With room for fewer, beside what others have leased, checks find none for what they store.
 constexpr std::size_t objects_at_once = 56;
 constexpr auto at_once_ttl = std::chrono::seconds(3);
+// With fewer, checks of anything else fail; CONC-01 demands more.
+constexpr std::size_t connections_at_once = 32;
 
 tl::unexpected<Obstacle> obstacle(Obstacle::Kind kind, std::string explanation) {
   return tl::unexpected(Obstacle{kind, std::move(explanation)});
@@ -153,6 +155,61 @@ bool has_room(Check& check) {
   return true;
 }
 
+bool is_answered(const std::function<void()>& exchange) {
+  try {
+    exchange();
+  } catch (const Violation&) {
+    return false;
+  }
+  return true;
+}
+
+/// Whether a new connection is answered, now or soon.
+bool comes_to_be_answered(Check& check) {
+  const TimePoint deadline = now() + check.span(std::chrono::seconds(5));
+  do {
+    auto session = check.try_connect(check.target().endpoint, check.target().tls, AF_UNSPEC);
+    if (session && is_answered([&] { (void)session->release("no-such-lease"); })) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  } while (now() < deadline);
+  return false;
+}
+
+/// How many connections are answered while all of them are open, `open` among them, where that is
+/// fewer than `connections_at_once`. One that is not must be answered once the others are
+/// closed: a daemon that is slow, or answers nobody any more, is for the checks to tell.
+std::optional<std::size_t> few_connections(Check& check, std::vector<Session> open) {
+  while (open.size() < connections_at_once) {
+    auto next = check.try_connect(check.target().endpoint, check.target().tls, AF_UNSPEC);
+    if (next && is_answered([&] { (void)next->release("no-such-lease"); })) {
+      open.push_back(*std::move(next));
+      continue;
+    }
+    const std::size_t answered = open.size();
+    open.clear();
+    const bool late = next && is_answered([&] { (void)next->response(); });
+    if (late || comes_to_be_answered(check)) return answered;
+    break;
+  }
+  return std::nullopt;
+}
+
+/// What few connections are called; nullopt where there are enough.
+std::optional<Obstacle> trouble_with_connections(Check& check, Session first) {
+  std::vector<Session> open;
+  open.push_back(std::move(first));
+  auto few = few_connections(check, std::move(open));
+  // Once more, for a machine may stand still for as long as that.
+  if (few) few = few_connections(check, {});
+  if (!few) return std::nullopt;
+  return Obstacle{Obstacle::Kind::few_connections,
+                  "the daemon serves no more than " + std::to_string(*few) +
+                      (*few == 1 ? " connection" : " connections") +
+                      " at once: one more gets its response when these are closed; one engine "
+                      "opens 128 (CONC-01), and no check is run with fewer than " +
+                      std::to_string(connections_at_once)};
+}
+
 }  // namespace
 
 tl::expected<std::shared_ptr<const Segment>, Obstacle> preflight(const Target& target,
@@ -183,6 +240,8 @@ tl::expected<std::shared_ptr<const Segment>, Obstacle> preflight(const Target& t
   if (segment &&
       (!leased || found_in(*segment, grant, body) || found_when_sent_apart(check, *segment))) {
     check.release_open_leases();
+    if (const auto trouble = trouble_with_connections(check, *std::move(session)))
+      return tl::unexpected(*trouble);
     if (const auto trouble = trouble_with_size(target, *segment))
       return obstacle(Obstacle::Kind::segment, *trouble);
     const bool room = has_room(check);

@@ -29,7 +29,7 @@ struct RunOptions {
 
 /// What kept a run from taking place.
 struct Obstacle {
-  enum class Kind { unreachable, no_such_daemon, segment } kind;
+  enum class Kind { unreachable, no_such_daemon, few_connections, segment } kind;
   std::string explanation;  ///< For the user: what was seen, and what to do.
 };
 

@@ -317,6 +317,20 @@ TEST(Preflight, ExplainsAWebServerThatAnswers200ToEverything) {
   EXPECT_EQ(report.error().kind, Obstacle::Kind::no_such_daemon);
 }
 
+TEST(Preflight, TellsADaemonThatServesFewConnections) {
+  for (const std::uint32_t limit : {1u, 4u, 31u}) {
+    const auto daemon =
+        start([&](DaemonSetup& setup) { setup.options.limits.connections = limit; });
+    const auto report = run_daemon_suite(options_for(*daemon, {"PUT-01"}));
+    ASSERT_FALSE(report) << limit;
+    EXPECT_EQ(report.error().kind, Obstacle::Kind::few_connections);
+    EXPECT_THAT(report.error().explanation,
+                testing::HasSubstr("no more than " + std::to_string(limit) + " connection"));
+  }
+  const auto daemon = start([](DaemonSetup& setup) { setup.options.limits.connections = 64; });
+  EXPECT_TRUE(run_daemon_suite(options_for(*daemon, {"PUT-01"})));
+}
+
 TEST(Preflight, ExplainsTheSegmentOfAnotherDaemon) {
   const auto daemon = start();
   const auto other = start();
