@@ -12,17 +12,6 @@ using namespace std::chrono_literals;
 
 constexpr std::size_t requests_told = 12;
 
-/// A member of a response, of the type that docs/drivers.md gives it.
-template <class T>
-T member(const Json& response, const char* name) {
-  try {
-    return response.at(name).get<T>();
-  } catch (const Json::exception&) {
-    throw GivenFailure{
-        {std::string("the driver's response lacks a proper \"") + name + "\": " + response.dump()}};
-  }
-}
-
 std::string line_of(const emulator::JournalEntry& entry) {
   std::string line = std::string(emulator::name_of(entry.operation)) + " " + entry.bucket + " " +
                      entry.key + (entry.lease_id.empty() ? "" : ", lease " + entry.lease_id) +
@@ -51,8 +40,8 @@ Json exists_command(const std::string& key) { return {{"op", "exists"}, {"key", 
 ClientOutcome outcome_in(const Json& response) {
   ClientOutcome outcome;
   outcome.outcome = member<std::string>(response, "outcome");
-  outcome.detail = response.value("detail", "");
-  if (response.contains("sha256")) {
+  outcome.detail = member_or<std::string>(response, "detail", "");
+  if (outcome.is_hit() && response.contains("sha256")) {
     outcome.sha256 = member<std::string>(response, "sha256");
     outcome.size = member<std::uint64_t>(response, "size");
   }
@@ -76,10 +65,10 @@ Json ClientProcess::receive(Duration patience) {
   auto response = driver_.receive(patience);
   if (response) {
     check_.transcript().add(Event::Kind::received, 0, response->dump(), {});
-    if (response->value("unsupported", false)) check_.skip("the client offers no " + last_op_);
+    if (member_or(*response, "unsupported", false)) check_.skip("the client offers no " + last_op_);
     if (response->at("ok") == false) {
       throw GivenFailure{{"the driver could not carry out " + last_op_ + ": " +
-                          response->value("error", "it does not say why")}};
+                          member_or<std::string>(*response, "error", "it does not say why")}};
     }
     return *std::move(response);
   }
@@ -198,6 +187,7 @@ std::vector<std::string> Check::store_many(TestDaemon& daemon, const std::string
 void Check::expect_hit(const ClientOutcome& outcome, std::uint64_t seed, std::uint64_t size,
                        std::string_view what) const {
   expect(outcome.is_hit(), "a hit: " + std::string(what), outcome.described());
+  if (outcome.sha256.empty()) throw GivenFailure{{"the driver tells no \"sha256\" of a hit"}};
   expect(outcome.size == size && outcome.sha256 == sha256_hex(payload(seed, size)),
          "the " + std::to_string(size) + " bytes that were stored: " + std::string(what),
          std::to_string(outcome.size) + " other bytes");

@@ -9,6 +9,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "check/check.h"
@@ -39,6 +40,24 @@ struct Target {
   double time_scale = 1;
   Profile profile = Profile::full;
 };
+
+/// A member of a driver's response, of the type that docs/drivers.md gives it. Throws a
+/// GivenFailure that names it.
+template <class T>
+T member(const Json& response, const char* name) {
+  try {
+    return response.at(name).get<T>();
+  } catch (const Json::exception&) {
+    throw GivenFailure{
+        {std::string("the driver's response lacks a proper \"") + name + "\": " + response.dump()}};
+  }
+}
+
+/// The same of one that may be absent.
+template <class T>
+T member_or(const Json& response, const char* name, T absent) {
+  return response.contains(name) ? member<T>(response, name) : std::move(absent);
+}
 
 /// How one operation ended, as the driver tells it.
 struct ClientOutcome {

@@ -21,10 +21,11 @@ using namespace std::chrono_literals;
 
 constexpr std::size_t longest_answer = 64 << 20;
 constexpr std::size_t error_output_kept = 4096;
-Error ended(const std::string& error_output) {
-  return {
-      ErrorCode::closed,
-      "the driver ended" + (error_output.empty() ? std::string() : ", saying: " + error_output)};
+constexpr Duration end_patience = 5s;
+
+void leave_out_nulls(Json& object) {
+  for (auto member = object.begin(); member != object.end();)
+    member = member->is_null() ? object.erase(member) : std::next(member);
 }
 
 int milliseconds_until(TimePoint deadline) {
@@ -88,6 +89,24 @@ std::string as_one_process(const std::string& command) {
 
 }  // namespace
 
+Json response_in(std::string_view line) {
+  Json response = Json::parse(line, nullptr, false);
+  if (!response.is_object()) return response;
+  leave_out_nulls(response);
+  for (Json& member : response) {
+    if (!member.is_array()) continue;
+    for (Json& element : member) {
+      if (element.is_object()) leave_out_nulls(element);
+    }
+  }
+  return response;
+}
+
+std::string end_told(int status) {
+  if (status < 0) return "its end by signal " + std::to_string(-status);
+  return "exit code " + std::to_string(status);
+}
+
 Result<Driver> Driver::start(const Settings& settings) {
   auto process = base::ChildProcess::start({.command = as_one_process(settings.command),
                                             .input = std::nullopt,
@@ -112,7 +131,7 @@ Result<void> Driver::send_line(const std::string& line, Duration patience) {
     if (written > 0) {
       left.remove_prefix(static_cast<std::size_t>(written));
     } else if (errno == EPIPE || errno == EBADF) {
-      return tl::unexpected(ended(error_output()));
+      return tl::unexpected(Error{ErrorCode::closed, "the driver ended: " + ending()});
     } else if (!await(process_.input().get(), POLLOUT, deadline)) {
       return tl::unexpected(Error{ErrorCode::timed_out, "the driver does not read its input"});
     }
@@ -140,7 +159,7 @@ Result<std::string> Driver::receive_line(Duration patience) {
     if (got > 0) {
       received_.append(buffer.data(), static_cast<std::size_t>(got));
     } else if (got == 0) {
-      return tl::unexpected(ended(error_output()));
+      return tl::unexpected(Error{ErrorCode::closed, "the driver ended: " + ending()});
     } else if (!await(process_.output_pipe().get(), POLLIN, deadline)) {
       return tl::unexpected(
           Error{ErrorCode::timed_out, "the driver gave no response within " + in_ms(patience)});
@@ -157,7 +176,7 @@ Result<void> Driver::send(Json command, Duration patience) {
 Result<Json> Driver::receive(Duration patience) {
   auto line = receive_line(patience);
   if (!line) return tl::unexpected(std::move(line).error());
-  Json response = Json::parse(*line, nullptr, false);
+  Json response = response_in(*line);
   if (!response.is_object() || response.value("id", Json()) != last_id_ ||
       !response.value("ok", Json()).is_boolean()) {
     return tl::unexpected(Error{ErrorCode::malformed_response,
@@ -191,6 +210,13 @@ bool Driver::stop() {
 
 std::optional<int> Driver::wait(Duration patience) {
   return process_.wait_for(std::chrono::ceil<std::chrono::milliseconds>(patience));
+}
+
+std::string Driver::ending() {
+  const auto status = wait(end_patience);
+  const std::string said = error_output();
+  return (status ? end_told(*status) : "the end of its output, though it still runs") +
+         (said.empty() ? "" : ", and on standard error: " + said);
 }
 
 std::string Driver::error_output() const {

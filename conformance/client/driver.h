@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "hyperpod/base/child_process.h"
 #include "probe/time.h"
@@ -19,6 +20,14 @@
 namespace hyperpod::conformance::client {
 
 using Json = nlohmann::ordered_json;
+
+/// What a line of a driver says; discarded if it is no JSON. Its members that are null are left
+/// out, and those of the objects in its arrays: many serializers write a member that has no value
+/// so.
+Json response_in(std::string_view line);
+
+/// How a process ended, as Driver::wait() says.
+std::string end_told(int status);
 
 class Driver {
  public:
@@ -38,6 +47,9 @@ class Driver {
   // The halves of ask(), for commands during which something is to happen.
   Result<void> send(Json command, Duration patience);
   Result<Json> receive(Duration patience);
+
+  /// How the process ended, and what it said on standard error. Waits for that a little.
+  std::string ending();
 
   /// A line as it is; a line break is added.
   Result<void> send_line(const std::string& line, Duration patience);

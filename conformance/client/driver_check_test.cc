@@ -104,6 +104,20 @@ TEST_F(DriverCheckTest, FindsWhatIsNoAnswer) {
   expect_finding(check_saying(R"(s/"error"/"why"/)"), "a sentence", "\"why\"");
 }
 
+TEST_F(DriverCheckTest, FindsNothingWrongInMembersThatAreNull) {
+  const std::string nulls = R"(s/"ok":true/"ok":true,"error":null,"unsupported":null/;)"
+                            R"(s/"ok":false/"ok":false,"detail":null/;)"
+                            R"(s/"outcome":"stored"/&,"detail":null,"size":null,"sha256":null/g;)"
+                            R"(s/"outcome":"miss"/&,"detail":null,"size":null,"sha256":null/g;)"
+                            R"(s/"queued":[0-9]*/"queued":null/)";
+  const DriverCheck found = check_saying(nulls);
+  EXPECT_TRUE(found.complete);
+  for (const DriverFinding& finding : found.findings) {
+    // Which is true of every driver with sed around it.
+    EXPECT_THAT(finding.line(), HasSubstr("connections of another process"));
+  }
+}
+
 TEST_F(DriverCheckTest, FindsLinesThatNobodyAskedFor) {
   expect_finding(check_saying(R"(/"outcome":"hit"/p)"), "one line in response", R"("hit")");
   const DriverCheck logging = check_saying("1i connected");

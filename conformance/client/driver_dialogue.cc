@@ -27,11 +27,6 @@ bool explains(const Json& response) {
 
 }  // namespace
 
-std::string end_told(int status) {
-  if (status < 0) return "its end by signal " + std::to_string(-status);
-  return "exit code " + std::to_string(status);
-}
-
 void DriverDialogue::start() {
   keep_complaints();
   driver_.reset();
@@ -57,7 +52,7 @@ Json DriverDialogue::exchange(const std::string& line, const Json& id) {
   if (auto sent = driver_->send_line(line, patience_); !sent) give_up(sent.error());
   Json response = next_answer(id);
   patience_ = options_.patience;
-  if (response.value("id", Json("none")) != id) wrong("\"id\": " + id.dump(), response.dump());
+  if (response.value("id", Json()) != id) wrong("\"id\": " + id.dump(), response.dump());
   if (!response.value("ok", Json()).is_boolean()) {
     wrong("\"ok\", true or false", response.dump());
     return Json::object();
@@ -74,7 +69,7 @@ Json DriverDialogue::next_answer(const Json& id) {
   for (int passed_over = 0; passed_over < most_passed_over; ++passed_over) {
     const auto line = driver_->receive_line(patience_);
     if (!line) give_up(line.error());
-    Json response = Json::parse(*line, nullptr, false);
+    Json response = response_in(*line);
     const Json its_id = response.is_object() ? response.value("id", Json()) : Json();
     const bool is_late = its_id != id && answered_.contains(its_id);
     if (response.is_object() && !is_late) {
@@ -89,16 +84,14 @@ Json DriverDialogue::next_answer(const Json& id) {
 void DriverDialogue::give_up(const Error& error) {
   std::string came = "nothing";
   if (error.code == ErrorCode::closed) {
-    const auto status = driver_->wait(patience_);
+    came = driver_->ending();
     const std::string said = driver_->error_output();
-    if (answered_.empty() && status == not_installed) {
+    if (answered_.empty() && driver_->wait(Duration::zero()) == not_installed) {
       check_.not_installed = true;
       if (said.empty() || said.find('\n') != std::string::npos)
         wrong("with exit code 77 one line on standard error", said.empty() ? "none" : said);
       throw GivenUp{};
     }
-    came = status ? end_told(*status) : "the end of its output";
-    if (!said.empty()) came += ", and on standard error: " + said;
   }
   wrong("a response within " + in_ms(patience_), came);
   throw GivenUp{};

@@ -62,7 +62,4 @@ class DriverDialogue {
   std::string subject_;
 };
 
-/// How a process ended, as Driver::wait() says.
-std::string end_told(int status);
-
 }  // namespace hyperpod::conformance::client

@@ -87,6 +87,24 @@ TEST_F(DriverTest, TellsWhatAProcessSaidThatEnded) {
   EXPECT_EQ(driver.ask({{"op", "hello"}}, patience).error().code, ErrorCode::closed);
 }
 
+TEST_F(DriverTest, TellsHowAProcessEnded) {
+  const auto ending = [](const std::string& script) {
+    const auto response = of("read line; " + script).ask({{"op", "hello"}}, patience);
+    return response ? "an answer" : response.error().message;
+  };
+  EXPECT_EQ(ending("exit 3"), "the driver ended: exit code 3");
+  EXPECT_EQ(ending("echo broken >&2; exit 0"),
+            "the driver ended: exit code 0, and on standard error: broken");
+  EXPECT_EQ(ending("kill -SEGV $$"), "the driver ended: its end by signal 11");
+}
+
+TEST_F(DriverTest, TakesNullForLeftOut) {
+  EXPECT_EQ(response_in(R"({"id":null,"ok":true,"results":[{"size":null,"outcome":"miss"},null]})"),
+            Json::parse(R"({"ok":true,"results":[{"outcome":"miss"},null]})"));
+  EXPECT_EQ(response_in("[null]"), Json::parse("[null]"));
+  EXPECT_TRUE(response_in("nonsense").is_discarded());
+}
+
 TEST_F(DriverTest, DoesNotWaitForEver) {
   Driver silent = of("sleep 60");
   const auto response = silent.ask({{"op", "hello"}}, 50ms);

@@ -16,18 +16,17 @@ tl::unexpected<Obstacle> no_driver(const std::string& why) {
       why + "; --check-driver tells what a driver gets wrong, docs/drivers.md what it has to do"});
 }
 
-std::set<std::string> words_of(const Json& list) {
-  std::set<std::string> words;
-  for (const Json& word : list) words.insert(word.get<std::string>());
-  return words;
+std::set<std::string> words_in(const Json& hello, const char* name) {
+  const auto words = member<std::vector<std::string>>(hello, name);
+  return {words.begin(), words.end()};
 }
 
 DriverFacts facts_in(const Json& hello) {
   DriverFacts facts;
-  facts.client = hello.at("client").get<std::string>();
-  facts.operations = words_of(hello.at("operations"));
-  facts.parameters = words_of(hello.at("parameters"));
-  const auto header = hello.at("header").get<std::string>();
+  facts.client = member<std::string>(hello, "client");
+  facts.operations = words_in(hello, "operations");
+  facts.parameters = words_in(hello, "parameters");
+  const auto header = member<std::string>(hello, "header");
   if (header == "always") facts.header = DriverFacts::Header::always;
   if (header == "configurable") facts.header = DriverFacts::Header::configurable;
   return facts;
@@ -76,10 +75,8 @@ tl::expected<DriverFacts, Obstacle> ask_driver(const std::string& command, doubl
   if (!hello) return no_driver(hello.error().message);
   try {
     return facts_in(*hello);
-  } catch (const Json::exception& exception) {
-    const std::string_view text = exception.what();  // behind the exception's name in brackets
-    return no_driver("the driver's response to hello is not as docs/drivers.md has it: " +
-                     std::string(text.substr(std::min(text.find("] ") + 2, text.size()))));
+  } catch (const SuiteFailure& failure) {
+    return no_driver(failure.what);
   }
 }
 

@@ -116,6 +116,34 @@ TEST_F(ClientSuite, TakesADriversOwnFaultForNoneOfTheClient) {
   }
 }
 
+TEST_F(ClientSuite, TakesNullForLeftOut) {
+  const std::string nulls = R"(,"error":null,"unsupported":null,"detail":null,"size":null)";
+  const ScriptedDriver misses(good_hello + nulls,
+                              R"("ok":true,"outcome":"miss","sha256":null)" + nulls);
+  const Report report = run(misses, {"C-LEASE-06", "C-LEASE-08"});
+  EXPECT_EQ(report.results[0].outcome, Outcome::fail) << "it never gets what is there";
+  EXPECT_EQ(report.results[0].seen, "miss");
+  EXPECT_EQ(report.results[1].outcome, Outcome::pass) << report.results[1].seen;
+}
+
+TEST_F(ClientSuite, SaysInItsOwnWordsWhatADriversAnswerLacks) {
+  const ScriptedDriver unnamed(R"("ok":true,"client":7)", "");
+  const auto facts = ask_driver(unnamed.command());
+  ASSERT_FALSE(facts);
+  EXPECT_EQ(facts.error().explanation.find("the driver's response lacks a proper \"client\": {"),
+            0u)
+      << facts.error().explanation;
+  for (const char* other :
+       {R"("ok":true,"unsupported":"no")", R"("ok":false,"error":{})",
+        R"("ok":true,"outcome":"miss","detail":[])",
+        R"("ok":true,"outcome":"hit","size":{},"sha256":"00")", R"("ok":true,"outcome":[])"}) {
+    const ScriptedDriver strange(good_hello, other);
+    const Report report = run(strange, {"C-LEASE-08"});
+    EXPECT_EQ(report.results[0].outcome, Outcome::error) << other;
+    EXPECT_EQ(report.results[0].seen.find("the driver"), 0u) << report.results[0].seen;
+  }
+}
+
 TEST(PeakOf, CountsEndsBeforeBeginningsOfTheSameMoment) {
   const TimePoint t{};
   EXPECT_EQ(peak_of({}), 0);

@@ -129,8 +129,25 @@ class Lines(unittest.TestCase):
             ("answers/stats", {"id": 1, "ok": True, "queued": -1}),
             ("answers/refused", {"id": 1, "ok": False}),
             ("answers/refused", {"id": 1, "ok": False, "error": ""}),
+            ("answers/refused", {"id": 1, "ok": False, "error": None, "unsupported": None}),
+            ("answers/get", {**hit, "sha256": None}),
         ):
             self.assertFalse(fits(line, place), line)
+
+    def test_null_is_left_out(self):
+        miss = {"outcome": "miss", "detail": None, "size": None, "sha256": None}
+        whole = {"id": 1, "ok": True, "error": None, "unsupported": None}
+        for place, line in (
+            ("answers/refused", {"id": None, "ok": False, "error": "no JSON", "unsupported": None}),
+            ("answers/refused", {"id": 1, "ok": False, "error": None, "unsupported": True}),
+            ("answers/get", {**whole, **miss}),
+            ("answers/exists", {**whole, **miss}),
+            ("answers/put", {**whole, **miss, "outcome": "stored"}),
+            ("answers/batch_get", {**whole, "results": [miss]}),
+            ("answers/fork", {**whole, **miss, "hung": None}),
+            ("answers/stats", {**whole, "queued": None, "circuit_open": None}),
+        ):
+            self.assertTrue(fits(line, place), line)
 
 
 class Session(unittest.TestCase):
