@@ -156,13 +156,14 @@ bool has_room(Check& check) {
   return true;
 }
 
-bool is_answered(const std::function<void()>& exchange) {
+enum class Fate { answered, closed, silent };
+
+Fate fate_of(Session& session, Duration limit) {
   try {
-    exchange();
+    return session.response_or_close(limit) ? Fate::answered : Fate::closed;
   } catch (const Violation&) {
-    return false;
+    return Fate::silent;
   }
-  return true;
 }
 
 /// Whether a new connection is answered, now or soon.
@@ -170,15 +171,18 @@ bool comes_to_be_answered(Check& check) {
   const TimePoint deadline = now() + check.span(std::chrono::seconds(5));
   do {
     auto session = check.try_connect(check.target().endpoint, check.target().tls, AF_UNSPEC);
-    if (session && is_answered([&] { (void)session->release("no-such-lease"); })) return true;
+    if (session) {
+      session->send(release_request("no-such-lease"));
+      if (fate_of(*session, check.span(std::chrono::seconds(5))) == Fate::answered) return true;
+    }
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   } while (now() < deadline);
   return false;
 }
 
 /// How many connections are answered while all of them are open, those given among them, where that
-/// is fewer than `connections_at_once`. One that is not must be answered once those are closed: a
-/// daemon that is slow, or answers nobody any more, is for the checks to tell.
+/// is fewer than `connections_at_once` for their number: all beyond it are refused, or answered
+/// once those are closed. A daemon that is slow, or loses a response, is for the checks to tell.
 std::optional<std::size_t> few_connections(Check& check, std::vector<Session> open) {
   while (open.size() < connections_at_once) {
     auto next = check.try_connect(check.target().endpoint, check.target().tls, AF_UNSPEC);
@@ -187,14 +191,29 @@ std::optional<std::size_t> few_connections(Check& check, std::vector<Session> op
   }
   for (Session& session : open) session.send(release_request("no-such-lease"));
   // Each has its time from the response before on: a daemon may answer one after the other.
-  const auto silent = std::ranges::find_if_not(
-      open, [](Session& session) { return is_answered([&] { (void)session.response(); }); });
-  const auto answered = static_cast<std::size_t>(silent - open.begin());
+  Duration limit = check.span(std::chrono::seconds(5));
+  std::size_t answered = 0;
+  bool closed = false;
+  std::vector<Session> silent;
+  for (Session& session : open) {
+    const Fate fate = fate_of(session, limit);
+    if (fate == Fate::answered && closed) return std::nullopt;  // It was not for their number.
+    if (fate == Fate::answered) ++answered;
+    if (fate == Fate::closed) closed = true;
+    if (fate != Fate::silent) continue;
+    limit = std::chrono::milliseconds(10);  // The others have had their time by now.
+    silent.push_back(std::move(session));
+  }
   if (answered == 0 || answered == connections_at_once) return std::nullopt;
-  open.erase(open.begin(), silent);
-  const bool late = !open.empty() && is_answered([&] { (void)open.front().response(); });
   open.clear();
-  if (late || comes_to_be_answered(check)) return answered;
+  if (silent.empty()) return comes_to_be_answered(check) ? std::optional(answered) : std::nullopt;
+  const auto comes_late = [&](Session& session) {
+    return fate_of(session, limit) == Fate::answered;
+  };
+  const TimePoint deadline = now() + check.span(std::chrono::seconds(5));
+  do {
+    if (std::ranges::any_of(silent, comes_late)) return answered;
+  } while (now() < deadline);
   return std::nullopt;
 }
 

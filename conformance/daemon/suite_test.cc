@@ -335,9 +335,10 @@ TEST(Preflight, TellsADaemonThatServesFewConnections) {
 TEST(Preflight, TakesADaemonThatLosesAResponseForNoneOfFewConnections) {
   const auto daemon = start([](DaemonSetup& setup) {
     setup.mutation.emplace();
-    setup.mutation->request = [n = 0](RequestHead& head, const ReceivedRequest&) mutable {
-      const bool lost = head.target.find("/release") != std::string::npos && ++n % 17 == 0;
-      return lost ? std::optional(ResponseMessage{}) : std::nullopt;
+    setup.mutation->delay = [n = 0](const ReceivedRequest& request,
+                                    const ResponseMessage&) mutable {
+      const bool lost = request.head.is_release() && ++n % 17 == 0;
+      return std::chrono::milliseconds(lost ? 3'600'000 : 0);
     };
   });
   RunOptions options = options_for(*daemon, {"PUT-05"});
