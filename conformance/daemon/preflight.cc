@@ -180,10 +180,11 @@ bool comes_to_be_answered(Check& check) {
   return false;
 }
 
-/// How many connections are answered while all of them are open, those given among them, where that
-/// is fewer than `connections_at_once` for their number: all beyond it are refused, or answered
-/// once those are closed. A daemon that is slow, or loses a response, is for the checks to tell.
-std::optional<std::size_t> few_connections(Check& check, std::vector<Session> open) {
+/// How many connections are answered while all of them are open, where that is fewer than
+/// `connections_at_once` for their number: all beyond it are refused, or answered once those are
+/// closed. A daemon that is slow, or loses a response, is for the checks to tell.
+std::optional<std::size_t> few_connections(Check& check) {
+  std::vector<Session> open;
   while (open.size() < connections_at_once) {
     auto next = check.try_connect(check.target().endpoint, check.target().tls, AF_UNSPEC);
     if (!next) break;
@@ -218,15 +219,13 @@ std::optional<std::size_t> few_connections(Check& check, std::vector<Session> op
 }
 
 /// What few connections are called; nullopt where there are enough.
-std::optional<Obstacle> trouble_with_connections(Check& check, Session first) {
-  std::vector<Session> open;
-  open.push_back(std::move(first));
-  auto few = few_connections(check, std::move(open));
+std::optional<Obstacle> trouble_with_connections(Check& check) {
+  auto few = few_connections(check);
   // Again, for a machine may stand still for as long as that, and a daemon may lose a request. What
   // has just been closed may still count.
   std::optional<std::size_t> before;
   for (int i = 0; few && few != before && i < 3; ++i)
-    before = std::exchange(few, few_connections(check, {}));
+    before = std::exchange(few, few_connections(check));
   if (!few || few != before) return std::nullopt;
   return Obstacle{Obstacle::Kind::few_connections,
                   "the daemon serves no more than " + std::to_string(*few) +
@@ -266,8 +265,8 @@ tl::expected<std::shared_ptr<const Segment>, Obstacle> preflight(const Target& t
   if (segment &&
       (!leased || found_in(*segment, grant, body) || found_when_sent_apart(check, *segment))) {
     check.release_open_leases();
-    if (const auto trouble = trouble_with_connections(check, *std::move(session)))
-      return tl::unexpected(*trouble);
+    { const Session closed = *std::move(session); }  // It counts as well.
+    if (const auto trouble = trouble_with_connections(check)) return tl::unexpected(*trouble);
     if (const auto trouble = trouble_with_size(target, *segment))
       return obstacle(Obstacle::Kind::segment, *trouble);
     const bool room = has_room(check);

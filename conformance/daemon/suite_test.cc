@@ -3,17 +3,23 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
+#include <array>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <map>
 #include <set>
+#include <thread>
 
 #include "daemon/names.h"
 #include "daemon/worker.h"
 #include "defects/defective_daemon.h"
+#include "hyperpod/base/file_descriptor.h"
 
 namespace hyperpod::conformance::daemon {
 namespace {
@@ -330,6 +336,69 @@ TEST(Preflight, TellsADaemonThatServesFewConnections) {
   }
   const auto daemon = start([](DaemonSetup& setup) { setup.options.limits.connections = 64; });
   EXPECT_TRUE(run_daemon_suite(options_for(*daemon, {"PUT-01"})));
+}
+
+/// Passes connections on to a daemon, of which it takes so many at once. Others wait until one has
+/// ended, as where each thread of a pool serves one.
+class Pool {
+ public:
+  Pool(std::uint16_t upstream, std::size_t threads) : listener_(::socket(AF_INET, SOCK_STREAM, 0)) {
+    sockaddr_in address = loopback(0);
+    socklen_t size = sizeof address;
+    ::bind(listener_.get(), reinterpret_cast<const sockaddr*>(&address), size);
+    ::listen(listener_.get(), 1024);
+    ::getsockname(listener_.get(), reinterpret_cast<sockaddr*>(&address), &size);
+    port_ = ntohs(address.sin_port);
+    while (threads_.size() < threads) threads_.emplace_back([this, upstream] { serve(upstream); });
+  }
+  ~Pool() { ::shutdown(listener_.get(), SHUT_RDWR); }
+  std::uint16_t port() const { return port_; }
+
+ private:
+  static sockaddr_in loopback(std::uint16_t port) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(port);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    return address;
+  }
+
+  static bool pass(int from, int to) {
+    std::array<char, 4096> buffer;
+    const ssize_t got = ::recv(from, buffer.data(), buffer.size(), 0);
+    return got > 0 && ::send(to, buffer.data(), static_cast<std::size_t>(got), MSG_NOSIGNAL) == got;
+  }
+
+  void serve(std::uint16_t upstream) const {
+    while (true) {
+      const base::FileDescriptor client(::accept(listener_.get(), nullptr, nullptr));
+      if (!client) return;
+      const base::FileDescriptor daemon(::socket(AF_INET, SOCK_STREAM, 0));
+      const sockaddr_in address = loopback(upstream);
+      ::connect(daemon.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
+      std::array<pollfd, 2> both{{{client.get(), POLLIN, 0}, {daemon.get(), POLLIN, 0}}};
+      for (bool going = true; going && ::poll(both.data(), both.size(), -1) > 0;) {
+        if (both[0].revents != 0) going = pass(client.get(), daemon.get());
+        if (both[1].revents != 0) going = pass(daemon.get(), client.get()) && going;
+      }
+    }
+  }
+
+  base::FileDescriptor listener_;
+  std::uint16_t port_ = 0;
+  std::vector<std::jthread> threads_;
+};
+
+TEST(Preflight, TellsAPoolThatIsTooSmall) {
+  const auto daemon = start();
+  RunOptions options = options_for(*daemon, {"PUT-01"});
+  const Pool pool(options.target.endpoint.port, 4);
+  options.target.endpoint.port = pool.port();
+  options.target.time_scale = 0.1;
+  const auto report = run_daemon_suite(options);
+  ASSERT_FALSE(report);
+  EXPECT_EQ(report.error().kind, Obstacle::Kind::few_connections);
+  EXPECT_THAT(report.error().explanation, testing::HasSubstr("no more than 4 connections at once"));
 }
 
 TEST(Preflight, TakesADaemonThatLosesAResponseForNoneOfFewConnections) {
