@@ -406,7 +406,7 @@ TEST(Preflight, TakesADaemonThatLosesAResponseForNoneOfFewConnections) {
     setup.mutation.emplace();
     setup.mutation->delay = [n = 0](const ReceivedRequest& request,
                                     const ResponseMessage&) mutable {
-      const bool lost = request.head.is_release() && ++n % 17 == 0;
+      const bool lost = request.head.is_release() && ++n % 20 == 0;
       return std::chrono::milliseconds(lost ? 3'600'000 : 0);
     };
   });
