@@ -443,7 +443,7 @@ std::span<const CheckEntry> checkpoint_checks() {
       {"CP-19", core, serial, names_are_decoded_once},
       {"CP-20", full, exclusive, shards_are_never_evicted},
       {"CP-21", full, exclusive, no_room_is_507},
-      {"CP-22", core, exclusive, reset_forgets_everything},
+      {"CP-22", core, disruptive, reset_forgets_everything},
   };
   return entries;
 }
