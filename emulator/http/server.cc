@@ -11,6 +11,7 @@
 #include <boost/asio/post.hpp>
 #include <cerrno>
 #include <thread>
+#include <utility>
 
 #include "http/tls.h"
 #include "hyperpod/base/assertions.h"

@@ -5,6 +5,8 @@
 #include <boost/asio/post.hpp>
 #include <cstring>
 #include <limits>
+#include <tuple>
+#include <utility>
 
 #include "http/body_sink.h"
 #include "http/chunk_decoder.h"
