@@ -21,9 +21,8 @@ namespace hyperpod::conformance::client {
 
 using Json = nlohmann::ordered_json;
 
-/// What a line of a driver says; discarded if it is no JSON. Its members that are null are left
-/// out, and those of the objects in its arrays: many serializers write a member that has no value
-/// so.
+/// What a line of a driver says; discarded if it is not JSON. Members that are null are left out,
+/// also those of the objects in its arrays: many serializers write a member without a value so.
 Json response_in(std::string_view line);
 
 /// How a process ended, as Driver::wait() says.

@@ -427,7 +427,7 @@ TEST(Preflight, ExplainsTheSegmentOfAnotherDaemon) {
   EXPECT_EQ(run_daemon_suite(options).error().kind, Obstacle::Kind::segment);
 }
 
-// The bytes that it looks for are none that an earlier run may have left there.
+// The bytes that it looks for are not those that an earlier run may have left there.
 TEST(Preflight, ExplainsTheSegmentOfAnotherDaemonHoweverOftenThatWasJudged) {
   const auto daemon = start();
   const auto other = start();

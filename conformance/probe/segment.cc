@@ -55,7 +55,7 @@ Error forbidden(const std::string& name) {
                                              "; run as the owner of the segment, as a client must"};
 }
 
-/// What is there that is no segment; "" of a file.
+/// What stands there in place of a segment; "" for a regular file, which may be one.
 std::string_view other_kind(mode_t mode) {
   switch (mode & S_IFMT) {
     case S_IFREG:

@@ -179,7 +179,7 @@ class Client:
     ``save_chunk_meta``, ``ca_file``, ``verify_server``, ``copy_threads``.
 
     A miss is an outcome, not an error. Everything raised is below :class:`hyperpod_kv.Error`, but
-    for the TypeError of a ``wait``, an offset, a size or a path that is none. In a child made by
+    for the TypeError of a ``wait``, an offset, a size or a path of the wrong type. In a child made by
     ``fork()`` every call raises :class:`hyperpod_kv.Forked`, one that waits as well; make a client
     there. Blocking calls in the main thread end early by what a signal's handler raises, such as
     KeyboardInterrupt. A coroutine that is cancelled ends once its request has been given up, so
