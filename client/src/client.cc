@@ -187,8 +187,8 @@ Result<PutOutcome> blocking_put(ClientCore& core, const PutItem& item) {
 template <class Outcome, class Read>
 Result<Outcome> blocking_get(ClientCore& core, std::string_view key, const ReadOptions& options,
                              const Read& read) {
-  auto lease = wait_for<std::optional<Lease>>(core, [&](auto handler, auto&) {
-    core.acquire(key, options, core.read_deadline(options), std::move(handler));
+  auto lease = wait_for<std::optional<Lease>>(core, [&](auto handler, WaitingThread& waiting) {
+    core.acquire(key, options, core.read_deadline(options), std::move(handler), &waiting);
   });
   if (core.is_forked()) return tl::unexpected(std::move(lease).error());
   return outcome_of<Outcome>(core, std::move(lease), read);
@@ -290,14 +290,14 @@ Result<ChunkOutcome> Client::get_chunk(std::string_view key, std::span<std::byte
 }
 
 Result<std::optional<Lease>> Client::acquire(std::string_view key, const ReadOptions& read) {
-  return wait_for<std::optional<Lease>>(*core_, [&](auto handler, auto&) {
-    core_->acquire(key, read, core_->read_deadline(read), std::move(handler));
+  return wait_for<std::optional<Lease>>(*core_, [&](auto handler, WaitingThread& waiting) {
+    core_->acquire(key, read, core_->read_deadline(read), std::move(handler), &waiting);
   });
 }
 
 Result<bool> Client::exists(std::string_view key, const ReadOptions& read) {
-  return wait_for<bool>(*core_, [&](auto handler, auto&) {
-    core_->exists(key, read, core_->read_deadline(read), std::move(handler));
+  return wait_for<bool>(*core_, [&](auto handler, WaitingThread& waiting) {
+    core_->exists(key, read, core_->read_deadline(read), std::move(handler), &waiting);
   });
 }
 

@@ -198,18 +198,20 @@ Call ClientCore::put(std::string_view key, std::vector<std::byte> header,
 std::shared_ptr<leases::Leases::Request> ClientCore::lease(leases::Wanted wanted,
                                                            const ReadOptions& read,
                                                            TimePoint deadline,
-                                                           leases::Leases::Granted granted) {
+                                                           leases::Leases::Granted granted,
+                                                           WaitingThread* waiting) {
   if (wanted.key.empty()) wanted.error = empty_key();
   wanted.request_class = read.prefetch ? RequestClass::prefetch : RequestClass::lease;
   wanted.wait = wait_of(read, options_);
-  auto request =
-      leases_.make_request(std::move(wanted), deadline, std::move(granted), shared_from_this());
+  const auto self = shared_from_this();
+  auto request = leases_.make_request(std::move(wanted), deadline, std::move(granted), self);
+  if (waiting != nullptr && leases_.try_here(request, self)) return request;
   post([this, request] { leases_.start(request); });
   return request;
 }
 
 Call ClientCore::acquire(std::string_view key, const ReadOptions& read, TimePoint deadline,
-                         Handler<Result<std::optional<Lease>>> handler) {
+                         Handler<Result<std::optional<Lease>>> handler, WaitingThread* waiting) {
   leases::Wanted wanted;
   wanted.key = key;
   wanted.host = transport_.host_of(key);
@@ -226,45 +228,52 @@ Call ClientCore::acquire(std::string_view key, const ReadOptions& read, TimePoin
               "nothing can be read without a segment, and its name is None; name the daemon's with "
               "sagemaker_hyperpod_shared_memory_name"};
   }
-  return Call(lease(std::move(wanted), read, deadline,
-                    [core = shared_from_this(),
-                     handler = std::move(handler)](Result<std::optional<Grant>> granted) mutable {
-                      using Leased = Result<std::optional<Lease>>;
-                      if (!granted) return handler(tl::unexpected(std::move(granted).error()));
-                      if (!*granted) return handler(Leased(std::nullopt));
-                      std::unique_ptr<Lease::Impl> impl;
-                      try {
-                        impl = std::make_unique<Lease::Impl>(core, **std::move(granted));
-                      } catch (const std::bad_alloc&) {  // which has moved nothing
-                        core->leases_.release(**granted, core);
-                        return handler(tl::unexpected(no_memory()));
-                      }
-                      handler(Leased(Lease(std::move(impl))));
-                    }));
+  return Call(lease(
+      std::move(wanted), read, deadline,
+      [core = shared_from_this(),
+       handler = std::move(handler)](Result<std::optional<Grant>> granted) mutable {
+        using Leased = Result<std::optional<Lease>>;
+        if (!granted) return handler(tl::unexpected(std::move(granted).error()));
+        if (!*granted) return handler(Leased(std::nullopt));
+        std::unique_ptr<Lease::Impl> impl;
+        try {
+          impl = std::make_unique<Lease::Impl>(core, **std::move(granted));
+        } catch (const std::bad_alloc&) {  // which has moved nothing
+          core->leases_.release(**granted, core);
+          return handler(tl::unexpected(no_memory()));
+        }
+        handler(Leased(Lease(std::move(impl))));
+      },
+      waiting));
 }
 
 std::shared_ptr<leases::Leases::Request> ClientCore::exists(std::string_view key,
                                                             const ReadOptions& read,
                                                             TimePoint deadline,
-                                                            Handler<Result<bool>> handler) {
+                                                            Handler<Result<bool>> handler,
+                                                            WaitingThread* waiting) {
   leases::Wanted wanted;
   wanted.key = key;
   wanted.host = transport_.host_of(key);
-  return lease(std::move(wanted), read, deadline,
-               [core = shared_from_this(),
-                handler = std::move(handler)](Result<std::optional<Grant>> granted) mutable {
-                 if (!granted) return handler(tl::unexpected(std::move(granted).error()));
-                 const bool found = granted->has_value();
-                 if (found) core->leases_.release(**granted, core);
-                 handler(found);
-               });
+  return lease(
+      std::move(wanted), read, deadline,
+      [core = shared_from_this(),
+       handler = std::move(handler)](Result<std::optional<Grant>> granted) mutable {
+        if (!granted) return handler(tl::unexpected(std::move(granted).error()));
+        const bool found = granted->has_value();
+        if (found) core->leases_.release(**granted, core);
+        handler(found);
+      },
+      waiting);
 }
 
-void ClientCore::release(const Grant& grant, leases::Leases::Released&& released) {
+void ClientCore::release(const Grant& grant, leases::Leases::Released&& released,
+                         WaitingThread* waiting) {
   // Whoever drops a lease often asks for the next at once, and waits for that.
   const auto order = released ? transport::Loop::Order::next : transport::Loop::Order::last;
-  auto request =
-      leases_.make_release(grant, put_deadline(), std::move(released), shared_from_this());
+  const auto self = shared_from_this();
+  auto request = leases_.make_release(grant, put_deadline(), std::move(released), self);
+  if (waiting != nullptr && leases_.try_here(request, self)) return;
   loop_->post([this, request = std::move(request)] { leases_.start(request); }, order);
 }
 

@@ -63,19 +63,21 @@ class ClientCore : public std::enable_shared_from_this<ClientCore> {
 
   // The handlers of these are called on the loop's thread, never before they return. Keys are
   // copied; what spans show must stay until the handler is called.
-  /// `waiting`, if any, waits for the outcome, and may be asked to send.
+  // `waiting`, if any, is going to wait for the outcome on the calling thread, and does what it can
+  // of the call itself: a put's body is handed to it, and a lease may be there when these return.
   Call put(std::string_view key, std::vector<std::byte> header, std::span<const std::byte> payload,
            TimePoint deadline, Handler<Result<PutOutcome>> handler, WaitingThread* waiting);
   Call acquire(std::string_view key, const ReadOptions& read, TimePoint deadline,
-               Handler<Result<std::optional<Lease>>> handler);
+               Handler<Result<std::optional<Lease>>> handler, WaitingThread* waiting = nullptr);
   /// Its lease is released in the background.
   std::shared_ptr<leases::Leases::Request> exists(std::string_view key, const ReadOptions& read,
-                                                  TimePoint deadline,
-                                                  Handler<Result<bool>> handler);
+                                                  TimePoint deadline, Handler<Result<bool>> handler,
+                                                  WaitingThread* waiting = nullptr);
   /// Takes a request that still waits out of the queue. On the loop's thread.
   void cancel_queued(leases::Leases::Request& request) { transport_.cancel_queued(request); }
   /// Throws std::bad_alloc; then nothing has been begun.
-  void release(const leases::Grant& grant, leases::Leases::Released&& released);
+  void release(const leases::Grant& grant, leases::Leases::Released&& released,
+               WaitingThread* waiting = nullptr);
   /// Counts a lease that could not be released.
   void count_left_to_its_ttl() { ++counters_.lease_release_failed; }
 
@@ -137,7 +139,8 @@ class ClientCore : public std::enable_shared_from_this<ClientCore> {
              std::shared_ptr<transport::Loop> loop);
   std::shared_ptr<leases::Leases::Request> lease(leases::Wanted wanted, const ReadOptions& read,
                                                  TimePoint deadline,
-                                                 leases::Leases::Granted granted);
+                                                 leases::Leases::Granted granted,
+                                                 WaitingThread* waiting);
   struct Closing;  // a close() that waits
   void begin_close(Closing* closing);
   void continue_close();

@@ -72,8 +72,8 @@ Result<void> Lease::Impl::check() const {
   return {};
 }
 
-void Lease::Impl::release(leases::Leases::Released&& released) {
-  core_->release(grant_, std::move(released));
+void Lease::Impl::release(leases::Leases::Released&& released, WaitingThread* waiting) {
+  core_->release(grant_, std::move(released), waiting);
   released_ = true;
 }
 
@@ -93,7 +93,7 @@ Result<void> Lease::release() {
   if (impl_->is_released()) return {};
   try {
     Waiter<Result<void>> waiter;
-    impl_->release(waiter.handler());
+    impl_->release(waiter.handler(), &waiter);
     return waiter.wait();
   } catch (const std::bad_alloc&) {  // it may be tried again
     return tl::unexpected(no_memory());

@@ -27,8 +27,8 @@ class Lease::Impl {
   Result<void> check_time() const;
   /// Copies, and checks when all is copied. REQUIRES: the object has these bytes.
   Result<void> copy(std::span<std::byte> destination, std::uint64_t offset) const;
-  /// Releases in the background, and says how that went.
-  void release(leases::Leases::Released&& released);
+  /// Releases, and says how that went; in the background, unless this thread is `waiting` for it.
+  void release(leases::Leases::Released&& released, WaitingThread* waiting = nullptr);
   bool is_released() const { return released_; }
 
   ClientCore& core() const { return *core_; }

@@ -5,6 +5,7 @@
 #include <mutex>
 #include <optional>
 #include <semaphore>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -12,7 +13,8 @@
 
 namespace hyperpod::client {
 
-/// A thread that waits for the outcome of its call, and can do some of the work meanwhile.
+/// A thread that waits for the outcome of its call, and can do some of the work meanwhile. Made and
+/// used by that thread, except what says otherwise.
 class WaitingThread {
  public:
   WaitingThread() = default;
@@ -32,8 +34,15 @@ class WaitingThread {
  protected:
   ~WaitingThread() = default;
 
-  void tell_outcome() { came_.release(); }
+  void tell_outcome() {
+    if (std::this_thread::get_id() == thread_) {
+      has_outcome_ = true;
+    } else {
+      came_.release();
+    }
+  }
   void wait_for_outcome() {
+    if (has_outcome_) return;
     // Told as often as there are tasks, and once for the outcome.
     while (true) {
       came_.acquire();
@@ -47,6 +56,8 @@ class WaitingThread {
   }
 
  private:
+  const std::thread::id thread_ = std::this_thread::get_id();
+  bool has_outcome_ = false;  // told by the thread itself
   std::counting_semaphore<> came_{0};
   std::mutex mutex_;         // guards tasks_
   std::vector<Task> tasks_;  // in order

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <strings.h>
 #include <sys/socket.h>
@@ -119,6 +120,9 @@ void ScriptedServer::accept_all() {
   while (true) {
     const int fd = accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
     if (fd < 0) return;
+    // What a script sends in pieces goes out in pieces.
+    constexpr int no_delay = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &no_delay, sizeof no_delay);
     auto conversation = std::make_shared<Conversation>(fd, connections_++);
     std::lock_guard lock(mutex_);
     if (stopping_) return;

@@ -79,6 +79,10 @@ void Leases::start(const std::shared_ptr<Request>& request) {
   std::exchange(request->granted_, {})(tl::unexpected(*request->wanted_.error));
 }
 
+bool Leases::try_here(const std::shared_ptr<Request>& request, const std::shared_ptr<void>& owner) {
+  return !request->wanted_.error && transport_.try_here(request, owner);
+}
+
 void Leases::cancel(Request& request) {
   if (!request.granted_) return;
   Error cancelled{ErrorCode::cancelled, "the call was cancelled"};
@@ -129,7 +133,7 @@ void Leases::Request::complete(Outcome outcome) {
   auto granted = judge(std::move(outcome));
   if (granted_) return std::exchange(granted_, {})(std::move(granted));
   if (granted && *granted) {  // it was cancelled
-    leases_.release(**granted, nullptr);
+    leases_.release(**granted, owner_.lock());
   }
 }
 
@@ -145,7 +149,7 @@ Result<std::optional<Grant>> Leases::Request::judge(Outcome outcome) {
     if (!failure.body.empty()) {
       const auto remains = parse_lease_response({}, failure.body);
       if (!remains) grant.id = remains.error().id;
-      leases_.give_up(grant);
+      leases_.give_up(grant, owner_.lock());
     }
     return tl::unexpected(std::move(failure.error));
   }
@@ -158,7 +162,7 @@ Result<std::optional<Grant>> Leases::Request::judge(Outcome outcome) {
   auto parsed = parse_lease_response(outcome->content_type, outcome->body);
   if (!parsed) {
     grant.id = std::move(parsed.error().id);
-    leases_.give_up(grant);
+    leases_.give_up(grant, owner_.lock());
     return tl::unexpected(Error{ErrorCode::malformed_response,
                                 fmt::format("the lease response of {} for {} {}", url,
                                             base::quoted(wanted_.key), parsed.error().reason)});
@@ -184,7 +188,7 @@ Result<std::optional<Grant>> Leases::Request::accept(Grant grant) {
   grant.mapping = nullptr;
   bool releases = true;
   HYPERPOD_POINT("lease.refused", releases);
-  if (releases) leases_.release(grant, nullptr);
+  if (releases) leases_.release(grant, owner_.lock());
   if (!current) return tl::unexpected(current.error());
   if (*current) return tl::unexpected(usable.error());
   log(leases_.logger_, LogLevel::info, "{} was restarted while it was asked for {}; that is a miss",
@@ -223,12 +227,12 @@ Result<void> Leases::check(const Grant& grant) const {
 }
 
 // Releases what can only be released, if its id could be made out.
-void Leases::give_up(const Grant& grant) {
+void Leases::give_up(const Grant& grant, std::shared_ptr<void> keep_alive) {
   if (grant.id.empty()) return;
   ++counters_.lease_acquired;
   bool releases = true;
   HYPERPOD_POINT("lease.refused", releases);
-  if (releases) release(grant, nullptr);
+  if (releases) release(grant, std::move(keep_alive));
 }
 
 class Leases::ReleaseRequest final : public transport::Exchange {
@@ -247,6 +251,10 @@ class Leases::ReleaseRequest final : public transport::Exchange {
     request.target = transport::release_target(release_.lease_id);
     HYPERPOD_POINT("release.target", request.target, release_.lease_id);
     return request;
+  }
+
+  bool completes_anywhere(const transport::HttpResponse& response) const override {
+    return response.status == 200;
   }
 
   void complete(Outcome outcome) override {
@@ -287,20 +295,30 @@ std::shared_ptr<Leases::ReleaseRequest> Leases::make_release(const Grant& grant,
   return request;
 }
 
-void Leases::start(const std::shared_ptr<ReleaseRequest>& request) {
-  PendingRelease& release = request->release_;
+// Notes the segment that it is about, and tells whether the lease has gone with that.
+bool Leases::is_lost(ReleaseRequest& request) const {
+  PendingRelease& release = request.release_;
   // Before it is sent: a daemon that restarts meanwhile fails it, and has another segment by then.
-  if (const auto& mapping = request->mapping_) {
+  if (const auto& mapping = request.mapping_) {
     release.segment = mapping->identity();
   } else if (const auto& segment = segments_[release.host]) {
     release.segment = segment->identity();
   }
-  if (request->mapping_ && is_replaced(release.host, release.segment)) {
+  return request.mapping_ && is_replaced(release.host, release.segment);
+}
+
+bool Leases::try_here(const std::shared_ptr<ReleaseRequest>& request,
+                      const std::shared_ptr<void>& owner) {
+  return !is_lost(*request) && transport_.try_here(request, owner);
+}
+
+void Leases::start(const std::shared_ptr<ReleaseRequest>& request) {
+  if (is_lost(*request)) {
     ++counters_.lease_lost;
     return request->end({});
   }
   bool sends = true;
-  HYPERPOD_POINT("release.begin", sends, release.lease_id);
+  HYPERPOD_POINT("release.begin", sends, request->release_.lease_id);
   if (!sends) return request->end({});
   transport_.start(request);
 }
@@ -308,6 +326,11 @@ void Leases::start(const std::shared_ptr<ReleaseRequest>& request) {
 void Leases::release(const Grant& grant, std::shared_ptr<void> keep_alive) {
   std::shared_ptr<ReleaseRequest> request;
   try {
+    if (!loop_.on_thread()) {
+      loop_.post([this, grant, keep_alive = std::move(keep_alive)] { release(grant, keep_alive); },
+                 transport::Loop::Order::last);
+      return;
+    }
     request = make_release(grant, release_deadline(), {}, std::move(keep_alive));
   } catch (const std::bad_alloc&) {
     ++counters_.lease_release_failed;
@@ -317,6 +340,11 @@ void Leases::release(const Grant& grant, std::shared_ptr<void> keep_alive) {
 }
 
 void Leases::release_ended(PendingRelease release, const Result<void>& released, bool is_retry) {
+  if (released && !is_retry) {  // on any thread
+    ++counters_.lease_released;
+    HYPERPOD_POINT("release.released", *this, release);
+    return;
+  }
   Retries& retries = *retries_[release.host];
   if (is_retry) --retries.in_flight;
   if (released) {

@@ -70,6 +70,9 @@ class Leases {
   /// What cannot be used of a grant is released, and told as an error. Where Wanted has an error,
   /// that is the outcome, and nothing is sent.
   void start(const std::shared_ptr<Request>& request);
+  /// Has the calling thread do that, which is going to wait for the outcome; see
+  /// transport::Transport::try_here().
+  bool try_here(const std::shared_ptr<Request>& request, const std::shared_ptr<void>& owner);
   /// Ends it in `cancelled` now; what is granted all the same is released.
   void cancel(Request& request);
 
@@ -81,8 +84,10 @@ class Leases {
   /// Releases, and says how that went. If the daemon does not confirm it, that is repeated until
   /// the TTL has passed, with pauses and for each daemon by itself.
   void start(const std::shared_ptr<ReleaseRequest>& request);
+  /// As the other try_here().
+  bool try_here(const std::shared_ptr<ReleaseRequest>& request, const std::shared_ptr<void>& owner);
   /// The same for a lease whose release nobody waits for. Where there is no memory for the request,
-  /// the lease is left to its TTL.
+  /// the lease is left to its TTL. Any thread.
   void release(const Grant& grant, std::shared_ptr<void> keep_alive);
 
   /// Tries once more whatever is to be tried again, and nothing after that.
@@ -100,9 +105,10 @@ class Leases {
   };
 
   TimePoint release_deadline() const { return loop_.now() + options_.timeout; }
+  bool is_lost(ReleaseRequest& request) const;
   bool is_replaced(std::size_t host, const std::optional<memory::SegmentIdentity>& identity) const;
   Result<void> check(const Grant& grant) const;
-  void give_up(const Grant& grant);
+  void give_up(const Grant& grant, std::shared_ptr<void> keep_alive);
   void retry(PendingRelease release, TimePoint deadline);
   void release_ended(PendingRelease release, const Result<void>& released, bool is_retry);
   bool put_off(const PendingRelease& release);
@@ -131,6 +137,7 @@ class Leases::Request final : public transport::Exchange, public Cancellable {
   friend class Leases;
   Result<transport::HttpRequest> request(TimePoint now) override;
   void complete(transport::Outcome outcome) override;
+  bool completes_anywhere(const transport::HttpResponse&) const override { return true; }
   Result<std::optional<Grant>> judge(transport::Outcome outcome);
   Result<std::optional<Grant>> accept(Grant grant);
 

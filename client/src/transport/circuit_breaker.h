@@ -5,7 +5,7 @@
 // except one probe every five seconds. Any HTTP response, whatever its status, closes it
 // (C-BREAKER-01): a miss is a response.
 //
-// Belongs to the loop's thread, except is_open().
+// Belongs to the loop's thread, except is_open() and has_failed().
 #pragma once
 
 #include <atomic>
@@ -36,6 +36,8 @@ class CircuitBreaker {
 
   /// Any thread.
   bool is_open() const { return failures_ >= failure_threshold; }
+  /// Whether a response has something to record. Any thread.
+  bool has_failed() const { return failures_ > 0; }
 
  private:
   const std::shared_ptr<const Clock> clock_;

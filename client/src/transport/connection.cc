@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "transport/connection.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
@@ -107,18 +109,27 @@ void Connection::begin() {
   });
 }
 
+// False if it has failed.
+bool Connection::watch() {
+  is_watched_ = loop_.watch(socket_.get(), *this);
+  if (is_watched_) return true;
+  const int error = errno;
+  if (listener_ == nullptr) {
+    close();
+  } else {
+    fail({ErrorCode::out_of_resources,
+          std::string("cannot be waited for: ") + std::strerror(error)});
+  }
+  return false;
+}
+
 void Connection::connected(tl::expected<Socket, TransportFailure> socket) {
   const auto self = shared_from_this();  // who is told of a failure may let go of it
   connector_.reset();
   if (!socket) return fail(std::move(socket).error());
   IoError ignored;
   socket_.reset(socket->release(ignored));
-  if (!loop_.watch(socket_.get(), *this)) {
-    const int error = errno;
-    socket_.reset();
-    return fail({ErrorCode::out_of_resources,
-                 std::string("cannot be waited for: ") + std::strerror(error)});
-  }
+  if (!watch()) return;
   if (tls_context_ != nullptr) {
     state_ = State::handshaking;
     tls_ = std::make_unique<TlsStream>(*tls_context_);
@@ -135,7 +146,7 @@ void Connection::continue_handshake() {
   if (*done) begin_sending();
 }
 
-void Connection::begin_sending() {
+void Connection::prepare_exchange() {
   state_ = State::exchanging;
   write_head(request_, address_.path_prefix, host_header_, head_);
   head_left_ = head_.size();
@@ -146,6 +157,10 @@ void Connection::begin_sending() {
   parser_.restart(request_.method != HttpRequest::Method::put, request_.sink);
   source_begin_ = 0;
   source_bytes_ = 0;
+}
+
+void Connection::begin_sending() {
+  prepare_exchange();
   if (request_.sink != nullptr) sink_buffer_.resize(streamed_at_once);
   if (!hand_over()) send_more();
   HYPERPOD_POINT("connection.sent", *this);
@@ -295,10 +310,10 @@ void Connection::ready(std::uint32_t events) {
 }
 
 // Reads what has come. Less than was asked for is all of it, unless it `ends`: of that the loop
-// tells no second time.
+// tells no second time. Whoever it is lent to when a response has ended reads on.
 void Connection::receive(bool ends) {
   constexpr int turn = 16;
-  for (int reads = 0; state_ != State::closed; ++reads) {
+  for (int reads = 0; is_watched_ && state_ != State::closed; ++reads) {
     if (reads == turn) {  // others have their turn
       asio::post(loop_.context(), [self = shared_from_this(), ends] {
         self->guarded([&] { self->receive(ends); });
@@ -340,9 +355,12 @@ void Connection::take(std::string_view bytes) {
     if (closes) end_idle();
     return;
   }
-  const std::size_t taken = parser_.feed(bytes);
-  leftover_ = taken < bytes.size();
+  leftover_ = parser_.feed(bytes) < bytes.size();
   last_moved_ = request_.sink != nullptr ? loop_.now_again() : loop_.now();
+  judge_response();
+}
+
+void Connection::judge_response() {
   switch (parser_.state()) {
     case ResponseParser::State::incomplete:
       return;
@@ -393,6 +411,14 @@ void Connection::peer_closed() {
         "sent what is not an HTTP response, or broke off in the middle of one"});
 }
 
+// REQUIRES: the response is complete.
+bool Connection::is_reusable() const {
+  bool reusable =
+      parser_.keeps_alive() && has_sent_all() && !leftover_ && !cannot_send_ && !waiting_to_write_;
+  HYPERPOD_POINT("connection.reusable", reusable);
+  return reusable;
+}
+
 void Connection::complete() {
   if (transfer_ && !transfer_->stop()) {
     has_responded_ = true;  // transfer_ended() goes on
@@ -400,9 +426,7 @@ void Connection::complete() {
   }
   const bool early = !has_sent_all();
   if (tls_ && tls_->has_more()) leftover_ = true;
-  bool reusable =
-      parser_.keeps_alive() && !early && !leftover_ && !cannot_send_ && !waiting_to_write_;
-  HYPERPOD_POINT("connection.reusable", reusable);
+  const bool reusable = is_reusable();
   HttpResponse response = parser_.take();
   if (early && response.status == 200) {
     return fail({ErrorCode::malformed_response, "claims to have stored a body before it was sent"});
@@ -436,6 +460,63 @@ void Connection::end_idle() {
   idle_closed_(*this);
 }
 
+bool Connection::lend() {
+  if (state_ != State::idle || tls_) return false;
+  if (!was_lent_) {
+    // The loop asks for MSG_DONTWAIT each time; who borrows it waits in recv().
+    constexpr timeval limit{.tv_sec = 0, .tv_usec = std::chrono::microseconds(patience).count()};
+    const int flags = ::fcntl(socket_.get(), F_GETFL);
+    was_lent_ = flags >= 0 && ::fcntl(socket_.get(), F_SETFL, flags & ~O_NONBLOCK) == 0 &&
+                ::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) == 0;
+    if (!was_lent_) return false;
+  }
+  loop_.unwatch(socket_.get(), *this);
+  is_watched_ = false;
+  return true;
+}
+
+std::optional<HttpResponse> Connection::exchange_here(HttpRequest request) noexcept try {
+  request_ = std::move(request);
+  if (has_unasked_bytes()) return std::nullopt;
+  prepare_exchange();
+  const auto head = std::as_bytes(std::span(head_));
+  const ssize_t sent = send_pieces(socket_.get(), gather(head, {}, {}, 0, 0), false);
+  if (sent > 0) head_left_ -= static_cast<std::uint64_t>(sent);
+  if (head_left_ > 0) return std::nullopt;
+  const auto give_up = std::chrono::steady_clock::now() + patience;
+  do {
+    const ssize_t count = ::recv(socket_.get(), buffer_.data(), buffer_.size(), 0);
+    if (count <= 0) return std::nullopt;  // nothing yet, or an end that the loop finds again
+    const std::string_view bytes{buffer_.data(), static_cast<std::size_t>(count)};
+    leftover_ = parser_.feed(bytes) < bytes.size();
+    if (parser_.state() == ResponseParser::State::complete) {
+      if (is_reusable()) state_ = State::idle;  // else take_back() closes it
+      ++completed_;
+      return parser_.take();
+    }
+  } while (parser_.state() == ResponseParser::State::incomplete &&
+           std::chrono::steady_clock::now() < give_up);
+  return std::nullopt;
+} catch (const std::bad_alloc&) {
+  ran_out_ = true;
+  return std::nullopt;
+}
+
+void Connection::take_back(Listener* listener) {
+  const auto self = shared_from_this();  // who is told of a failure may let go of it
+  listener_ = listener;
+  last_moved_ = loop_.now();
+  guarded([&] {
+    if (state_ == State::closed || (listener == nullptr && state_ != State::idle)) return close();
+    if (!watch()) return;
+    if (listener == nullptr) return;
+    if (std::exchange(ran_out_, false)) return fail({ErrorCode::out_of_resources, {}});
+    if (state_ == State::idle) return begin();  // nothing has been sent
+    send_more();
+    judge_response();
+  });
+}
+
 bool Connection::half_close() {
   if (!has_sent_all() || tls_ || ::shutdown(socket_.get(), SHUT_WR) != 0) return false;
   cannot_send_ = true;  // another request neither
@@ -446,7 +527,7 @@ void Connection::close() {
   if (state_ == State::closed) return;
   if (connector_) connector_->cancel();
   if (socket_) {
-    loop_.unwatch(socket_.get(), *this);
+    if (std::exchange(is_watched_, false)) loop_.unwatch(socket_.get(), *this);
     if (tls_ && state_ != State::handshaking && !cannot_send_) {
       tls_->close();
       const auto goodbye = tls_->pending();

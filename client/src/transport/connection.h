@@ -5,14 +5,15 @@
 // sent is read, and the rest of the body is not sent. An idle connection is read from as well, so
 // that it is known at once when the daemon closes it, or sends what nobody asked for.
 //
-// Belongs to the loop's thread. A large body is sent by the thread that waits for the outcome,
-// where there is one and no TLS (body_transfer.h).
+// Belongs to the loop's thread, except while it is lent to another (lend()). A large body is sent
+// by the thread that waits for the outcome, where there is one and no TLS (body_transfer.h).
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -55,6 +56,19 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   /// the request's spans stay until the exchange has ended.
   void exchange(HttpRequest request, Listener& listener);
 
+  /// Gives the idle connection to another thread, which is then the only one to use it, by
+  /// exchange_here() only, until take_back(). False if it must stay: not idle, or with TLS.
+  bool lend();
+  /// Sends `request` and reads the response with the calling thread. None if that does not go
+  /// smoothly and soon: then take_back() goes on with it. REQUIRES: lent, and idle; the request has
+  /// no body.
+  std::optional<HttpResponse> exchange_here(HttpRequest request) noexcept;
+  /// The longest that exchange_here() waits for a byte, and the whole of it takes little more.
+  static constexpr std::chrono::milliseconds patience{4};
+  /// The loop has it again, and goes on with the exchange that exchange_here() has left, for
+  /// `listener`; null if it has left none.
+  void take_back(Listener* listener);
+
   /// Ends the exchange under way with `failure`, and closes.
   void fail(TransportFailure failure);
 
@@ -67,6 +81,7 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   bool half_close();
 
   bool is_closed() const { return state_ == State::closed; }
+  bool is_idle() const { return state_ == State::idle; }
   /// Whether the request under way waits for the host's addresses.
   bool is_resolving() const { return connector_ && connector_->is_resolving(); }
   /// Whether it has served a request before the one that is under way.
@@ -89,8 +104,10 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   template <class Function>
   void guarded(Function function);
   void begin();
+  bool watch();
   void connected(tl::expected<Socket, TransportFailure> socket);
   void continue_handshake();
+  void prepare_exchange();
   void begin_sending();
   bool hand_over();
   void transfer_ended();
@@ -102,6 +119,8 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   void ready(std::uint32_t events) override;
   void receive(bool ends);
   void received(std::string_view bytes);
+  void judge_response();
+  bool is_reusable() const;
   bool has_unasked_bytes();
   void peer_closed();
   void complete();
@@ -116,6 +135,9 @@ class Connection final : public std::enable_shared_from_this<Connection>,
   State state_ = State::fresh;
   std::shared_ptr<Connector> connector_;
   base::FileDescriptor socket_;
+  bool is_watched_ = false;
+  bool was_lent_ = false;
+  bool ran_out_ = false;  // of memory, while it was lent
   std::unique_ptr<TlsStream> tls_;
   std::uint64_t completed_ = 0;  // exchanges
 

@@ -216,6 +216,7 @@ void Loop::tell_watchers() {
 }
 
 void Loop::retire(std::shared_ptr<void> object) noexcept {
+  if (!on_thread()) return;
   try {
     retired_.push_back(std::move(object));
   } catch (const std::bad_alloc&) {

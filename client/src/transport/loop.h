@@ -120,7 +120,7 @@ class Loop final : private base::Ticker, public std::enable_shared_from_this<Loo
   void unwatch(int socket, base::SocketWatcher& watcher) noexcept;
 
   /// Lets go of `object` once the call under way on the thread has returned, for that may be the
-  /// end of what makes the call. On the thread only.
+  /// end of what makes the call. On another thread, whose caller keeps that, at once.
   void retire(std::shared_ptr<void> object) noexcept;
 
   asio::io_context& context() { return context_; }

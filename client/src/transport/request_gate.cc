@@ -20,17 +20,25 @@ Duration handicap(RequestClass request) {
 }  // namespace
 
 RequestGate::RequestGate(const Limits& limits)
-    : limits_(limits), waiting_(limits.hosts), in_flight_of_(limits.hosts) {}
+    : limits_(limits), waiting_(limits.hosts), taken_of_(limits.hosts) {}
 
 bool RequestGate::has_place(const Waiter& waiter) const {
-  bool place = in_flight_ < limits_.in_flight && in_flight_of_[waiter.host_] < limits_.per_host;
+  bool place = taken_ < limits_.in_flight && taken_of_[waiter.host_] < limits_.per_host;
   HYPERPOD_POINT("gate.place", place, waiter);
   return place;
 }
 
 void RequestGate::take_place(std::size_t host) {
-  ++in_flight_of_[host];
-  peak_in_flight_ = std::max(peak_in_flight_.load(), ++in_flight_);
+  ++taken_of_[host];
+  ++taken_;
+  begin();
+}
+
+void RequestGate::begin() {
+  const std::uint64_t now = ++in_flight_;
+  std::uint64_t peak = peak_in_flight_;
+  while (peak < now && !peak_in_flight_.compare_exchange_weak(peak, now)) {
+  }
 }
 
 void RequestGate::set_queued(std::uint64_t queued) {
@@ -51,10 +59,10 @@ bool RequestGate::enter(Waiter& waiter, TimePoint now) {
   return false;
 }
 
-void RequestGate::leave(std::size_t host) {
-  HYPERPOD_REQUIRE(in_flight_of_[host] > 0);
-  --in_flight_of_[host];
-  --in_flight_;
+void RequestGate::give_back(std::size_t host) {
+  HYPERPOD_REQUIRE(taken_of_[host] > 0);
+  --taken_of_[host];
+  --taken_;
 }
 
 void RequestGate::withdraw(Waiter& waiter) {

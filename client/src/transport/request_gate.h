@@ -7,7 +7,7 @@
 // those overtake puts, and yet each moves to the front within a bounded time. A request whose host
 // is full lets those for other hosts pass.
 //
-// Belongs to the loop's thread, except counts().
+// Belongs to the loop's thread, except begin(), end() and counts().
 #pragma once
 
 #include <atomic>
@@ -67,8 +67,21 @@ class RequestGate {
 
   /// Takes a place, and true; or queues the waiter if there is none.
   bool enter(Waiter& waiter, TimePoint now);
-  /// Gives a waiter's place back.
-  void leave(std::size_t host);
+  /// Whether enter() would find one.
+  bool has_place(const Waiter& waiter) const;
+  /// The waiter's request has ended, and gives its place back.
+  void leave(std::size_t host) {
+    end();
+    give_back(host);
+  }
+
+  /// For a place that stays taken from one request to the next: the request in it ends, or another
+  /// begins, and nothing changes but what is counted. Any thread.
+  void end() { --in_flight_; }
+  void begin();
+  /// Gives back a place that no request is in.
+  void give_back(std::size_t host);
+
   /// Takes a queued waiter out.
   void withdraw(Waiter& waiter);
   /// The waiter whose turn it is, with its place taken; null if nobody can have one.
@@ -82,13 +95,13 @@ class RequestGate {
  private:
   using Queue = std::map<Waiter::Order, Waiter*>;
 
-  bool has_place(const Waiter& waiter) const;
   void take_place(std::size_t host);
   void set_queued(std::uint64_t queued);
 
   const Limits limits_;
-  std::vector<Queue> waiting_;               // by host
-  std::vector<std::uint32_t> in_flight_of_;  // by host
+  std::vector<Queue> waiting_;           // by host
+  std::uint64_t taken_ = 0;              // places
+  std::vector<std::uint32_t> taken_of_;  // by host
   std::atomic<std::uint64_t> in_flight_{0}, peak_in_flight_{0}, queued_{0}, peak_queued_{0};
   std::uint64_t next_number_ = 0;
 };

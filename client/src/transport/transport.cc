@@ -15,6 +15,9 @@ namespace {
 
 using base::LogLevel;
 
+// What is lent and has not been used for so long goes back to the loop.
+constexpr std::chrono::milliseconds unused_limit{20};
+
 Outcome failed_with(ErrorCode code, std::string message) {
   return tl::unexpected(Failure{Error{code, std::move(message)}});
 }
@@ -57,13 +60,16 @@ Transport::Transport(Loop& loop, const ClientOptions& options,
                      const std::shared_ptr<const Clock>& clock,
                      std::vector<DaemonAddress> addresses, base::LogSink& logger)
     : loop_(loop),
+      clock_(clock),
       logger_(logger),
       gate_(gate_limits(options, addresses.size())),
-      pool_(loop, addresses.size(), options.max_connections, [this](std::size_t host) {
-        Daemon& daemon = *daemons_[host];
-        return std::make_shared<Connection>(loop_, daemon.address, daemon.tls.get(),
-                                            [this](Connection& c) { pool_.forget(c); });
-      }) {
+      pool_(loop, addresses.size(), options.max_connections,
+            [this](std::size_t host) {
+              Daemon& daemon = *daemons_[host];
+              return std::make_shared<Connection>(loop_, daemon.address, daemon.tls.get(),
+                                                  [this](Connection& c) { pool_.forget(c); });
+            }),
+      unused_(loop, [this] { take_back_unused(); }) {
   for (DaemonAddress& address : addresses) {
     daemons_.push_back(std::make_unique<Daemon>(std::move(address), options.tls, clock));
     authorities_.push_back(daemons_.back()->authority);
@@ -116,6 +122,13 @@ void Transport::enter(Exchange& exchange) {
     return end(exchange, circuit_is_open(exchange.host()));
   }
   exchange.timer_.arm(exchange.deadline_);
+  while (!recalled_ && !gate_.has_place(exchange)) {
+    if (const auto loan = lent_.recall()) {
+      take_back(loan->host, loan->connection);
+    } else {
+      recalled_ = true;
+    }
+  }
   if (gate_.enter(exchange, loop_.now())) {
     exchange.is_let_in_ = true;
     dispatch(exchange);
@@ -157,6 +170,146 @@ void Transport::send(Exchange& exchange, bool on_fresh_connection) {
   }
 }
 
+bool Transport::try_here(const std::shared_ptr<Exchange>& shared,
+                         const std::shared_ptr<void>& owner) {
+  Exchange& exchange = *shared;
+  const std::size_t host = exchange.host();
+  exchange.is_waited_for_ = true;
+  // Deadlines are the loop's to keep, and so is what a daemon does that has just failed.
+  if (clock_->now() + 4 * Connection::patience >= exchange.deadline_) return false;
+  if (daemons_[host]->breaker.has_failed()) return false;
+  const auto connection = lent_.borrow(host);
+  if (!connection) return false;
+
+  gate_.begin();
+  std::optional<HttpResponse> response;
+  try {
+    auto request = exchange.request(clock_->now());
+    if (!request) {
+      leave(host, connection, owner);
+      return false;
+    }
+    response = connection->exchange_here(*std::move(request));
+  } catch (const std::bad_alloc&) {
+    leave(host, connection, owner);
+    throw;
+  }
+  if (!response) {
+    loop_.insist([this, shared, connection, owner] {
+      go_on(shared, connection);
+      loop_.retire(owner);
+    });
+    return true;
+  }
+  HYPERPOD_POINT("transport.here", exchange);
+  if (daemons_[host]->breaker.has_failed()) {
+    loop_.insist([this, host, owner] {
+      record_response(host);
+      loop_.retire(owner);
+    });
+  }
+  if (exchange.completes_anywhere(*response)) {
+    complete(exchange, *std::move(response));
+    leave(host, connection, owner);
+  } else {
+    gate_.end();
+    loop_.insist([this, shared, connection, response, owner] {
+      complete(*shared, *response);
+      take_back_borrowed(shared->host(), connection);
+      loop_.retire(owner);
+    });
+  }
+  return true;
+}
+
+// Leaves what was borrowed for others, or for the loop.
+void Transport::leave(std::size_t host, const std::shared_ptr<Connection>& connection,
+                      const std::shared_ptr<void>& owner) {
+  gate_.end();
+  if (connection->is_idle() && lent_.leave({host, connection, clock_->now()})) return;
+  loop_.insist([this, host, connection, owner] {
+    take_back_borrowed(host, connection);
+    loop_.retire(owner);
+  });
+}
+
+void Transport::take_back_borrowed(std::size_t host,
+                                   const std::shared_ptr<Connection>& connection) {
+  take_back(host, connection);
+  lent_.settle();
+  admit_waiting();
+  note_end();
+}
+
+// With what another thread has begun.
+void Transport::go_on(const std::shared_ptr<Exchange>& shared,
+                      const std::shared_ptr<Connection>& connection) {
+  Exchange& exchange = *shared;
+  lent_.settle();
+  try {
+    under_way_.push_back(shared);
+  } catch (const std::bad_alloc&) {
+    connection->close();
+    gate_.end();
+    take_back(exchange.host(), connection);
+    exchange.complete(tl::unexpected(Failure{no_memory()}));
+    admit_waiting();
+    return note_end();
+  }
+  exchange.place_ = under_way_.size() - 1;
+  exchange.is_let_in_ = true;
+  exchange.connection_ = connection;
+  exchange.timer_.arm(exchange.deadline_);
+  guarded(exchange, [&] { connection->take_back(&exchange); });
+  HYPERPOD_POINT("transport.goes_on", exchange);
+}
+
+// REQUIRES: unused.
+void Transport::take_back(std::size_t host, const std::shared_ptr<Connection>& connection) {
+  connection->take_back(nullptr);
+  pool_.give_back(host, connection);
+  gate_.give_back(host);
+}
+
+void Transport::take_back_unused() {
+  const TimePoint now = loop_.now();
+  Duration limit = unused_limit;
+  HYPERPOD_POINT("transport.unused_limit", limit);
+  while (const auto loan = lent_.take_unused(now - limit)) {
+    take_back(loan->host, loan->connection);
+  }
+  if (lent_.any()) unused_.arm(now + unused_limit);
+}
+
+// Whether the connection of an exchange that has ended well goes to threads that wait, and its
+// place of the gate with it.
+bool Transport::lend(Exchange& exchange) {
+  const auto& connection = exchange.connection_;
+  bool lends = exchange.is_waited_for_ && clock_->runs_by_itself() && !recalled_;
+  HYPERPOD_POINT("transport.lend", lends);
+  if (!lends || !connection->lend()) return false;
+  const TimePoint now = loop_.now();
+  gate_.end();  // before another request begins in its place
+  if (!lent_.lend({exchange.host(), connection, now})) {
+    gate_.begin();
+    connection->take_back(nullptr);
+    return false;
+  }
+  exchange.is_let_in_ = false;
+  exchange.connection_ = nullptr;
+  if (!unused_.is_armed()) unused_.arm(now + unused_limit);
+  return true;
+}
+
+// What is to be seen to whenever an exchange has ended.
+void Transport::note_end() {
+  if (recalled_ && !refusing_ && gate_.counts().queued == 0) {
+    recalled_ = false;
+    lent_.accept();
+  }
+  if (is_idle() && on_idle_) on_idle_();
+}
+
 void Transport::expire(Exchange& exchange) {
   HYPERPOD_POINT("transport.expired", exchange);
   if (loop_.now() < exchange.deadline_) return exchange.timer_.arm(exchange.deadline_);
@@ -172,7 +325,9 @@ void Transport::expire(Exchange& exchange) {
 }
 
 void Transport::exchange_ended(Exchange& exchange, HttpOutcome&& outcome) {
-  pool_.give_back(exchange.host(), std::exchange(exchange.connection_, nullptr));
+  if (!outcome || !lend(exchange)) {
+    pool_.give_back(exchange.host(), std::exchange(exchange.connection_, nullptr));
+  }
   // The daemon may well close what this side has half closed; that says nothing of it.
   if (!outcome && exchange.is_given_up_) outcome.error().code = ErrorCode::cancelled;
   bool again = !outcome && outcome.error().stale && exchange.may_repeat_ && !exchange.is_given_up_;
@@ -191,6 +346,13 @@ void Transport::exchange_ended(Exchange& exchange, HttpOutcome&& outcome) {
   });
 }
 
+void Transport::record_response(std::size_t host) {
+  Daemon& daemon = *daemons_[host];
+  if (daemon.breaker.record_response()) {
+    log(logger_, LogLevel::warn, "{} responds again", daemon.url);
+  }
+}
+
 // What the caller is told, and what it says of the daemon.
 Outcome Transport::judge(std::size_t host, HttpOutcome&& outcome) {
   Daemon& daemon = *daemons_[host];
@@ -203,9 +365,7 @@ Outcome Transport::judge(std::size_t host, HttpOutcome&& outcome) {
     alive = false;
   }
   HYPERPOD_POINT("transport.judge", alive, outcome);
-  if (alive == true && daemon.breaker.record_response()) {
-    log(logger_, LogLevel::warn, "{} responds again", daemon.url);
-  }
+  if (alive == true) record_response(host);
   const bool opened = alive == false && daemon.breaker.record_transport_failure();
   if (outcome) return *std::move(outcome);
 
@@ -245,12 +405,14 @@ void Transport::end(Exchange& exchange, Outcome outcome) {
   }
   under_way_.pop_back();
   exchange.timer_.cancel();
-  try {
-    exchange.complete(std::move(outcome));
-  } catch (const std::bad_alloc&) {
-    exchange.complete(tl::unexpected(Failure{no_memory()}));
-  }
-  if (under_way_.empty() && on_idle_) on_idle_();
+  complete(exchange, std::move(outcome));
+  note_end();
+}
+
+void Transport::complete(Exchange& exchange, Outcome outcome) try {
+  exchange.complete(std::move(outcome));
+} catch (const std::bad_alloc&) {
+  exchange.complete(tl::unexpected(Failure{no_memory()}));
 }
 
 void Transport::cancel(Exchange& exchange) {
@@ -271,6 +433,9 @@ bool Transport::cancel_queued(Exchange& exchange) {
 
 void Transport::refuse_all_but_releases() {
   refusing_ = true;
+  recalled_ = true;
+  unused_.cancel();
+  while (const auto loan = lent_.recall()) take_back(loan->host, loan->connection);
   while (RequestGate::Waiter* const waiter = gate_.any_refusable()) {
     Exchange& exchange = static_cast<Exchange&>(*waiter);
     guarded(exchange, [&] { end(exchange, client_is_closed()); });

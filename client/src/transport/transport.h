@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who sends: the way of each request through circuit breaker, gate, pool and connection.
 //
-// Belongs to the loop's thread, except counts(), daemons() and what is constant.
+// Belongs to the loop's thread, except what says otherwise and what is constant.
 #pragma once
 
 #include <atomic>
@@ -20,6 +20,7 @@
 #include "transport/connection.h"
 #include "transport/connection_pool.h"
 #include "transport/http.h"
+#include "transport/lent_connections.h"
 #include "transport/loop.h"
 #include "transport/request_gate.h"
 #include "transport/tls.h"
@@ -57,6 +58,8 @@ class Exchange : public RequestGate::Waiter,
   /// Called once, when all is over and nothing of the request is used any more. If it throws
   /// std::bad_alloc, it is called once more, with that for an error, and must not throw then.
   virtual void complete(Outcome outcome) = 0;
+  /// Whether complete() may be called with this response on any thread, see try_here().
+  virtual bool completes_anywhere(const HttpResponse& /*response*/) const { return false; }
 
  private:
   friend class Transport;
@@ -64,8 +67,9 @@ class Exchange : public RequestGate::Waiter,
 
   Transport& transport_;
   TimePoint deadline_;
-  std::size_t place_ = 0;   // among those under way
-  bool is_let_in_ = false;  // it has a place of the gate
+  std::size_t place_ = 0;       // among those under way
+  bool is_let_in_ = false;      // it has a place of the gate
+  bool is_waited_for_ = false;  // by the thread that has called try_here()
   std::shared_ptr<Connection> connection_;
   bool may_repeat_ = true;
   bool is_given_up_ = false;  // see Transport::cancel()
@@ -91,6 +95,13 @@ class Transport {
   /// response, the request is sent once more, on a new connection.
   void start(const std::shared_ptr<Exchange>& exchange);
 
+  /// Begins it with the calling thread, which is going to wait for the outcome: it sends and
+  /// receives on a connection that the loop has lent, and where the response comes soon,
+  /// complete() may have been called when this returns. Otherwise the loop goes on with it. False
+  /// if there is no connection for that, and the loop is to start() it. `owner` keeps the
+  /// transport. Any thread except the loop's. Throws std::bad_alloc, and has begun nothing then.
+  bool try_here(const std::shared_ptr<Exchange>& exchange, const std::shared_ptr<void>& owner);
+
   /// Ends it in `cancelled`. What waits is not sent; what has been sent loses its connection, so
   /// that the daemon can drop what it may still be holding. A request that has been sent whole and
   /// whose response matters to somebody, that of a lease, goes on as far as the daemon has
@@ -105,7 +116,7 @@ class Transport {
   /// Ends what is under way in `closed`.
   void abort_all();
   /// Whether nothing is under way.
-  bool is_idle() const { return under_way_.empty(); }
+  bool is_idle() const { return under_way_.empty() && !lent_.any_borrowed(); }
   /// Called whenever the last exchange under way has been completed.
   void on_idle(std::function<void()> function) { on_idle_ = std::move(function); }
   /// Closes the idle connections, and others once they are idle.
@@ -134,17 +145,32 @@ class Transport {
   void dispatch(Exchange& exchange);
   void send(Exchange& exchange, bool on_fresh_connection);
   void expire(Exchange& exchange);
+  bool lend(Exchange& exchange);
+  void leave(std::size_t host, const std::shared_ptr<Connection>& connection,
+             const std::shared_ptr<void>& owner);
+  void go_on(const std::shared_ptr<Exchange>& exchange,
+             const std::shared_ptr<Connection>& connection);
+  void take_back(std::size_t host, const std::shared_ptr<Connection>& connection);
+  void take_back_borrowed(std::size_t host, const std::shared_ptr<Connection>& connection);
+  void take_back_unused();
+  void note_end();
   void exchange_ended(Exchange& exchange, HttpOutcome&& outcome);
+  void record_response(std::size_t host);
   Outcome judge(std::size_t host, HttpOutcome&& outcome);
   void end(Exchange& exchange, Outcome outcome);
+  static void complete(Exchange& exchange, Outcome outcome);
   Outcome circuit_is_open(std::size_t host) const;
 
   Loop& loop_;
+  const std::shared_ptr<const Clock> clock_;
   base::LogSink& logger_;
   std::vector<std::unique_ptr<Daemon>> daemons_;
   std::vector<std::string> authorities_;
   RequestGate gate_;
   ConnectionPool pool_;
+  LentConnections lent_;
+  bool recalled_ = false;  // nothing is lent now
+  Timer unused_;           // until some of what is lent may be unused
   std::vector<std::shared_ptr<Exchange>> under_way_;
   std::atomic<std::uint64_t> repeated_{0}, leases_repeated_{0};
   std::function<void()> on_idle_;

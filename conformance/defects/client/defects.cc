@@ -535,6 +535,8 @@ const std::map<std::string_view, std::function<void()>>& defects() {
     std::fprintf(stderr, "HYPERPOD_DEFECT: there is no defect '%s'\n", chosen);
     std::_Exit(2);
   }
+  // All of a defective client is on the I/O thread, as the defects are.
+  points::at<bool>("transport.lend", [](bool& lends) { lends = false; });
   defect->second();
   return true;
 }();

@@ -111,7 +111,7 @@ struct ReadOptions {
 /// call on the client's own I/O thread).
 ///
 /// A client has one I/O thread, on which no signal of the process is delivered, and changes no
-/// signal's disposition. It serves the process that made it: in a child made by fork() every call
+/// signal's disposition; the thread of a blocking call may send and receive for it. It serves the process that made it: in a child made by fork() every call
 /// ends in `forked`, destruction does nothing, and the parent is not disturbed.
 class Client {
  public:
