@@ -4,6 +4,7 @@
 // The GIL is released while anything waits or is copied. Asynchronous calls report to a
 // Completions object, which an event loop watches by its descriptor: no thread of Python's is used.
 // The client's I/O thread never takes the GIL.
+#include <cxxabi.h>
 #include <pthread.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
@@ -50,9 +51,38 @@ py::str text_of(const std::string& text) {
   return py::reinterpret_steal<py::str>(decoded);
 }
 
+/// Runs what runs Python code or takes the GIL. Where the interpreter goes down, Python ends a
+/// daemon thread in there by unwinding it, and destructors would use Python's objects without the
+/// GIL. So the thread sleeps until the process ends, as it does by itself from Python 3.14 on.
+/// `run` must own nothing.
+template <class Run>
+auto in_python(const Run& run) {
+  try {
+    return run();
+  } catch (const abi::__forced_unwind&) {
+    while (true) ::pause();
+  }
+}
+
+template <class... Arguments>
+py::object call(const py::object& function, const Arguments&... arguments) {
+  PyObject* const result = in_python(
+      [&] { return PyObject_CallFunctionObjArgs(function.ptr(), arguments.ptr()..., nullptr); });
+  if (result == nullptr) throw py::error_already_set();
+  return py::reinterpret_steal<py::object>(result);
+}
+
+/// What is in `iterable`, whose iterator may be Python code.
+py::list items_of(const py::iterable& iterable) {
+  PyObject* const items = in_python([&] { return PySequence_List(iterable.ptr()); });
+  if (items == nullptr) throw py::error_already_set();
+  return py::reinterpret_steal<py::list>(items);
+}
+
 py::object exception_of(const Error& error) {
-  return py::module_::import("hyperpod_kv.errors")
-      .attr("from_code")(client::to_string(error.code), text_of(error.message), error.status);
+  return call(py::module_::import("hyperpod_kv.errors").attr("from_code"),
+              py::str(client::to_string(error.code)), text_of(error.message),
+              py::int_(error.status));
 }
 
 [[noreturn]] void raise(const py::object& exception) {
@@ -64,7 +94,7 @@ py::object exception_of(const Error& error) {
 
 /// Raises a class of hyperpod_kv.errors.
 [[noreturn]] void raise(const char* type, const std::string& message) {
-  raise(py::module_::import("hyperpod_kv.errors").attr(type)(text_of(message)));
+  raise(call(py::module_::import("hyperpod_kv.errors").attr(type), text_of(message)));
 }
 
 /// The process that made an object. A child of fork() has neither the client's threads nor the
@@ -82,14 +112,15 @@ bool in_main_thread() { return ::getpid() == ::gettid(); }
 
 bool in_main_interpreter() { return PyInterpreterState_Get() == PyInterpreterState_Main(); }
 
-/// Gives the GIL up while it lives. Unlike pybind11's own, its destructor lets through what ends a
-/// daemon thread that takes the GIL back while the interpreter goes down.
+/// Gives the GIL up while it lives. Unlike pybind11's own, it is for daemon threads too.
 class WithoutGil {
  public:
   WithoutGil() : state_(PyEval_SaveThread()) {}
   WithoutGil(const WithoutGil&) = delete;
   WithoutGil& operator=(const WithoutGil&) = delete;
-  ~WithoutGil() noexcept(false) { PyEval_RestoreThread(state_); }
+  ~WithoutGil() {
+    in_python([&] { PyEval_RestoreThread(state_); });
+  }
 
  private:
   PyThreadState* const state_;
@@ -171,14 +202,15 @@ std::string key_of(const py::object& key) {
 
 std::vector<std::string> keys_of(const py::iterable& keys) {
   std::vector<std::string> all;
-  for (const py::handle key : keys) all.push_back(key_of(py::reinterpret_borrow<py::object>(key)));
+  for (const py::handle key : items_of(keys))
+    all.push_back(key_of(py::reinterpret_borrow<py::object>(key)));
   return all;
 }
 
 /// What a batch is made of: pairs of a key and a buffer.
 std::vector<std::pair<py::object, py::object>> pairs_of(const py::iterable& items) {
   std::vector<std::pair<py::object, py::object>> all;
-  for (const py::handle item : items) {
+  for (const py::handle item : items_of(items)) {
     const auto pair = py::reinterpret_borrow<py::object>(item);
     if (!(py::isinstance<py::tuple>(pair) || py::isinstance<py::list>(pair)) ||
         py::len(pair) != 2) {
@@ -637,7 +669,7 @@ class Completions {
     }
     auto ended = take(true);
     for (const auto& [token, outcome] : ended) outcome->abandon();
-    const py::gil_scoped_release waiting;  // leases may wait for their release
+    const WithoutGil waiting;  // leases may wait for their release
     ended.clear();
   }
 
@@ -677,7 +709,7 @@ class Completions {
     constexpr int most_attempts = 100;  // it may raise because it is wrong
     for (int attempt = 0; attempt < most_attempts; ++attempt) {
       try {
-        done(*completion);
+        call(done, py::object(completion[0]), py::object(completion[1]), py::object(completion[2]));
         return;
       } catch (py::error_already_set& raised) {
         py::object newest = raised.value();
@@ -774,7 +806,7 @@ class Client {
         std::make_unique<client::Client>(value_of(client::Client::create(std::move(options))));
   }
   ~Client() {
-    const py::gil_scoped_release closing;
+    const WithoutGil closing;
     client_.reset();
   }
 

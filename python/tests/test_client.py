@@ -297,6 +297,40 @@ while client.statistics["requests_in_flight"] == 0:
         assert (ended.returncode, ended.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("call", [
+    "client.get('key')",
+    "client.batched_get(['key'] * 50)",
+    "client.batched_get((key for key in ['key', ''] * 20), return_errors=True)",
+    "client.batched_put([(f'{number}', b'x') for number in range(20)])",
+    "refused()",
+    "asyncio.run(client.abatched_get(['key'] * 50))",
+])
+def test_daemon_threads_may_be_in_a_call_when_the_interpreter_ends(hyperpod_daemon, call):
+    script = f"""
+import asyncio, sys, threading
+from hyperpod_kv import Client, Error
+client = Client(sys.argv[1], shared_memory_name=sys.argv[2])
+client.put("key", bytes(100_000))
+turns = [0] * 4
+def refused():
+    try:
+        client.put("key", b"")
+    except Error:
+        pass
+def work(thread):
+    while True:
+        {call}
+        turns[thread] += 1
+for thread in range(len(turns)):
+    threading.Thread(target=work, args=(thread,), daemon=True).start()
+while min(turns) < 3:
+    pass
+"""
+    for _ in range(2):
+        ended = run_python(script, hyperpod_daemon.url, hyperpod_daemon.shm_name)
+        assert (ended.returncode, ended.stderr) == (0, "")
+
+
 def test_the_interpreter_may_end_with_calls_and_leases_alive(hyperpod_daemon):
     script = """
 import asyncio, sys
