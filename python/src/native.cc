@@ -371,6 +371,11 @@ struct FragmentObject {
 
 int get_buffer(PyObject* self, Py_buffer* view, int flags) {
   auto* fragment = reinterpret_cast<FragmentObject*>(self);
+  if (!(*fragment->held)->lease) {
+    view->obj = nullptr;
+    PyErr_SetString(PyExc_BufferError, "the lease has been released");
+    return -1;
+  }
   const auto bytes = fragment->bytes;
   const int filled = PyBuffer_FillInfo(view, self, const_cast<std::byte*>(bytes.data()),
                                        static_cast<Py_ssize_t>(bytes.size()), 1, flags);

@@ -74,6 +74,18 @@ def test_a_lease_is_not_released_under_a_view(client):
     lease.release()
 
 
+def test_a_released_lease_shows_nothing(client):
+    client.put("key", b"hello")
+    lease = client.acquire("key")
+    (view,) = lease.fragments
+    fragment = view.obj
+    view.release()
+    assert bytes(memoryview(fragment)) == b"hello"
+    lease.release()
+    with pytest.raises(BufferError, match="released"):
+        memoryview(fragment)
+
+
 def test_an_expired_lease_shows_nothing(hyperpod_daemon):
     with Client(hyperpod_daemon.url, shared_memory_name=hyperpod_daemon.shm_name,
                 lease_ttl=0.05) as short:
