@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cmath>
 #include <condition_variable>
@@ -557,8 +558,33 @@ class Lease {
   std::shared_ptr<HeldLease> held_;
 };
 
+using GrantedLease = Result<std::optional<client::Lease>>;
+
+/// The reads that this module makes of leases itself, whose sizes no buffer can be made for before;
+/// see client::Statistics.
+struct GetCounters {
+  std::atomic<std::uint64_t> success{0}, failure{0}, miss{0};
+
+  /// `handler`, for a lease to read; counts what ended without one.
+  static client::Handler<GrantedLease> around(std::shared_ptr<GetCounters> counters,
+                                              client::Handler<GrantedLease> handler) {
+    return [counters = std::move(counters),
+            handler = std::move(handler)](GrantedLease outcome) mutable {
+      const bool miss = outcome && !*outcome;
+      if (miss) ++counters->miss;
+      if (miss || (!outcome && outcome.error().code != ErrorCode::forked)) ++counters->failure;
+      handler(std::move(outcome));
+    };
+  }
+};
+
 /// The object's bytes, or None where the lease ended before they were read.
-py::object bytes_of(client::Lease granted) {
+py::object bytes_of(client::Lease granted, GetCounters& counters) {
+  struct Count {
+    ~Count() { ++(hit ? counters.success : counters.failure); }
+    GetCounters& counters;
+    bool hit = false;
+  } count{counters};
   py::bytes bytes = Lease::allocate(granted.size());
   Result<void> copied;
   {
@@ -566,6 +592,7 @@ py::object bytes_of(client::Lease granted) {
     copied = granted.copy_to(Lease::span_of(bytes));
     granted.async_release([](const Result<void>&) {});
   }
+  count.hit = copied.has_value();
   if (copied) return bytes;
   if (copied.error().code == ErrorCode::lease_expired) return py::none();
   raise(copied.error());
@@ -770,16 +797,16 @@ py::object size_result(Result<client::GetOutcome> outcome) {
   return got.is_hit() ? py::object(py::int_(got.size)) : py::none();
 }
 
-py::object lease_result(Result<std::optional<client::Lease>> outcome) {
+py::object lease_result(GrantedLease outcome) {
   auto lease = value_of(std::move(outcome));
   if (!lease) return py::none();
   return py::cast(Lease(*std::move(lease)));
 }
 
-py::object bytes_result(Result<std::optional<client::Lease>> outcome) {
+py::object bytes_result(GrantedLease outcome, GetCounters& counters) {
   auto lease = value_of(std::move(outcome));
   if (!lease) return py::none();
-  return bytes_of(*std::move(lease));
+  return bytes_of(*std::move(lease), counters);
 }
 
 /// Of a batch: errors stand in the list in place of what failed.
@@ -823,7 +850,12 @@ class Client {
     }));
   }
   py::object get(const py::object& key, const py::object& wait) {
-    return bytes_result(lease_of(key, wait));
+    const std::string name = key_of(key);
+    const auto read = read_options(wait);
+    return bytes_result(outcome_of<GrantedLease>([&](auto handler) {
+                          return lease_to_read(name, std::move(handler), read);
+                        }),
+                        *counters_);
   }
   py::object get_into(const py::object& key, const py::object& into, const py::object& wait) {
     const std::string name = key_of(key);
@@ -834,7 +866,10 @@ class Client {
     }));
   }
   py::object acquire(const py::object& key, const py::object& wait) {
-    return lease_result(lease_of(key, wait));
+    const std::string name = key_of(key);
+    const auto read = read_options(wait);
+    return lease_result(outcome_of<GrantedLease>(
+        [&](auto handler) { return client_->async_acquire(name, std::move(handler), read); }));
   }
   bool exists(const py::object& key, const py::object& wait) {
     const std::string name = key_of(key);
@@ -850,11 +885,11 @@ class Client {
     py::list results(names.size());
     Inbox<GrantedLease> inbox;
     for (std::size_t i = 0; i < names.size(); ++i) {
-      inbox.expect(client_->async_acquire(names[i], inbox.handler(i), read));
+      inbox.expect(lease_to_read(names[i], inbox.handler(i), read));
     }
     for (std::size_t taken = 0; taken < names.size(); ++taken) {
       auto [i, lease] = inbox.next();
-      results[i] = lease ? bytes_result(std::move(lease)) : exception_of(lease.error());
+      results[i] = lease ? bytes_result(std::move(lease), *counters_) : exception_of(lease.error());
     }
     return results;
   }
@@ -909,10 +944,14 @@ class Client {
   }
   client::Call start_get(const Completions& to, std::uint64_t token, const py::object& key,
                          const py::object& wait) {
-    return client_->async_acquire(
-        key_of(key),
-        report<Result<std::optional<client::Lease>>>(to.shared(), token, bytes_result, Nothing{}),
-        read_options(wait));
+    return lease_to_read(key_of(key),
+                         report<GrantedLease>(
+                             to.shared(), token,
+                             [counters = counters_](GrantedLease outcome) {
+                               return bytes_result(std::move(outcome), *counters);
+                             },
+                             Nothing{}),
+                         read_options(wait));
   }
   client::Call start_get_into(const Completions& to, std::uint64_t token, const py::object& key,
                               const py::object& into, const py::object& wait) {
@@ -925,10 +964,9 @@ class Client {
   }
   client::Call start_acquire(const Completions& to, std::uint64_t token, const py::object& key,
                              const py::object& wait) {
-    return client_->async_acquire(
-        key_of(key),
-        report<Result<std::optional<client::Lease>>>(to.shared(), token, lease_result, Nothing{}),
-        read_options(wait));
+    return client_->async_acquire(key_of(key),
+                                  report<GrantedLease>(to.shared(), token, lease_result, Nothing{}),
+                                  read_options(wait));
   }
   client::Call start_exists(const Completions& to, std::uint64_t token, const py::object& key,
                             const py::object& wait) {
@@ -986,9 +1024,9 @@ class Client {
   py::dict statistics() const {
     const client::Statistics now = client_->statistics();
     py::dict all;
-    all["get_success"] = now.get_success;
-    all["get_failure"] = now.get_failure;
-    all["get_miss"] = now.get_miss;
+    all["get_success"] = now.get_success + counters_->success;
+    all["get_failure"] = now.get_failure + counters_->failure;
+    all["get_miss"] = now.get_miss + counters_->miss;
     all["put_success"] = now.put_success;
     all["put_failure"] = now.put_failure;
     all["lease_acquired"] = now.lease_acquired;
@@ -1004,13 +1042,9 @@ class Client {
   }
 
  private:
-  using GrantedLease = Result<std::optional<client::Lease>>;
-
-  GrantedLease lease_of(const py::object& key, const py::object& wait) {
-    const std::string name = key_of(key);
-    const auto read = read_options(wait);
-    return outcome_of<GrantedLease>(
-        [&](auto handler) { return client_->async_acquire(name, std::move(handler), read); });
+  client::Call lease_to_read(const std::string& key, client::Handler<GrantedLease> handler,
+                             const client::ReadOptions& read) {
+    return client_->async_acquire(key, GetCounters::around(counters_, std::move(handler)), read);
   }
 
   struct GetBatch {
@@ -1044,6 +1078,7 @@ class Client {
   }
 
   std::unique_ptr<client::Client> client_;
+  const std::shared_ptr<GetCounters> counters_ = std::make_shared<GetCounters>();
 };
 
 std::chrono::nanoseconds seconds_of(const py::handle& value) {

@@ -108,6 +108,39 @@ def test_batches_have_one_result_for_each_key(client):
     assert client.batched_contains(["a", "b", "absent", "a"], wait=0) == 2
 
 
+def test_every_get_is_counted(client, hyperpod_daemon):
+    client.put("key", b"hello")
+
+    async def run():
+        await client.aget("key")
+        await client.aget("absent", wait=0)
+        await client.abatched_get(["key", "absent"], wait=0)
+
+    def counted():
+        return [client.statistics[f"get_{name}"] for name in ("success", "failure", "miss")]
+
+    client.get("key")
+    client.acquire("key").release()  # is not a get
+    client.get("absent", wait=0)
+    client.batched_get(["key", "absent", "key"], wait=0)
+    assert counted() == [3, 2, 2]
+    asyncio.run(run())
+    assert counted() == [5, 4, 4]
+    client.get_into("key", bytearray(5))
+    client.get_into("absent", bytearray(5), wait=0)
+    assert counted() == [6, 5, 5]
+    with hyperpod_daemon.fault("lease", status=500):
+        for call in (lambda: client.get("key"), lambda: client.batched_get(["key"]),
+                     lambda: asyncio.run(client.aget("key"))):
+            with pytest.raises(hyperpod_kv.Refused):
+                call()
+    assert counted() == [6, 8, 5]
+    with Client(hyperpod_daemon.url, shared_memory_name=hyperpod_daemon.shm_name,
+                lease_ttl=1e-6) as client:  # which ends before the bytes are read
+        assert client.get("key") is None
+        assert counted() == [0, 1, 0]
+
+
 def test_an_error_in_a_batch_is_raised_or_returned(client, hyperpod_daemon):
     with hyperpod_daemon.fault("put", key="bad", status=500):
         with pytest.raises(hyperpod_kv.Refused) as refused:
