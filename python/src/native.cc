@@ -1235,6 +1235,7 @@ PYBIND11_MODULE(_native, module) {
              return client::Call();
            })
       .def("__len__", &Lease::size)
+      .def("__bool__", [](const Lease&) { return true; })  // whether or not it has a length
       .def("__enter__", [](const py::object& self) { return self; })
       .def("__exit__", [](Lease& self, const py::object& type, const py::object&,
                           const py::object&) { self.exit(type); });

@@ -81,7 +81,9 @@ def test_a_released_lease_shows_nothing(client):
     fragment = view.obj
     view.release()
     assert bytes(memoryview(fragment)) == b"hello"
+    assert lease
     lease.release()
+    assert lease  # is not None
     with pytest.raises(BufferError, match="released"):
         memoryview(fragment)
 
