@@ -52,9 +52,10 @@ def test_the_clients_examples_run(hyperpod_daemon):
          .replace("ai_toolkit_cache", hyperpod_daemon.shm_name), names)
     assert (names["data"], names["size"]) == (b"bytes", 5)
     exec(coroutine, names)
-    with names["Client"](hyperpod_daemon.url,
-                         shared_memory_name=hyperpod_daemon.shm_name) as client:
+    with names["Client"](hyperpod_daemon.url, shared_memory_name=hyperpod_daemon.shm_name,
+                         lease_wait_timeout=0.05) as client:
         assert asyncio.run(names["read"](client, ["key", "key"])) == (b"bytes", [b"bytes"])
+        assert asyncio.run(names["read"](client, ["absent"])) is None
 
 
 def test_the_configuration_of_the_page_loads_the_connector(hyperpod_daemon, monkeypatch):
