@@ -55,10 +55,15 @@ def _plugin_name(config: Any) -> str:
     return next(filter(_is_ours, names), _SCHEME)
 
 
+def _named(config: Any) -> Iterator[tuple[str, Any]]:
+    """The extra_config but for what has a number or nothing for its key, as YAML's may."""
+    return (item for item in (config.extra_config or {}).items() if isinstance(item[0], str))
+
+
 def _settings(config: Any, name: str) -> Iterator[tuple[str, Any]]:
     """The plug-in's own settings, without their prefix."""
     prefix = f"remote_storage_plugin.{name}."
-    for key, value in (config.extra_config or {}).items():
+    for key, value in _named(config):
         setting = key.removeprefix(prefix)
         # With an instance (hyperpodkv.a) its settings begin with the prefix of the plug-in, too.
         if setting != key and "." not in setting and setting not in ("module_path", "class_name"):
@@ -80,21 +85,30 @@ def _address(settings: dict[str, Any], url: Optional[str], config: Any) -> str:
                         "example to $NODE_IP:9200")
 
 
+def _count(value: Any) -> Any:
+    """As LMCache reads a count. What is none is told by the client."""
+    try:
+        return int(value)
+    except (TypeError, ValueError, OverflowError):
+        return value
+
+
 def _make_client(config: Any, url: Optional[str], plugin_name: str) -> Client:
     """A client with LMCache's settings for HyperPod and, stronger, those of the plug-in."""
     if config is None:
         raise InvalidOption("LMCache has handed over no configuration")
     settings = dict(_settings(config, plugin_name))
     address = _address(settings, url, config)
-    given = {"save_chunk_meta": True}  # LMCache's own connector writes a header in any case
-    if "copy_threads" in settings:
-        given["copy_threads"] = settings.pop("copy_threads")
-    extra = {key: value for key, value in (config.extra_config or {}).items()
-             if key.startswith("sagemaker_hyperpod_")}
+    given: dict[str, Any] = {"save_chunk_meta": True}  # LMCache's own connector writes a header in any case
+    threads = settings.pop("copy_threads", None)
+    if threads is not None:
+        given["copy_threads"] = _count(threads)
+    extra = {key: value for key, value in _named(config) if key.startswith("sagemaker_hyperpod_")}
     extra.update({f"sagemaker_hyperpod_{key}": value for key, value in settings.items()})
-    # JSON is YAML, and the client reads the values as LMCache does.
-    text = json.dumps({"remote_url": address, "extra_config": extra}, ensure_ascii=False,
-                      default=str)
+    # As LMCache's file may have it: JSON within YAML. What json.dumps() makes of ASCII text is both,
+    # and of JSON's values the client makes what LMCache does.
+    values = json.dumps(extra, skipkeys=True, default=str)
+    text = json.dumps({"remote_url": address, "extra_config": values})
     return Client._made(*_native.Client.from_text(text, "LMCache's configuration", given))
 
 

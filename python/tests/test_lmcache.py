@@ -309,6 +309,33 @@ def test_settings_are_checked_and_warned_of(lmcache, connected, hyperpod_daemon,
     assert "lease_tll_s" in caplog.text
 
 
+def test_settings_are_read_as_lmcache_reads_them(lmcache, connected, hyperpod_daemon, caplog):
+    async def connect(**settings):
+        async with connected(**settings) as connector:
+            await connector.put(KEY, chunk(lmcache))
+            assert (await connector.get(KEY)) is not None
+
+    for number, settings in enumerate([
+        {"timeout_ms": 1e16}, {"lease_ttl_s": 1e1}, {"timeout_ms": "5000"}, {"max_lease_size_mb": None},
+        {"copy_threads": "2"}, {"copy_threads": 2.0}, {"copy_threads": None},
+    ]):
+        asyncio.run(connect(bucket=f"bucket {number}", **settings))
+    for bucket in ("a\x7f\x85b", "\U0001f600", 1e16, "\"\\'#: {}"):
+        asyncio.run(connect(bucket=bucket))
+        assert str(bucket) in [each["bucket"] for each in hyperpod_daemon.objects]
+    asyncio.run(connect(**{"long" * 500: "x" * 5000}))
+    assert "has the unknown key sagemaker_hyperpod_longlong" in caplog.text
+
+
+def test_keys_that_are_not_text_are_passed_over(lmcache, hyperpod_daemon):
+    from hyperpod_kv.lmcache import _make_client
+
+    config = configuration(hyperpod_daemon, foo={1: 2, (3, 4): None})
+    config.extra_config.update({1: 2, None: 3, ("a", "b"): 4})
+    with _make_client(config, None, "hyperpodkv") as client:
+        assert client.put("key", b"hello")
+
+
 def test_the_coroutines_use_no_thread_of_their_own(lmcache, connected):
     async def run():
         async with connected() as connector:
