@@ -4,8 +4,11 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
+#include <array>
 #include <atomic>
 #include <filesystem>
 #include <fstream>
@@ -13,9 +16,11 @@
 #include <string>
 #include <thread>
 
+#include "hyperpod/base/file_descriptor.h"
 #include "hyperpod/client/client.h"
 #include "testing/fake_daemon.h"
 #include "testing/tls_server.h"
+#include "transport/tls.h"
 
 namespace hyperpod::client {
 namespace {
@@ -350,7 +355,50 @@ TEST_F(TlsTest, SendsNoServerNameForAnAddressAndResumesItsSession) {
   EXPECT_EQ(handshakes[3].server_name, "localhost");
 }
 
-// Whoever can cut the connection could else make a lease of half a lease.
+// What becomes of a TLS handshake with the server on `port` of this host.
+tl::expected<bool, transport::TransportFailure> shake_hands(transport::TlsStream& stream,
+                                                            std::uint16_t port) {
+  const base::FileDescriptor socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{.sin_family = AF_INET,
+                      .sin_port = htons(port),
+                      .sin_addr = {htonl(INADDR_LOOPBACK)},
+                      .sin_zero = {}};
+  if (::connect(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0) {
+    return false;
+  }
+  constexpr std::string_view request = "GET / HTTP/1.1\r\n\r\n";
+  tl::expected<bool, transport::TransportFailure> done = false;
+  while (true) {
+    if (done && !*done) {
+      done = stream.handshake();
+      if (done && *done) stream.write(std::as_bytes(std::span(request)));
+    }
+    const auto out = stream.pending();
+    if (::send(socket.get(), out.data(), out.size(), MSG_NOSIGNAL) < 0) return done;
+    stream.consume(out.size());
+    std::array<char, 4096> in;
+    const ssize_t count = ::recv(socket.get(), in.data(), in.size(), 0);
+    if (count <= 0) return done;  // the server has seen it as well
+    stream.feed({in.data(), static_cast<std::size_t>(count)});
+  }
+}
+
+// RFC 6066, section 3. Not every resolver knows such a name of this host, so none is asked.
+TEST_F(TlsTest, ADotAtTheEndOfAHostNameIsForTheResolverAlone) {
+  start();  // makes the certificates
+  const testing::TlsServer server(directory_ + "/cert.pem", directory_ + "/key.pem");
+  transport::TlsContext context({.ca_file = directory_ + "/ca.pem"}, "localhost.");
+  transport::TlsStream stream(context);
+  const auto done = shake_hands(stream, server.port());
+  ASSERT_TRUE(done) << done.error().reason;
+  EXPECT_TRUE(*done);
+  ASSERT_EQ(server.handshakes().size(), 1u);
+  EXPECT_EQ(server.handshakes()[0].server_name, "localhost");
+  transport::TlsContext other({.ca_file = directory_ + "/ca.pem"}, "other.");
+  transport::TlsStream stranger(other);
+  EXPECT_FALSE(shake_hands(stranger, server.port())) << "the name is compared all the same";
+}
+
 TEST_F(TlsTest, DoesNotTakeAStreamThatWasCutOffForWhole) {
   start();  // makes the certificates
   options_.tls.ca_file = directory_ + "/ca.pem";

@@ -23,6 +23,13 @@ bool is_address(const std::string& host) {
          inet_pton(AF_INET6, host.substr(0, host.find('%')).c_str(), bytes.data()) == 1;
 }
 
+// The name as certificates and servers have it. The dot at its end, which keeps the resolver from
+// its search list, belongs to neither (RFC 6066, section 3).
+std::string without_final_dot(std::string host) {
+  if (host.size() > 1 && host.ends_with('.')) host.pop_back();
+  return host;
+}
+
 // What is wrong with a CA file that could not be loaded.
 std::string problem_of(const std::string& ca_file) {
   std::ifstream file(ca_file);
@@ -33,7 +40,7 @@ std::string problem_of(const std::string& ca_file) {
 }  // namespace
 
 TlsContext::TlsContext(const TlsOptions& options, std::string host)
-    : host_(std::move(host)),
+    : host_(without_final_dot(std::move(host))),
       verifies_(options.verify_server),
       context_(SSL_CTX_new(TLS_client_method())) {
   if (context_ == nullptr) {
