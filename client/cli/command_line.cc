@@ -193,7 +193,8 @@ void add_put(CLI::App& app, PutCommand& put) {
       ->type_name("");
   app.footer(
       "Prints \"stored\", or \"already stored\" if the key exists, whose bytes then stay.\n"
-      "An object has at least one byte.\n" +
+      "An object has at least one byte. A file may have up to 64 GiB, what comes from a pipe or\n"
+      "a device up to 1 GiB: it is read into memory before it is sent.\n" +
       exit_codes("0 stored or already stored",
                  "daemon unreachable, or it refused, as what is larger than its cache"));
 }

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "commands.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <memory>
@@ -41,13 +43,42 @@ int fail_on_file(const char* doing, const std::string& path) {
   return exit_usage;
 }
 
-std::optional<std::vector<std::byte>> read_all(std::FILE* file) {
+// The size of a regular file. 0: it is another one, or has no size, as in /proc.
+std::uint64_t size_of(std::FILE* file) {
+  struct stat status {};
+  if (::fstat(::fileno(file), &status) != 0 || !S_ISREG(status.st_mode)) return 0;
+  return static_cast<std::uint64_t>(status.st_size);
+}
+
+// All that `path` has, or the exit code where that cannot be an object. Throws std::bad_alloc
+// before anything is read where there is no memory for a file.
+tl::expected<std::vector<std::byte>, int> read_all(const std::string& path) {
+  constexpr std::uint64_t most_of_file = 64ull << 30;
+  constexpr std::uint64_t most_of_stream = 1ull << 30;  // it may have no end, as /dev/zero has none
+  const File file(path == "-" ? stdin : std::fopen(path.c_str(), "rb"));
+  if (!file) return tl::unexpected(fail_on_file("read", path));
+  const std::uint64_t size = size_of(file.get());
+  const std::uint64_t most = size > 0 ? most_of_file : most_of_stream;
+  const std::string name = path == "-" ? "standard input" : base::quoted(path);
+  const auto too_much = [&] {
+    complain(name + " has more than " + std::to_string(most >> 30) +
+             " GiB, the most that is stored as one object; " +
+             (size > 0 ? "store it in parts" : "write it to a file first, which may be larger"));
+    return tl::unexpected(exit_usage);
+  };
+  if (size > most) return too_much();
   std::vector<std::byte> bytes;
+  bytes.reserve(size);
   std::array<std::byte, 1 << 16> piece{};
-  while (const std::size_t count = std::fread(piece.data(), 1, piece.size(), file)) {
+  while (const std::size_t count = std::fread(piece.data(), 1, piece.size(), file.get())) {
+    if (count > most - bytes.size()) return too_much();
     bytes.insert(bytes.end(), piece.data(), piece.data() + count);
   }
-  if (std::ferror(file) != 0) return std::nullopt;
+  if (std::ferror(file.get()) != 0) return tl::unexpected(fail_on_file("read", path));
+  if (bytes.empty()) {
+    complain("an object has at least one byte; " + name + " is empty");
+    return tl::unexpected(exit_usage);
+  }
   return bytes;
 }
 
@@ -100,15 +131,8 @@ int fail(const Error& error, const std::string& about) {
 }
 
 int run_put(Client& client, const PutCommand& command) {
-  const File file(command.file == "-" ? stdin : std::fopen(command.file.c_str(), "rb"));
-  if (!file) return fail_on_file("read", command.file);
-  const auto bytes = read_all(file.get());
-  if (!bytes) return fail_on_file("read", command.file);
-  if (bytes->empty()) {
-    complain("an object has at least one byte; " +
-             (command.file == "-" ? "standard input" : base::quoted(command.file)) + " is empty");
-    return exit_usage;
-  }
+  const auto bytes = read_all(command.file);
+  if (!bytes) return bytes.error();
   const auto outcome = client.put(command.key, *bytes);
   if (!outcome) return fail(outcome.error());
   print(*outcome == PutOutcome::stored ? "stored\n" : "already stored\n");

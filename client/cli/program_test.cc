@@ -206,6 +206,22 @@ TEST_F(ProgramTest, SaysThatAnEmptyFileIsNoObjectBeforeItAsks) {
   EXPECT_THAT(run({"put", "key", "-"}).errors, HasSubstr("; standard input is empty\n"));
 }
 
+TEST_F(ProgramTest, ReadsNoFileIntoMemoryThatCannotBeAnObject) {
+  const TemporaryFile sparse("x");
+  std::filesystem::resize_file(sparse.path(), (64ull << 30) + 1);
+  const auto file = run({"put", "key", sparse.path()});
+  EXPECT_EQ(file.code, 2);
+  EXPECT_EQ(file.errors, "hyperpod-kv: '" + sparse.path() +
+                             "' has more than 64 GiB, the most that is stored as one object; store "
+                             "it in parts\n");
+  const auto endless = run({"put", "key", "/dev/zero"});
+  EXPECT_EQ(endless.code, 2);
+  EXPECT_EQ(endless.errors,
+            "hyperpod-kv: '/dev/zero' has more than 1 GiB, the most that is stored as one object; "
+            "write it to a file first, which may be larger\n");
+  EXPECT_EQ(run({"put", "proc", "/proc/self/cmdline"}).code, 0) << "has no size";
+}
+
 TEST_F(ProgramTest, TellsAnExpiredLeaseFromAMiss) {
   run({"put", "key", "-"}, "x");
   const TemporaryFile config("extra_config:\n  sagemaker_hyperpod_lease_ttl_s: 0.000001\n");
