@@ -285,6 +285,7 @@ Duration Checkpoints::Core::wait_before(std::uint32_t retry, const std::string& 
   std::uint32_t seconds = 0;
   const char* const last = retry_after.data() + retry_after.size();
   const auto [end, error] = std::from_chars(retry_after.data(), last, seconds);
+  if (error == std::errc::result_out_of_range && end == last) return longest_wait;
   if (error == std::errc{} && end == last) {
     return std::min<Duration>(std::chrono::seconds{seconds}, longest_wait);
   }

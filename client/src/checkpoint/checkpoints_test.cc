@@ -674,6 +674,24 @@ TEST(CheckpointsOnTheWire, RetryAfterGoesBeforeTheBackoffAndIsBounded) {
   EXPECT_EQ(checkpoints.reset_cluster({.timeout = 6s}).error().status, 503);
 }
 
+TEST(CheckpointsOnTheWire, ARetryAfterOfAnyLengthIsALongOne) {
+  for (const std::string seconds : {"4294967295", "4294967296", "99999999999999999999"}) {
+    std::atomic<int> requests{0};
+    ScriptedServer server([&](Conversation& conversation) {
+      while (conversation.read_request()) {
+        ++requests;
+        conversation.send("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nRetry-After: " + seconds +
+                          "\r\n\r\n");
+      }
+    });
+    const auto checkpoints =
+        make_checkpoints({.url = server.url(), .retries = 1, .retry_backoff = 1ms});
+    // It would end behind the deadline, so nobody waits for it.
+    EXPECT_EQ(checkpoints.reset_cluster({.timeout = 1min}).error().status, 503) << seconds;
+    EXPECT_EQ(requests, 1) << seconds;
+  }
+}
+
 TEST(CheckpointOptionsTest, UnusableOnesAreNamed) {
   for (const char* url : {"", "http://a:1,http://b:1", "ftp://x", "http://127.0.0.1:99999"}) {
     const auto made = Checkpoints::create({.url = url});
