@@ -705,6 +705,7 @@ TEST(CheckpointResponses, StepsComeInAnyForm) {
   using checkpoint::parse_steps;
   EXPECT_THAT(parse_steps("[3,\"10\",3,9]").value(), ElementsAre(10, 9, 3));
   EXPECT_THAT(parse_steps("[18446744073709551615]").value(), ElementsAre(18446744073709551615u));
+  EXPECT_THAT(parse_steps("[-0]").value(), ElementsAre(0));
   for (const char* body : {"{}", "[-1]", "[1.0]", "[\"\"]", "[\"1x\"]", "[\" 1\"]", "[[1]]",
                            "[null]", "[18446744073709551616]", "[1", "7"}) {
     EXPECT_FALSE(parse_steps(body)) << body;

@@ -17,7 +17,12 @@ using Json = nlohmann::json;
 
 std::optional<std::uint64_t> whole_number(const Json& value) {
   if (value.is_number_unsigned()) return value.get<std::uint64_t>();
-  if (!value.is_string()) return std::nullopt;
+  if (value.is_number_integer() && value == 0) return 0;  // -0
+  return std::nullopt;
+}
+
+std::optional<std::uint64_t> step_number(const Json& value) {
+  if (!value.is_string()) return whole_number(value);
   const auto& text = value.get_ref<const std::string&>();
   std::uint64_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
@@ -36,13 +41,14 @@ tl::expected<NamespaceNumbers, std::string> parse_namespace(std::string_view bod
   };
   for (const Member& member : {Member{"num_ranks", numbers.num_ranks},
                                Member{"steps_to_retain_per_rank", numbers.steps_retained}}) {
-    const bool there =
-        json.is_object() && json.contains(member.name) && json[member.name].is_number_unsigned();
-    if (!there) {
+    const auto number = json.is_object() && json.contains(member.name)
+                            ? whole_number(json[member.name])
+                            : std::nullopt;
+    if (!number) {
       return tl::unexpected(std::string("tells of a namespace without the whole number ") +
                             member.name);
     }
-    member.number = json[member.name].get<std::uint64_t>();
+    member.number = *number;
   }
   return numbers;
 }
@@ -54,7 +60,7 @@ tl::expected<std::vector<std::uint64_t>, std::string> parse_steps(std::string_vi
   }
   std::vector<std::uint64_t> steps;
   for (const Json& element : json) {
-    const auto step = whole_number(element);
+    const auto step = step_number(element);
     if (!step) {
       return tl::unexpected(std::string("sent a step that is not a whole number"));
     }

@@ -42,7 +42,8 @@ class LeaseReader {
  public:
   bool Null() { return scalar(std::nullopt); }
   bool Bool(bool) { return scalar(std::nullopt); }
-  bool Int(int) { return scalar(std::nullopt); }  // what is not negative is a Uint
+  // What is not negative is a Uint, but for -0.
+  bool Int(int value) { return scalar(value == 0 ? std::optional(0u) : std::nullopt); }
   bool Int64(std::int64_t) { return scalar(std::nullopt); }
   bool Uint(unsigned value) { return scalar(value); }
   bool Uint64(std::uint64_t value) { return scalar(value); }

@@ -43,6 +43,12 @@ TEST(LeaseResponse, IgnoresFurtherMembersAtEveryDepth) {
   EXPECT_EQ(answer->fragments, (std::vector<FragmentRange>{{2, 5}}));
 }
 
+TEST(LeaseResponse, TakesEveryZeroOfJson) {
+  const auto answer = parse_lease_response(json, R"({"id":"a","offsets":[{"offset":-0,"len":1}]})");
+  ASSERT_TRUE(answer.has_value());
+  EXPECT_EQ(answer->fragments, (std::vector<FragmentRange>{{0, 1}}));
+}
+
 TEST(LeaseResponse, TakesParametersAndCaseOfTheContentType) {
   const char* body = R"({"id":"a","offsets":[{"offset":0,"len":1}]})";
   EXPECT_TRUE(parse_lease_response("application/json; charset=utf-8", body));
@@ -100,10 +106,10 @@ TEST(LeaseResponse, RefusesOffsetsThatAreMissingEmptyOrOfAnotherType) {
 TEST(LeaseResponse, RefusesFragmentsThatCannotBe) {
   for (const char* fragment :
        {R"("offset":-1,"len":1)", R"("offset":0,"len":0)", R"("offset":0,"len":-5)",
-        R"("offset":0.5,"len":1)", R"("offset":"0","len":1)", R"("offset":0)", R"("len":1)",
-        R"("offset":true,"len":1)", R"("offset":{},"len":1)", R"("offset":[],"len":1)",
-        R"("offset":1,"offset":{},"len":1)", R"("offset":18446744073709551615,"len":1)",
-        R"("offset":18446744073709551616,"len":1)"}) {
+        R"("offset":0.5,"len":1)", R"("offset":0,"len":-0)", R"("offset":"0","len":1)",
+        R"("offset":0)", R"("len":1)", R"("offset":true,"len":1)", R"("offset":{},"len":1)",
+        R"("offset":[],"len":1)", R"("offset":1,"offset":{},"len":1)",
+        R"("offset":18446744073709551615,"len":1)", R"("offset":18446744073709551616,"len":1)"}) {
     EXPECT_EQ(refused(std::string(R"({"id":"a","offsets":[{)") + fragment + "}]}").id, "a")
         << fragment;
   }
