@@ -45,12 +45,21 @@ bool another_member(const z_stream& stream) {
   return stream.avail_in >= 2 && stream.next_in[0] == 0x1f && stream.next_in[1] == 0x8b;
 }
 
-// What gzip or zlib packed; nullopt if it is neither or incomplete. Stops beyond `limit` bytes.
-// What stands behind it is ignored, as gzip does.
-std::optional<std::string> unpacked(const std::string& packed, std::uint64_t limit) {
-  constexpr int any_format = 32 + MAX_WBITS;
+// Whether it begins as zlib's or gzip's format does. Some servers send deflate's stream without
+// either (RFC 9110, section 8.4.1.2).
+bool has_wrapper(std::string_view packed) {
+  return packed.starts_with("\x1f\x8b") || (packed.front() & 0xf) == Z_DEFLATED;
+}
+
+// What gzip or zlib packed, or with `deflate` what is packed so without a wrapper; nullopt if it is
+// neither or incomplete. Stops beyond `limit` bytes. What stands behind it is ignored, as gzip
+// does. REQUIRES: `packed` is not empty.
+std::optional<std::string> unpacked(const std::string& packed, bool deflate, std::uint64_t limit) {
+  constexpr int any_wrapper = 32 + MAX_WBITS;
+  constexpr int no_wrapper = -MAX_WBITS;
+  const bool bare = deflate && !has_wrapper(packed);
   z_stream stream{};
-  if (inflateInit2(&stream, any_format) != Z_OK) return std::nullopt;
+  if (inflateInit2(&stream, bare ? no_wrapper : any_wrapper) != Z_OK) return std::nullopt;
   // zlib takes a pointer to what it does not write.
   stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(packed.data()));
   stream.avail_in = static_cast<uInt>(packed.size());
@@ -271,10 +280,10 @@ void ResponseParser::finish() {
   state_ = State::complete;
   // What streams is never packed.
   if (!unpack_ || response_.body.empty()) return;
-  constexpr std::array<std::string_view, 3> packings = {"gzip", "x-gzip", "deflate"};
-  const auto is_named = [&](std::string_view packing) { return same(content_encoding_, packing); };
-  if (std::ranges::none_of(packings, is_named)) return;
-  auto body = unpacked(response_.body, max_response);
+  const auto is = [&](std::string_view packing) { return same(content_encoding_, packing); };
+  const bool deflate = is("deflate");
+  if (!deflate && !is("gzip") && !is("x-gzip")) return;
+  auto body = unpacked(response_.body, deflate, max_response);
   if (!body) return fail();
   if (body->size() > max_response) {
     state_ = State::beyond_bounds;

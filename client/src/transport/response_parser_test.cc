@@ -168,6 +168,14 @@ TEST(ResponseParser, UnpacksWhatCamePacked) {
             "hello");
   EXPECT_EQ(body_of(with_length("content-encoding: DEFLATE\r\n", packed("hello", MAX_WBITS))),
             "hello");
+  EXPECT_EQ(body_of(with_length("Content-Encoding: deflate\r\n", packed("hello", -MAX_WBITS))),
+            "hello")
+      << "without zlib's wrapper, as some servers send it";
+  EXPECT_EQ(body_of(with_length("Content-Encoding: deflate\r\n", packed("hello", 16 + MAX_WBITS))),
+            "hello");
+  EXPECT_EQ(state_of(with_length("Content-Encoding: gzip\r\n", packed("hello", -MAX_WBITS))),
+            State::malformed);
+  EXPECT_EQ(body_of(with_length("Content-Encoding: deflate\r\n", "")), "");
   EXPECT_EQ(body_of(with_length("Content-Encoding: gzip\r\n", "")), "") << "there is no body";
   EXPECT_EQ(state_of(with_length("Content-Encoding: gzip\r\n", "hello")), State::malformed);
   const std::string broken_off = packed("hello", 16 + MAX_WBITS).substr(0, 12);
