@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <limits>
 #include <utility>
 
 namespace hyperpod::client::transport {
@@ -22,12 +23,14 @@ std::string_view trim(std::string_view text) {
   return text;
 }
 
+// What does not fit is the largest there is.
 std::optional<std::uint64_t> number(std::string_view digits, int base) {
   std::uint64_t value = 0;
   const char* const last = digits.data() + digits.size();
   const auto [end, error] = std::from_chars(digits.data(), last, value, base);
-  if (digits.empty() || error != std::errc{} || end != last) return std::nullopt;
-  return value;
+  if (digits.empty() || end != last) return std::nullopt;
+  if (error == std::errc::result_out_of_range) return std::numeric_limits<std::uint64_t>::max();
+  return error == std::errc{} ? std::optional(value) : std::nullopt;
 }
 
 // Whether `token` stands in a list with commas between its elements.
@@ -132,7 +135,8 @@ std::optional<std::string_view> ResponseParser::take_line(std::string_view& byte
   const auto part = bytes.substr(0, end);
   if (line_.size() + part.size() > longest_line() + 1) {
     bytes = {};
-    state_ = State::malformed;
+    // What does not even begin with a status line is hardly HTTP.
+    state_ = part_ == Part::status_line ? State::malformed : State::beyond_bounds;
     return std::nullopt;
   }
   if (end == std::string_view::npos) {
@@ -166,7 +170,11 @@ void ResponseParser::take_status_line(std::string_view line) {
 void ResponseParser::take_header_line(std::string_view line) {
   const bool goes_on = line.starts_with(' ') || line.starts_with('\t');
   if (goes_on) {
-    if (field_.empty() || field_.size() + line.size() > longest_line()) return fail();
+    if (field_.empty()) return fail();
+    if (field_.size() + line.size() > longest_line()) {
+      state_ = State::beyond_bounds;
+      return;
+    }
     field_ += line;
     return;
   }

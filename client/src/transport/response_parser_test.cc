@@ -207,14 +207,19 @@ TEST(ResponseParser, BoundsWhatItReads) {
   const std::string field(ResponseParser::max_line - 4, 'x');
   const std::string end = "\r\nContent-Length: 0\r\n\r\n";
   EXPECT_EQ(state_of("HTTP/1.1 200 OK\r\nX: " + field + end), State::complete);
-  EXPECT_EQ(state_of("HTTP/1.1 200 OK\r\nX: " + field + "xxx" + end), State::malformed);
+  EXPECT_EQ(state_of("HTTP/1.1 200 OK\r\nX: " + field + "xxx" + end), State::beyond_bounds);
   EXPECT_EQ(state_of("HTTP/1.1 200 OK\r\nX: " + std::string(64 << 10, 'x') + end),
-            State::malformed);
-  EXPECT_EQ(state_of("HTTP/1.1 200 OK\r\nX: " + field + "\r\n " + field + end), State::malformed)
+            State::beyond_bounds);
+  EXPECT_EQ(state_of("HTTP/1.1 200 OK\r\nX: " + field + "\r\n " + field + end),
+            State::beyond_bounds)
       << "however many lines it has";
+  EXPECT_EQ(state_of(std::string(64 << 10, 'x')), State::malformed) << "hardly HTTP";
   EXPECT_EQ(state_of("HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n"),
             State::beyond_bounds);
+  EXPECT_EQ(state_of("HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n"),
+            State::beyond_bounds);
   EXPECT_EQ(state_of(std::string(chunked) + "fffffffff\r\n"), State::beyond_bounds);
+  EXPECT_EQ(state_of(std::string(chunked) + "fffffffffffffffff\r\n"), State::beyond_bounds);
 
   const std::string bomb = packed(std::string(ResponseParser::max_response + 1, '\0'), 31);
   EXPECT_EQ(state_of(with_length("Content-Encoding: gzip\r\n", bomb)), State::beyond_bounds);
