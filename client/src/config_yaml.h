@@ -4,9 +4,11 @@
 // raises one. The parsing itself is libyaml's, which has PyYAML's author and grammar.
 //
 // What differs: nesting beyond 200 levels and merges beyond a million entries are errors here, and
-// so are directives other than %YAML and %TAG; binary values are not decoded; a comment may begin
-// directly behind the | or > of a block; and between brackets or braces libyaml refuses a plain
-// scalar that ends in a colon, refuses a lone question mark, and takes a comma as the end of a tag.
+// so are directives other than %YAML and %TAG, escapes of surrogates (as json.dumps() writes an
+// emoji, unless ensure_ascii is false) and a byte order mark behind the beginning; binary values
+// are not decoded; a comment may begin directly behind the | or > of a block, and a tab may end
+// that line; and between brackets or braces libyaml refuses a plain scalar that ends in a colon,
+// refuses a lone question mark, and takes a comma as the end of a tag.
 #pragma once
 
 #include <string_view>
