@@ -244,16 +244,19 @@ Result<void> Emulator::Impl::logged(Result<void> result) const {
 }
 
 Result<void> Emulator::Impl::restart() {
+  checkpoint::Store::Contents shards;  // outlive the engine's lock, which they take as they go
   std::unique_lock held(segment_mutex_);
   if (!segment_) return tl::make_unexpected(has_stopped());
   // Reserved before anything ends: without memory for it nothing changes.
   if (auto prepared = segment_->prepare(); !prepared) return logged(prepared);
   Result<void> exchanged;
-  // At one moment the name leads elsewhere, all leases and objects end, and so do connections: no
-  // lease is granted on bytes that a client would look for in the new segment.
+  // At one moment the name leads elsewhere, all leases, objects and shards end, and so do
+  // connections: no lease is granted on bytes that a client would look for in the new segment, and
+  // whoever connects again finds nothing that was.
   engine_.restart([&]() -> std::shared_ptr<core::Memory> {
     exchanged = segment_->exchange();
     if (!exchanged) return nullptr;
+    shards = checkpoints_.take_all();
     server_->cut_connections();
     auto memory = segment_->mapping();
     held.unlock();  // what was is cleared away without it
@@ -262,8 +265,6 @@ Result<void> Emulator::Impl::restart() {
   if (!exchanged) return logged(exchanged);
   held.lock();
   follow_segment();
-  held.unlock();
-  checkpoints_.reset();
   return {};
 }
 

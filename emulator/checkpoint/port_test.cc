@@ -4,6 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <thread>
+#include <utility>
+
 #include "testing/daemon.h"
 
 namespace hyperpod::emulator::checkpoint {
@@ -199,6 +202,31 @@ TEST_F(CheckpointPort, ARestartForgetsCheckpoints) {
   client_.reset();
   EXPECT_EQ(get("namespaces/run").status, 404);
   EXPECT_EQ(daemon().statistics().used_bytes, 0u);
+}
+
+TEST_F(CheckpointPort, WhoConnectsAgainWhileTheDaemonRestartsMeetsTheNewOne) {
+  create();
+  save(0, 1, "old");
+  auto other = daemon().connect();
+  ASSERT_EQ(other.ask(test::put_request("b/k", "x")).status, 200);
+  ASSERT_EQ(other.ask(test::lease_request("b/k")).status, 200);
+  // The restart tells of the leases that it ends while it clears away what was.
+  Journal& journal = daemon().emulator().journal();
+  bool connected = false;
+  journal.observe([&, restarting = std::this_thread::get_id()] {
+    if (std::this_thread::get_id() != restarting || std::exchange(connected, true)) return;
+    client_.reset();
+    EXPECT_EQ(get("checkpoints/run/0/1").status, 404);
+    EXPECT_EQ(create(), 200);
+    EXPECT_EQ(save(0, 2, "new"), 200);
+  });
+  EXPECT_TRUE(daemon().emulator().cause({.incident = Incident::restart}));
+  journal.observe(nullptr);
+  ASSERT_TRUE(connected);
+  EXPECT_EQ(get("checkpoints/run/0/1").status, 404);
+  EXPECT_EQ(get("checkpoints/run/0/2").body, "new");
+  EXPECT_EQ(daemon().statistics().shards, 1u);
+  EXPECT_EQ(daemon().statistics().shard_bytes, 3u);
 }
 
 TEST_F(CheckpointPort, EverySwitchChangesWhatItSays) {

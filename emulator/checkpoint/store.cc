@@ -183,13 +183,17 @@ std::optional<std::vector<std::uint64_t>> Store::latest(std::string_view name,
   return steps;
 }
 
-void Store::reset() {
-  Dropped dropped;
+Store::Contents Store::take_all() {
+  Contents all;
   std::lock_guard lock(mutex_);
-  for (auto& [name, in] : namespaces_) drop_steps(in, dropped);
-  namespaces_.clear();
+  all.namespaces_.swap(namespaces_);
+  counters_.shards = 0;
+  counters_.bytes = 0;
   counters_.namespaces = 0;
+  return all;
 }
+
+void Store::reset() { take_all(); }
 
 Counters Store::counters() const {
   std::lock_guard lock(mutex_);

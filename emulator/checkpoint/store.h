@@ -122,6 +122,11 @@ class Store {
   std::optional<std::vector<std::uint64_t>> latest(std::string_view name,
                                                    std::uint64_t limit) const;
 
+  /// What a store held. Destroying it gives blocks back, which takes the engine's lock.
+  class Contents;
+  /// Empties the store at once, however much it holds, and without the engine's lock; writers under
+  /// way are lost.
+  Contents take_all();
   /// Removes all namespaces and shards; writers under way are lost.
   void reset();
 
@@ -138,6 +143,7 @@ class Store {
     std::map<std::uint64_t, Step, std::greater<>> steps;  // newest first
     std::set<std::uint64_t, std::greater<>> complete;     // of them
   };
+  using Namespaces = std::map<std::string, Namespace, std::less<>>;
   using Dropped = std::list<Shard>;  // destroyed once the lock is gone: they give blocks back
 
   tl::expected<void, Refusal> commit(Writer& writer, std::optional<std::string> meta);
@@ -149,9 +155,15 @@ class Store {
   const Options options_;
 
   mutable std::mutex mutex_;  // guards all below
-  std::map<std::string, Namespace, std::less<>> namespaces_;
+  Namespaces namespaces_;
   std::uint64_t generations_ = 0;
   Counters counters_;
+};
+
+class Store::Contents {
+ private:
+  friend class Store;
+  Namespaces namespaces_;
 };
 
 }  // namespace hyperpod::emulator::checkpoint

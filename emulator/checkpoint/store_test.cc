@@ -194,8 +194,13 @@ TEST_F(StoreTest, ARestartLosesWhatIsUnderWay) {
   save(0, 1, "old");
   auto writer = begin(1, 1, "late");
   const auto held = store_.read({"run", 0, 1});
-  engine_.engine.restart([this] { return engine_.blocks; });
-  store_.reset();
+  {
+    Store::Contents old;
+    engine_.engine.restart([&] {
+      old = store_.take_all();
+      return engine_.blocks;
+    });
+  }
   EXPECT_EQ(used(), 0u);
   store_.create("run", {2, 2});
   EXPECT_EQ(writer.commit(std::nullopt).error(), Refusal::lost);

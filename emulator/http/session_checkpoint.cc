@@ -23,6 +23,7 @@ Response absent(std::string_view what) { return refusal(404, "absent", what); }
 Awaitable<Response> Session::checkpoint(const RequestHead& head, const Route& route) {
   if (route.operation == Operation::put_shard) co_return co_await put_shard(head, route);
   co_await discard_body(head);
+  if (outlived()) close();
   if (peer_gone()) co_return Response{};  // for nobody
   checkpoint::Store& store = service_.checkpoints;
   switch (route.operation) {
