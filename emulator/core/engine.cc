@@ -1401,7 +1401,9 @@ BlockPage Engine::blocks(std::uint64_t first, std::size_t most) const {
       run.key = object.key;
       // One that was dropped has its blocks until nothing pins them, and is not an object any more.
       const bool there = !object.gone && object.epoch == object_epoch_;
-      if (there && begin == object.layout->fragments.front().offset / block_size_) {
+      // Not always where the run begins: a later fragment may lie in front of the first one.
+      const auto first_of_object = object.layout->fragments.front().offset / block_size_;
+      if (there && begin <= first_of_object && first_of_object < end) {
         page.objects.push_back(shown(object));
         layouts.push_back(object.layout);
         listed += object.layout->fragments.size();

@@ -72,6 +72,28 @@ TEST(EnginePages, TellTheSameAsTheWholeStateWhateverTheirSize) {
   }
 }
 
+TEST(EnginePages, ListAnObjectWhoseEndLiesInFrontOfItsBeginning) {
+  TestEngine test(options_of(4));
+  for (const char* key : {"a", "b", "c", "d"}) ASSERT_TRUE(test.store("b", key, "x"));
+  // Block by block from the last one on: what is least recently used gives way.
+  for (const char* key : {"c", "b", "a", "d"}) {
+    test.engine.release(test.engine.acquire("b", key, 30s)->id);
+  }
+  const auto put = test.engine.begin_put("b", "turned", std::nullopt);
+  ASSERT_TRUE(put);
+  ASSERT_TRUE(write_growing(**put, std::string(3 * block, 'x')));
+  EXPECT_EQ((*put)->commit(), PutOutcome::stored);
+  const auto lease = test.engine.acquire("b", "turned", 30s);
+  ASSERT_TRUE(lease);
+  ASSERT_GT(lease->fragments().front().offset, lease->fragments().back().offset);
+  for (const std::size_t most : {1u, 100u}) {
+    std::vector<std::string> objects;
+    walk(test.engine, most, objects);
+    EXPECT_THAT(objects, ElementsAre("turned", "d")) << most;
+  }
+  EXPECT_THAT(test.engine.blocks(2, 1).objects, SizeIs(1)) << "it begins there";
+}
+
 TEST(EnginePages, EndWithTheSegment) {
   TestEngine test;
   const BlockPage page = test.engine.blocks(100, 10);

@@ -546,6 +546,23 @@ class World {
 
   // --- What holds after each step ---
 
+  /// The objects that the pages of blocks list, each as often as they do.
+  std::multiset<Name> listed() const {
+    std::multiset<Name> names;
+    BlockPage page;
+    do {
+      page = daemon_.engine.blocks(page.next_block, 2);
+      for (const ObjectState& object : page.objects) names.emplace(object.bucket, object.key);
+    } while (page.next_block < page.blocks);
+    return names;
+  }
+
+  std::multiset<Name> listed_by_model() const {
+    std::multiset<Name> names;
+    for (const auto& [name, object] : objects_) names.insert(name);
+    return names;
+  }
+
   void check() const {
     RC_ASSERT(answers_.empty());  // nobody was answered whom the model did not expect
 
@@ -570,6 +587,7 @@ class World {
     for (const auto& [name, object] : objects_) {
       RC_ASSERT(read(daemon_.memory, object.where) == object.bytes);
     }
+    RC_ASSERT(listed() == listed_by_model());
     for (const Flight& flight : flights_) {
       RC_ASSERT(read(daemon_.memory, flight.where) == flight.bytes);
     }

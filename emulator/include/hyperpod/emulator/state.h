@@ -134,7 +134,7 @@ struct BlockPage {
   std::uint64_t next_block = 0;  ///< Where the next page begins; `blocks` behind the last.
   bool cut = false;              ///< The last run goes on as the first one of the next page.
   std::vector<BlockRun> runs;
-  std::vector<ObjectState> objects;  ///< That begin among these blocks, in that order.
+  std::vector<ObjectState> objects;  ///< Whose first bytes lie in these blocks, in that order.
 };
 
 struct LiveState {
