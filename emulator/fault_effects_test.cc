@@ -579,6 +579,11 @@ TEST_P(FaultEffects, TheDaemonCanRestart) {
   client.try_send(release_request(id));
   EXPECT_EQ(client.receive_until_closed(), "") << "a dead daemon says nothing";
   EXPECT_EQ(held.receive_until_closed(), "");
+  EXPECT_TRUE(journal_reaches([](const Journal& journal) { return journal.recorded() == 4; }));
+  for (const auto& entry : daemon->emulator().journal().newest({}, 2)) {
+    EXPECT_EQ(entry.status, 0);
+    EXPECT_EQ(entry.end, ConnectionEnd::closed_by_us) << name_of(entry.operation);
+  }
   EXPECT_NE(inode(), before);
   EXPECT_EQ(inode(), daemon->emulator().segment().inode);
   auto again = connect();
@@ -593,6 +598,8 @@ TEST_P(FaultEffects, ARequestThatRestartsTheDaemonIsNotServedByTheNextOne) {
   auto client = connect();
   client.try_send(put_request("b/k", bytes));
   EXPECT_EQ(client.receive_until_closed(), "");
+  EXPECT_TRUE(journal_reaches([](const Journal& journal) { return journal.recorded() == 1; }));
+  EXPECT_EQ(daemon->emulator().journal().entries().at(0).end, ConnectionEnd::closed_by_us);
   EXPECT_EQ(daemon->statistics().puts_stored, 0u);
   EXPECT_EQ(connect().ask(lease_request("b/k")).status, 504);
 }

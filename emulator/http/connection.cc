@@ -6,6 +6,7 @@
 #include <boost/asio/detached.hpp>
 #include <cstring>
 #include <exception>
+#include <utility>
 
 namespace hyperpod::emulator::http {
 namespace {
@@ -91,7 +92,7 @@ void Connection::on_due() {
 }
 
 void Connection::close() {
-  peer_gone_ = true;
+  if (!std::exchange(peer_gone_, true)) closed_ = true;
   transport_->close();
   wake();
 }

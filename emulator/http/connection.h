@@ -56,6 +56,8 @@ class Connection : public Managed,
 
   /// True once nothing can be sent or received any more.
   bool peer_gone() const { return peer_gone_; }
+  /// True once this side has ended the connection, before the peer did.
+  bool closed() const { return closed_; }
   /// True once the daemon that accepted the connection has restarted: nothing may be done or said
   /// in its name any more.
   bool outlived() const { return counters_.restarts.load() != restarts_; }
@@ -162,6 +164,7 @@ class Connection : public Managed,
   bool watching_ = false;  // a background read is under way
   bool idle_ = true;
   bool peer_gone_ = false;
+  bool closed_ = false;
   bool finishing_ = false;
   bool unsettled_ = false;
 };

@@ -253,10 +253,10 @@ void Session::record(int status, std::string_view response_head) {
   entry.served = worker().clock().now() - entry.at;
   if (reset_by_fault_) {
     entry.end = ConnectionEnd::reset_by_fault;
-  } else if (peer_gone()) {
+  } else if (peer_gone() && !closed()) {
     entry.end = ConnectionEnd::closed_by_peer;
   } else {
-    entry.end = keep_alive_ ? ConnectionEnd::kept : ConnectionEnd::closed_by_us;
+    entry.end = keep_alive_ && !closed() ? ConnectionEnd::kept : ConnectionEnd::closed_by_us;
   }
   service_.journal.record(entry, exchange_->head, response_head, exchange_->changes);
 }

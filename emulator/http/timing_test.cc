@@ -145,6 +145,18 @@ TEST_F(Timing, ABodyThatStallsIsAbortedAfterThirtySeconds) {
   EXPECT_EQ(client.receive_until_closed(), "");
 }
 
+TEST_F(Timing, TheJournalTellsAStalledBodyFromOneWhosePeerHasGone) {
+  const auto end_of_put = [this](auto&& what) {
+    auto client = begun(put_head("b/k", 3 * block) + "x");
+    EXPECT_TRUE(daemon().reaches([](const Statistics& s) { return s.puts_in_flight == 1; }));
+    what(client);
+    EXPECT_TRUE(daemon().reaches([](const Statistics& s) { return s.open_connections == 0; }));
+    return daemon().emulator().journal().newest({}, 1).at(0).end;
+  };
+  EXPECT_EQ(end_of_put([this](auto&) { clock->advance(60s); }), ConnectionEnd::closed_by_us);
+  EXPECT_EQ(end_of_put([](auto& client) { client.close(); }), ConnectionEnd::closed_by_peer);
+}
+
 TEST_F(Timing, ABodyThatGoesOnIsNotAborted) {
   options.limits.body_rate = 0;
   for (const std::uint64_t size : {3 * block, 100 * block}) {

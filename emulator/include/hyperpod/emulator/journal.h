@@ -56,7 +56,7 @@ std::string_view name_of(JournalOperation operation);
 /// How the connection stood once the request was done with.
 enum class ConnectionEnd {
   kept,
-  closed_by_us,
+  closed_by_us,  ///< By a time limit or a restart, too.
   closed_by_peer,
   reset_by_fault,
 };
