@@ -321,6 +321,26 @@ TEST_F(CheckpointPort, AFaultMayCutAShardShort) {
   EXPECT_EQ(client_->receive_until_closed().size(), 200u);
 }
 
+TEST_F(CheckpointPort, AFaultMayDribbleAShard) {
+  using namespace std::chrono_literals;
+  const auto clock = std::make_shared<ManualClock>();
+  options_ = test_options(clock);
+  Effects slow;
+  slow.dribble = 100ms;
+  options_.faults = {{.match = {.operation = FaultOperation::checkpoint_get}, .script = {slow}}};
+  create();
+  save(0, 1, "ten bytes.");
+  client_->send(request("GET", "checkpoints/run/0/1", "", "Connection: close\r\n"));
+  const Journal& journal = daemon().emulator().journal();
+  for (int i = 0; i < 10'000 && journal.recorded() < 3; ++i) clock->advance(100ms);
+  EXPECT_EQ(client_->receive(true).fields.at("content-length"), "10");
+  EXPECT_TRUE(client_->is_silent());
+  clock->advance(100ms);
+  EXPECT_FALSE(client_->is_silent()) << "the first byte";
+  clock->advance(900ms);
+  EXPECT_EQ(client_->receive_until_closed(), "ten bytes.");
+}
+
 TEST_F(CheckpointPort, TheJournalTellsNamespaceRankAndStep) {
   create();
   save(0, 7, "hello");

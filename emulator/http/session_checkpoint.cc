@@ -130,12 +130,14 @@ Response Session::refused(checkpoint::Refusal why) const {
 Awaitable<void> Session::write_shard(const checkpoint::Shard& shard, std::uint64_t at_most) {
   if (!shard.bytes) co_return;
   const Worker::Body under_way(worker());
+  const auto& dribble = effects().dribble;
   for (const auto piece : shard.bytes->bytes()) {
     std::string_view left(reinterpret_cast<const char*>(piece.data()),
                           std::min<std::uint64_t>(piece.size(), at_most));
     at_most -= left.size();
     while (!left.empty() && !peer_gone()) {
-      const auto part = left.substr(0, written_at_once);
+      const auto part = left.substr(0, dribble ? 1 : written_at_once);
+      if (dribble) co_await pause(*dribble, false);
       co_await write(part);
       left.remove_prefix(part.size());
     }
