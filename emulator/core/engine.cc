@@ -263,13 +263,12 @@ tl::expected<std::unique_ptr<Put>, PutRefusal> Engine::begin_put(
       return tl::make_unexpected(why);
     };
     put.reset(new Put(*this, bucket, key, size));
+    const std::tuple<Run, std::string_view, std::string_view> name(run_, put->bucket_, put->key_);
+    // Before what only an announced size tells: the response is the same without one.
+    if (find(bucket, key) != nullptr || begun_.contains(name)) return refuse(PutRefusal::exists);
     if (size == 0) return refuse(PutRefusal::empty);
     if (size > capacity_) return refuse(PutRefusal::too_large);
-    if (find(bucket, key) != nullptr) return refuse(PutRefusal::exists);
-    if (behaviour_.put_race == PutRace::first_begun &&
-        !begun_.emplace(run_, put->bucket_, put->key_).second) {
-      return refuse(PutRefusal::exists);
-    }
+    if (behaviour_.put_race == PutRace::first_begun) begun_.insert(name);
     puts_.push_back(*put);
     put->listed_ = true;
     take_step(*put, wanted);
@@ -488,12 +487,12 @@ PutOutcome Engine::commit(Put& put) {
   {
     Critical critical(*this);
     if (!is_current(put)) return PutOutcome::lost;
-    if (put.written_ == 0) {
-      ++totals_.puts_refused;
-      outcome = PutOutcome::empty;
-    } else if (find(put.bucket_, put.key_) != nullptr) {
+    if (find(put.bucket_, put.key_) != nullptr) {
       ++totals_.puts_existing;
       outcome = PutOutcome::exists;
+    } else if (put.written_ == 0) {
+      ++totals_.puts_refused;
+      outcome = PutOutcome::empty;
     } else {
       GivenBack done;
       give_back_some(trim(put), done);

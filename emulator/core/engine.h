@@ -182,7 +182,8 @@ class Engine {
   /// Begins an object of `size` bytes, or of a size that is not known yet. Room is reserved in
   /// steps of options.limits.room_step bytes, the first one here and the others by Put::extend as
   /// the bytes come; it is made by evicting the least recently used objects that no lease pins.
-  /// Refused if there could not be room for all of `size` now.
+  /// Refused if there could not be room for all of `size` now. Of several reasons the one that
+  /// stands first in PutRefusal is told.
   tl::expected<std::unique_ptr<Put>, PutRefusal> begin_put(std::string_view bucket,
                                                            std::string_view key,
                                                            std::optional<std::uint64_t> size);

@@ -314,6 +314,7 @@ class World {
     RC_ASSERT(put.has_value() == reasons.empty());
     if (!put) {
       RC_ASSERT(reasons.contains(put.error()));
+      if (reasons.contains(PutRefusal::exists)) RC_ASSERT(put.error() == PutRefusal::exists);
       ++(put.error() == PutRefusal::exists ? expected_.puts_existing : expected_.puts_refused);
       met_.no_room += put.error() == PutRefusal::no_room;
       met_.too_large += put.error() == PutRefusal::too_large;

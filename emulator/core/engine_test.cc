@@ -112,10 +112,21 @@ TEST(Engine, RefusesAKeyThatExistsAndKeepsItsBytes) {
   TestEngine daemon;
   daemon.store("bucket", "key", "first");
   EXPECT_EQ(daemon.store("bucket", "key", "second"), tl::make_unexpected(PutRefusal::exists));
-  EXPECT_EQ(daemon.engine.begin_put("bucket", "key", std::nullopt).error(), PutRefusal::exists);
+  using Size = std::optional<std::uint64_t>;
+  for (const Size size : std::vector<Size>{std::nullopt, 0, 1, 17 * block}) {
+    EXPECT_EQ(daemon.engine.begin_put("bucket", "key", size).error(), PutRefusal::exists);
+  }
   EXPECT_EQ(daemon.content(*daemon.engine.acquire("bucket", "key", ttl)), "first");
-  EXPECT_EQ(daemon.engine.statistics().puts_existing, 2u);
+  EXPECT_EQ(daemon.engine.statistics().puts_existing, 5u);
   EXPECT_EQ(daemon.engine.statistics().used_bytes, block);
+}
+
+TEST(Engine, AnEmptyPutOfAKeyThatCameMeanwhileFindsThatItExists) {
+  TestEngine daemon;
+  const auto put = daemon.engine.begin_put("bucket", "key", std::nullopt);
+  ASSERT_TRUE(put);
+  daemon.store("bucket", "key", "bytes");
+  EXPECT_EQ((*put)->commit(), PutOutcome::exists);
 }
 
 TEST(Engine, RefusesAnEmptyObject) {

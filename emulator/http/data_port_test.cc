@@ -119,6 +119,17 @@ TEST_F(DataPort, KeepsWhatIsStoredWhenAKeyIsStoredAgain) {
   EXPECT_EQ(daemon().statistics().puts_existing, 1u);
 }
 
+TEST_F(DataPort, LooksForTheKeyBeforeItLooksAtTheBody) {
+  put("b/k", "first");
+  expect_refusal(put("b/k", ""), 409, "exists");
+  expect_refusal(client().ask(chunked_head("b/k") + "0\r\n\r\n"), 409, "exists");
+  EXPECT_TRUE(in_step());
+  const auto too_large = client().ask(put_head("b/k", options.capacity + 1));
+  expect_refusal(too_large, 409, "exists");
+  EXPECT_TRUE(too_large.closes()) << "the body is not waited for";
+  EXPECT_EQ(daemon().statistics().puts_existing, 3u);
+}
+
 TEST_F(DataPort, RefusesAnEmptyBody) {
   expect_refusal(put("b/k", ""), 400, "empty");
   const auto without_length = client().ask("PUT /v1/kv/b/k HTTP/1.1\r\nHost: h\r\n\r\n");

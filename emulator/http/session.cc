@@ -501,9 +501,12 @@ std::optional<Response> Session::refused_form(const RequestHead& head) {
   return std::nullopt;
 }
 
-Awaitable<Response> Session::refuse_body(const RequestHead& head, bool too_large,
-                                         Response refused) {
-  if (too_large) {
+bool Session::too_large(const RequestHead& head) const {
+  return head.content_length > service_.options.capacity;
+}
+
+Awaitable<Response> Session::refuse_body(const RequestHead& head, Response refused) {
+  if (too_large(head)) {
     keep_alive_ = false;
   } else {
     co_await discard_body(head);
@@ -531,8 +534,7 @@ Awaitable<Response> Session::put(const RequestHead& head, const Route& route) {
   }
   const auto put = service_.engine.begin_put(route.bucket, route.key, head.body_size());
   if (!put) {
-    co_return co_await refuse_body(head, put.error() == core::PutRefusal::too_large,
-                                   refused(put.error()));
+    co_return co_await refuse_body(head, refused(put.error()));
   }
   BodySink sink(put->get(), worker().scratch());
   const auto ended = co_await receive_whole(head, sink);
@@ -555,7 +557,7 @@ Response Session::put_now(const RequestHead& head, const Route& route, std::stri
     return {};  // for nobody
   }
   const auto put = service_.engine.begin_put(route.bucket, route.key, head.content_length);
-  if (!put && put.error() == core::PutRefusal::too_large) {
+  if (!put && too_large(head)) {
     keep_alive_ = false;
     return refused(put.error());
   }

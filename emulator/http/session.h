@@ -106,9 +106,11 @@ class Session final : public Connection {
   // request, or nothing where it goes on.
   /// Refuses a body that may not come in the form that the head announces; it is to be discarded.
   std::optional<Response> refused_form(const RequestHead& head);
-  /// Makes `refused` the response before the body has come: one that is too large is not waited
+  /// Makes `refused` the response before the body has come: one that is too_large() is not waited
   /// for.
-  Awaitable<Response> refuse_body(const RequestHead& head, bool too_large, Response refused);
+  Awaitable<Response> refuse_body(const RequestHead& head, Response refused);
+  /// Whether the body is announced to be larger than the whole segment.
+  bool too_large(const RequestHead& head) const;
   /// Receives the whole body into `sink`.
   Awaitable<std::optional<Response>> receive_whole(const RequestHead& head, BodySink& sink);
 

@@ -85,8 +85,7 @@ Awaitable<Response> Session::put_shard(const RequestHead& head, const Route& rou
   }
   auto writer = service_.checkpoints.begin(address, head.body_size());
   if (!writer) {
-    co_return co_await refuse_body(head, writer.error() == checkpoint::Refusal::too_large,
-                                   refused(writer.error()));
+    co_return co_await refuse_body(head, refused(writer.error()));
   }
   const auto announced =
       meta && behaviour_.check_shards ? checkpoint::announced_checksum(*meta) : std::nullopt;
