@@ -158,6 +158,8 @@ TEST_F(AdminPort, KeepsAConnectionForAnyNumberOfRequestsAtOnceOrOneByOne) {
 
 TEST_F(AdminPort, AnswersHttp10) {
   EXPECT_THAT(ask("GET /healthz HTTP/1.0\r\n\r\n"), ok);
+  EXPECT_THAT(ask("GET /healthz HTTP/1.0\r\nConnection: keep-alive, close\r\n\r\n"),
+              AllOf(ok, HasSubstr("Connection: close\r\n")));
   Peer peer(*server_);
   peer.send("GET /healthz HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
   EXPECT_THAT(peer.receive("}\n"), HasSubstr("Connection: keep-alive\r\n"));

@@ -33,6 +33,19 @@ bool is_host(std::string_view value) {
   return std::ranges::all_of(value, [](char c) { return allowed[static_cast<unsigned char>(c)]; });
 }
 
+/// Calls `visit` with each element of a list of tokens (RFC 9110, 5.6.1); empty ones do not count.
+template <class Visit>
+void for_each_element(std::string_view list, const Visit& visit) {
+  while (!list.empty()) {
+    const auto end = std::min(list.find(','), list.size());
+    std::string_view element = list.substr(0, end);
+    list.remove_prefix(std::min(end + 1, list.size()));
+    element.remove_prefix(std::min(element.find_first_not_of(" \t"), element.size()));
+    element = element.substr(0, element.find_last_not_of(" \t") + 1);
+    if (!element.empty()) visit(element);
+  }
+}
+
 /// Keeps what the daemon needs of a head, without copying or storing any field.
 class HeadParser final : public beast_http::basic_parser<true> {
  public:
@@ -42,6 +55,7 @@ class HeadParser final : public beast_http::basic_parser<true> {
   RequestHead head;
   std::optional<HeadError> error;
   int hosts = 0;
+  bool closes = false;
 
  private:
   using Ec = boost::system::error_code;
@@ -61,6 +75,13 @@ class HeadParser final : public beast_http::basic_parser<true> {
       case beast_http::field::host:
         if (!is_host(value)) return refuse(HeadError::malformed, ec);
         ++hosts;
+        break;
+      // RFC 9112, 9.3: close wins over keep-alive.
+      case beast_http::field::connection:
+      case beast_http::field::proxy_connection:
+        for_each_element({value.data(), value.size()}, [this](std::string_view option) {
+          closes = closes || beast::iequals(option, "close");
+        });
         break;
       case beast_http::field::transfer_encoding:
         if (has_coding_ || head.http_1_0) return refuse(HeadError::malformed, ec);
@@ -157,7 +178,7 @@ tl::expected<RequestHead, HeadError> parse_head(std::string_view head, const Lim
   }
 
   RequestHead result = parser.head;
-  result.keep_alive = parser.keep_alive();
+  result.keep_alive = parser.keep_alive() && !parser.closes;
   result.chunked = parser.chunked();
   if (const auto length = parser.content_length()) result.content_length = *length;
   return result;

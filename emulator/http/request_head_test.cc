@@ -140,6 +140,19 @@ TEST(RequestHead, ClosesAnHttp10ConnectionUnlessToldToKeepIt) {
   EXPECT_TRUE(parse("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n")->keep_alive);
 }
 
+TEST(RequestHead, ClosesWhereItSaysBoth) {
+  for (const char* version : {"1.0", "1.1"}) {
+    for (const char* fields :
+         {"Connection: keep-alive, close\r\n", "Connection: close, keep-alive\r\n",
+          "Connection: close\r\nConnection: keep-alive\r\n",
+          "Connection: keep-alive\r\nConnection: x,\tClose ,\r\n"}) {
+      const auto head = parse("GET / HTTP/"s + version + "\r\nHost: h\r\n" + fields + "\r\n");
+      ASSERT_TRUE(head) << fields;
+      EXPECT_FALSE(head->keep_alive) << version << " " << fields;
+    }
+  }
+}
+
 TEST(RequestHead, OfHttp10ExpectsNothing) {
   const auto head = parse("PUT / HTTP/1.0\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n");
   ASSERT_TRUE(head);
