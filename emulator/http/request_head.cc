@@ -46,6 +46,17 @@ void for_each_element(std::string_view list, const Visit& visit) {
   }
 }
 
+/// Whether the list has one element, which is `name`.
+bool is_only(std::string_view list, std::string_view name) {
+  int elements = 0;
+  bool named = false;
+  for_each_element(list, [&](std::string_view element) {
+    ++elements;
+    named = beast::iequals(element, name);
+  });
+  return elements == 1 && named;
+}
+
 /// Keeps what the daemon needs of a head, without copying or storing any field.
 class HeadParser final : public beast_http::basic_parser<true> {
  public:
@@ -56,6 +67,7 @@ class HeadParser final : public beast_http::basic_parser<true> {
   std::optional<HeadError> error;
   int hosts = 0;
   bool closes = false;
+  bool has_coding = false;  // which is chunked
 
  private:
   using Ec = boost::system::error_code;
@@ -84,12 +96,16 @@ class HeadParser final : public beast_http::basic_parser<true> {
         });
         break;
       case beast_http::field::transfer_encoding:
-        if (has_coding_ || head.http_1_0) return refuse(HeadError::malformed, ec);
-        if (!beast::iequals(value, "chunked")) return refuse(HeadError::unknown_coding, ec);
-        has_coding_ = true;
+        if (has_coding || head.http_1_0) return refuse(HeadError::malformed, ec);
+        if (!is_only({value.data(), value.size()}, "chunked")) {
+          return refuse(HeadError::unknown_coding, ec);
+        }
+        has_coding = true;
         break;
       case beast_http::field::expect:
-        if (!beast::iequals(value, "100-continue")) return refuse(HeadError::unknown_expect, ec);
+        if (!is_only({value.data(), value.size()}, "100-continue")) {
+          return refuse(HeadError::unknown_expect, ec);
+        }
         head.expects_continue = !head.http_1_0;
         break;
       case beast_http::field::unknown:
@@ -129,7 +145,6 @@ class HeadParser final : public beast_http::basic_parser<true> {
   const std::uint32_t max_headers_;
   const FieldVisitor& visit_;
   std::uint32_t fields_ = 0;
-  bool has_coding_ = false;
 };
 
 }  // namespace
@@ -173,7 +188,8 @@ tl::expected<RequestHead, HeadError> parse_head(std::string_view head, const Lim
   if (ec == beast_http::error::bad_version) return tl::make_unexpected(HeadError::unknown_version);
   // RFC 9112, 3.2: a request of HTTP/1.1 names its host once.
   const bool host_is_wrong = parser.hosts > 1 || (parser.hosts == 0 && !parser.head.http_1_0);
-  if (ec || !parser.is_done() || parsed != head.size() || host_is_wrong) {
+  if (ec || !parser.is_done() || parsed != head.size() || host_is_wrong ||
+      parser.has_coding != parser.chunked()) {
     return tl::make_unexpected(HeadError::malformed);
   }
 

@@ -206,12 +206,26 @@ TEST(RequestHead, WithALengthThatIsNoNumberIsRefused) {
 
 TEST(RequestHead, WithAnotherCodingThanChunkedIsRefused) {
   for (const char* coding : {"gzip", "gzip, chunked", "chunked, gzip", "chunked, chunked",
-                             "identity", "xchunked", "chunked;q=1", ""}) {
+                             "identity", "xchunked", "chunked;q=1", "", ",", "chunked,,chunked",
+                             ", gzip", "chunked chunked", "chunked, gzip,"}) {
     expect_refused("Transfer-Encoding: "s + coding + "\r\n", HeadError::unknown_coding);
   }
   expect_refused("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
                  HeadError::malformed);
+  expect_refused("Transfer-Encoding: chunked,\r\nTransfer-Encoding: ,\r\n", HeadError::malformed);
   EXPECT_TRUE(parse_fields("Transfer-Encoding: Chunked\r\n")->chunked);
+}
+
+// RFC 9110, 5.6.1.2.
+TEST(RequestHead, MayHaveListsWithEmptyElements) {
+  for (const char* coding : {"chunked,", ", chunked", ",\t, chunked ,,"}) {
+    const auto head = parse_fields("Transfer-Encoding: "s + coding + "\r\n");
+    ASSERT_TRUE(head) << coding;
+    EXPECT_TRUE(head->chunked) << coding;
+    expect_refused("Content-Length: 5\r\nTransfer-Encoding: "s + coding + "\r\n",
+                   HeadError::malformed);
+  }
+  EXPECT_TRUE(parse_fields("Expect: ,100-continue ,\r\n")->expects_continue);
 }
 
 TEST(RequestHead, WithAnotherExpectationThanContinueIsRefused) {
