@@ -126,6 +126,8 @@ TEST_F(Hostile, OtherVersionsAndExpectations) {
   expect_refused("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505);
   expect_refused(put_with("Expect: the-unexpected\r\n"), 417);
   expect_refused("GET /\r\n\r\n", 400);
+  expect_refused("GET /  HTTP/1.1\r\nHost: h\r\n\r\n", 400);
+  expect_refused("GET / HTTP/1.1 \r\nHost: h\r\n\r\n", 400);
 }
 
 TEST_F(Hostile, TlsAndOtherGreetings) {

@@ -57,6 +57,16 @@ bool is_only(std::string_view list, std::string_view name) {
   return elements == 1 && named;
 }
 
+/// Whether the first line has the three parts of a request line, and the last is a version.
+bool names_a_version(std::string_view head) {
+  const std::string_view line = head.substr(0, head.find("\r\n"));
+  const std::string_view version = line.substr(line.rfind(' ') + 1);
+  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  return std::ranges::count(line, ' ') == 2 && version.size() == 8 &&
+         version.starts_with("HTTP/") && is_digit(version[5]) && version[6] == '.' &&
+         is_digit(version[7]);
+}
+
 /// Keeps what the daemon needs of a head, without copying or storing any field.
 class HeadParser final : public beast_http::basic_parser<true> {
  public:
@@ -185,7 +195,9 @@ tl::expected<RequestHead, HeadError> parse_head(std::string_view head, const Lim
   boost::system::error_code ec;
   const auto parsed = parser.put(boost::asio::buffer(head.data(), head.size()), ec);
   if (parser.error) return tl::make_unexpected(*parser.error);
-  if (ec == beast_http::error::bad_version) return tl::make_unexpected(HeadError::unknown_version);
+  if (ec == beast_http::error::bad_version && names_a_version(head)) {
+    return tl::make_unexpected(HeadError::unknown_version);
+  }
   // RFC 9112, 3.2: a request of HTTP/1.1 names its host once.
   const bool host_is_wrong = parser.hosts > 1 || (parser.hosts == 0 && !parser.head.http_1_0);
   if (ec || !parser.is_done() || parsed != head.size() || host_is_wrong ||

@@ -234,11 +234,16 @@ TEST(RequestHead, WithAnotherExpectationThanContinueIsRefused) {
 }
 
 TEST(RequestHead, WithAnotherVersionIsRefused) {
-  for (const char* version :
-       {"HTTP/2.0", "HTTP/1.2", "HTTP/0.9", "http/1.1", "HTTP/11", "FTP/1.1", "HTTP/1.1 "}) {
-    const auto head = parse("GET / "s + version + "\r\nHost: h\r\n\r\n");
-    ASSERT_FALSE(head) << version;
-    EXPECT_EQ(head.error(), HeadError::unknown_version) << version;
+  const auto error = [](const char* version) {
+    return parse("GET / "s + version + "\r\nHost: h\r\n\r\n").error();
+  };
+  for (const char* version : {"HTTP/2.0", "HTTP/1.2", "HTTP/0.9"}) {
+    EXPECT_EQ(error(version), HeadError::unknown_version) << version;
+  }
+  // RFC 9112, 2.3 and 3: no version, and so no request line.
+  for (const char* version : {"http/1.1", "HTTP/11", "HTTP/1.10", "FTP/1.1", "HTTP/1.1 ",
+                              "HTTP/2.0 ", " HTTP/1.1", " HTTP/2.0", "HTTP/1.1 x", "x HTTP/2.0"}) {
+    EXPECT_EQ(error(version), HeadError::malformed) << version;
   }
 }
 
