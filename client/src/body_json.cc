@@ -17,7 +17,8 @@ constexpr int max_depth = 4;
 }  // namespace
 
 Json parse_body(std::string_view body) {
-  if (body.size() > max_body) return Json(Json::value_t::discarded);
+  // The parser takes a NUL byte for the end.
+  if (body.size() > max_body || body.find('\0') != body.npos) return Json(Json::value_t::discarded);
   bool too_deep = false;
   const auto keep = [&too_deep](int depth, Json::parse_event_t, const Json&) {
     if (depth > max_depth) too_deep = true;

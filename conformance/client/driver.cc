@@ -90,6 +90,8 @@ std::string as_one_process(const std::string& command) {
 }  // namespace
 
 Json response_in(std::string_view line) {
+  // The parser takes a NUL byte for the end.
+  if (line.find('\0') != line.npos) return Json(Json::value_t::discarded);
   Json response = Json::parse(line, nullptr, false);
   if (!response.is_object()) return response;
   leave_out_nulls(response);

@@ -103,6 +103,7 @@ TEST_F(DriverTest, TakesNullForLeftOut) {
             Json::parse(R"({"ok":true,"results":[{"outcome":"miss"},null]})"));
   EXPECT_EQ(response_in("[null]"), Json::parse("[null]"));
   EXPECT_TRUE(response_in("nonsense").is_discarded());
+  EXPECT_TRUE(response_in(std::string_view("{}\0 x", 5)).is_discarded());
 }
 
 TEST_F(DriverTest, DoesNotWaitForEver) {

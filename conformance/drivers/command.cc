@@ -146,6 +146,8 @@ const Readers& readers() {
 Request parse_request(std::string_view line) {
   Request request{nullptr, Unsupported{}};
   try {
+    // The parser takes it for the end.
+    if (line.find('\0') != line.npos) throw Malformed("a command has no NUL byte");
     const Json object = Json::parse(line);
     if (!object.is_object()) throw Malformed("a command is a JSON object, not " + object.dump());
     if (const Json& id = member(object, "id", "a number"); id.is_number()) {

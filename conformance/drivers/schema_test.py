@@ -199,7 +199,7 @@ class Session(unittest.TestCase):
             {"op": "get", **get},
         ]
         lines = [json.dumps({"id": i, **command}) for i, command in enumerate(commands)]
-        unfit = ["no JSON", "[]", '{"op":"hello"}', '{"id":1,"op":"put","key":"k"}', '{"id":1,"op":"no_such"}']
+        unfit = ["no JSON", '{"id":1,"op":"hello"}\0', "[]", '{"op":"hello"}', '{"id":1,"op":"put","key":"k"}', '{"id":1,"op":"no_such"}']
         ended = subprocess.run(
             [BIN / "hyperpod-driver"],
             input="".join(line + "\n" for line in lines + unfit),

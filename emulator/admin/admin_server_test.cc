@@ -531,6 +531,8 @@ TEST_F(AdminServerTest, ResetsAllOrWhatIsNamed) {
             "400 invalid_request only");
   EXPECT_EQ(error_of(ask("POST", "/v1/reset", R"({"only":"journal"})")),
             "400 invalid_request only");
+  EXPECT_EQ(ask("POST", "/v1/reset", R"({"only":["journal"]})" + std::string("\0 x", 3)).status,
+            400);
   EXPECT_EQ(error_of(ask("POST", "/v1/reset", R"({"journal":true})")),
             "400 invalid_request journal");
   const auto selected = [&](std::size_t i) {

@@ -89,6 +89,9 @@ class JsonWatch {
   std::string path_;
 };
 
+// The parser of JSON takes it for the end.
+bool has_nul(std::string_view text) { return text.find('\0') != text.npos; }
+
 class YamlConverter {
  public:
   json convert(const YAML::Node& node, const std::string& path, std::size_t level = 1) {
@@ -129,6 +132,7 @@ class YamlConverter {
       throw Refusal{
           fmt::format("{} has the tag {}; leave it out", base::printable(path), base::quoted(tag))};
     }
+    if (has_nul(text)) return text;
     const json value = json::parse(text, nullptr, false);
     const bool is_plain = value.is_number() || value.is_boolean() || value.is_null();
     return is_plain ? value : json(text);
@@ -141,6 +145,7 @@ class YamlConverter {
 
 Result<json> parse_json(std::string_view text) {
   try {
+    if (has_nul(text)) return refuse_document("a NUL byte is not JSON; leave it out");
     return json::parse(text, JsonWatch());
   } catch (const Refusal& refusal) {
     return refuse_document(refusal.message);

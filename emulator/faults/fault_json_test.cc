@@ -194,6 +194,8 @@ TEST(FaultJson, BrokenJsonIsNamedWithItsPlace) {
   EXPECT_THAT(refusal("[{]"), StartsWith("parse error at line 1, column 3"));
   EXPECT_THAT(refusal(""), StartsWith("parse error at line 1"));
   EXPECT_THAT(refusal("[] x"), StartsWith("parse error at line 1"));
+  EXPECT_THAT(refusal(std::string("[]\0 x", 5)), StartsWith("a NUL byte"));
+  EXPECT_THAT(refusal(std::string("[]\0", 3)), StartsWith("a NUL byte"));
   EXPECT_THAT(refusal("[{\"name\": \"\xff\"}]"), StartsWith("parse error at line 1"));
   EXPECT_NE(refusal(R"([{"match": {"probability": 1e999}, "effects": {}}])"), "");
 }

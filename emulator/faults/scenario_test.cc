@@ -134,6 +134,13 @@ TEST(Scenario, BrokenYamlIsNamedWithItsPlace) {
   EXPECT_THAT(refusal("faults: []\n---\nfaults: []\n"), HasSubstr("2 YAML documents"));
 }
 
+TEST(Scenario, NothingIsReadAsFarAsANulByte) {
+  EXPECT_THAT(refusal(std::string("{\"faults\": []}\0 x", 17), "s.json"), StartsWith("a NUL byte"));
+  // In a plain scalar yaml-cpp takes one for an escape: this is 500 and a NUL.
+  EXPECT_THAT(refusal("faults: [{effects: {status: 500" + std::string(1, '\0') + "0}}]"),
+              StartsWith("faults[0].effects.status must be"));
+}
+
 TEST(Scenario, AYamlMemberGivenTwiceIsRefused) {
   EXPECT_THAT(refusal("faults:\n  - {effects: {status: 500, status: 503}}\n"),
               StartsWith("faults[0].effects.status is given twice"));

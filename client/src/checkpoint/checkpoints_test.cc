@@ -236,6 +236,15 @@ TEST(CheckpointsOfAnotherServer, AreNotAbsent) {
   expect_told(checkpoints.delete_namespace("run"));
 }
 
+TEST_F(CheckpointsTest, StepsWithANulByteBehindThemAreNotJson) {
+  ScriptedServer server([](Conversation& c) {
+    while (c.read_request()) c.send(answer(200, "[7]" + std::string("\0[8]", 4)));
+  });
+  const auto steps = Checkpoints::create({.url = server.url()}).value().latest("run");
+  ASSERT_FALSE(steps);
+  EXPECT_EQ(steps.error().code, ErrorCode::malformed_response);
+}
+
 TEST_F(CheckpointsTest, RefusalsSayWhy) {
   const auto no_namespace = checkpoints_->put(shard_, bytes_of("x"));
   ASSERT_FALSE(no_namespace);
