@@ -204,6 +204,25 @@ TEST_F(CheckpointPort, ARestartForgetsCheckpoints) {
   EXPECT_EQ(daemon().statistics().used_bytes, 0u);
 }
 
+TEST_F(CheckpointPort, AShardForANamespaceMadeAnewIsAbsent) {
+  const std::string save_late = request("POST", "checkpoints/run/0/1", "late");
+  for (const bool all : {false, true}) {
+    create();
+    auto late = daemon().connect();
+    const auto used = daemon().statistics().used_bytes;
+    late.send(save_late.substr(0, save_late.size() - 1));
+    ASSERT_TRUE(daemon().reaches([=](const Statistics& s) { return s.used_bytes > used; }));
+    EXPECT_EQ((all ? ask("POST", "cluster/reset") : ask("DELETE", "namespaces/run")).status, 200);
+    create();
+    late.send(save_late.substr(save_late.size() - 1));
+    const Reply reply = late.receive();
+    EXPECT_EQ(reply.status, 404);
+    EXPECT_EQ(reply.error(), "absent");
+    EXPECT_EQ(late.ask(request("GET", "checkpoints/run/0/1")).status, 404);
+    EXPECT_EQ(late.ask(save_late).status, 200) << "the connection goes on";
+  }
+}
+
 TEST_F(CheckpointPort, WhoConnectsAgainWhileTheDaemonRestartsMeetsTheNewOne) {
   create();
   save(0, 1, "old");

@@ -87,10 +87,11 @@ tl::expected<void, Refusal> Store::commit(Writer& writer, std::optional<std::str
   Dropped dropped;
   std::lock_guard lock(mutex_);
   const auto found = namespaces_.find(writer.address_.name);
-  if (found == namespaces_.end()) return tl::make_unexpected(Refusal::no_namespace);
-  Namespace& in = found->second;
   // Another namespace of the same name is not the one that the body was sent to.
-  if (in.generation != writer.generation_) return tl::make_unexpected(Refusal::lost);
+  if (found == namespaces_.end() || found->second.generation != writer.generation_) {
+    return tl::make_unexpected(Refusal::no_namespace);
+  }
+  Namespace& in = found->second;
 
   Step& step = in.steps[writer.address_.step];
   const auto [place, is_new] = step.try_emplace(writer.address_.rank);

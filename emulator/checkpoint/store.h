@@ -51,12 +51,13 @@ struct Address {
 };
 
 enum class Refusal {
-  no_namespace,  ///< There is no namespace of that name (assumed: 404).
+  no_namespace,  ///< There is no namespace of that name, or not the one any more that there was
+                 ///< when the body began (assumed: 404).
   no_rank,       ///< The rank is not below num_ranks (assumed: 400).
   too_large,     ///< Larger than the whole segment.
   no_room,       ///< Larger than what is free or held by KV objects that no lease pins.
   no_memory,     ///< The system has no room for blocks that were not reserved at start.
-  lost,          ///< The daemon was restarted, or everything was reset, while the body came.
+  lost,          ///< The daemon was restarted while the body came.
 };
 
 enum class Creation {
@@ -124,10 +125,9 @@ class Store {
 
   /// What a store held. Destroying it gives blocks back, which takes the engine's lock.
   class Contents;
-  /// Empties the store at once, however much it holds, and without the engine's lock; writers under
-  /// way are lost.
+  /// Empties the store at once, however much it holds, and without the engine's lock.
   Contents take_all();
-  /// Removes all namespaces and shards; writers under way are lost.
+  /// Removes all namespaces and shards.
   void reset();
 
   Counters counters() const;

@@ -171,15 +171,11 @@ class World {
     Flight& flight = *owned;
     const auto committed = flight.writer.commit(*flight.bytes);
     const auto found = namespaces_.find(flight.address.name);
-    if (found == namespaces_.end()) {
+    if (found == namespaces_.end() || found->second.generation != flight.generation) {
       RC_ASSERT(!committed && committed.error() == Refusal::no_namespace);
       return;
     }
     ModelNamespace& in = found->second;
-    if (in.generation != flight.generation) {
-      RC_ASSERT(!committed && committed.error() == Refusal::lost);
-      return;
-    }
     RC_ASSERT(committed.has_value());
     auto& ranks = in.steps[flight.address.step];
     ranks[flight.address.rank] = flight.bytes;

@@ -216,7 +216,7 @@ TEST_F(StoreTest, ANamespaceMadeAnewIsAnotherOne) {
   auto second = begin(0, 1, "late");
   store_.remove("run");
   store_.create("run", {2, 2});
-  EXPECT_EQ(second.commit(std::nullopt).error(), Refusal::lost);
+  EXPECT_EQ(second.commit(std::nullopt).error(), Refusal::no_namespace);
 }
 
 class PermissiveStoreTest : public StoreTest {

@@ -102,7 +102,10 @@ Awaitable<Response> Session::put_shard(const RequestHead& head, const Route& rou
                       "The bytes do not fit the checksum in Shard-Meta; what was there stays.");
   }
   const auto stored = writer->commit(meta);
-  if (!stored && stored.error() == checkpoint::Refusal::lost) close();
+  if (!stored && stored.error() == checkpoint::Refusal::lost) {
+    close();
+    co_return Response{};  // for nobody
+  }
   if (!stored) co_return refused(stored.error());
   co_return success();
 }
@@ -118,8 +121,7 @@ Response Session::refused(checkpoint::Refusal why) const {
       return refused(core::PutRefusal::too_large);
     case checkpoint::Refusal::no_memory:
       return refused(core::PutRefusal::no_memory);
-    case checkpoint::Refusal::lost:
-      return refusal(503, "restarted", "The daemon was reset while the body came.");
+    case checkpoint::Refusal::lost:  // and told to nobody
     case checkpoint::Refusal::no_room:
       break;
   }
