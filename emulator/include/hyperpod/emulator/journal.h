@@ -236,8 +236,8 @@ class Journal {
                   std::chrono::steady_clock::time_point deadline) const;
 
   /// Calls `changed` after each change of the journal, on the thread that made it and with no lock
-  /// of the journal held; it must be quick. Replaces the one before, which is not called any more
-  /// when this returns. Null: nobody. Must not be called by `changed`.
+  /// of the journal held; it must be quick, and must not throw. Replaces the one before, which is
+  /// not called any more when this returns. Null: nobody. Must not be called by `changed`.
   void observe(std::function<void()> changed);
 
   /// Each entry that the filter accepts, as entry_to_json, on a line of its own.
