@@ -310,6 +310,11 @@ TEST_F(CheckpointPort, StateAndStatisticsTellOfNamespaces) {
   now = daemon().statistics();
   EXPECT_EQ(now.shards_stored, 0u);
   EXPECT_EQ(now.shards, 4u) << "what is there stays";
+  daemon().emulator().reset(
+      {.leases = false, .faults = false, .journal = false, .counters = false});
+  now = daemon().statistics();
+  EXPECT_EQ(now.namespaces, 0u) << "they go with the objects";
+  EXPECT_EQ(now.shards, 0u);
 }
 
 TEST_F(CheckpointPort, FaultsMeetTheirOperationsAndAnyDoesNot) {

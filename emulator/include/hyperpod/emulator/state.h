@@ -155,7 +155,8 @@ struct SegmentState {
 /// What reset is to clear.
 struct ResetSelection {
   /// Every object goes, and the leases on them. Blocks under a lease are free once it would have
-  /// expired: whoever still reads there reads the right bytes.
+  /// expired: whoever still reads there reads the right bytes. Every namespace of checkpoints goes,
+  /// too, with its shards.
   bool objects = true;
   bool leases = true;  ///< Every lease ends; its object stays pinned until it would have expired.
   bool faults = true;
