@@ -145,8 +145,8 @@ Json entry_schema() {
 Json entry_with_heads_schema() {
   Json schema = entry_schema();
   schema["properties"]["request_head"] = text(
-      "As it came, cut after 1,024 bytes and without credentials; left out where it is not "
-      "kept any more");
+      "As it came, cut after 1,024 bytes and without credentials in fields and parameters whose "
+      "names speak of them; left out where it is not kept any more");
   schema["properties"]["response_head"] =
       text("The same of the response; left out where none was sent as well");
   return schema;

@@ -515,6 +515,7 @@ TEST_F(DataPort, LogsEachRefusalOnceAndTheRestForDebugging) {
   lease("b/absent");
   put("b/empty", "");
   put("b/" + std::string(2000, 'k'), "");
+  client().ask(get_request("/v1/tokens?token=s3cret"));
   client().ask("nonsense\n");
   daemon().emulator().stop();
   const std::string lines = log->text();
@@ -524,9 +525,10 @@ TEST_F(DataPort, LogsEachRefusalOnceAndTheRestForDebugging) {
   EXPECT_THAT(lines, HasSubstr("info 400 PUT /v1/kv/b/empty: refused"));
   EXPECT_THAT(lines, HasSubstr("info 400 PUT /v1/kv/b/kkk"));
   EXPECT_THAT(lines, HasSubstr("kkk...: refused"));
+  EXPECT_THAT(lines, HasSubstr("info 404 GET /v1/tokens?token=[redacted]: refused"));
   EXPECT_THAT(lines, HasSubstr("info 400 an unreadable request: refused"));
   const auto count = std::count(lines.begin(), lines.end(), '\n');
-  EXPECT_EQ(count, 8) << "start, six requests, stop:\n" << lines;
+  EXPECT_EQ(count, 9) << "start, seven requests, stop:\n" << lines;
 }
 
 }  // namespace

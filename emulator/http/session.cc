@@ -10,6 +10,7 @@
 
 #include "http/body_sink.h"
 #include "http/chunk_decoder.h"
+#include "journal/head.h"
 #include "text/log.h"
 
 namespace hyperpod::emulator::http {
@@ -820,14 +821,15 @@ void Session::log(const Response& response) const {
   const auto& log = service_.options.log;
   if (!log || !log->enabled(level)) return;
   constexpr std::size_t most = 200;  // so that what follows is not cut off
-  std::string_view line = "an unreadable request";
+  std::string shown = "an unreadable request";
   if (exchange_->entry.operation != JournalOperation::unreadable) {
     const auto end = exchange_->head.find("\r\n");  // beyond what is kept, where it is very long
-    line = exchange_->head.substr(0, end);
+    std::string_view line = exchange_->head.substr(0, end);
     if (end != line.npos) line = line.substr(0, line.rfind(' '));  // in front of the version
+    shown = journal::presentable_head(line);
   }
-  text::log(log, level, "{} {}{}: {}{}", response.status, line.substr(0, most),
-            line.size() > most ? "..." : "", response.status < 400 ? "ok" : "refused ",
+  text::log(log, level, "{} {}{}: {}{}", response.status, std::string_view(shown).substr(0, most),
+            shown.size() > most ? "..." : "", response.status < 400 ? "ok" : "refused ",
             response.status < 400 ? "" : response.body);
 }
 

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <cstring>
 #include <functional>
 #include <map>
 #include <random>
@@ -217,6 +218,45 @@ TEST(Journal, ShowsNoCredentials) {
   EXPECT_EQ(shown("GET /a://b@c HTTP/1.1\r\n\r\n"), "GET /a://b@c HTTP/1.1\r\n\r\n");
   EXPECT_EQ(shown("POST /x/leases?timeout_ms=5&ttl_s=1 HTTP/1.1\r\nUser-Agent: a\r\n\r\n"),
             "POST /x/leases?timeout_ms=5&ttl_s=1 HTTP/1.1\r\nUser-Agent: a\r\n\r\n");
+}
+
+TEST(Journal, ShowsNoCredentialsInHeadsThatAreMalformed) {
+  for (const char* head :
+       {"GET / HTTP/1.1\rAuthorization: Bearer s3\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: x\r\nX: a\rAuthorization: Bearer s3\r\n\r\n",
+        "GET / HTTP/1.1\r\nAuthorization: a\r\rs3\r\n", " Authorization: Bearer s3\r\n\r\n",
+        "\r\n\tAuthorization: Bearer s3\r\n\r\n", "\n\nAuthorization: Bearer s3\r\n\r\n",
+        "GET / HTTP/1.1\r\n Authorization: Bearer s3\r\n\r\n", "Authorization Bearer s3\r\n\r\n",
+        "authorization s3\r\n", "GET /\ttoken=s3 HTTP/1.1\r\nAuthorization : s3\r\n\r\n",
+        "GET /a b?tok%65n=s3 HTTP/1.1\r\n\r\n", "GET /?a=1  HTTP/1.1 T%6FKEN s3\r\n\r\n",
+        "GET http://me:s3@h/ x HTTP/1.1\r\n\r\n", "GET /?token=a\rs3 HTTP/1.1\r\n\r\n",
+        "HTTP/1.1 200 Authorization: s3\r\n"}) {
+    EXPECT_EQ(shown(head).find("s3"), std::string::npos) << shown(head);
+  }
+  EXPECT_EQ(shown("GET /v1 HTTP/1.1 and token=s3\r\nA: b\r\n"),
+            "GET /v1 HTTP/1.1 and [redacted]\r\nA: b\r\n");
+  EXPECT_EQ(shown("HTTP/1.1 511 Network Authentication Required\r\nA: b\r\n\r\n"),
+            "HTTP/1.1 511 Network Authentication Required\r\nA: b\r\n\r\n");
+  const std::string long_path = "PUT /v1/kv/tokens/" + std::string(2000, 'k');
+  EXPECT_EQ(shown(long_path), long_path.substr(0, Journal::longest_head) + "\r\n[cut]");
+}
+
+TEST(Journal, ShowsNoCredentialsInParametersOfAnyUrl) {
+  const auto line_of = [](const std::string& target) {
+    const std::string out = shown("GET " + target + " HTTP/1.1\r\n\r\n");
+    return out.substr(4, out.size() - 4 - std::strlen(" HTTP/1.1\r\n\r\n"));
+  };
+  EXPECT_EQ(line_of("/?a=1;token=s3"), "/?a=1;token=[redacted]");
+  EXPECT_EQ(line_of("/?token=s3;s3&b=2"), "/?token=[redacted]&b=2");
+  EXPECT_EQ(line_of("/token=1?a=b=c&d"), "/token=1?a=b=c&d");
+  EXPECT_EQ(line_of("/#token=s3"), "/#token=[redacted]");
+  EXPECT_EQ(line_of("/?u=http://me:s3@h/?token=s3"), "/?u=http://[redacted]@h/?token=[redacted]");
+  EXPECT_EQ(line_of("/?t%6fken%zz=s3"), "/?t%6fken%zz=[redacted]");
+  EXPECT_EQ(shown("GET / HTTP/1.1\r\nReferer: https://me:s3@h/a?b=c&token=s3#d\r\n e?\r\nA: b\r\n"),
+            "GET / HTTP/1.1\r\nReferer: https://[redacted]@h/a?b=c&token=[redacted]\r\n"
+            "[redacted]\r\nA: b\r\n");
+  EXPECT_EQ(shown("GET / HTTP/1.1\r\nReferer: http://h/a?b=c;d=e\r\nAccept: */*;q=0.8\r\n"),
+            "GET / HTTP/1.1\r\nReferer: http://h/a?b=c;d=e\r\nAccept: */*;q=0.8\r\n");
 }
 
 TEST(Journal, CutsATextThatIsLongerThanItKeeps) {

@@ -5,7 +5,7 @@
 // right whatever is dropped. A request is recorded before the last of its response is sent, so
 // whoever has a response finds its request here. Once the journal is full, record() allocates next
 // to nothing except for a connection, a bucket, a status or a thread not seen before, and for a
-// name of many KiB. Credentials never leave it: see JournalHeads.
+// name of many KiB. What it keeps of credentials, and what it does not find: see JournalHeads.
 #pragma once
 
 #include <array>
@@ -87,9 +87,16 @@ struct JournalEntry {
 };
 
 /// What stood on the wire before the bodies, line ends included. Each is cut after
-/// Journal::longest_head bytes, and says so in a last line. Values of fields and of query
-/// parameters whose names speak of credentials (authorization, cookie, token, key, ...) read
-/// "[redacted]".
+/// Journal::longest_head bytes, and says so in a last line. "[redacted]" stands for
+/// - the value of a field whose name contains auth, cookie, credential, key, passw, secret,
+///   session, signature or token, in any case, folded or broken by a carriage return, too; a line
+///   without a colon that contains such a word goes whole;
+/// - the value of a parameter of such a name, percent-encoded or not, behind the '?' or '#' of the
+///   target or of a URL in a field, where '&' and ';' separate parameters;
+/// - user name and password in front of the host of such a URL;
+/// - on a first line that is not a request line, all from the first such word on.
+/// Nothing else is looked for: a credential in a path, in a value of another name, or in a host is
+/// shown as it came.
 struct JournalHeads {
   std::string request;   ///< Of a request that could not be understood: what came.
   std::string response;  ///< Empty where no response was sent.
