@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <set>
 
 #include "hyperpod/base/text.h"
 
@@ -85,6 +86,33 @@ std::vector<Event> Transcript::events() const {
   std::vector<Event> events = events_;
   events.insert(events.begin() + first_events_kept, *request);
   return events;
+}
+
+std::optional<Unanswered> Transcript::unanswered() const {
+  const std::lock_guard lock(mutex_);
+  std::map<int, const Event*> sent;  // By connection.
+  std::set<int> broken;
+  for (const Event& event : events_) {
+    if (event.kind == Event::Kind::received) {
+      sent.erase(event.connection);
+    } else if (event.kind == Event::Kind::trouble) {
+      broken.insert(event.connection);
+    } else if (!broken.contains(event.connection)) {
+      sent[event.connection] = &event;
+    }
+  }
+  const Event* latest = nullptr;
+  for (const auto& [connection, event] : sent)
+    if (latest == nullptr || event->at > latest->at) latest = event;
+  if (latest == nullptr) return std::nullopt;
+  return Unanswered{begun_ + latest->at, latest->head};
+}
+
+std::optional<TimePoint> Transcript::answered() const {
+  const std::lock_guard lock(mutex_);
+  const auto latest =
+      std::ranges::find(events_.rbegin(), events_.rend(), Event::Kind::received, &Event::kind);
+  return latest == events_.rend() ? std::nullopt : std::optional(begun_ + latest->at);
 }
 
 const Event* Transcript::request_of_last() const {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -34,6 +35,12 @@ std::string printable(std::string_view text);
 /// Whether a reader of a report can be shown these bytes as they are.
 bool is_text(std::string_view bytes);
 
+/// A request that got no response.
+struct Unanswered {
+  TimePoint at;
+  std::string head;
+};
+
 /// The first and the latest events of a check, and the request that the very last one answers. Any
 /// thread may add.
 class Transcript {
@@ -44,6 +51,10 @@ class Transcript {
   std::vector<Event> events() const;
   /// How many events were left out, between the first and the latest ones.
   std::uint64_t dropped() const;
+  /// The latest that was sent and is not answered, over a connection that had brought no trouble.
+  std::optional<Unanswered> unanswered() const;
+  /// When the latest response came.
+  std::optional<TimePoint> answered() const;
 
  private:
   /// What the last event answers, if that was left out.

@@ -144,11 +144,28 @@ Session Check::connect() {
   if (session) return *std::move(session);
   const Requirement* by = target_.lost->load();
   if (by != nullptr && by != &requirement()) throw NotJudged{by->id, session.error().message};
+  // Where nobody listens, that is told once, by whoever watches the run.
+  if (session.error().code == ErrorCode::unreachable)
+    throw Violation{"a connection to " + target_.endpoint.url(), session.error().message};
   lose("a connection to " + target_.endpoint.url(), session.error().message);
 }
 
 bool Check::is_reachable() {
   return try_connect(target_.endpoint, target_.tls, AF_UNSPEC).has_value();
+}
+
+bool Check::is_gone(bool closely) {
+  Endpoint plain = target_.endpoint;
+  plain.tls = false;
+  const TimePoint end = now() + span(std::chrono::seconds(1));
+  while (true) {
+    auto session = try_connect(plain, {}, AF_UNSPEC);
+    if (!session && session.error().code != ErrorCode::unreachable) return false;
+    if (session && !(closely && session->closes_within(span(std::chrono::milliseconds(50)))))
+      return false;
+    if (now() >= end) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
 }
 
 void Check::expect_not_lost() {

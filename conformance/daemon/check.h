@@ -116,6 +116,9 @@ class Check : public check::Check {
   Session connect();
   /// Whether a connection can be made.
   bool is_reachable();
+  /// Whether for a second every connection is refused or, looked at `closely`, ended as soon as it
+  /// is made.
+  bool is_gone(bool closely);
   /// Throws NotJudged if another check has found that nobody listens any more, and nobody does.
   void expect_not_lost();
   /// Tells all checks that nobody listens any more, and throws a Violation.

@@ -167,6 +167,31 @@ TEST(DaemonSuite, JudgesADaemonOnceThatDoesNotComeBackFromARestart) {
   }
 }
 
+TEST(DaemonSuite, TellsOnceThatTheDaemonIsGone) {
+  const auto daemon = start([](DaemonSetup& setup) {
+    setup.mutation.emplace();
+    setup.mutation->ends_at = [](const RequestHead& head) {
+      return head.target.find("%zz") != std::string::npos;
+    };
+  });
+  const auto report = run_daemon_suite(
+      options_for(*daemon, {"PUT-01", "LIMIT-07", "HOLD-01", "PIN-03", "RESTART-01"}));
+  ASSERT_TRUE(report) << report.error().explanation;
+  EXPECT_EQ(report->worst(), Outcome::fail);
+  for (const CheckResult& result : report->results) {
+    const std::string_view id = result.requirement->id;
+    if (id == "LIMIT-07") {
+      EXPECT_EQ(result.outcome, Outcome::fail) << "though it is a MAY";
+      EXPECT_THAT(result.seen, testing::HasSubstr("%zz")) << "what it was sent last";
+      EXPECT_FALSE(result.events.empty());
+    } else if (id != "PUT-01") {  // which may have ended before
+      EXPECT_EQ(result.outcome, Outcome::skip) << id << result.seen;
+      EXPECT_EQ(result.cause, "LIMIT-07") << id;
+      EXPECT_THAT(result.seen, testing::HasSubstr("is gone since LIMIT-07")) << id;
+    }
+  }
+}
+
 TEST(DaemonSuite, TakesARestartCommandThatFailsForNoFaultOfTheDaemonOrTheSuite) {
   const auto daemon = start();
   RunOptions options = options_for(*daemon, {"RESTART"});

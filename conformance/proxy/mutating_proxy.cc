@@ -47,6 +47,7 @@ class MutatingProxy::Server {
   /// To be called with a turn taken when one is free.
   void queue(std::function<void()> start) { waiting_.push_back(std::move(start)); }
   void finished();
+  void end();
 
   Mutation mutation;
   tcp::endpoint daemon;
@@ -55,6 +56,7 @@ class MutatingProxy::Server {
   void accept();
 
   std::uint64_t accepted_ = 0;
+  std::vector<std::weak_ptr<Link>> links_;  ///< Only where end() may be called.
   std::size_t under_way_ = 0;
   std::deque<std::function<void()>> waiting_;
 
@@ -81,6 +83,20 @@ class MutatingProxy::Link : public std::enable_shared_from_this<Link> {
     while (counted_-- > 0) server_.finished();
   }
 
+  void cut() {
+    if (dead_) return;
+    dead_ = true;
+    if (mutation.abandoned && (body_left_ > 0 || !entries_.empty()) && !entries_.empty()) {
+      mutation.abandoned(entries_.back().request);
+    }
+    error_code ignored;
+    for (tcp::socket* socket : {&client_, &daemon_}) {
+      socket->set_option(asio::socket_base::linger(true, 0), ignored);
+      socket->close(ignored);
+    }
+    hold_back_.cancel();
+  }
+
   void start() {
     error_code error;
     client_.set_option(tcp::no_delay(true), error);
@@ -99,20 +115,6 @@ class MutatingProxy::Link : public std::enable_shared_from_this<Link> {
     ReceivedRequest request;
     std::optional<ResponseMessage> own;  ///< Not the daemon's to give.
   };
-
-  void cut() {
-    if (dead_) return;
-    dead_ = true;
-    if (mutation.abandoned && (body_left_ > 0 || !entries_.empty()) && !entries_.empty()) {
-      mutation.abandoned(entries_.back().request);
-    }
-    error_code ignored;
-    for (tcp::socket* socket : {&client_, &daemon_}) {
-      socket->set_option(asio::socket_base::linger(true, 0), ignored);
-      socket->close(ignored);
-    }
-    hold_back_.cancel();
-  }
 
   // Client to daemon.
 
@@ -193,6 +195,10 @@ class MutatingProxy::Link : public std::enable_shared_from_this<Link> {
     ReceivedRequest request{std::move(taken->first), number_, now()};
     const std::string raw = input_.substr(0, taken->second);
     input_.erase(0, taken->second);
+    if (mutation.ends_at && mutation.ends_at(request.head)) {
+      server_.end();
+      return false;
+    }
     if (mutation.requests_per_connection != 0 && ++requests_ > mutation.requests_per_connection) {
       cut();
       return false;
@@ -444,9 +450,18 @@ void MutatingProxy::Server::accept() {
   if (mutation.connections_ever != 0 && accepted_ >= mutation.connections_ever) return;
   acceptor_.async_accept([this](error_code error, tcp::socket client) {
     if (error) return;
-    std::make_shared<Link>(*this, std::move(client), ++accepted_)->start();
+    const auto link = std::make_shared<Link>(*this, std::move(client), ++accepted_);
+    if (mutation.ends_at) links_.push_back(link);
+    link->start();
     accept();
   });
+}
+
+void MutatingProxy::Server::end() {
+  error_code ignored;
+  acceptor_.close(ignored);
+  for (const auto& one : links_)
+    if (const auto link = one.lock()) link->cut();
 }
 
 MutatingProxy::MutatingProxy(std::uint16_t port, Mutation mutation)

@@ -41,6 +41,9 @@ struct Mutation {
   /// A client that went away in the middle of a body or of a held request.
   std::function<void(const ReceivedRequest&)> abandoned;
 
+  /// A request that is the end of the daemon: it closes all connections and listens no more.
+  std::function<bool(const RequestHead&)> ends_at;
+
   std::string version = "HTTP/1.1";         ///< Of answers.
   std::size_t requests_at_once = 0;         ///< Further ones wait; 0: no limit.
   std::size_t requests_per_connection = 0;  ///< Then it is closed; 0: no limit.
