@@ -81,6 +81,7 @@ void Session::send(const Request& request) {
   const bool alone = idle_;
   ensure_open(request.body.size() < largest_repeated);
   transmit(head, request.body);
+  repeated_ = false;
   repeatable_.reset();
   repeatable_body_ = {};
   if (alone && request.body.size() < largest_repeated) repeatable_ = head.append(request.body);
@@ -128,6 +129,7 @@ bool Session::send_again() {
   closes_unannounced_ = true;
   if (!repeatable_ || !reconnect()) return false;
   transmit(*std::exchange(repeatable_, std::nullopt), repeatable_body_);
+  repeated_ = true;
   return true;
 }
 
@@ -141,6 +143,7 @@ bool Session::try_send_raw(std::string_view bytes) {
   const bool alone = idle_ && is_whole(bytes);
   ensure_open(alone);
   idle_ = false;
+  repeated_ = false;
   repeatable_.reset();
   repeatable_body_ = {};
   if (alone) repeatable_ = bytes;
@@ -253,10 +256,12 @@ Result<Response> Session::next_response(TimePoint deadline) {
       received_.erase(0, (*parsed)->consumed);
       response.sent = last_sent_;
       response.arrived = now();
+      response.to_repetition = repeated_;
       transcript_->add(Event::Kind::received, number_, response.head, response.body);
       if (response.status >= 200) {
         ++responses_;
         idle_ = true;
+        repeated_ = false;
         repeatable_.reset();
         last_says_close_ = response.says_close();
       }

@@ -128,6 +128,7 @@ class Session {
   /// `repeatable_body_`, which the caller of ask() owns.
   std::optional<std::string> repeatable_;
   std::string_view repeatable_body_;
+  bool repeated_ = false;  ///< The request under way has been sent once more.
   TimePoint last_sent_ = now();
 };
 

@@ -87,7 +87,10 @@ bool is_json(std::string_view text) { return parse_json(text).has_value(); }
 std::string described(const Response& response) {
   const std::string type = response.media_type();
   return std::to_string(response.status) + " (" + (type.empty() ? "no content type" : type) + ", " +
-         std::to_string(response.body.size()) + " bytes)";
+         std::to_string(response.body.size()) + " bytes)" +
+         (response.to_repetition ? ", to a request sent once more, for the first time the "
+                                   "connection was closed without a response"
+                                 : "");
 }
 
 Check::Check(const Target& target, const Requirement& requirement,

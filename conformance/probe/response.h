@@ -21,6 +21,8 @@ struct Response {
   std::vector<std::pair<std::string, std::string>> headers;  ///< Names in lower case.
   std::string body;                                          ///< Without its transfer coding.
 
+  /// To a request sent once more: over the first connection no response came.
+  bool to_repetition = false;
   TimePoint sent;     ///< When the last byte of the request had been handed to the kernel.
   TimePoint arrived;  ///< When the last byte of the response had been received.
 
