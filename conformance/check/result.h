@@ -32,6 +32,7 @@ enum class Symptom : std::uint8_t {
   room,     ///< There is more or less room than live leases leave.
   held,     ///< A request that should wait is answered.
   woken,    ///< A request whose key was stored meanwhile is not granted.
+  cut,      ///< A body that was cut short counts as an object.
 };
 
 /// What is under test does something else than it should.

@@ -42,6 +42,8 @@ std::span<const check::Cause> daemon_causes() {
       {"REL-06", {lease}, {lease, room, missing}, of_releases},
       // Bytes that change under a lease do so wherever leases are read late.
       {"PIN-01", {bytes}, {bytes}, {"PIN-02", "PIN-05", "PUT-18"}},
+      // An object of a body that was cut short is there for those who wait for it.
+      {"PUT-17", {cut}, {cut}, {"HOLD-01", "PUT-09"}},
       // Its requests wait, and are woken.
       {"HOLD-01", {held}, {held}, {"CONC-06"}},
       {"HOLD-05", {woken}, {woken}, {"CONC-06"}},

@@ -38,6 +38,9 @@ class Waiting {
     return name;
   }
 
+  /// What it looks like when the latest one is answered.
+  void looks_like(Symptom symptom) { held_.back().symptom = symptom; }
+
   /// This one may be answered.
   void ignore(const Name& name) {
     std::erase_if(held_, [&](const Held& held) { return held.name.target() == name.target(); });
@@ -62,6 +65,7 @@ class Waiting {
     std::string how;
     std::chrono::milliseconds hold;
     TimePoint end;  ///< No response may come before it.
+    Symptom symptom = Symptom::held;
   };
 
   /// When to look again; nullopt when all holds are over.
@@ -74,7 +78,7 @@ class Waiting {
       const bool silent = held.session.silent_for(Duration::zero());
       check_.expect(silent || now() >= held.end,
                     "no response before " + in_ms(held.hold) + " " + held.how, "one came",
-                    Symptom::held);
+                    held.symptom);
       const TimePoint last = held.end - last_look;
       if (begun < last) next = std::min({next.value_or(last), last, begun + 200ms});
     }
@@ -85,6 +89,11 @@ class Waiting {
   std::chrono::milliseconds hold_;
   std::vector<Held> held_;
 };
+
+/// Keys of which this one is the beginning, or which are its beginning.
+std::array<Name, 2> longer_and_shorter(const Name& name) {
+  return {{{name.bucket, name.key + "x"}, {name.bucket, name.key.substr(0, name.key.size() - 1)}}};
+}
 
 void absent_key_is_held(Check& check) {
   // Longer than the second and the three seconds at which a daemon may think that it is enough.
@@ -107,9 +116,12 @@ void absent_key_is_held(Check& check) {
                    "for a key in a bucket that does not exist");
   const Name arriving = waiting.wait_for(check.fresh_name(), "while a PUT of its key is under way");
   const Name cut = waiting.wait_for(check.fresh_name(), "while a PUT of its key is cut short");
+  waiting.looks_like(Symptom::cut);
   const Name refused = waiting.wait_for(check.fresh_name(), "while a PUT of its key is refused");
   const Name elsewhere =
       waiting.wait_for(check.fresh_name(), "while its key is stored in another bucket");
+  const Name alike =
+      waiting.wait_for(check.fresh_name("-ab"), "while keys are stored that begin as its key does");
   const Name shared =
       waiting.wait_for(check.fresh_name(), "while a later hold of its key comes to its end");
   waiting.wait_for(shared, "beside longer holds of its key", check.connect(), {.hold = 300ms});
@@ -137,6 +149,7 @@ void absent_key_is_held(Check& check) {
   if (const auto response = broken.response_or_close(); response && response->status < 400)
     waiting.ignore(refused);
   check.store(other, {elsewhere.bucket + "-other", elsewhere.key}, "x");
+  for (const Name& name : longer_and_shorter(alike)) check.store(other, name, "x");
   check.store(other, check.fresh_name(), "x");
   check.store(other, awaited, "x");
   std::this_thread::sleep_for(50ms);
@@ -162,13 +175,15 @@ void miss_is_504_or_404(Check& check) {
   }
 }
 
-/// That a hold ends within 500 ms of its time, `beside` other keys that are stored meanwhile.
-void expect_end_in_time(Check& check, std::chrono::milliseconds hold, bool beside) {
+/// That a hold ends within 500 ms of its time, `beside` other keys that are stored meanwhile. Its
+/// key has this ending.
+void expect_end_in_time(Check& check, std::chrono::milliseconds hold, bool beside,
+                        std::string_view ending = "") {
   constexpr int tries = 3;  // A machine that is busy otherwise may wake somebody late.
   Session session = check.connect();
   std::vector<Session> storing = check.connect_many(8);
   for (int i = 1; i <= tries; ++i) {
-    session.send(acquire_request(check.fresh_name(), {.hold = hold}));
+    session.send(acquire_request(check.fresh_name(ending), {.hold = hold}));
     const TimePoint begun = now();
     // Nobody waits for their responses: a daemon may take its time.
     for (std::size_t part = 0; beside && part < storing.size(); ++part) {
@@ -189,6 +204,8 @@ void expect_end_in_time(Check& check, std::chrono::milliseconds hold, bool besid
 
 void hold_ends_in_time(Check& check) {
   for (const auto hold : {0ms, 1000ms}) expect_end_in_time(check, hold, false);
+  // What stands in a key is not a parameter.
+  expect_end_in_time(check, 0ms, false, "@timeout_ms=2000&ttl_s=1.0@");
   expect_end_in_time(check, 700ms, true);
   if (check.profile() != Profile::core) expect_end_in_time(check, 1800ms, false);
 }
@@ -200,6 +217,7 @@ enum class Awaited : std::uint8_t {
   in_a_new_bucket,
   large,
   after_a_cut_body,
+  spelt_otherwise,
 };
 
 /// A PUT whose client goes away in the middle of the body.
@@ -219,6 +237,11 @@ std::optional<std::string> wake_late(Check& check, Session& storing, Awaited how
   Session waiting = check.connect();
   Name name = check.fresh_name();
   if (how == Awaited::in_a_new_bucket) name.bucket += "-" + name.key;
+  Name stored_as = name;
+  if (how == Awaited::spelt_otherwise) {
+    name.key += "%40b";
+    stored_as.key += "@b";
+  }
   const std::string body = check.bytes(how == Awaited::large ? large : 3000);
   const auto hold = check.span(5s);
   if (how == Awaited::again) check.expect_miss(waiting.acquire(name, {.hold = 50ms}), "a miss");
@@ -227,7 +250,7 @@ std::optional<std::string> wake_late(Check& check, Session& storing, Awaited how
   check.expect(waiting.silent_for(wait), "the request to be held", "a response came at once");
   if (how == Awaited::after_a_cut_body) cut_short(check, name, body);
   // A daemon that has not noticed yet that a body was cut short may refuse the whole one.
-  const Response put = storing.put(name, body);
+  const Response put = storing.put(stored_as, body);
   if (put.status / 100 != 2) return "the PUT was answered " + described(put);
   const TimePoint stored = now();
   const Response response = waiting.response(hold + check.span(5s));
@@ -285,13 +308,14 @@ void expect_no_wake_lost(Check& check) {
 }
 
 void held_request_is_granted_when_stored(Check& check) {
-  static constexpr std::array<std::pair<Awaited, std::string_view>, 6> ways{{
+  static constexpr std::array<std::pair<Awaited, std::string_view>, 7> ways{{
       {Awaited::plain, ""},
       {Awaited::again, ", of a key waited for in vain before"},
       {Awaited::long_since, ", of a key waited for longer than a second"},
       {Awaited::in_a_new_bucket, ", which made its bucket"},
       {Awaited::large, ", of a large body"},
       {Awaited::after_a_cut_body, ", before which another was cut short"},
+      {Awaited::spelt_otherwise, ", stored with @ and awaited with %40"},
   }};
   check.side_by_side(ways.size(), [&](Session& storing, std::size_t i) {
     const auto& [how, text] = ways[i];
@@ -310,12 +334,13 @@ void held_request_is_granted_when_stored(Check& check) {
 void waiting_request_gets_its_own_object(Check& check) {
   Session waiting = check.connect();
   Session storing = check.connect();
-  const Name name = check.fresh_name();
+  const Name name = check.fresh_name("-ab");
   const std::string body = check.bytes(3000);
   const auto hold = check.span(700ms);
   waiting.send(acquire_request(name, {.hold = hold}));
   check.expect(waiting.silent_for(100ms), "the request to be held", "a response came at once");
   check.store(storing, {name.bucket + "-other", name.key}, check.bytes(3000));
+  for (const Name& other : longer_and_shorter(name)) check.store(storing, other, check.bytes(3000));
   Session slow = check.connect();
   slow.send_raw(slow.head_of(put_request(name, body)) + body.substr(0, 1000));
   check.expect(waiting.silent_for(100ms), "the request to be held while the body is arriving",

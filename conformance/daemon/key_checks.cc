@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 #include <string>
+#include <thread>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -68,6 +69,29 @@ void expect_not_confused(Check& check, Session& session, const std::string& one,
                    std::to_string(names[1].key.size()) + " characters to be two keys",
                described(second));
   check.expect_stored(session, names[0], body);
+}
+
+/// The same while both bodies are under way.
+void expect_different_at_once(Check& check, std::string_view one, std::string_view other) {
+  const Name name = check.fresh_name();
+  const std::array names{Name{name.bucket, name.key + std::string(one)},
+                         Name{name.bucket, name.key + std::string(other)}};
+  const std::array bodies{check.bytes(100), check.bytes(100)};
+  std::array sessions{check.connect(), check.connect()};
+  for (std::size_t i = 0; i < 2; ++i)
+    sessions[i].send_raw(sessions[i].head_of(put_request(names[i], bodies[i])) +
+                         bodies[i].substr(0, 50));
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  for (std::size_t i = 0; i < 2; ++i)
+    (void)sessions[i].try_send_raw(std::string_view(bodies[i]).substr(50));
+  for (Session& session : sessions) {
+    const Response response = session.response();
+    check.expect(response.status / 100 == 2,
+                 names[0].key + " and " + names[1].key +
+                     " to be two keys, their bodies being under way at once",
+                 described(response));
+  }
+  for (std::size_t i = 0; i < 2; ++i) check.expect_stored(sessions[i], names[i], bodies[i]);
 }
 
 void at_sign_may_be_bare_or_encoded(Check& check) {
@@ -218,6 +242,9 @@ void keys_differ_by_a_byte(Check& check) {
   check.side_by_side(lookalikes().size(), [&](Session& beside, std::size_t i) {
     expect_different(check, beside, lookalikes()[i].first, lookalikes()[i].second);
   });
+  for (const auto& [one, other] : std::vector<std::pair<std::string_view, std::string_view>>{
+           {"key", "Key"}, {"key", "keyy"}, {"a%2Fb", "a"}})
+    expect_different_at_once(check, one, other);
   // Not at the end alone: an ending that is dropped, or a beginning, makes one of two names.
   for (const std::string_view ending : {"%20", ".", "%2F", "%0A", "%00"}) {
     const Name name = check.fresh_name();

@@ -39,6 +39,7 @@ class Histories {
     beside_a_release(true);
     beside_a_release(false);
     beside_a_second_release();
+    beside_two_releases_at_once();
     before_many_others();
     among_as_many_as_a_byte_counts(256, 0);
     among_as_many_as_a_byte_counts(300, 299);
@@ -140,6 +141,16 @@ class Histories {
     held_.add(lease(object), object.second, "beside a lease on it that was released twice");
     check_.release(other_, released);
     check_.release(other_, released);
+  }
+
+  void beside_two_releases_at_once() {
+    const Object object = stored();
+    const Grant released = lease(object);
+    held_.add(lease(object), object.second,
+              "beside a lease on it that was released over two connections at once");
+    for (Session* session : {&session_, &other_}) session->send(release_request(released.id));
+    for (Session* session : {&session_, &other_}) (void)session->response();
+    check_.forget(released);
   }
 
   void before_many_others() {

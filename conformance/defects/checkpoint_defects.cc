@@ -73,7 +73,7 @@ void flips_a_bit_of_a_shard(DaemonSetup& setup) {
 
 void stores_shards_cut_short(DaemonSetup& setup) {
   setup.mutation.emplace();
-  setup.mutation->complete_cut_bodies = true;
+  setup.mutation->completes_cut_body = [](std::uint64_t, std::uint64_t) { return true; };
 }
 
 /// A shard goes when its replacement begins.

@@ -81,6 +81,7 @@ std::vector<Plan> daemon_plans(const SelfCheckOptions& options) {
     if (options.whole_core) ids = ids_of(Profile::core, {"TLS", "RESTART"});
     if (options.whole) ids = ids_for_a_defect();
     ids.insert(defect.aims.begin(), defect.aims.end());
+    ids.insert(defect.beside.begin(), defect.beside.end());
     add(defect.name, defect.what, {defect.aims.begin(), defect.aims.end()}, defect.configure, ids);
   }
   return plans;

@@ -60,6 +60,7 @@ struct Defect {
   std::string_view what;               ///< What the daemon does wrong, one sentence.
   std::vector<std::string_view> aims;  ///< The requirements that must catch it.
   std::function<void(DaemonSetup&)> configure;
+  std::vector<std::string_view> beside = {};  ///< Without whose checks it does nothing wrong.
 };
 
 class DefectiveDaemon {

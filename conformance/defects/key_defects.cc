@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Defects in how keys and buckets are told apart.
+#include <algorithm>
 #include <cctype>
 #include <functional>
+#include <map>
 #include <memory>
+#include <set>
 
 #include "defects/defective_daemon.h"
 
@@ -95,6 +98,73 @@ void ignores_the_end_of_buckets(DaemonSetup& setup) {
   });
 }
 
+/// Whether one of these names is the beginning of the other.
+bool begin_alike(const std::string& one, const std::string& other) {
+  return one != other && (one.starts_with(other) || other.starts_with(one));
+}
+
+/// A request that waits gets what is stored under a key that begins as its own does.
+void wakes_by_the_beginning(DaemonSetup& setup) {
+  setup.mutation.emplace();
+  auto held = std::make_shared<std::set<std::string>>();
+  setup.mutation->request = [held](RequestHead& head,
+                                   const ReceivedRequest&) -> std::optional<ResponseMessage> {
+    const std::string object = head.object();
+    if (head.is_acquire() && head.parameter("timeout_ms").value_or("0") != "0")
+      held->insert(object);
+    if (!head.is_put()) return std::nullopt;
+    const auto alike = std::ranges::find_if(
+        *held, [&](const std::string& one) { return begin_alike(one, object); });
+    if (alike != held->end()) head.target.replace(0, object.size(), *alike);
+    return std::nullopt;
+  };
+  setup.mutation->response = [held](const ReceivedRequest& request, ResponseMessage&) {
+    if (request.head.is_acquire()) held->erase(request.head.object());
+  };
+}
+
+/// While a body is under way, a PUT whose key differs from its key in case alone is a second one.
+void ignores_case_under_way(DaemonSetup& setup) {
+  setup.mutation.emplace();
+  auto under_way = std::make_shared<std::map<std::string, std::string>>();
+  const auto folded = [](std::string text) {
+    for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    return text;
+  };
+  setup.mutation->request = [=](RequestHead& head,
+                                const ReceivedRequest&) -> std::optional<ResponseMessage> {
+    if (!head.is_put()) return std::nullopt;
+    const std::string object = head.object();
+    const auto [first, is_new] = under_way->emplace(folded(object), object);
+    if (is_new || first->second == object) return std::nullopt;
+    return ResponseMessage::of(409);
+  };
+  setup.mutation->response = [=](const ReceivedRequest& request, ResponseMessage&) {
+    if (request.head.is_put()) under_way->erase(folded(request.head.object()));
+  };
+}
+
+/// What waits under one spelling of a key is not found under another.
+void wakes_by_the_spelling(DaemonSetup& setup) {
+  setup.mutation.emplace();
+  auto stored = std::make_shared<std::set<std::string>>();
+  const auto spelt_alike = [](std::string object) {
+    replace_all(object, "%40", "@");
+    return object;
+  };
+  setup.mutation->request = [=](RequestHead& head,
+                                const ReceivedRequest&) -> std::optional<ResponseMessage> {
+    const std::string object = head.object();
+    if (head.is_acquire() && !stored->contains(spelt_alike(object)))
+      replace_all(head.target, "%40", "%2540");
+    return std::nullopt;
+  };
+  setup.mutation->response = [=](const ReceivedRequest& request, ResponseMessage& response) {
+    if (request.head.is_put() && response.status == 200)
+      stored->insert(spelt_alike(request.head.object()));
+  };
+}
+
 bool has_high_bytes(const std::string& key) {
   for (auto at = key.find('%'); at != std::string::npos; at = key.find('%', at + 1)) {
     if (key.size() > at + 1 && key[at + 1] >= '8') return true;
@@ -160,6 +230,18 @@ std::vector<Defect> key_defects() {
        refusing(with_parentheses)},
       {"refuses_utf8", "answers 400 to keys beyond ASCII", {"KEY-06"}, refusing(has_high_bytes)},
       {"ignores_case", "takes upper and lower case for the same", {"KEY-07"}, ignores_case},
+      {"ignores_case_under_way",
+       "takes upper and lower case for the same while bodies are under way",
+       {"KEY-07"},
+       ignores_case_under_way},
+      {"wakes_by_the_beginning",
+       "wakes a request with the object of a longer or shorter key",
+       {"HOLD-01", "HOLD-08"},
+       wakes_by_the_beginning},
+      {"wakes_by_the_spelling",
+       "wakes no request whose key is spelt otherwise than the PUT's",
+       {"HOLD-04"},
+       wakes_by_the_spelling},
       {"truncates_keys",
        "tells keys apart by their first 128 characters only",
        {"KEY-07"},

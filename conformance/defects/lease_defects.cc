@@ -233,6 +233,18 @@ void answers_misses_with_200(DaemonSetup& setup) {
   };
 }
 
+/// The first timeout_ms counts, wherever in the target it stands.
+void reads_parameters_in_keys(DaemonSetup& setup) {
+  mutate_lease_requests(setup, [](RequestHead& head) -> std::optional<ResponseMessage> {
+    constexpr std::string_view name = "timeout_ms=";
+    const auto at = head.object().find(name);
+    if (at == std::string::npos) return std::nullopt;
+    const std::string value = head.object().substr(at + name.size());
+    head.set_parameter("timeout_ms", value.substr(0, value.find_first_not_of("0123456789")));
+    return std::nullopt;
+  });
+}
+
 void holds_twice_too_long(DaemonSetup& setup) {
   mutate_parameter(setup, "timeout_ms", [](double value) { return 2 * value; });
 }
@@ -272,6 +284,11 @@ void ends_leases_ten_times_too_late(DaemonSetup& setup) {
 
 void cuts_fractions_off(DaemonSetup& setup) {
   mutate_parameter(setup, "ttl_s", [](double value) { return std::max(std::floor(value), 0.1); });
+}
+
+void cuts_ttls_to_half_seconds(DaemonSetup& setup) {
+  mutate_parameter(setup, "ttl_s",
+                   [](double value) { return std::max(std::floor(2 * value) / 2, 0.1); });
 }
 
 /// The latest lease on an object sets the TTL of all.
@@ -389,6 +406,33 @@ void releases_by_delete(DaemonSetup& setup) {
   };
 }
 
+/// A second release of an id, while the first is under way, ends another lease on the object.
+void ends_two_leases_at_once(DaemonSetup& setup) {
+  setup.mutation.emplace();
+  auto leases = std::make_shared<std::map<std::string, std::set<std::string>>>();  // By object.
+  auto under_way = std::make_shared<std::set<std::string>>();
+  setup.mutation->request = [=, direct = setup.direct](
+                                RequestHead& head,
+                                const ReceivedRequest&) -> std::optional<ResponseMessage> {
+    if (!head.is_release() || under_way->insert(head.lease_id()).second) return std::nullopt;
+    for (auto& [object, ids] : *leases) {
+      if (!ids.contains(head.lease_id())) continue;
+      for (const std::string& id : ids) direct->release(id);
+    }
+    return std::nullopt;
+  };
+  setup.mutation->response = [=](const ReceivedRequest& request, ResponseMessage& response) {
+    if (request.head.is_acquire() && response.status == 200)
+      (*leases)[request.head.object()].insert(id_of(response));
+  };
+  setup.mutation->delay = [](const ReceivedRequest& request, const ResponseMessage&) {
+    return request.head.is_release() ? 3ms : 0ms;
+  };
+  setup.mutation->answered = [=](const ReceivedRequest& request, const ResponseMessage&) {
+    if (request.head.is_release()) under_way->erase(request.head.lease_id());
+  };
+}
+
 void ties_leases_to_connections(DaemonSetup& setup) {
   setup.mutation.emplace();
   auto owners = std::make_shared<std::map<std::string, std::uint64_t>>();
@@ -465,6 +509,10 @@ std::vector<Defect> lease_defects() {
        "holds requests twice as long as asked",
        {"HOLD-03"},
        holds_twice_too_long},
+      {"reads_parameters_in_keys",
+       "takes timeout_ms in a key for the parameter",
+       {"HOLD-03"},
+       reads_parameters_in_keys},
       {"never_wakes_waiters",
        "looks for a key again only when the hold ends",
        {"HOLD-04"},
@@ -486,6 +534,10 @@ std::vector<Defect> lease_defects() {
        {"TTL-01"},
        ends_leases_ten_times_too_soon},
       {"cuts_fractions_off", "drops the fraction of ttl_s", {"TTL-02"}, cuts_fractions_off},
+      {"cuts_ttls_to_half_seconds",
+       "cuts a ttl_s down to half seconds",
+       {"TTL-02"},
+       cuts_ttls_to_half_seconds},
       {"ends_leases_ten_times_too_late",
        "ends leases after ten times their TTL",
        {"TTL-03", "PIN-04"},
@@ -523,6 +575,10 @@ std::vector<Defect> lease_defects() {
        "ends another's lease with a release",
        {"REL-05", "PIN-02"},
        releases_all_leases_of_an_object},
+      {"ends_two_leases_at_once",
+       "ends another lease on the object when one is released twice at once",
+       {"PIN-01"},
+       ends_two_leases_at_once},
       {"ties_leases_to_connections",
        "releases only over the connection of the lease",
        {"REL-06"},

@@ -2,6 +2,7 @@
 // Defects of the segment, of pins and eviction, and of restarts.
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -122,6 +123,27 @@ void has_a_segment_of_another_size(DaemonSetup& setup) {
 }
 
 void opens_its_segment_to_all(DaemonSetup& setup) { setup.options.shm_mode = 0666; }
+
+/// What is done to the segment once the cache has been filled.
+auto changing_its_segment(std::function<void(int fd, std::uint64_t size)> change) {
+  return [change = std::move(change)](DaemonSetup& setup) {
+    setup.mutation.emplace();
+    setup.mutation->answered = [change, direct = setup.direct, size = setup.options.capacity](
+                                   const ReceivedRequest& request, const ResponseMessage&) {
+      if (!request.head.is_put() || request.head.content_length() < large) return;
+      const int fd = ::shm_open(("/" + direct->shm_name()).c_str(), O_RDWR, 0);
+      if (fd < 0) return;
+      change(fd, size);
+      ::close(fd);
+    };
+  };
+}
+
+void make_longer(int fd, std::uint64_t size) {
+  (void)::ftruncate(fd, static_cast<off_t>(size + 4096));
+}
+
+void open_to_all(int fd, std::uint64_t) { (void)::fchmod(fd, 0644); }
 
 void is_off_by_one(DaemonSetup& setup) {
   mutate_grants(setup, [](Json& grant, const ReceivedRequest&) {
@@ -258,6 +280,16 @@ std::vector<Defect> memory_defects() {
        "lets everybody read and write its segment",
        {"SHM-02"},
        opens_its_segment_to_all},
+      {"grows_its_segment",
+       "makes its segment longer when the cache is full",
+       {"SHM-01"},
+       changing_its_segment(make_longer),
+       {"PIN-03"}},
+      {"opens_its_segment_late",
+       "lets everybody read its segment once the cache is full",
+       {"SHM-02"},
+       changing_its_segment(open_to_all),
+       {"PIN-03"}},
       {"is_off_by_one",
        "gives offsets that are too large by one",
        {"SHM-03", "PUT-01"},

@@ -12,12 +12,23 @@ namespace {
 using namespace std::chrono_literals;
 
 /// A mutation that changes answers to PUTs.
-void mutate_puts(DaemonSetup& setup, std::function<void(ResponseMessage&)> change) {
+void mutate_puts(DaemonSetup& setup,
+                 std::function<void(const ReceivedRequest&, ResponseMessage&)> change) {
   setup.mutation.emplace();
   setup.mutation->response = [change = std::move(change)](const ReceivedRequest& request,
                                                           ResponseMessage& response) {
-    if (request.head.is_put()) change(response);
+    if (request.head.is_put()) change(request, response);
   };
+}
+
+void mutate_puts(DaemonSetup& setup, std::function<void(ResponseMessage&)> change) {
+  mutate_puts(setup, [change = std::move(change)](const ReceivedRequest&,
+                                                  ResponseMessage& response) { change(response); });
+}
+
+std::string lease_id_in(const std::string& body) {
+  const auto begin = body.find(R"("id":")") + 6;
+  return body.substr(begin, body.find('"', begin) - begin);
 }
 
 void flips_a_bit(DaemonSetup& setup) {
@@ -178,7 +189,65 @@ void evicts_for_what_it_refuses(DaemonSetup& setup) {
 
 void stores_what_was_cut_short(DaemonSetup& setup) {
   setup.mutation.emplace();
-  setup.mutation->complete_cut_bodies = true;
+  setup.mutation->completes_cut_body = [](std::uint64_t, std::uint64_t) { return true; };
+}
+
+void stores_what_never_began(DaemonSetup& setup) {
+  setup.mutation.emplace();
+  setup.mutation->completes_cut_body = [](std::uint64_t arrived, std::uint64_t) {
+    return arrived == 0;
+  };
+}
+
+void stores_what_lacks_a_byte(DaemonSetup& setup) {
+  setup.mutation.emplace();
+  setup.mutation->completes_cut_body = [](std::uint64_t, std::uint64_t missing) {
+    return missing == 1;
+  };
+}
+
+void does_without_the_last_chunk(DaemonSetup& setup) {
+  setup.mutation.emplace();
+  setup.mutation->end_cut_chunks = true;
+}
+
+/// The key as it is stands in the JSON of a 409.
+void puts_keys_into_json_as_they_are(DaemonSetup& setup) {
+  mutate_puts(setup, [](const ReceivedRequest& request, ResponseMessage& response) {
+    if (response.status != 409) return;
+    std::string key = request.head.object();
+    for (auto at = key.find("%22"); at != std::string::npos; at = key.find("%22", at))
+      key.replace(at, 3, "\"");
+    response = ResponseMessage::of(409, R"({"error":"there is )" + key + R"("})");
+  });
+}
+
+/// With the last lease on it, one object in 50 is gone.
+void frees_objects_upon_release(DaemonSetup& setup) {
+  setup.mutation.emplace();
+  struct State {
+    std::map<std::string, std::string> objects;  // By lease.
+    std::map<std::string, int> leases;           // By object.
+    std::set<std::string> gone;
+    int ended = 0;
+  };
+  auto state = std::make_shared<State>();
+  setup.mutation->request = [state](RequestHead& head,
+                                    const ReceivedRequest&) -> std::optional<ResponseMessage> {
+    if (!head.is_acquire() || !state->gone.contains(head.object())) return std::nullopt;
+    return ResponseMessage::of(504);
+  };
+  setup.mutation->response = [state](const ReceivedRequest& request, ResponseMessage& response) {
+    if (response.status != 200) return;
+    if (request.head.is_acquire()) {
+      state->objects[lease_id_in(response.body)] = request.head.object();
+      ++state->leases[request.head.object()];
+    }
+    const auto lease = state->objects.find(request.head.lease_id());
+    if (!request.head.is_release() || lease == state->objects.end()) return;
+    if (--state->leases[lease->second] == 0 && ++state->ended % 50 == 0)
+      state->gone.insert(lease->second);
+  };
 }
 
 void shows_an_unfinished_put(DaemonSetup& setup) {
@@ -271,6 +340,26 @@ std::vector<Defect> store_defects() {
        "stores a PUT whose client went away, filled up with zeros",
        {"PUT-09", "PUT-17"},
        stores_what_was_cut_short},
+      {"stores_what_never_began",
+       "stores zeros for a PUT whose client went away before the first byte of the body",
+       {"PUT-17"},
+       stores_what_never_began},
+      {"stores_what_lacks_a_byte",
+       "stores a PUT of whose body the last byte did not come",
+       {"PUT-17"},
+       stores_what_lacks_a_byte},
+      {"does_without_the_last_chunk",
+       "stores a chunked body that breaks off before its last chunk",
+       {"PUT-17"},
+       does_without_the_last_chunk},
+      {"puts_keys_into_json_as_they_are",
+       "writes keys into JSON without escaping them",
+       {"PUT-07"},
+       puts_keys_into_json_as_they_are},
+      {"frees_objects_upon_release",
+       "loses an object in 50 with the last lease on it",
+       {"PUT-18"},
+       frees_objects_upon_release},
       {"shows_an_unfinished_put",
        "grants leases on an object whose body is still arriving",
        {"PUT-09", "PUT-17"},

@@ -141,7 +141,12 @@ class MutatingProxy::Link : public std::enable_shared_from_this<Link> {
 
   void client_gone(error_code error) {
     client_ended_ = true;
-    if (mutation.complete_cut_bodies && body_left_ > 0 && body_left_ <= most_completed) {
+    if (mutation.end_cut_chunks && chunked_) {
+      to_daemon_.pending += "0\r\n\r\n";
+      return send_to_daemon();
+    }
+    if (mutation.completes_cut_body && body_left_ > 0 && body_left_ <= most_completed &&
+        mutation.completes_cut_body(body_at_, body_left_)) {
       to_daemon_.pending.append(std::exchange(body_left_, 0), '\0');
       return send_to_daemon();
     }
@@ -250,7 +255,7 @@ class MutatingProxy::Link : public std::enable_shared_from_this<Link> {
     if (own) body_left_ = std::min(body_left_, mutation.most_read_of_refused);
     // Untouched, a head passes byte for byte.
     if (!own) to_daemon_.pending += head.text() == request.head.text() ? raw : head.text();
-    opaque_ = chunked && !own;
+    opaque_ = chunked_ = chunked && !own;
     if (!opaque_) entries_.push_back({request, std::move(own)});
     if (mutation.drop_pipelined && body_left_ == 0) input_.clear();
     process_output();
@@ -403,6 +408,7 @@ class MutatingProxy::Link : public std::enable_shared_from_this<Link> {
   bool swallow_ = false;
   bool fresh_ = true;  ///< Nothing has arrived yet.
   bool opaque_ = false;
+  bool chunked_ = false;  ///< It is for a chunked body.
   bool dead_ = false;
   bool client_ended_ = false;
   bool reading_client_ = false;

@@ -54,7 +54,9 @@ struct Mutation {
   bool whole_heads_only = false;  ///< A head that comes in pieces is answered 400.
   /// Of the body of a request answered in the daemon's stead so much is read, the rest as requests.
   std::uint64_t most_read_of_refused = UINT64_MAX;
-  bool complete_cut_bodies = false;   ///< A body cut short is filled up with zeros.
+  /// A body cut short behind so many bytes, so many of it missing, is filled up with zeros.
+  std::function<bool(std::uint64_t arrived, std::uint64_t missing)> completes_cut_body;
+  bool end_cut_chunks = false;        ///< The last chunk is added to a chunked body cut short.
   bool keep_cut_connections = false;  ///< The daemon is not told that a client has gone.
   bool mute_at_nonsense = false;      ///< What is not HTTP gets neither a response nor an end.
   bool grant_plain_on_tls = false;    ///< Plain HTTP on a TLS port is answered 200.
