@@ -3,6 +3,7 @@
 // is judged by the bytes that stand under the lease once all other room has been used anew, never
 // by what a release is answered.
 #include <algorithm>
+#include <deque>
 #include <thread>
 
 #include "daemon/chapters.h"
@@ -321,6 +322,47 @@ void leased_bytes_do_not_change(Check& check) {
   held.release_all(session);
 }
 
+/// Fills the cache with small objects and asks for leases on the oldest while others are stored:
+/// what gives way at that moment is a miss, or stays.
+void expect_pins_beside_evictions(Check& check) {
+  constexpr std::uint64_t largest_cache = 1u << 30;
+  constexpr std::size_t objects = 256;  // As many as fill the cache.
+  constexpr std::size_t rounds = 96;
+  constexpr std::size_t held = 96;
+  if (check.capacity() > largest_cache) return;  // It would take too long.
+  const std::string filling = check.bytes(check.capacity() / objects);
+  const auto body_of = [&](const Name& name) { return name.key + filling.substr(name.key.size()); };
+  std::vector<Session> asking = check.connect_many(4);
+  Session storing = check.connect();
+  std::vector<Name> names;
+  std::size_t oldest = 0;
+  std::deque<std::pair<Grant, Name>> leases;
+  const auto judge_first = [&] {
+    const auto [grant, name] = leases.front();
+    leases.pop_front();
+    check.expect(grant.asked + check.span(50s) < now() ||
+                     check.segment().read(grant.fragments).value_or("") == body_of(name),
+                 "the bytes of an object leased while others were stored in a full cache",
+                 "other bytes", Symptom::bytes);
+    check.release(storing, grant);
+  };
+  for (std::size_t i = 0; i < objects + rounds; ++i) {
+    names.push_back(check.fresh_name());
+    const bool full = i >= objects;
+    for (std::size_t k = 0; full && k < asking.size(); ++k)
+      asking[k].send(acquire_request(names[oldest + k], {.ttl = check.span(60s)}));
+    (void)storing.put(names.back(), body_of(names.back()));
+    for (std::size_t k = 0; full && k < asking.size(); ++k) {
+      const Response response = asking[k].response();
+      if (response.status / 100 == 2)
+        leases.emplace_back(check.grant_in(response), names[oldest + k]);
+    }
+    if (full) oldest = std::min(oldest + asking.size(), i - asking.size());
+    while (leases.size() > held) judge_first();
+  }
+  while (!leases.empty()) judge_first();
+}
+
 /// No object under lease gives way, even where there is nothing else to give way.
 void leased_object_stays(Check& check) {
   Pressure pressure(check);
@@ -352,6 +394,7 @@ void leased_object_stays(Check& check) {
   if (response.status / 100 == 2)
     check.expect_bytes(check.grant_in(response), body, "a leased object under a second lease");
   pressure.release_all();
+  if (check.profile() != Profile::core) expect_pins_beside_evictions(check);
 }
 
 /// Ten thousand objects of many sizes, so that room is taken and given back in every way.

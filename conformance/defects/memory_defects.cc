@@ -73,6 +73,30 @@ void evicts_leased_objects(DaemonSetup& setup) {
   };
 }
 
+/// What is leased at the moment at which a PUT of some size begins loses its place to it.
+void gives_away_what_it_is_about_to_lease(DaemonSetup& setup) {
+  setup.mutation.emplace();
+  constexpr std::uint64_t some = 200'000;
+  struct Leased {
+    std::span<char> place;
+    TimePoint at;
+  };
+  auto leased = std::make_shared<std::vector<Leased>>();
+  setup.mutation->response = [leased, direct = setup.direct](const ReceivedRequest& request,
+                                                             ResponseMessage& response) {
+    if (!request.head.is_acquire() || response.status != 200) return;
+    for (const auto place : places_of(response, direct->segment()))
+      leased->push_back({place, now()});
+  };
+  setup.mutation->answered = [leased](const ReceivedRequest& request, const ResponseMessage&) {
+    const std::uint64_t size = request.head.content_length();
+    if (!request.head.is_put() || size < some || size >= large) return;
+    for (const Leased& one : *leased)
+      if (one.at + 2ms > request.at) one.place[0] = static_cast<char>(~one.place[0]);
+    leased->clear();
+  };
+}
+
 void moves_leased_objects(DaemonSetup& setup) {
   auto seen = std::make_shared<std::set<std::string>>();
   mutate_grants(setup, [seen](Json& grant, const ReceivedRequest& request) {
@@ -259,6 +283,10 @@ std::vector<Defect> memory_defects() {
        "evicts objects under a live lease",
        {"PIN-01", "PIN-02", "PUT-12"},
        evicts_leased_objects},
+      {"gives_away_what_it_is_about_to_lease",
+       "gives the room of an object away at the moment at which it is leased",
+       {"PIN-02"},
+       gives_away_what_it_is_about_to_lease},
       {"moves_leased_objects",
        "moves objects under a live lease",
        {"PIN-02"},
