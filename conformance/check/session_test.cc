@@ -53,6 +53,17 @@ TEST(Transcript, KeepsTheFirstAndTheLatestEvents) {
   EXPECT_EQ(events.size() + transcript.dropped(), 100u);
 }
 
+TEST(Transcript, TellsWhatWasSentLastBeforeTheTrouble) {
+  Transcript transcript;
+  transcript.add(Event::Kind::sent, 1, "held", "");
+  transcript.add(Event::Kind::sent, 2, "answered", "");
+  transcript.add(Event::Kind::received, 2, "", "");
+  transcript.add(Event::Kind::sent, 3, "the last", "");
+  transcript.add(Event::Kind::trouble, 3, "closed", "");
+  transcript.add(Event::Kind::sent, 3, "into the void", "");
+  EXPECT_EQ(transcript.unanswered().value().head, "the last");
+}
+
 TEST(Transcript, KeepsTheRequestThatTheLastResponseAnswers) {
   Transcript transcript;
   transcript.add(Event::Kind::sent, 7, "an earlier request", "");
@@ -72,7 +83,8 @@ TEST(Transcript, KeepsTheRequestThatTheLastResponseAnswers) {
 /// them.
 class ScriptedServer {
  public:
-  ScriptedServer(std::string response, int per_connection)
+  /// `swallows`: behind the last response of a connection one more request is read.
+  ScriptedServer(std::string response, int per_connection, bool swallows = false)
       : listening_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     sockaddr_in address{};
     address.sin_family = AF_INET;
@@ -83,12 +95,14 @@ class ScriptedServer {
     EXPECT_EQ(::listen(listening_.get(), 16), 0);
     EXPECT_EQ(::getsockname(listening_.get(), generic, &size), 0);
     endpoint_ = {false, "127.0.0.1", ntohs(address.sin_port)};
-    thread_ = std::jthread([this, response = std::move(response), per_connection] {
+    thread_ = std::jthread([this, response = std::move(response), per_connection, swallows] {
       while (true) {
         const base::FileDescriptor peer(
             ::accept4(listening_.get(), nullptr, nullptr, SOCK_CLOEXEC));
         if (!peer) return;
         serve(peer.get(), response, per_connection);
+        std::array<char, 4096> more;
+        if (swallows) (void)::recv(peer.get(), more.data(), more.size(), 0);
       }
     });
   }
@@ -129,6 +143,14 @@ TEST(Session, OpensAnotherConnectionWhereTheDaemonHasClosedOne) {
   Session session = server.session(transcript);
   for (int i = 0; i < 7; ++i) EXPECT_EQ(session.ask({"GET", "/", {}, {}}).status, 200);
   EXPECT_EQ(session.reconnects(), 3);
+}
+
+TEST(Session, TellsOfAResponseToARequestSentOnceMore) {
+  const ScriptedServer server(no_content, 1, true);
+  Transcript transcript;
+  Session session = server.session(transcript);
+  EXPECT_FALSE(session.ask({"GET", "/", {}, {}}).to_repetition);
+  EXPECT_TRUE(session.ask({"GET", "/", {}, {}}).to_repetition);
 }
 
 TEST(Session, StaysOnItsConnectionWhenToldTo) {
