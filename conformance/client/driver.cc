@@ -22,6 +22,28 @@ using namespace std::chrono_literals;
 constexpr std::size_t longest_answer = 64 << 20;
 constexpr std::size_t error_output_kept = 4096;
 constexpr Duration end_patience = 5s;
+// Of arrays and objects in one another; the protocol's answers have three.
+constexpr int deepest_answer = 100;
+
+/// Whether brackets are nested deeper than an answer's may be. A value's copy and its dump take the
+/// stack of as many calls.
+bool is_too_deep(std::string_view line) {
+  int depth = 0;
+  bool quoted = false;
+  for (std::size_t i = 0; i < line.size(); ++i) {
+    const char c = line[i];
+    if (quoted && c == '\\') {
+      ++i;
+    } else if (c == '"') {
+      quoted = !quoted;
+    } else if (!quoted && (c == '[' || c == '{')) {
+      if (++depth > deepest_answer) return true;
+    } else if (!quoted && (c == ']' || c == '}')) {
+      --depth;
+    }
+  }
+  return false;
+}
 
 void leave_out_nulls(Json& object) {
   for (auto member = object.begin(); member != object.end();)
@@ -91,7 +113,9 @@ std::string as_one_process(const std::string& command) {
 
 Json response_in(std::string_view line) {
   // The parser takes a NUL byte for the end.
-  if (line.find('\0') != line.npos) return Json(Json::value_t::discarded);
+  if (line.find('\0') != line.npos || is_too_deep(line)) {
+    return Json(Json::value_t::discarded);
+  }
   Json response = Json::parse(line, nullptr, false);
   if (!response.is_object()) return response;
   leave_out_nulls(response);

@@ -21,8 +21,9 @@ namespace hyperpod::conformance::client {
 
 using Json = nlohmann::ordered_json;
 
-/// What a line of a driver says; discarded if it is not JSON. Members that are null are left out,
-/// also those of the objects in its arrays: many serializers write a member without a value so.
+/// What a line of a driver says; discarded if it is not JSON, or nested deeper than 100. Members
+/// that are null are left out, also those of the objects in its arrays: many serializers write a
+/// member without a value so.
 Json response_in(std::string_view line);
 
 /// How a process ended, as Driver::wait() says.

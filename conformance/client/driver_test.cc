@@ -106,6 +106,15 @@ TEST_F(DriverTest, TakesNullForLeftOut) {
   EXPECT_TRUE(response_in(std::string_view("{}\0 x", 5)).is_discarded());
 }
 
+TEST_F(DriverTest, RefusesDeepNesting) {
+  const auto nested = [](std::size_t depth) {
+    return R"({"client":"\"[[","z":)" + std::string(depth, '[') + std::string(depth, ']') + "}";
+  };
+  EXPECT_FALSE(response_in(nested(99)).is_discarded());
+  EXPECT_TRUE(response_in(nested(100)).is_discarded());
+  EXPECT_TRUE(response_in(nested(200'000)).is_discarded());
+}
+
 TEST_F(DriverTest, DoesNotWaitForEver) {
   Driver silent = of("sleep 60");
   const auto response = silent.ask({{"op", "hello"}}, 50ms);
