@@ -5,12 +5,15 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <csignal>
+#include <cstdlib>
 #include <memory>
 #include <thread>
 
 #include "client/suite.h"
 #include "hyperpod/base/file_descriptor.h"
+#include "proxy/recording_proxy.h"
 
 namespace hyperpod::conformance::client {
 namespace {
@@ -164,7 +167,22 @@ void queueing_counts(Check& check) {
   check.figure("8 gets behind one another", in_ms(now() - begun));
 }
 
+/// How long the client lets the daemon hold a lease request.
+std::chrono::milliseconds asked_hold(Check& check) {
+  TestDaemon& daemon = check.daemon();
+  const auto keys = check.store_many(daemon, "conformance", 1, size);
+  RecordingProxy recorder(daemon.emulator().port());
+  ClientProcess client = check.client_at(recorder.url(), daemon.shm_name(), hurried(check));
+  (void)client.get(keys[0], size);
+  const auto leases = recorder.acquires();
+  const std::string asked =
+      leases.empty() ? "" : leases[0].head.parameter("timeout_ms").value_or("");
+  const long hold = std::strtol(asked.c_str(), nullptr, 10);
+  return hold > 0 ? std::chrono::milliseconds(std::min(hold, 60'000L)) : deadline(check);
+}
+
 void grant_at_the_last_moment_is_released(Check& check) {
+  const auto hold = asked_hold(check);
   TestDaemon& daemon = check.daemon();
   ClientProcess client = check.client(daemon, hurried(check));
   const auto offsets = {-30ms, 0ms, 50ms, 100ms};
@@ -174,7 +192,7 @@ void grant_at_the_last_moment_is_released(Check& check) {
   for (const auto offset : offsets) {
     daemon.begin();
     emulator::Effects late;
-    late.delay = emulator::Delay{.low = deadline(check) + offset};
+    late.delay = emulator::Delay{.low = std::max(hold + offset, 0ms)};
     daemon.add_fault({.name = "late-" + std::to_string(i),
                       .match = {.operation = FaultOperation::lease, .key = keys[i]},
                       .script = {late}});
