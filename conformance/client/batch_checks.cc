@@ -127,6 +127,13 @@ void prefix_is_counted(Check& check) {
                      std::to_string(asked.size()) + " keys",
                  std::to_string(found));
   }
+  emulator::Effects failing;
+  failing.ending = emulator::RespondWith{.status = 500};
+  daemon.add_fault(
+      {.match = {.operation = FaultOperation::lease, .key = keys[1]}, .script = {failing}});
+  const std::size_t found = hits({keys[0], keys[1], keys[2]});
+  check.expect(found == 1, "a prefix of 1 among 3 keys of which the second fails",
+               std::to_string(found));
   check.expect_all_released(daemon);
 }
 

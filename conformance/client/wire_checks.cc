@@ -32,7 +32,12 @@ void keys_arrive_as_they_are(Check& check) {
                                       "a//b/../c",
                                       "?x=1#y",
                                       "tag@k%v@w%z",
-                                      "\"\\<>^`{|}"};
+                                      "\"\\<>^`{|}",
+                                      "e\u0301 and \u00E9",  // The letter in both its forms.
+                                      "\U0001F511",
+                                      " a space at each end ",
+                                      "two\nlines",
+                                      std::string(300, 'k') + "-long"};
   std::uint64_t seed = 0;
   for (const std::string& key : keys) {
     const ClientOutcome put = client.put(key, size, ++seed);

@@ -102,6 +102,9 @@ std::span<const ClientDefect> client_defects() {
        {"C-BREAKER-06"}},
 
       {"encodes_twice", "Percent-encodes keys twice.", {"C-WIRE-01", "C-WIRE-02"}},
+      {"composes_letters", "Brings keys into Unicode's form NFC.", {"C-WIRE-01"}},
+      {"trims_keys", "Drops spaces at the ends of keys.", {"C-WIRE-01"}},
+      {"cuts_long_keys", "Cuts keys at 255 bytes.", {"C-WIRE-01"}},
       {"bare_slashes", "Leaves a slash in a key as it is.", {"C-WIRE-01", "C-WIRE-02"}},
       {"plus_for_a_space", "Sends + for a space.", {"C-WIRE-01", "C-WIRE-02"}},
       {"lower_case_escapes", "Writes escapes in lower case.", {"C-WIRE-02"}},
@@ -117,6 +120,7 @@ std::span<const ClientDefect> client_defects() {
        "Reports a batch as failed of which one key failed.",
        {"C-BATCH-01", "C-BATCH-02"}},
       {"counts_beyond_a_miss", "Counts hits beyond the first miss.", {"C-BATCH-03"}},
+      {"counts_errors", "Counts look-ups that fail as hits.", {"C-BATCH-03"}},
       {"serial_look_ups", "Looks up one key after the other.", {"C-BATCH-04"}},
 
       {"forgets_that_it_was_forked",

@@ -344,6 +344,37 @@ void counts_beyond_a_miss() {
       "lookup.hits", [](std::size_t& hits, std::vector<bool>&) { hits -= misses.exchange(0); });
 }
 
+void counts_errors() {
+  at<bool, Result<bool>>("lookup.counts",
+                         [](bool& counts, Result<bool>& found) { counts = counts || !found; });
+}
+
+/// The key with e and an acute accent after it as one letter, as in form NFC.
+std::string composed(std::string_view key) {
+  std::string text(key);
+  const std::string_view decomposed = "e\u0301";
+  for (auto at = text.find(decomposed); at != std::string::npos; at = text.find(decomposed, at))
+    text.replace(at, decomposed.size(), "\u00E9");
+  return text;
+}
+
+std::function<void()> key_as(std::string (*change)(std::string_view key)) {
+  return [change] {
+    at<std::string, std::string_view, std::string_view>(
+        "target.object",
+        [change](std::string& text, std::string_view& bucket, std::string_view& key) {
+          using transport::encode_segment;
+          text = "/v1/kv/" + encode_segment(bucket) + "/" + encode_segment(change(key));
+        });
+  };
+}
+
+std::string without_outer_spaces(std::string_view key) {
+  const auto begin = key.find_first_not_of(' ');
+  if (begin == std::string_view::npos) return "";
+  return std::string(key.substr(begin, key.find_last_not_of(' ') + 1 - begin));
+}
+
 const std::map<std::string_view, std::function<void()>>& defects() {
   static const std::map<std::string_view, std::function<void()>> all{
       // Throttling and connections.
@@ -487,6 +518,10 @@ const std::map<std::string_view, std::function<void()>>& defects() {
          using transport::encode_segment;
          return "/v1/kv/" + encode_segment(bucket) + "/" + encode_segment(encode_segment(key));
        })},
+      {"composes_letters", key_as(composed)},
+      {"trims_keys", key_as(without_outer_spaces)},
+      {"cuts_long_keys",
+       key_as([](std::string_view key) { return std::string(key.substr(0, 255)); })},
       {"ignores_the_bucket", object_target([](std::string_view, std::string_view key) {
          return "/v1/kv/lmcache/" + transport::encode_segment(key);
        })},
@@ -514,6 +549,7 @@ const std::map<std::string_view, std::function<void()>>& defects() {
       // Batches.
       {"one_failure_fails_all", one_failure_fails_all},
       {"counts_beyond_a_miss", counts_beyond_a_miss},
+      {"counts_errors", counts_errors},
       {"serial_look_ups", always("lookup.window", std::size_t{1})},
 
       // Workers.
