@@ -111,6 +111,13 @@ std::string as_one_process(const std::string& command) {
 
 }  // namespace
 
+std::string shortened(std::string text) {
+  constexpr std::size_t longest = 300;
+  if (text.size() > longest) text = text.substr(0, longest) + "…";
+  std::ranges::replace(text, '\n', ' ');
+  return text;
+}
+
 Json response_in(std::string_view line) {
   // The parser takes a NUL byte for the end.
   if (line.find('\0') != line.npos || is_too_deep(line)) {
@@ -205,9 +212,10 @@ Result<Json> Driver::receive(Duration patience) {
   Json response = response_in(*line);
   if (!response.is_object() || response.value("id", Json()) != last_id_ ||
       !response.value("ok", Json()).is_boolean()) {
-    return tl::unexpected(Error{ErrorCode::malformed_response,
-                                "the driver answered command " + std::to_string(last_id_) +
-                                    " with a line that is not a response to it: " + *line});
+    return tl::unexpected(
+        Error{ErrorCode::malformed_response,
+              "the driver answered command " + std::to_string(last_id_) +
+                  " with a line that is not a response to it: " + shortened(*std::move(line))});
   }
   return response;
 }

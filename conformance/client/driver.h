@@ -26,6 +26,9 @@ using Json = nlohmann::ordered_json;
 /// member without a value so.
 Json response_in(std::string_view line);
 
+/// What a driver has printed, on one line and of a length that can be read.
+std::string shortened(std::string text);
+
 /// How a process ended, as Driver::wait() says.
 std::string end_told(int status);
 

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "client/driver_dialogue.h"
 
-#include <algorithm>
-
 #include "check/result.h"
 
 namespace hyperpod::conformance::client {
@@ -10,15 +8,7 @@ namespace {
 
 constexpr int not_installed = 77;
 constexpr int most_passed_over = 100;
-constexpr std::size_t longest_quote = 300;
 const std::string one_line = "one line in response, and no other";
-
-/// On one line, and of a length that can be read.
-std::string shortened(std::string text) {
-  if (text.size() > longest_quote) text = text.substr(0, longest_quote) + "…";
-  std::ranges::replace(text, '\n', ' ');
-  return text;
-}
 
 bool explains(const Json& response) {
   const Json error = response.value("error", Json());
