@@ -57,10 +57,16 @@ FileDescriptor open_or_make(const std::string& path) {
   return file;
 }
 
+/// Whether it is a regular file with one name.
+bool is_plain(const FileDescriptor& file) {
+  const auto info = status_of(file);
+  return info && S_ISREG(info->st_mode) && info->st_nlink == 1;
+}
+
 /// Another user could have put there anything, a second name of some file of ours included.
 bool trusted(const FileDescriptor& file) {
   const auto info = status_of(file);
-  return info && S_ISREG(info->st_mode) && info->st_nlink == 1 && info->st_uid == ::geteuid();
+  return is_plain(file) && info->st_uid == ::geteuid();
 }
 
 /// Who takes a name or clears it away holds the change lock for a moment, so that nobody removes a
@@ -129,8 +135,16 @@ Error cannot_open(const std::string& path, int error) {
                       std::strerror(error))};
 }
 
-/// Removes a file that this process must not trust, where that robs nobody of a segment.
-Result<void> remove_stranger(const SegmentPaths& paths, bool replace) {
+Error in_use(const std::string& name, const FileDescriptor& file) {
+  return {ErrorCode::segment_in_use,
+          fmt::format("segment '{}' is in use by {}; stop it or choose another segment name",
+                      base::printable(name), owner_of(file))};
+}
+
+/// Removes a file that this process must not trust, where that robs nobody of a segment. `file` is
+/// that file, or none if it cannot be opened.
+Result<void> remove_stranger(const std::string& name, const FileDescriptor& file, bool replace) {
+  const SegmentPaths paths(name);
   const std::string whose = uid_of(paths.owner);
   if (status_of(paths.segment) && !replace) {
     return base::failed(
@@ -145,6 +159,10 @@ Result<void> remove_stranger(const SegmentPaths& paths, bool replace) {
       ErrorCode::segment_in_use,
       fmt::format("{} stands in the way: it belongs to {} and cannot be removed ({}); "
                   "choose another segment name, or have it removed",
+  // Anybody can lock a file of their own to keep others from a name, but not from a free one.
+  if (status_of(paths.segment) && is_plain(file) && !take_owner_lock(file)) {
+    return tl::make_unexpected(in_use(name, file));
+  }
                   paths.owner, whose, std::strerror(errno)));
 }
 
@@ -169,7 +187,7 @@ Result<OwnerFile> OwnerFile::acquire(const std::string& name, bool replace) {
     }
     if (!file || !trusted(file)) {
       if (file && !leads_to(paths.owner, file)) continue;  // its owner has just removed it
-      if (auto removed = remove_stranger(paths, replace); !removed) {
+      if (auto removed = remove_stranger(name, file, replace); !removed) {
         return tl::make_unexpected(removed.error());
       }
       continue;
@@ -183,10 +201,7 @@ Result<OwnerFile> OwnerFile::acquire(const std::string& name, bool replace) {
     }
     if (!leads_to(paths.owner, file)) continue;
     if (!take_owner_lock(file)) {
-      return base::failed(
-          ErrorCode::segment_in_use,
-          fmt::format("segment '{}' is in use by {}; stop it or choose another segment name",
-                      base::printable(name), owner_of(file)));
+      return tl::make_unexpected(in_use(name, file));
     }
     drop_change_lock(file);
     if (leads_to(paths.owner, file)) return OwnerFile(paths, std::move(file));

@@ -39,7 +39,8 @@ inline constexpr std::size_t longest_segment_name = 255 - (sizeof("..aside") - 1
 class OwnerFile {
  public:
   /// Takes the name. A file there that is not a plain one of this user's, with one name, is not
-  /// trusted: where no segment stands, or with `replace`, it is removed; else the name is taken.
+  /// trusted: where no segment stands, or with `replace` and where nobody holds its lock, it is
+  /// removed; else the name is taken.
   /// Errors: segment_in_use (a live owner, or a stranger's file), segment_unusable,
   /// out_of_resources.
   static Result<OwnerFile> acquire(const std::string& name, bool replace);

@@ -28,6 +28,7 @@
 #include <utility>
 #include <vector>
 
+#include "hyperpod/base/file_descriptor.h"
 #include "hyperpod/base/unique_name.h"
 #include "testing/small_shm.h"
 
@@ -791,6 +792,24 @@ TEST_P(SegmentOfAnotherUserTest, TheirSegmentIsTakenByRootOnlyWhenToldTo) {
   ASSERT_TRUE(segment) << segment.error().message;
   EXPECT_EQ(status_of(path)->st_uid, 0u);
   EXPECT_EQ(status_of(owner_path)->st_uid, 0u);
+}
+
+TEST_P(SegmentOfAnotherUserTest, TheirLiveOneIsNotTakenByRootWhateverItIsTold) {
+  make_file(path, stranger, mib);
+  make_file(owner_path, stranger, status_of(path)->st_ino);
+  const ino_t theirs = status_of(path)->st_ino;
+  const base::FileDescriptor held(::open(owner_path.c_str(), O_RDWR | O_CLOEXEC));
+  ASSERT_EQ(::flock(held.get(), LOCK_EX), 0);
+  options.replace = true;
+  const auto refused = Segment::create(options);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::segment_in_use);
+  EXPECT_THAT(refused.error().message,
+              HasSubstr(fmt::format("is in use by process {}", ::getpid())));
+  EXPECT_EQ(status_of(path)->st_ino, theirs);
+  EXPECT_EQ(status_of(owner_path)->st_uid, stranger);
+  ::unlink(path.c_str());
+  ::unlink(owner_path.c_str());
 }
 
 TEST_P(SegmentOfAnotherUserTest, ALiveOneOfRootIsNotTakenByAnybodyElse) {
