@@ -83,6 +83,8 @@ class Output {
   std::string seen_;
 };
 
+constexpr const char* stale_ready_line = R"({"event":"ready","url":"http://127.0.0.1:9200"})";
+
 enum class Stdout { read, without_reader, closed };
 
 // A hyperpod-emulator; killed if it still runs in the end.
@@ -308,7 +310,7 @@ TEST_F(Main, SigtermAndSigintEndItWithoutATrace) {
 }
 
 TEST_F(Main, TheReadyFileIsThereWhileItServes) {
-  std::ofstream(path("ready")) << "stale";
+  std::ofstream(path("ready")) << stale_ready_line;
   Program program(arguments({"--ready-file", path("ready")}));
   const json ready = program.ready();
   std::ifstream file(path("ready"));
@@ -368,7 +370,7 @@ TEST_F(Main, APortInUseIsOneLineAndLeavesNoSegment) {
   asio::io_context io;
   asio::ip::tcp::acceptor taken(io, {asio::ip::make_address("127.0.0.1"), 0});
   const std::string address = fmt::format("127.0.0.1:{}", taken.local_endpoint().port());
-  std::ofstream(path("ready")) << "stale";
+  std::ofstream(path("ready")) << stale_ready_line;
   Program program(arguments({"--listen", address, "--ready-file", path("ready")}));
   EXPECT_EQ(program.exit_code(), 1);
   const std::string error = program.err();
@@ -376,6 +378,15 @@ TEST_F(Main, APortInUseIsOneLineAndLeavesNoSegment) {
   EXPECT_EQ(std::ranges::count(error, '\n'), 1);
   EXPECT_FALSE(fs::exists(path("ready")));  // of a former run, which would tell a lie
   EXPECT_TRUE(nothing_is_left());
+}
+
+TEST_F(Main, AStartThatFailsLeavesTheReadyFileOfTheOneThatServes) {
+  Program program(arguments({"--ready-file", path("ready")}));
+  const json ready = program.ready();
+  Program second(arguments({"--ready-file", path("ready")}));
+  EXPECT_EQ(second.exit_code(), 1);
+  std::ifstream file(path("ready"));
+  EXPECT_EQ(json::parse(file, nullptr, false), ready);
 }
 
 TEST_F(Main, UnusableArgumentsAreOneLineAndExit2) {

@@ -30,6 +30,10 @@ class ReadyFileTest : public testing::Test {
     return {std::istreambuf_iterator<char>(file), {}};
   }
 
+  static std::string line(const std::string& url) {
+    return std::string(ready_line_begin) + "\"url\":\"" + url + "\"}\n";
+  }
+
   std::string directory_ = base::unique_name(testing::TempDir() + "ready_file_test.");
   std::string path_ = directory_ + "/ready";
 };
@@ -47,19 +51,34 @@ TEST_F(ReadyFileTest, HoldsItsContentAsLongAsItLivesAndNothingElseIsLeft) {
 }
 
 TEST_F(ReadyFileTest, OfAFormerRunIsRemoved) {
-  std::ofstream(path_) << "old";
-  const auto file = ReadyFile::prepare(path_);
-  ASSERT_TRUE(file);
-  EXPECT_FALSE(fs::exists(path_));
+  for (const std::string& left : {line("old"), std::string()}) {
+    std::ofstream(path_) << left;
+    const auto file = ReadyFile::prepare(path_);
+    ASSERT_TRUE(file);
+    EXPECT_FALSE(fs::exists(path_)) << left;
+  }
 }
 
-TEST_F(ReadyFileTest, OfASuccessorIsLeftToIt) {
+TEST_F(ReadyFileTest, OfAProcessThatLivesStaysUntilItsSuccessorServes) {
   auto file = ReadyFile::prepare(path_);
-  ASSERT_TRUE(file && file->write("first"));
+  ASSERT_TRUE(file && file->write(line("first")));
+  { EXPECT_TRUE(ReadyFile::prepare(path_)) << "a start that fails later"; }
+  EXPECT_EQ(content(), line("first"));
   auto successor = ReadyFile::prepare(path_);
-  ASSERT_TRUE(successor && successor->write("second"));
+  ASSERT_TRUE(successor && successor->write(line("second")));
   file->remove();
-  EXPECT_EQ(content(), "second");
+  EXPECT_EQ(content(), line("second"));
+}
+
+TEST_F(ReadyFileTest, TakesTheNameOfNoOtherFile) {
+  for (const char* other : {"precious", R"({"event":"read)", R"({"event":"reading","url":1})"}) {
+    std::ofstream(path_) << other;
+    const auto refused = ReadyFile::prepare(path_);
+    ASSERT_FALSE(refused) << other;
+    EXPECT_EQ(refused.error().code, ErrorCode::invalid_option);
+    EXPECT_THAT(refused.error().message, HasSubstr("is not a ready file"));
+    EXPECT_EQ(content(), other);
+  }
 }
 
 TEST_F(ReadyFileTest, TakesTheNameOfNothingButARegularFile) {
