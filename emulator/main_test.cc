@@ -389,6 +389,13 @@ TEST_F(Main, AStartThatFailsLeavesTheReadyFileOfTheOneThatServes) {
   EXPECT_EQ(json::parse(file, nullptr, false), ready);
 }
 
+TEST_F(Main, WithoutAnIpv6AddressItTellsOneThatCanBeReached) {
+  Program without_network({"-n", "true"}, Stdout::read, {"unshare"}, "");
+  if (without_network.exit_code() != 0) GTEST_SKIP() << "no network namespace can be made here";
+  Program program(arguments({"--listen", "[::]:0"}), Stdout::read, {"unshare", "-n"});
+  EXPECT_THAT(std::string(program.ready().at("url")), StartsWith("http://127.0.0.1:"));
+}
+
 TEST_F(Main, UnusableArgumentsAreOneLineAndExit2) {
   std::ofstream(path("config.toml")) << "[cache]\n\ncapacity = 5\n";
   ASSERT_EQ(::mkfifo(path("pipe").c_str(), 0600), 0);

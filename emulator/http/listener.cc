@@ -3,9 +3,13 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 
 #include <boost/asio/ip/v6_only.hpp>
+#include <cerrno>
 
+#include "hyperpod/base/file_descriptor.h"
 #include "text/host_port.h"
 
 namespace hyperpod::emulator::http {
@@ -38,11 +42,26 @@ Result<asio::ip::tcp::endpoint> listen(Acceptor& acceptor, const std::string& ad
 
 void close_on_exec(int socket) { ::fcntl(socket, F_SETFD, FD_CLOEXEC); }
 
+namespace {
+
+bool has_loopback_of_ipv6() {
+  const base::FileDescriptor probe(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in6 address{};
+  address.sin6_family = AF_INET6;
+  address.sin6_addr = in6addr_loopback;
+  return ::bind(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 ||
+         errno != EADDRNOTAVAIL;
+}
+
+}  // namespace
+
 std::string url_of(std::string_view scheme, const asio::ip::tcp::endpoint& endpoint) {
   auto address = endpoint.address();
   if (address.is_unspecified()) {
-    address = address.is_v6() ? asio::ip::address(asio::ip::address_v6::loopback())
-                              : asio::ip::address(asio::ip::address_v4::loopback());
+    // Machines without IPv6 addresses open a socket for all of them all the same.
+    address = address.is_v6() && has_loopback_of_ipv6()
+                  ? asio::ip::address(asio::ip::address_v6::loopback())
+                  : asio::ip::address(asio::ip::address_v4::loopback());
   }
   const bool six = address.is_v6();
   return fmt::format("{}://{}{}{}:{}", scheme, six ? "[" : "", address.to_string(), six ? "]" : "",

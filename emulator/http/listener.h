@@ -22,7 +22,8 @@ Result<asio::ip::tcp::endpoint> listen(Acceptor& acceptor, const std::string& ad
 /// A program that this process starts would otherwise keep a connection open that we have closed.
 void close_on_exec(int socket);
 
-/// "http://127.0.0.1:9200"; a wildcard address is shown as the loopback of its family.
+/// "http://127.0.0.1:9200"; a wildcard address is shown as the loopback of its family, the one of
+/// IPv6 as 127.0.0.1, which it takes as well, where this machine has no ::1.
 std::string url_of(std::string_view scheme, const asio::ip::tcp::endpoint& endpoint);
 
 }  // namespace hyperpod::emulator::http
