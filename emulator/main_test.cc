@@ -396,6 +396,41 @@ TEST_F(Main, WithoutAnIpv6AddressItTellsOneThatCanBeReached) {
   EXPECT_THAT(std::string(program.ready().at("url")), StartsWith("http://127.0.0.1:"));
 }
 
+TEST_F(Main, ALimitInTheWayIsNamedWithItsCommand) {
+  Program small_files(arguments(), Stdout::read, {"prlimit", "--fsize=1048576"});
+  EXPECT_EQ(small_files.exit_code(), 1);
+  EXPECT_THAT(small_files.err(), AllOf(HasSubstr("File too large"), HasSubstr("ulimit -f")));
+
+  int served = 0;
+  int refused = 0;
+  for (int most = 4; served == 0 && most < 100; ++most) {
+    Program program(arguments({"--log-level", "off"}), Stdout::read,
+                    {"prlimit", fmt::format("--nofile={0}:{0}", most)});
+    if (program.ready().is_object()) {
+      ++served;
+      continue;
+    }
+    program.exit_code();
+    const std::string error = program.err();
+    if (error.find("Too many open files") == error.npos) continue;  // told by the loader
+    ++refused;
+    EXPECT_THAT(error, HasSubstr("ulimit")) << most;
+    EXPECT_THAT(error, testing::Not(HasSubstr("choose another"))) << most;
+  }
+  EXPECT_EQ(served, 1);
+  EXPECT_GT(refused, 0);
+}
+
+TEST_F(Main, WithoutDevShmItSaysSo) {
+  const std::vector<std::string> without{
+      "unshare", "-m", "sh", "-c", "mount -t tmpfs none /dev && exec \"$@\"", "sh"};
+  Program possible({}, Stdout::read, without, "true");
+  if (possible.exit_code() != 0) GTEST_SKIP() << "no file system can be mounted here";
+  Program program(arguments(), Stdout::read, without);
+  EXPECT_EQ(program.exit_code(), 1);
+  EXPECT_THAT(program.err(), HasSubstr("there is no directory /dev/shm"));
+}
+
 TEST_F(Main, UnusableArgumentsAreOneLineAndExit2) {
   std::ofstream(path("config.toml")) << "[cache]\n\ncapacity = 5\n";
   ASSERT_EQ(::mkfifo(path("pipe").c_str(), 0600), 0);

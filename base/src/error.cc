@@ -3,6 +3,7 @@
 
 #include <cerrno>
 #include <system_error>
+#include <utility>
 
 namespace hyperpod::base {
 
@@ -56,8 +57,10 @@ Error system_error(const std::string& doing, int error_number, ErrorCode otherwi
   const bool exhausted = error_number == EMFILE || error_number == ENFILE ||
                          error_number == ENOMEM || error_number == EAGAIN ||
                          error_number == ENOBUFS;
+  std::string message = doing + ": " + std::generic_category().message(error_number);
+  if (error_number == EMFILE) message += "; raise the process's limit (ulimit -n)";
   return {.code = exhausted ? ErrorCode::out_of_resources : otherwise,
-          .message = doing + ": " + std::generic_category().message(error_number)};
+          .message = std::move(message)};
 }
 
 }  // namespace hyperpod::base

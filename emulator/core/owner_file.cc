@@ -126,6 +126,11 @@ std::string uid_of(const std::string& path) {
 }
 
 Error cannot_open(const std::string& path, int error) {
+  if (error == ENOENT) {
+    return {ErrorCode::segment_unusable,
+            fmt::format("cannot open {}: there is no directory {}; mount a tmpfs there", path,
+                        shm_directory)};
+  }
   if (error != EACCES && error != EPERM && error != EROFS) {
     return base::system_error(fmt::format("cannot open {}", path), error,
                               ErrorCode::segment_unusable);
@@ -154,15 +159,15 @@ Result<void> remove_stranger(const std::string& name, const FileDescriptor& file
                     "--replace-segment",
                     paths.segment, paths.owner, whose));
   }
+  // Anybody can lock a file of their own to keep others from a name, but not from a free one.
+  if (status_of(paths.segment) && is_plain(file) && !take_owner_lock(file)) {
+    return tl::make_unexpected(in_use(name, file));
+  }
   if (::unlink(paths.owner.c_str()) == 0 || errno == ENOENT) return {};
   return base::failed(
       ErrorCode::segment_in_use,
       fmt::format("{} stands in the way: it belongs to {} and cannot be removed ({}); "
                   "choose another segment name, or have it removed",
-  // Anybody can lock a file of their own to keep others from a name, but not from a free one.
-  if (status_of(paths.segment) && is_plain(file) && !take_owner_lock(file)) {
-    return tl::make_unexpected(in_use(name, file));
-  }
                   paths.owner, whose, std::strerror(errno)));
 }
 

@@ -32,13 +32,18 @@ std::optional<ino_t> inode_at(const std::string& path) {
 }
 
 Error out_of_room(const SegmentOptions& options, int error) {
+  const std::string failure = fmt::format("cannot reserve {} bytes for segment '{}': {}",
+                                          options.size, options.name, std::strerror(error));
+  if (error == EFBIG) {
+    return {ErrorCode::segment_unusable,
+            failure + "; lower the capacity or raise the limit of the size of files (ulimit -f)"};
+  }
   struct statvfs shm {};
   ::statvfs("/dev/shm", &shm);
-  return {
-      ErrorCode::segment_unusable,
-      fmt::format("cannot reserve {} bytes for segment '{}': {}; /dev/shm has {} bytes free, "
-                  "so lower the capacity or enlarge it (docker: --shm-size)",
-                  options.size, options.name, std::strerror(error), shm.f_bavail * shm.f_frsize)};
+  return {ErrorCode::segment_unusable,
+          fmt::format("{}; /dev/shm has {} bytes free, so lower the capacity or enlarge it "
+                      "(docker: --shm-size)",
+                      failure, shm.f_bavail * shm.f_frsize)};
 }
 
 /// Why the name cannot be taken from what stands there.

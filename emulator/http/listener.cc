@@ -32,6 +32,10 @@ Result<asio::ip::tcp::endpoint> listen(Acceptor& acceptor, const std::string& ad
   if (!ec) acceptor.bind(endpoint, ec);
   if (!ec) acceptor.listen(backlog, ec);
   if (!ec) endpoint = acceptor.local_endpoint(ec);
+  if (ec == asio::error::no_descriptors) {  // whatever the address
+    return tl::make_unexpected(
+        base::system_error(fmt::format("cannot listen on {}{}", address, purpose), ec.value()));
+  }
   if (ec) {
     return tl::make_unexpected(Error{
         ErrorCode::address_unusable,

@@ -68,7 +68,8 @@ inline tl::unexpected<Error> failed(ErrorCode code, std::string message) {
 }
 
 /// `doing` and the text of `error_number` (an errno value), e.g. "cannot open x: No such file".
-/// The code is out_of_resources where the system has run out of something, else `otherwise`.
+/// The code is out_of_resources where the system has run out of something, else `otherwise`. Where
+/// the process may have no more descriptors, the way out follows.
 Error system_error(const std::string& doing, int error_number,
                    ErrorCode otherwise = ErrorCode::failed);
 
