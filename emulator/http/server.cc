@@ -13,7 +13,6 @@
 #include <thread>
 #include <utility>
 
-#include "http/tls.h"
 #include "hyperpod/base/assertions.h"
 #include "hyperpod/base/descriptor_limit.h"
 #include "text/host_port.h"
@@ -225,7 +224,7 @@ void Server::open_session(Worker& worker, base::FileDescriptor socket, std::uint
   auto peak = counters_.peak.load();
   while (peak < open && !counters_.peak.compare_exchange_weak(peak, open)) {
   }
-  auto transport = tls_ ? make_tls_transport(worker, std::move(socket), *tls_)
+  auto transport = tls_ ? make_tls_transport(worker, std::move(socket), tls_->context)
                         : make_plain_transport(worker, std::move(socket));
   const auto session = std::make_shared<Session>(service_, worker, std::move(transport), number);
   if (fault) session->meet(*fault);

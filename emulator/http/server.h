@@ -5,7 +5,6 @@
 #pragma once
 
 #include <atomic>
-#include <boost/asio/ssl/context.hpp>
 #include <deque>
 #include <functional>
 #include <list>
@@ -18,6 +17,7 @@
 #include "core/engine.h"
 #include "http/listener.h"
 #include "http/session.h"
+#include "http/tls.h"
 #include "http/worker.h"
 #include "hyperpod/base/file_descriptor.h"
 #include "hyperpod/emulator/error.h"
@@ -101,7 +101,7 @@ class Server final : private Ticker {
   FaultPlan& faults_;
   PortCounters counters_;
   Service service_;
-  std::optional<asio::ssl::context> tls_;
+  std::optional<ServerContext> tls_;
 
   // Connections that a fault leaves waiting as if they had not been accepted yet. Empty before the
   // workers go.

@@ -162,6 +162,13 @@ bool is_valid_for_long(const X509* certificate) {
          X509_cmp_time(X509_get0_notAfter(certificate), &later) > 0;
 }
 
+// Why it cannot be read; nullopt if it can.
+std::optional<std::string> unreadable(const std::string& path) {
+  const base::FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (file) return std::nullopt;
+  return fmt::format("{} cannot be read: {}", base::printable(path), std::strerror(errno));
+}
+
 bool names_host(X509* certificate, const std::string& host) {
   return X509_check_ip_asc(certificate, host.c_str(), 0) == 1 ||
          X509_check_host(certificate, host.data(), host.size(), 0, nullptr) == 1;
@@ -169,10 +176,15 @@ bool names_host(X509* certificate, const std::string& host) {
 
 // Why the files cannot be used again; nullopt if they can.
 std::optional<std::string> unfitness(const TlsFiles& files, const std::vector<std::string>& hosts) {
+  for (const std::string& file : {files.ca_file, files.certificate_file, files.key_file}) {
+    if (auto problem = unreadable(file)) return problem;
+  }
   const Certificate ca = read_certificate(files.ca_file);
   const Certificate certificate = read_certificate(files.certificate_file);
   const Key key = read_key(files.key_file);
-  if (!ca || !certificate || !key) return "one of them is missing or unreadable";
+  if (!ca) return files.ca_file + " is not a certificate in PEM";
+  if (!certificate) return files.certificate_file + " is not a certificate in PEM";
+  if (!key) return files.key_file + " is not a private key in PEM without a passphrase";
   if (X509_verify(certificate.get(), X509_get0_pubkey(ca.get())) != 1) {
     return "the certificate was not issued by the CA";
   }
@@ -286,6 +298,17 @@ Result<boost::asio::ssl::context> context_from(const std::string& certificate_fi
   return server;
 }
 
+// Tests may want such a certificate, so it is served; whoever does not wonders about the clients.
+void warn_of_dates(const X509* certificate, const std::string& file,
+                   const std::shared_ptr<base::LogSink>& log) {
+  const auto warn = [&](std::string_view problem) {
+    text::log(log, base::LogLevel::warn, "the certificate {} {}; clients will refuse it",
+              base::printable(file), problem);
+  };
+  if (X509_cmp_current_time(X509_get0_notAfter(certificate)) < 0) return warn("has expired");
+  if (X509_cmp_current_time(X509_get0_notBefore(certificate)) > 0) warn("is not valid yet");
+}
+
 }  // namespace
 
 Result<TlsFiles> ensure_self_signed(const std::string& directory,
@@ -297,17 +320,23 @@ Result<TlsFiles> ensure_self_signed(const std::string& directory,
                     "written",
                     base::printable(directory), std::strerror(errno)));
   }
-  // Held to the end: of two emulators that start at once, the second uses what the first makes.
-  const base::FileDescriptor lock(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (lock.get() < 0 || ::flock(lock.get(), LOCK_EX) != 0) {
+  // Who makes the files has the lock alone; who serves them shares it. So of two emulators that
+  // start at once the second uses what the first makes.
+  base::FileDescriptor lock(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const bool alone = lock && ::flock(lock.get(), LOCK_EX | LOCK_NB) == 0;
+  if (!lock || (!alone && ::flock(lock.get(), LOCK_SH) != 0)) {
     return refuse(fmt::format("directory {} cannot be used: {}; choose another",
                               base::printable(directory), std::strerror(errno)));
   }
 
-  const TlsFiles files{directory + "/ca.pem", directory + "/cert.pem", directory + "/key.pem"};
+  TlsFiles files{directory + "/ca.pem", directory + "/cert.pem", directory + "/key.pem", {}};
   const std::vector<std::string> hosts = certified_hosts(wanted);
   const auto unfit = unfitness(files, hosts);
-  if (!unfit) return files;
+  if (!unfit) {
+    ::flock(lock.get(), LOCK_SH);
+    files.in_use = std::move(lock);
+    return files;
+  }
   const bool found =
       exists(files.ca_file) || exists(files.certificate_file) || exists(files.key_file);
   if (found && !is_our_own(files.certificate_file)) {
@@ -316,7 +345,19 @@ Result<TlsFiles> ensure_self_signed(const std::string& directory,
                     "emulator; remove them or choose another directory",
                     base::printable(directory), *unfit));
   }
-  if (auto made = make_files(files, hosts); !made) return tl::unexpected(made.error());
+  if (!alone) {
+    return refuse(
+        fmt::format("the certificates in {} cannot be used ({}), and another emulator serves them; "
+                    "choose another directory, or stop it",
+                    base::printable(directory), *unfit));
+  }
+  if (auto made = make_files(files, hosts); !made) {
+    if (!found) return tl::unexpected(made.error());
+    return refuse(fmt::format("the certificates in {} cannot be used ({}), nor replaced: {}",
+                              base::printable(directory), *unfit, made.error().message));
+  }
+  ::flock(lock.get(), LOCK_SH);
+  files.in_use = std::move(lock);
   if (found) {
     text::log(log, base::LogLevel::warn,
               "replaced the certificates in {}: {}; clients must read ca.pem again",
@@ -329,16 +370,18 @@ Result<TlsFiles> ensure_self_signed(const std::string& directory,
   return files;
 }
 
-Result<boost::asio::ssl::context> make_server_context(const TlsOptions& options,
-                                                      const std::string& listen_host,
-                                                      const std::shared_ptr<base::LogSink>& log) {
-  if (options.self_signed_directory.empty()) {
-    return context_from(options.certificate_file, options.key_file);
+Result<ServerContext> make_server_context(const TlsOptions& options, const std::string& listen_host,
+                                          const std::shared_ptr<base::LogSink>& log) {
+  TlsFiles files{"", options.certificate_file, options.key_file, {}};
+  if (!options.self_signed_directory.empty()) {
+    auto made = ensure_self_signed(options.self_signed_directory, {listen_host}, log);
+    if (!made) return tl::unexpected(made.error());
+    files = std::move(*made);
   }
-  return ensure_self_signed(options.self_signed_directory, {listen_host}, log)
-      .and_then([](const TlsFiles& files) {
-        return context_from(files.certificate_file, files.key_file);
-      });
+  auto context = context_from(files.certificate_file, files.key_file);
+  if (!context) return tl::unexpected(context.error());
+  warn_of_dates(SSL_CTX_get0_certificate(context->native_handle()), files.certificate_file, log);
+  return ServerContext{std::move(*context), std::move(files.in_use)};
 }
 
 }  // namespace hyperpod::emulator::http

@@ -48,7 +48,9 @@ class Tls : public testing::Test {
   TlsFiles make(const std::string& name, const std::vector<std::string>& hosts = {}) {
     auto files = ensure_self_signed(path(name), hosts, log_);
     if (!files) ADD_FAILURE() << files.error().message;
-    return files.value_or(TlsFiles{});
+    if (!files) return {};
+    files->in_use.reset();  // as if whoever has served them had ended
+    return std::move(*files);
   }
 
   std::string refusal(const TlsOptions& options) {
@@ -71,14 +73,14 @@ class Tls : public testing::Test {
 };
 
 // What a client that trusts `ca_file` alone says to a server that it knows as `host`.
-std::string shake_hands(asio::ssl::context& server_context, const std::string& ca_file,
+std::string shake_hands(ServerContext& server_context, const std::string& ca_file,
                         const std::string& host) {
   asio::io_context io;
   asio::local::stream_protocol::socket near(io);
   asio::local::stream_protocol::socket far(io);
   asio::local::connect_pair(near, far);
   std::thread server([&] {
-    asio::ssl::stream<asio::local::stream_protocol::socket&> stream(far, server_context);
+    asio::ssl::stream<asio::local::stream_protocol::socket&> stream(far, server_context.context);
     boost::system::error_code ignored;
     stream.handshake(asio::ssl::stream_base::server, ignored);
   });
@@ -162,7 +164,7 @@ TEST_F(Tls, FilesThatDoNotBelongTogetherAreReplaced) {
 
   fs::remove(files.ca_file);
   make("d");
-  EXPECT_THAT(log(), HasSubstr("missing or unreadable"));
+  EXPECT_THAT(log(), HasSubstr("ca.pem cannot be read: No such file"));
 
   auto context = make_server_context({"", "", path("d")}, "localhost", log_);
   ASSERT_TRUE(context) << context.error().message;
@@ -197,6 +199,44 @@ TEST_F(Tls, FilesThatExpireWithinADayAreReplaced) {
   let_expire_in(files, 23 * 60 * 60);
   make("d");
   EXPECT_THAT(log(), HasSubstr("not valid for another day"));
+}
+
+TEST_F(Tls, FilesThatAreServedAreNotReplaced) {
+  const TlsOptions options{"", "", path("d")};
+  std::string served;
+  {
+    auto context = make_server_context(options, "a.example", log_);
+    ASSERT_TRUE(context) << context.error().message;
+    served = content_of(path("d/ca.pem"));
+    auto second = make_server_context(options, "a.example", log_);
+    EXPECT_TRUE(second) << "those who can use the files share them";
+    const auto refused = make_server_context(options, "b.example", log_);
+    ASSERT_FALSE(refused);
+    EXPECT_THAT(refused.error().message,
+                AllOf(HasSubstr("does not name 'b.example'"), HasSubstr("another directory"),
+                      testing::Not(HasSubstr("\n"))));
+    EXPECT_EQ(content_of(path("d/ca.pem")), served);
+  }
+  EXPECT_TRUE(make_server_context(options, "b.example", log_));
+  EXPECT_NE(content_of(path("d/ca.pem")), served);
+}
+
+TEST_F(Tls, AKeyThatCannotBeReadIsNamedWithTheReason) {
+  const TlsFiles files = make("d");
+  fs::remove(files.key_file);
+  ASSERT_EQ(::symlink("key.pem", files.key_file.c_str()), 0);  // to itself
+  make("d");
+  EXPECT_THAT(log(), HasSubstr("key.pem cannot be read: Too many levels of symbolic links"));
+}
+
+TEST_F(Tls, ACertificateOutOfItsDatesIsServedWithAWarning) {
+  const TlsFiles files = make("d");
+  const TlsOptions options{files.certificate_file, files.key_file, ""};
+  EXPECT_TRUE(make_server_context(options, "localhost", log_));
+  EXPECT_THAT(log(), testing::Not(HasSubstr("clients will refuse")));
+  let_expire_in(files, -60);
+  EXPECT_TRUE(make_server_context(options, "localhost", log_));
+  EXPECT_THAT(log(), AllOf(HasSubstr(files.certificate_file), HasSubstr("has expired")));
 }
 
 TEST_F(Tls, FilesOfSomebodyElseAreNotOverwritten) {
@@ -276,13 +316,13 @@ TEST_F(Tls, AnEncryptedKeyIsRefusedWithoutAskingForItsPassphrase) {
   EXPECT_THAT(refusal({files.certificate_file, files.key_file, ""}),
               HasSubstr("without a passphrase"));
   make("d");
-  EXPECT_THAT(log(), HasSubstr("missing or unreadable"));
+  EXPECT_THAT(log(), HasSubstr("key.pem is not a private key in PEM without a passphrase"));
 }
 
 TEST_F(Tls, VersionsBefore12AreNotSpoken) {
   auto context = make_server_context({"", "", path("d")}, "localhost", log_);
   ASSERT_TRUE(context) << context.error().message;
-  EXPECT_EQ(SSL_CTX_get_min_proto_version(context->native_handle()), TLS1_2_VERSION);
+  EXPECT_EQ(SSL_CTX_get_min_proto_version(context->context.native_handle()), TLS1_2_VERSION);
 }
 
 }  // namespace
