@@ -22,7 +22,8 @@ using boost::beast::iequals;
 std::string_view without_port(std::string_view host) {
   if (host.starts_with('[')) {
     const auto end = host.find(']');
-    return end == host.npos ? std::string_view{} : host.substr(1, end - 1);
+    const bool ends = end != host.npos && (end + 1 == host.size() || host[end + 1] == ':');
+    return ends ? host.substr(1, end - 1) : std::string_view{};
   }
   return host.substr(0, host.find(':'));
 }

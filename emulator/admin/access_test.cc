@@ -37,8 +37,8 @@ TEST(Access, ServesAddressesAndTheNamesOfThisMachine) {
 TEST(Access, RefusesNamesThatOthersOwn) {
   for (const std::string& host : std::vector<std::string>{
            "evil.example", "evil.example:9201", "localhost.evil.example", "127.0.0.1.evil.example",
-           "emulator.evil.example", "[::1", "[evil.example]:80", "999.1.1.1", "local", "a:b:c",
-           ":80", "127.0.0.1 evil.example"}) {
+           "emulator.evil.example", "[::1", "[::1].evil.example", "[::1]9201", "[evil.example]:80",
+           "999.1.1.1", "local", "a:b:c", ":80", "127.0.0.1 evil.example"}) {
     EXPECT_EQ(status_of_host(host), 403) << host;
   }
   EXPECT_THAT(open_access.check(Guard::token, false, {.host = "evil.example"})->message,

@@ -281,6 +281,17 @@ TEST_F(AdminPort, WantsNoBodyOfWhoReads) {
               AllOf(StartsWith("HTTP/1.1 400 "), HasSubstr("has no body")));
 }
 
+TEST_F(AdminPort, TellsOfAWrongMethodBeforeAWrongType) {
+  for (const char* method : {"PUT", "DELETE"}) {
+    EXPECT_THAT(
+        ask(fmt::format(
+            "{} /v1/clock HTTP/1.1\r\nHost: localhost\r\n"
+            "Connection: close\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\n{{}}",
+            method)),
+        AllOf(StartsWith("HTTP/1.1 405 "), HasSubstr("\r\nAllow: GET, POST\r\n")));
+  }
+}
+
 TEST_F(AdminPort, TakesNoChangeThatAFormCouldSend) {
   for (const char* type : {"", "Content-Type: text/plain\r\n"}) {
     EXPECT_THAT(ask(fmt::format("POST /v1/reset HTTP/1.1\r\nHost: localhost\r\n{}"

@@ -225,7 +225,8 @@ std::optional<Refusal> Session::admit() {
   const bool has_body = chunked_ || content_length_.value_or(0) > 0;
   const bool reads = request_.method == "GET";
   if (auto refusal = port_.access.check(guard, may_change || (has_body && !reads), provenance_)) {
-    return refusal;
+    // A form gets nothing done with a method that is not there, and need not be told of types.
+    if (refusal->status != 415 || match_.allow.empty()) return refusal;
   }
   if (reads && has_body) {
     return Refusal{400, "a request of this method has no body"};
