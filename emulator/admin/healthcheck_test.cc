@@ -27,6 +27,18 @@ TEST(Healthcheck, FindsAnEmulatorHealthy) {
   EXPECT_EQ(refusal((*server)->url() + "/"), "healthy");
 }
 
+TEST(Healthcheck, AsksForReadinessWhereTheUrlDoes) {
+  FakeControl control;
+  const auto server = AdminServer::start("127.0.0.1:0", control);
+  ASSERT_TRUE(server) << server.error().message;
+  const std::string url = (*server)->url();
+  EXPECT_EQ(refusal(url + "/readyz"), "healthy");
+  control.segment_.linked = false;
+  EXPECT_EQ(refusal(url), "healthy");
+  EXPECT_THAT(refusal(url + "/readyz"),
+              AllOf(StartsWith(url + "/readyz: answers 503: "), HasSubstr("no longer leads to")));
+}
+
 TEST(Healthcheck, TellsADataPortFromAnAdminPort) {
   const auto emulator = Emulator::start(Options::for_test());
   ASSERT_TRUE(emulator) << emulator.error().message;

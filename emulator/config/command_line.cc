@@ -132,8 +132,9 @@ Result<Command> parse_command_line(int argc, const char* const* argv,
   std::string checked;
   app.add_option(config_option, file, "Configuration, in the form of the real daemon's config.toml")
       ->type_name("FILE.toml");
-  app.add_option("--healthcheck", checked,
-                 "Ask the admin port of a running emulator for its health; exit with 0 or 1")
+  app.add_option(
+         "--healthcheck", checked,
+         "Ask an emulator's admin port for health, or URL/readyz for readiness; exit with 0 or 1")
       ->type_name("URL");
   app.add_option("--list-options", listing, "Print the table of all settings and exit")
       ->type_name("FORMAT")
