@@ -24,7 +24,10 @@ import yaml
 HERE = pathlib.Path(sys.argv.pop(1)) if sys.argv[1:] else pathlib.Path(__file__).parent
 if not (HERE / "overlays").is_dir():
     sys.exit(f"manifests_test.py: {HERE} does not hold the manifests: it has no folder overlays")
-SEGMENT = "ai_toolkit_cache"
+PLACEHOLDER = "ai_toolkit_cache"  # what the files have where kustomize puts the setting
+SETTINGS = yaml.safe_load((HERE / "settings/kustomization.yaml").read_text())
+NAMESPACE = SETTINGS["namespace"]
+SEGMENT = yaml.safe_load((HERE / "settings/common/segment.yaml").read_text())["data"]["segment"]
 OVERLAYS = ["base", *sorted(f"overlays/{path.name}" for path in (HERE / "overlays").iterdir())]
 READERS = {"client": "Pod", "conformance": "Job", "vllm": "Pod"}  # who mounts the segment's file
 SCHEMA = json.loads((pathlib.Path(__file__).parent / "schemas/kubernetes.json").read_text())
@@ -37,7 +40,8 @@ def read_files(directory=HERE):
         for file in sorted((directory / place).rglob("*.yaml")):
             patches = yaml.safe_load((file.parent / "kustomization.yaml").read_text()).get("patches", [])
             if file.name != "kustomization.yaml" and {"path": file.name} not in patches:
-                objects += [each for each in yaml.safe_load_all(file.read_text()) if each]
+                text = file.read_text().replace(PLACEHOLDER, SEGMENT)
+                objects += [each for each in yaml.safe_load_all(text) if each]
     return objects
 
 
@@ -147,13 +151,14 @@ class Manifests(unittest.TestCase):
         configuration = tomllib.loads((HERE / "base/config.toml").read_text())
         self.assertEqual(configuration["server"]["address"], "[::]:9200")
         self.assertNotIn("emulator", configuration)
-        self.assertIn(f"segment: {SEGMENT}", (HERE / "settings/common/segment.yaml").read_text())
 
     def test_each_breach_is_found(self):
         for kind, name, change, problem in BREACHES:
             with self.subTest(problem):
                 objects = copy.deepcopy(read_files())
-                [broken] = [each for each in objects if (each["kind"], each["metadata"]["name"]) == (kind, name)]
+                [broken] = [
+                    each for each in objects if each["kind"] == kind and name in (None, each["metadata"]["name"])
+                ]
                 change(broken)
                 found = "\n".join([*form_problems(objects), *rule_problems(objects)])
                 self.assertIn(problem, found)
@@ -170,7 +175,7 @@ class Manifests(unittest.TestCase):
                 self.assertNotIn("settings", [each["metadata"]["name"] for each in objects])
                 for each in objects:
                     if each["kind"] != "Namespace":
-                        self.assertEqual(each["metadata"].get("namespace"), "hyperpod-kv", each["metadata"]["name"])
+                        self.assertEqual(each["metadata"].get("namespace"), NAMESPACE, each["metadata"]["name"])
 
     @unittest.skipUnless(shutil.which("kustomize"), "SKIP: kustomize is not installed (Debian 13 has it)")
     def test_settings_are_in_one_place(self):
@@ -178,15 +183,31 @@ class Manifests(unittest.TestCase):
             shutil.copytree(HERE, work, dirs_exist_ok=True)
             for file in ("settings/common/segment.yaml", "settings/kustomization.yaml"):
                 path = pathlib.Path(work, file)
-                text = path.read_text().replace(SEGMENT, "other_segment").replace("namespace: hyperpod-kv", "namespace: else")
+                text = path.read_text().replace(SEGMENT, "other_segment")
+                text = text.replace(f"namespace: {NAMESPACE}", "namespace: else")
                 path.write_text(text.replace("newName: hyperpod-kv-emulator", "newName: registry/image"))
             for overlay in OVERLAYS:
                 made = subprocess.run(
                     ["kustomize", "build", f"{work}/{overlay}"], check=True, capture_output=True, text=True
                 ).stdout
-                self.assertNotIn(SEGMENT, made, overlay)
-                self.assertNotIn("namespace: hyperpod-kv", made, overlay)
+                self.assertNotRegex(made, rf"(value: |/dev/shm/){SEGMENT}\b", overlay)
+                self.assertNotIn(f"namespace: {NAMESPACE}\n", made, overlay)
                 self.assertNotIn("image: hyperpod-kv-emulator", made, overlay)
+
+    @unittest.skipUnless(HERE == pathlib.Path(__file__).parent, "SKIP: this is a copy itself")
+    def test_a_copy_with_other_settings_keeps_every_rule(self):
+        with tempfile.TemporaryDirectory() as work:
+            shutil.copytree(HERE, work, dirs_exist_ok=True)
+            for file, old, new in [
+                ("settings/common/segment.yaml", f"segment: {SEGMENT}", "segment: shared_memory"),
+                ("settings/kustomization.yaml", f"namespace: {NAMESPACE}", "namespace: else"),
+                ("settings/common/namespace.yaml", f"name: {NAMESPACE}", "name: else"),
+            ]:
+                path = pathlib.Path(work, file)
+                self.assertIn(old, path.read_text())
+                path.write_text(path.read_text().replace(old, new))
+            checked = subprocess.run([sys.executable, __file__, work], capture_output=True, text=True)
+            self.assertEqual(checked.returncode, 0, checked.stderr)
 
 
 def container_of(each):
@@ -217,13 +238,13 @@ BREACHES = [
     ("DaemonSet", "emulator", change(["ports", 0, "containerPort"], 9201), "the port is not 9200"),
     ("DaemonSet", "emulator", change(["env", 2, "value"], "[::]:9201"), "the admin port is open to the network"),
     ("DaemonSet", "emulator", change(["env", 1, "value"], "0.0.0.0:9200"), "the image's address goes over the file's"),
-    ("DaemonSet", "emulator", change(["env", 0, "value"], "shared_memory"), "the emulator has another segment"),
+    ("DaemonSet", "emulator", change(["env", 0, "value"], "other"), "the emulator has another segment"),
     ("DaemonSet", "emulator", change(["securityContext", "runAsUser"], 0), "the emulator's uid is not 1000"),
     ("DaemonSet", "emulator", change(["pod", "tolerations"], []), "emulator does not come to GPU nodes"),
     ("DaemonSet", "emulator", change(["pod", "volumes", 1, "hostPath"], {"path": "/tmp"}), "is not the host's /dev/shm"),
     ("DaemonSet", "emulator", change(["volumeMounts"], []), "emulator does not have the host's /dev/shm"),
     ("Job", "conformance", change(["env"], []), "conformance does not say where its daemon or its segment is"),
-    ("Job", "conformance", change(["env", 1, "value"], "shared_memory"), "conformance looks for another segment"),
+    ("Job", "conformance", change(["env", 1, "value"], "other"), "conformance looks for another segment"),
     ("Pod", "client", change(["command", 2], "true"), "client puts no brackets around an IPv6 address"),
     ("Pod", "client", change(["securityContext", "runAsUser"], 0), "client is not the segment's owner"),
     ("Pod", "client", change(["env", 0, "valueFrom"], {"fieldRef": {"fieldPath": "status.podIP"}}), "not the node's address"),
@@ -231,7 +252,7 @@ BREACHES = [
     ("Pod", "vllm", change(["pod", "volumes", 2, "hostPath"], {"path": "/dev/shm", "type": "Directory"}), "something else"),
     ("Pod", "vllm", change(["pod", "volumes", 2, "hostPath", "type"], ""), "mounts something else than the segment's file"),
     ("Pod", "vllm", change(["volumeMounts", 2, "readOnly"], False), "vllm does not mount the segment, or not for reading"),
-    ("Namespace", "hyperpod-kv", lambda each: each["metadata"].pop("labels"), "pod-security level"),
+    ("Namespace", None, lambda each: each["metadata"].pop("labels"), "pod-security level"),
 ]
 
 if __name__ == "__main__":
