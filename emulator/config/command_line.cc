@@ -61,12 +61,32 @@ Error usage_error(std::string message) {
   return {ErrorCode::invalid_option, base::printable(message) + " (see --help)"};
 }
 
+// The flag that is followed by a word, or by "=" and nothing; null if there is none.
+const Setting* flag_of_a_stray_word(const base::Arguments& arguments) {
+  for (int i = 1; i < arguments.count(); ++i) {
+    const std::string_view word = arguments.values()[i];
+    const bool before_a_word = i + 1 < arguments.count() && arguments.values()[i + 1][0] != '-';
+    for (const Setting& setting : settings()) {
+      if (setting.type != TomlType::boolean || setting.option.empty()) continue;
+      if (word == fmt::format("{}=", setting.option) || (word == setting.option && before_a_word)) {
+        return &setting;
+      }
+    }
+  }
+  return nullptr;
+}
+
 // What CLI11 finds wrong, or, of an option that does not exist, what was probably meant.
-std::string explain(const CLI::App& app, const CLI::ParseError& failure) {
+std::string explain(const CLI::App& app, const base::Arguments& arguments,
+                    const CLI::ParseError& failure) {
   const std::vector<std::string> words = app.remaining();
   if (words.empty()) return failure.what();
   const std::string name = words.front().substr(0, words.front().find('='));
   if (!name.starts_with('-')) {
+    if (const Setting* flag = flag_of_a_stray_word(arguments)) {
+      return fmt::format("{0}: its value goes behind '='; write {0}=true or {0}=false",
+                         flag->option);
+    }
     return fmt::format("'{}': options alone are taken, no other words", name);
   }
   std::vector<std::string> names;
@@ -95,14 +115,28 @@ bool is_of_a_service(std::string_view variable) {
          variable.starts_with(variable_of("--service-"));
 }
 
+// What is behind a variable that no option has.
+std::string guess(std::string_view variable) {
+  const std::string prefix = variable_of("");
+  if (variable == prefix + "OPTIONS") {
+    return "; only docker-compose.yml reads it, so give each option a variable of its own";
+  }
+  std::vector<std::string> endings;  // the beginning, which all share, makes none nearer
+  for (const Setting& setting : settings()) {
+    if (!setting.option.empty()) {
+      endings.push_back(variable_of(setting.option).substr(prefix.size()));
+    }
+  }
+  const std::string meant = base::nearest(variable.substr(prefix.size()), endings);
+  return meant.empty() ? std::string() : fmt::format("; did you mean {}{}?", prefix, meant);
+}
+
 Result<void> apply(const Environment& environment, Draft& draft) {
   Environment unknown = environment;
   unknown.erase(variable_of(config_option));
-  std::vector<std::string> names;
   for (const Setting& setting : settings()) {
     if (setting.option.empty()) continue;
     const std::string name = variable_of(setting.option);
-    names.push_back(name);
     const auto variable = environment.find(name);
     if (variable == environment.end()) continue;
     if (auto done = draft.set(setting, variable->second, name); !done) return done;
@@ -111,7 +145,7 @@ Result<void> apply(const Environment& environment, Draft& draft) {
   for (const auto& [name, value] : unknown) {
     if (is_of_a_service(name)) continue;
     draft.warn(fmt::format("{}: there is no such option{} (see --help)", base::printable(name),
-                           base::did_you_mean(name, names)));
+                           guess(name)));
   }
   return {};
 }
@@ -153,7 +187,7 @@ Result<Command> parse_command_line(int argc, const char* const* argv,
   } catch (const CLI::CallForVersion&) {
     return Printout{"hyperpod-emulator " HYPERPOD_VERSION "\n"};
   } catch (const CLI::ParseError& failure) {
-    return tl::unexpected(usage_error(explain(app, failure)));
+    return tl::unexpected(usage_error(explain(app, arguments, failure)));
   }
   if (!listing.empty()) return Printout{settings_as_markdown()};
   if (app.count("--healthcheck") > 0) return Healthcheck{std::move(checked)};

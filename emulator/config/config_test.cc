@@ -240,6 +240,11 @@ TEST(Environment, AnUnknownVariableIsWarnedAboutUnlessKubernetesMadeIt) {
   EXPECT_THAT(configured({}, {"HYPERPOD_EMULATOR_CAPACTIY=1GiB", "PATH=/bin", "EMPTY"}).warnings,
               ElementsAre("HYPERPOD_EMULATOR_CAPACTIY: there is no such option; did you mean "
                           "HYPERPOD_EMULATOR_CAPACITY? (see --help)"));
+  EXPECT_THAT(
+      configured({}, {"HYPERPOD_EMULATOR_BOGUS=x", "HYPERPOD_EMULATOR_OPTIONS=--x"}).warnings,
+      ElementsAre("HYPERPOD_EMULATOR_BOGUS: there is no such option (see --help)",
+                  AllOf(StartsWith("HYPERPOD_EMULATOR_OPTIONS: there is no such option; "),
+                        HasSubstr("docker-compose.yml"))));
   EXPECT_THAT(configured({}, {"HYPERPOD_EMULATOR_SERVICE_HOST=10.0.0.1",
                               "HYPERPOD_EMULATOR_SERVICE_PORT_DATA=9200",
                               "HYPERPOD_EMULATOR_PORT=tcp://10.0.0.1:9200",
@@ -263,7 +268,9 @@ TEST(AdminHosts, AreAListInEachForm) {
   ASSERT_TRUE(file);
   EXPECT_THAT(file->options.admin_hosts, ElementsAre("emulator", "kv.example"));
   EXPECT_THAT(toml_refusal("[emulator]\nadmin_hosts = \"emulator\"\n"),
-              HasSubstr("must be an array of strings"));
+              AllOf(HasSubstr("must be an array of strings"), HasSubstr("and is a string")));
+  EXPECT_THAT(toml_refusal("[emulator]\nadmin_hosts = [1, \"emulator\"]\n"),
+              AllOf(HasSubstr("must be an array of strings"), HasSubstr("holds something else")));
   EXPECT_THAT(usage_refusal({"--admin-host", "http://emulator"}),
               HasSubstr("'http://emulator' is not a host name"));
 }
@@ -549,6 +556,8 @@ TEST(CommandLine, RefusalsNameTheOption) {
   EXPECT_THAT(usage_refusal({"--prefault=maybe"}), StartsWith("--prefault: "));
   EXPECT_THAT(usage_refusal({"--threads", "many"}), StartsWith("--threads: "));
   EXPECT_THAT(usage_refusal({"--log-level", "loud"}), StartsWith("--log-level: "));
+  EXPECT_THAT(usage_refusal({"--admin="}), AllOf(StartsWith("--admin: "), HasSubstr("or off")));
+  EXPECT_THAT(toml_refusal("[emulator]\nadmin = \"\"\n"), HasSubstr("or off"));
   EXPECT_THAT(usage_refusal({"--tls-cert", "c"}),
               StartsWith("--tls-cert: the certificate has no key"));
   EXPECT_THAT(usage_refusal({"--capacity", "100MiB", "--block-size", "64MiB"}),
@@ -562,7 +571,12 @@ TEST(CommandLine, WhatIsNoOptionIsRefusedInOneLine) {
   EXPECT_THAT(usage_refusal({"serve"}), HasSubstr("'serve'"));
   EXPECT_THAT(usage_refusal({"positional"}), HasSubstr("positional"));
   EXPECT_THAT(usage_refusal({"--capacity"}), HasSubstr("--capacity"));
-  EXPECT_THAT(usage_refusal({"--prefault", "false"}), HasSubstr("false"));
+  for (const std::vector<const char*>& flag :
+       {std::vector{"--prefault", "false"}, {"--prefault="}, {"--clock=real", "--prefault", "x"}}) {
+    EXPECT_EQ(usage_refusal(flag),
+              "--prefault: its value goes behind '='; write --prefault=true or --prefault=false "
+              "(see --help)");
+  }
   EXPECT_THAT(usage_refusal({"--list-options", "html"}), HasSubstr("--list-options"));
   EXPECT_THAT(usage_refusal({"--a\nb"}), Not(StartsWith("accepted")));
   EXPECT_THAT(usage_refusal({"--clock", "sundial"}), HasSubstr("--clock"));

@@ -91,7 +91,10 @@ struct AddressOrOff : Address {
   static constexpr std::string_view form = R"(a string such as "127.0.0.1:9201" or "off")";
   static Result<std::string> parse(std::string_view text) {
     if (text == "off") return std::string();
-    return Address::parse(text);
+    return Address::parse(text).map_error([](Error error) {
+      error.message += ", or off";
+      return error;
+    });
   }
   static std::string show(const std::string& text) { return text.empty() ? "off" : text; }
 };

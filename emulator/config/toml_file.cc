@@ -129,9 +129,11 @@ class Loader {
         text += **element.as_string();
       }
     } else {
+      const bool holds_others = setting.type == TomlType::strings && node.is_array();
       return base::failed(ErrorCode::invalid_option,
-                          fmt::format("{}must be {}, and is {}", place(node.source(), path),
-                                      setting.form, name_of(node.type())));
+                          fmt::format("{}must be {}, and {}{}", place(node.source(), path),
+                                      setting.form, holds_others ? "holds something else" : "is ",
+                                      holds_others ? "" : name_of(node.type())));
     }
     std::string origin = place(node.source(), path);
     origin.resize(origin.size() - 2);
