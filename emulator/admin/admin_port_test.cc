@@ -272,8 +272,9 @@ TEST_F(AdminPort, RefusesOtherHostsAndOtherPages) {
 }
 
 TEST_F(AdminPort, TakesATargetInAbsoluteForm) {
-  EXPECT_THAT(ask("GET http://localhost/healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"),
-              StartsWith("HTTP/1.1 200 "));
+  EXPECT_THAT(
+      ask("GET http://localhost/healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"),
+      StartsWith("HTTP/1.1 200 "));
 }
 
 TEST_F(AdminPort, WantsNoBodyOfWhoReads) {
