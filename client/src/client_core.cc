@@ -274,7 +274,7 @@ void ClientCore::release(const Grant& grant, leases::Leases::Released&& released
   const auto self = shared_from_this();
   auto request = leases_.make_release(grant, put_deadline(), std::move(released), self);
   if (waiting != nullptr && leases_.try_here(request, self)) return;
-  loop_->post([this, request = std::move(request)] { leases_.start(request); }, order);
+  leases_.post(std::move(request), order);
 }
 
 void ClientCore::count_get(GetStatus status) {

@@ -58,7 +58,8 @@ class OwnThreadTest : public ::testing::Test {
   /// A client of `server`, which has been lent a connection: the next blocking call uses that.
   Client& client_of(const ScriptedServer& server) {
     options_.remote_url = server.url();
-    EXPECT_TRUE(client().exists("first").has_value());
+    auto lease = client().acquire("first");
+    EXPECT_TRUE(lease && *lease && (*lease)->release());
     return client();
   }
 
@@ -79,13 +80,15 @@ class OwnThreadTest : public ::testing::Test {
   std::vector<std::thread::id> here_;  // who has received a response by itself
 };
 
-// A miss for the first request, and then what `script` does on the same connection; misses on every
+// A lease and its release, and then what `script` does on the same connection; misses on every
 // other one.
-ScriptedServer::Script misses_and_then(std::function<void(Conversation&)> script) {
+ScriptedServer::Script leases_and_then(std::function<void(Conversation&)> script) {
   return [script = std::move(script)](Conversation& c) {
     if (c.number() == 0) {
       if (!c.read_request()) return;
-      c.send(answer(404));
+      c.send(answer(200, lease_body("first", {{0, 5}})));
+      if (!c.read_request()) return;
+      c.send(answer(200));
       return script(c);
     }
     while (c.read_request()) c.send(answer(404));
@@ -104,14 +107,52 @@ TEST_F(OwnThreadTest, LeasesAndReleasesOnTheConnectionThatServedACallBefore) {
 }
 
 TEST_F(OwnThreadTest, ReadsAndLooksUp) {
-  EXPECT_TRUE(eventually([this] {
-    here_.clear();
-    std::array<std::byte, 5> room;
-    EXPECT_TRUE(client().get("key", room)->is_hit());
-    EXPECT_EQ(testing::text_of(room), "hello");
-    EXPECT_EQ(client().exists("key"), true);
-    return here_.size() == 2;
-  }));
+  for (const bool reads : {true, false}) {
+    ASSERT_TRUE(lease_here());
+    EXPECT_TRUE(eventually([&] {
+      here_.clear();
+      std::array<std::byte, 5> room;
+      if (reads) {
+        EXPECT_TRUE(client().get("key", room)->is_hit());
+        EXPECT_EQ(testing::text_of(room), "hello");
+      } else {
+        EXPECT_EQ(client().exists("key"), true);
+      }
+      return here_.size() == 1 || !lease_here();
+    }));
+  }
+  EXPECT_TRUE(testing::settles(client()));
+}
+
+TEST_F(OwnThreadTest, OpensNoConnectionWhileOneIsUnused) {
+  keep_lent();
+  ASSERT_TRUE(lease_here());
+  EXPECT_EQ(client().put("other", testing::bytes_of("x")), PutOutcome::stored);
+  EXPECT_EQ(daemon_.connections(), 1);
+}
+
+// Nor does a thread run ahead of the releases that it leaves to the I/O thread.
+TEST_F(OwnThreadTest, WaitsForTheLoopWhereReleasesAreToBeSent) {
+  ASSERT_TRUE(lease_here());
+  // The loop stands where it looks for what is unused.
+  std::binary_semaphore stands{0};
+  std::binary_semaphore goes_on{0};
+  points::at<Duration>("transport.unused_limit", [&, looks = 0](Duration& limit) mutable {
+    limit = 1h;
+    if (looks++ > 0) return;
+    stands.release();
+    goes_on.acquire();
+  });
+  points::at<bool>("lease.ahead", [&](bool& ahead) {
+    if (ahead) goes_on.release();
+  });
+  stands.acquire();
+  here_.clear();
+  ASSERT_TRUE(client().acquire("key").has_value());  // by this thread, and dropped
+  EXPECT_EQ(here_.size(), 1u);
+  ASSERT_TRUE(client().acquire("key").has_value());
+  EXPECT_EQ(here_.size(), 1u);
+  if (HasFailure()) goes_on.release();
   EXPECT_TRUE(testing::settles(client()));
 }
 
@@ -147,7 +188,7 @@ TEST_F(OwnThreadTest, HandsARequestThatTheDaemonHoldsToTheLoop) {
 
 TEST_F(OwnThreadTest, KeepsTheDeadline) {
   std::atomic<bool> ends{false};
-  ScriptedServer server(misses_and_then([&](Conversation& c) {
+  ScriptedServer server(leases_and_then([&](Conversation& c) {
     c.read_request();
     eventually([&] { return ends.load(); });
   }));
@@ -159,7 +200,7 @@ TEST_F(OwnThreadTest, KeepsTheDeadline) {
 
 TEST_F(OwnThreadTest, KeepsTheDeadlineThoughTheResponseDrips) {
   std::atomic<bool> ends{false};
-  ScriptedServer server(misses_and_then([&](Conversation& c) {
+  ScriptedServer server(leases_and_then([&](Conversation& c) {
     c.read_request();
     c.send("HTTP/1.1 404 Not Found\r\nContent-Length: 60000000\r\n\r\n");
     while (!ends) c.send("x");
@@ -171,7 +212,7 @@ TEST_F(OwnThreadTest, KeepsTheDeadlineThoughTheResponseDrips) {
 }
 
 TEST_F(OwnThreadTest, TakesAResponseInPieces) {
-  ScriptedServer server(misses_and_then([](Conversation& c) {
+  ScriptedServer server(leases_and_then([](Conversation& c) {
     while (c.read_request()) {
       for (const char byte : answer(404)) c.send({&byte, 1});
     }
@@ -185,7 +226,7 @@ TEST_F(OwnThreadTest, SendsOnceMoreWhatMeetsAClosedConnection) {
   for (const bool before : {true, false}) {
     std::binary_semaphore closes{0};
     std::binary_semaphore closed{0};
-    ScriptedServer server(misses_and_then([&](Conversation& c) {
+    ScriptedServer server(leases_and_then([&](Conversation& c) {
       before ? closes.acquire() : static_cast<void>(c.read_request());
       c.close();
       closed.release();
@@ -206,7 +247,7 @@ TEST_F(OwnThreadTest, SendsOnceMoreWhatMeetsAClosedConnection) {
 TEST_F(OwnThreadTest, DoesNotTakeStrayBytesForTheResponse) {
   std::binary_semaphore sends{0};
   std::binary_semaphore sent{0};
-  ScriptedServer server(misses_and_then([&](Conversation& c) {
+  ScriptedServer server(leases_and_then([&](Conversation& c) {
     sends.acquire();
     c.send(answer(200, lease_body("stray", {{0, 5}})));
     sent.release();
@@ -220,7 +261,7 @@ TEST_F(OwnThreadTest, DoesNotTakeStrayBytesForTheResponse) {
 }
 
 TEST_F(OwnThreadTest, ClosesAConnectionThatTheDaemonDoesNotKeep) {
-  ScriptedServer server(misses_and_then([](Conversation& c) {
+  ScriptedServer server(leases_and_then([](Conversation& c) {
     c.read_request();
     c.send("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     EXPECT_TRUE(c.peer_closes());
@@ -231,7 +272,7 @@ TEST_F(OwnThreadTest, ClosesAConnectionThatTheDaemonDoesNotKeep) {
 }
 
 TEST_F(OwnThreadTest, TellsWhatIsNotAResponse) {
-  ScriptedServer server(misses_and_then([](Conversation& c) {
+  ScriptedServer server(leases_and_then([](Conversation& c) {
     c.read_request();
     c.send("SSH-2.0-OpenSSH_9.2\r\n");
     c.peer_closes();
@@ -263,7 +304,7 @@ TEST_F(OwnThreadTest, TriesAReleaseAgainThatTheDaemonDidNotConfirm) {
 }
 
 TEST_F(OwnThreadTest, NoticesThatAnUnusedConnectionHasBeenClosed) {
-  ScriptedServer server(misses_and_then([](Conversation& c) {
+  ScriptedServer server(leases_and_then([](Conversation& c) {
     c.read_request();
     c.send(answer(404));
   }));
@@ -280,7 +321,7 @@ TEST_F(OwnThreadTest, GivesItsPlaceToARequestThatWaits) {
   options_.max_concurrent_requests = 1;
   keep_lent();
   for (int i = 0; i < 50; ++i) {
-    ASSERT_TRUE(client().exists("key").has_value());
+    ASSERT_TRUE(lease_here());
     std::binary_semaphore found{0};
     client().async_exists("other", [&](const Result<bool>& there) {
       EXPECT_EQ(there, true);
@@ -296,8 +337,8 @@ TEST_F(OwnThreadTest, GivesItsPlaceToARequestThatCameMeanwhile) {
   options_.max_concurrent_requests = 1;
   std::counting_semaphore<> found{0};
   for (int i = 0; i < 20; ++i) {
-    daemon_.on_lease([](const SeenRequest&) { return answer(404); });
-    ASSERT_TRUE(client().exists("key").has_value());
+    daemon_.grant("L", {{0, 5}});
+    ASSERT_TRUE(lease_here());
     std::atomic<bool> asked{false};
     daemon_.on_lease([&](const SeenRequest&) {
       if (!asked.exchange(true)) {

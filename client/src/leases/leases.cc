@@ -80,7 +80,9 @@ void Leases::start(const std::shared_ptr<Request>& request) {
 }
 
 bool Leases::try_here(const std::shared_ptr<Request>& request, const std::shared_ptr<void>& owner) {
-  return !request->wanted_.error && transport_.try_here(request, owner);
+  bool ahead = posted_ > 0;
+  HYPERPOD_POINT("lease.ahead", ahead);
+  return !ahead && !request->wanted_.error && transport_.try_here(request, owner);
 }
 
 void Leases::cancel(Request& request) {
@@ -307,6 +309,26 @@ bool Leases::is_lost(ReleaseRequest& request) const {
   return request.mapping_ && is_replaced(release.host, release.segment);
 }
 
+template <class Function>
+void Leases::post_release(Function function, transport::Loop::Order order) {
+  ++posted_;
+  try {
+    loop_.post(
+        [this, function = std::move(function)] {
+          --posted_;
+          function();
+        },
+        order);
+  } catch (const std::bad_alloc&) {
+    --posted_;
+    throw;
+  }
+}
+
+void Leases::post(std::shared_ptr<ReleaseRequest> request, transport::Loop::Order order) {
+  post_release([this, request = std::move(request)] { start(request); }, order);
+}
+
 bool Leases::try_here(const std::shared_ptr<ReleaseRequest>& request,
                       const std::shared_ptr<void>& owner) {
   return !is_lost(*request) && transport_.try_here(request, owner);
@@ -327,8 +349,9 @@ void Leases::release(const Grant& grant, std::shared_ptr<void> keep_alive) {
   std::shared_ptr<ReleaseRequest> request;
   try {
     if (!loop_.on_thread()) {
-      loop_.post([this, grant, keep_alive = std::move(keep_alive)] { release(grant, keep_alive); },
-                 transport::Loop::Order::last);
+      post_release(
+          [this, grant, keep_alive = std::move(keep_alive)] { release(grant, keep_alive); },
+          transport::Loop::Order::last);
       return;
     }
     request = make_release(grant, release_deadline(), {}, std::move(keep_alive));

@@ -4,6 +4,7 @@
 // Belongs to the loop's thread, except what says otherwise.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -71,7 +72,8 @@ class Leases {
   /// that is the outcome, and nothing is sent.
   void start(const std::shared_ptr<Request>& request);
   /// Has the calling thread do that, which is going to wait for the outcome; see
-  /// transport::Transport::try_here().
+  /// transport::Transport::try_here(). Not before the loop has begun what was posted: a thread that
+  /// ran ahead of its own releases would have them all sent at once, each over a connection.
   bool try_here(const std::shared_ptr<Request>& request, const std::shared_ptr<void>& owner);
   /// Ends it in `cancelled` now; what is granted all the same is released.
   void cancel(Request& request);
@@ -84,6 +86,8 @@ class Leases {
   /// Releases, and says how that went. If the daemon does not confirm it, that is repeated until
   /// the TTL has passed, with pauses and for each daemon by itself.
   void start(const std::shared_ptr<ReleaseRequest>& request);
+  /// Has the loop's thread start() it. Throws std::bad_alloc, and has posted nothing then.
+  void post(std::shared_ptr<ReleaseRequest> request, transport::Loop::Order order);
   /// As the other try_here().
   bool try_here(const std::shared_ptr<ReleaseRequest>& request, const std::shared_ptr<void>& owner);
   /// The same for a lease whose release nobody waits for. Where there is no memory for the request,
@@ -105,6 +109,8 @@ class Leases {
   };
 
   TimePoint release_deadline() const { return loop_.now() + options_.timeout; }
+  template <class Function>
+  void post_release(Function function, transport::Loop::Order order);
   bool is_lost(ReleaseRequest& request) const;
   bool is_replaced(std::size_t host, const std::optional<memory::SegmentIdentity>& identity) const;
   Result<void> check(const Grant& grant) const;
@@ -122,6 +128,7 @@ class Leases {
   Counters& counters_;
   base::LogSink& logger_;
   std::vector<std::unique_ptr<Retries>> retries_;  // by host
+  std::atomic<std::uint64_t> posted_{0};           // releases, and not begun
   bool flushed_ = false;
 };
 

@@ -33,6 +33,9 @@ class ConnectionPool {
   /// REQUIRES: a place of the gate for it, held until after give_back().
   std::shared_ptr<Connection> take(std::size_t host, bool fresh);
 
+  /// Whether take() would find one that is idle.
+  bool has_idle(std::size_t host) const { return !idle_[host].empty(); }
+
   /// Keeps the connection for the next request, unless it is closed.
   void give_back(std::size_t host, const std::shared_ptr<Connection>& connection);
 

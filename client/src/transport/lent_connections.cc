@@ -22,15 +22,26 @@ bool LentConnections::lend(Loan loan) {
   return keep(std::move(loan));
 }
 
+// The one used last is the likeliest to be in the processor's cache still.
+std::optional<LentConnections::Loan> LentConnections::take_last(std::size_t host) {
+  const auto last = std::ranges::find(unused_.rbegin(), unused_.rend(), host, &Loan::host);
+  if (last == unused_.rend()) return std::nullopt;
+  std::optional<Loan> loan(std::move(*last));
+  unused_.erase(std::next(last).base());
+  return loan;
+}
+
 std::shared_ptr<Connection> LentConnections::borrow(std::size_t host) {
   const std::lock_guard lock(mutex_);
-  // The one used last is the likeliest to be in the processor's cache still.
-  const auto last = std::ranges::find(unused_.rbegin(), unused_.rend(), host, &Loan::host);
-  if (last == unused_.rend()) return nullptr;
-  auto connection = std::move(last->connection);
-  unused_.erase(std::next(last).base());
+  auto loan = take_last(host);
+  if (!loan) return nullptr;
   ++borrowed_;
-  return connection;
+  return std::move(loan->connection);
+}
+
+std::optional<LentConnections::Loan> LentConnections::take_unused(std::size_t host) {
+  const std::lock_guard lock(mutex_);
+  return take_last(host);
 }
 
 bool LentConnections::leave(Loan loan) {
@@ -62,9 +73,9 @@ void LentConnections::accept() {
   recalled_ = false;
 }
 
-std::optional<LentConnections::Loan> LentConnections::take_unused(TimePoint since) {
+std::optional<LentConnections::Loan> LentConnections::take_unused_since(TimePoint time) {
   const std::lock_guard lock(mutex_);
-  if (unused_.empty() || unused_.front().since > since) return std::nullopt;
+  if (unused_.empty() || unused_.front().since > time) return std::nullopt;
   std::optional<Loan> loan(std::move(unused_.front()));
   unused_.erase(unused_.begin());
   return loan;

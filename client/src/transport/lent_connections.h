@@ -2,10 +2,11 @@
 // The connections that the loop has lent to the threads that make blocking calls.
 //
 // To hand a request to the loop's thread and its outcome back costs more than the request itself.
-// So a connection that has served a blocking call stays out of the loop's hands, and keeps its
-// place of the gate, for the next such call: whoever makes that sends and receives with its own
-// thread. What does not go smoothly is handed to the loop as it stands. The loop takes back what
-// nobody uses for a while, and all when requests queue for a place or the client is closed.
+// So a connection over which a thread has waited for a release stays out of the loop's hands, and
+// keeps its place of the gate, for the next blocking lease or release: whoever makes that sends and
+// receives with its own thread. What does not go smoothly is handed to the loop as it stands. The
+// loop takes back what nobody uses for a while, what it needs itself in place of a new connection,
+// and all when requests queue for a place or the client is closed.
 //
 // Every member may be called from any thread.
 #pragma once
@@ -38,18 +39,21 @@ class LentConnections {
   /// The loop has taken back, or goes on with, what was borrowed.
   void settle();
 
-  /// Takes back one that nobody uses. If there is none, whatever is left from now on is for the
+  /// Takes back one to that host that nobody uses, if there is any.
+  std::optional<Loan> take_unused(std::size_t host);
+  /// Takes back any that nobody uses. If there is none, whatever is left from now on is for the
   /// loop, until accept().
   std::optional<Loan> recall();
   void accept();
-  /// Takes back one that nobody has used since then.
-  std::optional<Loan> take_unused(TimePoint since);
+  /// Takes back one that nobody has used since that time.
+  std::optional<Loan> take_unused_since(TimePoint time);
 
   bool any_borrowed() const;
   bool any() const;
 
  private:
   bool keep(Loan&& loan);
+  std::optional<Loan> take_last(std::size_t host);
 
   mutable std::mutex mutex_;  // guards all
   std::vector<Loan> unused_;  // the longest unused first

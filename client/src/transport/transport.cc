@@ -161,6 +161,11 @@ void Transport::dispatch(Exchange& exchange) {
 void Transport::send(Exchange& exchange, bool on_fresh_connection) {
   auto request = exchange.request(loop_.now());
   if (!request) return end(exchange, tl::unexpected(Failure{std::move(request).error()}));
+  if (!on_fresh_connection && !pool_.has_idle(exchange.host())) {
+    if (const auto loan = lent_.take_unused(exchange.host())) {
+      take_back(loan->host, loan->connection);
+    }
+  }
   const auto connection = pool_.take(exchange.host(), on_fresh_connection);
   exchange.connection_ = connection;
   connection->exchange(*std::move(request), exchange);
@@ -275,17 +280,19 @@ void Transport::take_back_unused() {
   const TimePoint now = loop_.now();
   Duration limit = unused_limit;
   HYPERPOD_POINT("transport.unused_limit", limit);
-  while (const auto loan = lent_.take_unused(now - limit)) {
+  while (const auto loan = lent_.take_unused_since(now - limit)) {
     take_back(loan->host, loan->connection);
   }
   if (lent_.any()) unused_.arm(now + unused_limit);
 }
 
 // Whether the connection of an exchange that has ended well goes to threads that wait, and its
-// place of the gate with it.
+// place of the gate with it. Whoever waits for a release is likely to lease again; after a get the
+// loop itself needs the connection, for the release.
 bool Transport::lend(Exchange& exchange) {
   const auto& connection = exchange.connection_;
-  bool lends = exchange.is_waited_for_ && clock_->runs_by_itself() && !recalled_;
+  bool lends = exchange.is_waited_for_ && exchange.request_class() == RequestClass::release &&
+               clock_->runs_by_itself() && !recalled_;
   HYPERPOD_POINT("transport.lend", lends);
   if (!lends || !connection->lend()) return false;
   const TimePoint now = loop_.now();

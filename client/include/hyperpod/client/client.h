@@ -111,8 +111,9 @@ struct ReadOptions {
 /// call on the client's own I/O thread).
 ///
 /// A client has one I/O thread, on which no signal of the process is delivered, and changes no
-/// signal's disposition; the thread of a blocking call may send and receive for it. It serves the process that made it: in a child made by fork() every call
-/// ends in `forked`, destruction does nothing, and the parent is not disturbed.
+/// signal's disposition; the thread of a blocking call may send and receive for it. It serves the
+/// process that made it: in a child made by fork() every call ends in `forked`, destruction does
+/// nothing, and the parent is not disturbed.
 class Client {
  public:
   /// Checks the options (see normalise()), and neither connects nor maps: a daemon that is not
