@@ -56,7 +56,7 @@ def _plugin_name(config: Any) -> str:
 
 
 def _named(config: Any) -> Iterator[tuple[str, Any]]:
-    """The extra_config but for what has a number or nothing for its key, as YAML's may."""
+    """The extra_config except what has a number or nothing for its key, as YAML's may."""
     return (item for item in (config.extra_config or {}).items() if isinstance(item[0], str))
 
 

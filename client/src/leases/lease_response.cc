@@ -42,7 +42,7 @@ class LeaseReader {
  public:
   bool Null() { return scalar(std::nullopt); }
   bool Bool(bool) { return scalar(std::nullopt); }
-  // What is not negative is a Uint, but for -0.
+  // What is not negative is a Uint, except for -0.
   bool Int(int value) { return scalar(value == 0 ? std::optional(0u) : std::nullopt); }
   bool Int64(std::int64_t) { return scalar(std::nullopt); }
   bool Uint(unsigned value) { return scalar(value); }
