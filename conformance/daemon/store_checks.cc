@@ -711,23 +711,34 @@ std::vector<Grant> leased_at_once(Check& check, Session& session, std::size_t mo
   return grants;
 }
 
-/// That each object under a lease is granted once more: whatever gives way, these do not.
-void expect_granted_again(Check& check, std::vector<Session>& sessions,
-                          const std::vector<Name>& names) {
+/// Asks for a lease on each of the objects, over all sessions at a time. `judge` is given the
+/// object's index and the response, and says which lease is to be released.
+template <class Judge>
+void lease_each(Check& check, std::vector<Session>& sessions, const std::vector<Name>& names,
+                const Judge& judge) {
   for (std::size_t at = 0; at < names.size(); at += sessions.size()) {
     const std::size_t some = std::min(sessions.size(), names.size() - at);
     for (std::size_t i = 0; i < some; ++i) sessions[i].send(acquire_request(names[at + i], {}));
     std::vector<Grant> grants;
     for (std::size_t i = 0; i < some; ++i) {
-      const Response response = sessions[i].response();
-      check.expect_present(response, "a second lease on an object under a lease");
-      check.expect(response.status / 100 == 2, "a second lease on an object under a lease",
-                   described(response));
-      grants.push_back(check.grant_in(response));
-      check.expect_bytes(grants.back(), body_of(names[at + i]), "a small object under a lease");
+      if (std::optional<Grant> grant = judge(at + i, sessions[i].response()))
+        grants.push_back(*std::move(grant));
     }
     (void)check.release_many(sessions, grants);
   }
+}
+
+/// That each object under a lease is granted once more: whatever gives way, these do not.
+void expect_granted_again(Check& check, std::vector<Session>& sessions,
+                          const std::vector<Name>& names) {
+  lease_each(check, sessions, names, [&](std::size_t i, const Response& response) {
+    check.expect_present(response, "a second lease on an object under a lease");
+    check.expect(response.status / 100 == 2, "a second lease on an object under a lease",
+                 described(response));
+    const Grant grant = check.grant_in(response);
+    check.expect_bytes(grant, body_of(names[i]), "a small object under a lease");
+    return std::optional(grant);
+  });
 }
 
 /// That the end of the last lease on an object is not the end of the object. Some may give way
@@ -736,17 +747,10 @@ void expect_there_after_release(Check& check, std::vector<Session>& sessions,
                                 const std::vector<Name>& names) {
   constexpr std::size_t most_lost = 4;
   std::size_t lost = 0;
-  for (std::size_t at = 0; at < names.size(); at += sessions.size()) {
-    const std::size_t some = std::min(sessions.size(), names.size() - at);
-    for (std::size_t i = 0; i < some; ++i) sessions[i].send(acquire_request(names[at + i], {}));
-    std::vector<Grant> found;
-    for (std::size_t i = 0; i < some; ++i) {
-      const Response response = sessions[i].response();
-      if (is_miss(response)) ++lost;
-      if (response.status / 100 == 2) found.push_back(check.grant_in(response));
-    }
-    (void)check.release_many(sessions, found);
-  }
+  lease_each(check, sessions, names, [&](std::size_t, const Response& response) {
+    if (is_miss(response)) ++lost;
+    return response.status / 100 == 2 ? std::optional(check.grant_in(response)) : std::nullopt;
+  });
   if (lost <= most_lost) return;
   throw Missing{{"a lease on each of " + std::to_string(names.size()) +
                      " small objects right after the release of its first one",
@@ -786,22 +790,16 @@ void many_objects_stay(Check& check) {
   // fixed length loses those that came first, all of them.
   std::size_t lost = 0;
   bool first_ones = true;
-  for (std::size_t at = 0; at < names.size(); at += sessions.size()) {
-    const std::size_t some = std::min(sessions.size(), names.size() - at);
-    for (std::size_t i = 0; i < some; ++i) sessions[i].send(acquire_request(names[at + i], {}));
-    std::vector<Grant> found;
-    for (std::size_t i = 0; i < some; ++i) {
-      const Response response = sessions[i].response();
-      if (response.status / 100 != 2) {
-        first_ones = first_ones && lost == at + i;
-        ++lost;
-        continue;
-      }
-      found.push_back(check.grant_in(response));
-      check.expect_bytes(found.back(), body_of(names[at + i]), "one of many small objects");
+  lease_each(check, sessions, names, [&](std::size_t i, const Response& response) {
+    if (response.status / 100 != 2) {
+      first_ones = first_ones && lost == i;
+      ++lost;
+      return std::optional<Grant>();
     }
-    (void)check.release_many(sessions, found);
-  }
+    const Grant grant = check.grant_in(response);
+    check.expect_bytes(grant, body_of(names[i]), "one of many small objects");
+    return std::optional(grant);
+  });
   check.figure("of them given way", std::to_string(lost));
   // A daemon that lets much go at once, to have room ahead, has room the next time.
   if (first_ones && lost >= count / 20) {
@@ -863,8 +861,8 @@ void expect_still_there(Check& check) {
   const auto time = check.span(check.profile() == Profile::stress ? 30'500ms : 15'500ms);
   constexpr int count = 8;
   Session session = check.connect();
-  std::vector<Name> names;
-  for (int i = 0; i < count; ++i) names.push_back(check.stored(session));
+  std::vector<Name> names(count);
+  for (Name& name : names) name = check.stored(session);
   std::this_thread::sleep_for(time);
   for (const Name& name : names) {
     const Response response = session.acquire(name);
@@ -916,8 +914,8 @@ void expect_refusal_evicts_nothing(Check& check, Session& session, Pressure& pre
   constexpr std::uint64_t largest_capacity = 1u << 30;  // Beyond, it would take too long.
   constexpr int leased = 5;
   if (check.capacity() > largest_capacity || pressure.pin(leased) != leased) return;
-  std::vector<Name> names;
-  for (int i = 0; i < 8; ++i) names.push_back(check.stored(session));
+  std::vector<Name> names(8);
+  for (Name& name : names) name = check.stored(session);
   const Response refusal = pressure.store(check.fresh_name(), 4 * pressure.size());
   bool found = false;
   for (const Name& name : names) {

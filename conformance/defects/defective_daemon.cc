@@ -28,6 +28,11 @@ std::string id_in(const std::string& body) {
 
 }  // namespace
 
+std::string id_of(const ResponseMessage& grant) {
+  const auto begin = grant.body.find(R"("id":")") + 6;
+  return grant.body.substr(begin, grant.body.find('"', begin) - begin);
+}
+
 std::optional<Response> DirectAccess::ask(const std::string& method, const std::string& target) {
   const TimePoint deadline = now() + 5s;
   auto connection = Connection::open({false, "127.0.0.1", port_}, deadline);
@@ -37,7 +42,7 @@ std::optional<Response> DirectAccess::ask(const std::string& method, const std::
       " HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
   if (!connection->send(request, deadline)) return std::nullopt;
   std::string received;
-  std::array<char, 4096> buffer;
+  std::array<char, 4096> buffer{};
   while (true) {
     const auto got = connection->receive(buffer, deadline);
     if (!got) return std::nullopt;

@@ -44,6 +44,9 @@ class DirectAccess {
   MutatingProxy* proxy_ = nullptr;
 };
 
+/// The id of the lease that the emulator grants so.
+std::string id_of(const ResponseMessage& grant);
+
 /// How a defective daemon is built. As it comes, it is correct.
 struct DaemonSetup {
   emulator::Options options;

@@ -56,20 +56,9 @@ void replace_first(std::string& text, std::string_view from, std::string_view to
   if (const auto at = text.find(from); at != std::string::npos) text.replace(at, from.size(), to);
 }
 
-/// The value of "id" in a grant: where it begins, and its length.
-std::pair<std::size_t, std::size_t> id_place(const std::string& body) {
-  const auto begin = body.find(R"("id":")") + 6;
-  return {begin, body.find('"', begin) - begin};
-}
-
-std::string id_of(const ResponseMessage& grant) {
-  const auto [begin, size] = id_place(grant.body);
-  return grant.body.substr(begin, size);
-}
-
 void set_id(ResponseMessage& grant, const std::string& id) {
-  const auto [begin, size] = id_place(grant.body);
-  grant.body.replace(begin, size, id);
+  const std::string before = id_of(grant);
+  grant.body.replace(grant.body.find('"' + before + '"') + 1, before.size(), id);
 }
 
 void grants_as_text(DaemonSetup& setup) {

@@ -34,10 +34,6 @@ void mutate_grants(DaemonSetup& setup, std::function<void(Json&, const ReceivedR
   };
 }
 
-std::string lease_id_of(const ResponseMessage& grant) {
-  return Json::parse(grant.body, nullptr, false).value("id", "");
-}
-
 /// The bytes of a grant's fragments, within a segment.
 std::vector<std::span<char>> places_of(const ResponseMessage& grant, std::span<char> segment) {
   std::vector<std::span<char>> places;
@@ -68,7 +64,7 @@ void evicts_leased_objects(DaemonSetup& setup) {
   setup.mutation.emplace();
   setup.mutation->response = [direct = setup.direct](const ReceivedRequest& request,
                                                      ResponseMessage& response) {
-    if (request.head.is_acquire() && response.status == 200) direct->release(lease_id_of(response));
+    if (request.head.is_acquire() && response.status == 200) direct->release(id_of(response));
     if (request.head.is_release()) response = ResponseMessage::of(200);
   };
 }
@@ -133,8 +129,7 @@ auto pinning_twice(bool released) {
       const std::string object = request.head.object();
       if (request.head.is_put()) (*sizes)[object] = request.head.content_length();
       const bool granted = request.head.is_acquire() && response.status == 200;
-      if (granted && (*sizes)[object] >= large)
-        (*second)[lease_id_of(response)] = direct->pin(object);
+      if (granted && (*sizes)[object] >= large) (*second)[id_of(response)] = direct->pin(object);
       if (request.head.is_release() && released)
         direct->release((*second)[request.head.lease_id()]);
     };
@@ -247,7 +242,7 @@ void keeps_leases_over_restarts(DaemonSetup& setup) {
   setup.mutation.emplace();
   auto live = std::make_shared<std::set<std::string>>();
   setup.mutation->response = [live](const ReceivedRequest& request, ResponseMessage& response) {
-    if (request.head.is_acquire() && response.status == 200) live->insert(lease_id_of(response));
+    if (request.head.is_acquire() && response.status == 200) live->insert(id_of(response));
     if (request.head.is_release() && live->erase(request.head.lease_id()) > 0)
       response = ResponseMessage::of(200);
   };

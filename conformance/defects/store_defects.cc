@@ -26,11 +26,6 @@ void mutate_puts(DaemonSetup& setup, std::function<void(ResponseMessage&)> chang
                                                   ResponseMessage& response) { change(response); });
 }
 
-std::string lease_id_in(const std::string& body) {
-  const auto begin = body.find(R"("id":")") + 6;
-  return body.substr(begin, body.find('"', begin) - begin);
-}
-
 void flips_a_bit(DaemonSetup& setup) {
   setup.mutation.emplace();
   setup.mutation->body = [](const ReceivedRequest&, std::uint64_t at, std::span<char> part) {
@@ -240,7 +235,7 @@ void frees_objects_upon_release(DaemonSetup& setup) {
   setup.mutation->response = [state](const ReceivedRequest& request, ResponseMessage& response) {
     if (response.status != 200) return;
     if (request.head.is_acquire()) {
-      state->objects[lease_id_in(response.body)] = request.head.object();
+      state->objects[id_of(response)] = request.head.object();
       ++state->leases[request.head.object()];
     }
     const auto lease = state->objects.find(request.head.lease_id());

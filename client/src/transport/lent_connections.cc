@@ -31,6 +31,13 @@ std::optional<LentConnections::Loan> LentConnections::take_last(std::size_t host
   return loan;
 }
 
+// REQUIRES: there is one.
+LentConnections::Loan LentConnections::take_first() {
+  Loan loan = std::move(unused_.front());
+  unused_.erase(unused_.begin());
+  return loan;
+}
+
 std::shared_ptr<Connection> LentConnections::borrow(std::size_t host) {
   const std::lock_guard lock(mutex_);
   auto loan = take_last(host);
@@ -63,9 +70,7 @@ std::optional<LentConnections::Loan> LentConnections::recall() {
     recalled_ = true;
     return std::nullopt;
   }
-  std::optional<Loan> loan(std::move(unused_.front()));
-  unused_.erase(unused_.begin());
-  return loan;
+  return take_first();
 }
 
 void LentConnections::accept() {
@@ -76,9 +81,7 @@ void LentConnections::accept() {
 std::optional<LentConnections::Loan> LentConnections::take_unused_since(TimePoint time) {
   const std::lock_guard lock(mutex_);
   if (unused_.empty() || unused_.front().since > time) return std::nullopt;
-  std::optional<Loan> loan(std::move(unused_.front()));
-  unused_.erase(unused_.begin());
-  return loan;
+  return take_first();
 }
 
 bool LentConnections::any_borrowed() const {

@@ -54,6 +54,7 @@ class LentConnections {
  private:
   bool keep(Loan&& loan);
   std::optional<Loan> take_last(std::size_t host);
+  Loan take_first();
 
   mutable std::mutex mutex_;  // guards all
   std::vector<Loan> unused_;  // the longest unused first

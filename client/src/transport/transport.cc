@@ -103,14 +103,18 @@ void Transport::guarded(Exchange& exchange, Step step) {
   }
 }
 
+// False if there is no memory for it.
+bool Transport::put_under_way(const std::shared_ptr<Exchange>& exchange) try {
+  under_way_.push_back(exchange);
+  exchange->place_ = under_way_.size() - 1;
+  return true;
+} catch (const std::bad_alloc&) {
+  return false;
+}
+
 void Transport::start(const std::shared_ptr<Exchange>& shared) {
   Exchange& exchange = *shared;
-  try {
-    under_way_.push_back(shared);
-  } catch (const std::bad_alloc&) {
-    return exchange.complete(tl::unexpected(Failure{no_memory()}));
-  }
-  exchange.place_ = under_way_.size() - 1;
+  if (!put_under_way(shared)) return exchange.complete(tl::unexpected(Failure{no_memory()}));
   guarded(exchange, [&] { enter(exchange); });
 }
 
@@ -251,9 +255,7 @@ void Transport::go_on(const std::shared_ptr<Exchange>& shared,
                       const std::shared_ptr<Connection>& connection) {
   Exchange& exchange = *shared;
   lent_.settle();
-  try {
-    under_way_.push_back(shared);
-  } catch (const std::bad_alloc&) {
+  if (!put_under_way(shared)) {
     connection->close();
     gate_.end();
     take_back(exchange.host(), connection);
@@ -261,7 +263,6 @@ void Transport::go_on(const std::shared_ptr<Exchange>& shared,
     admit_waiting();
     return note_end();
   }
-  exchange.place_ = under_way_.size() - 1;
   exchange.is_let_in_ = true;
   exchange.connection_ = connection;
   exchange.timer_.arm(exchange.deadline_);

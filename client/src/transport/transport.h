@@ -140,6 +140,7 @@ class Transport {
   friend class Exchange;
   template <class Step>
   void guarded(Exchange& exchange, Step step);
+  bool put_under_way(const std::shared_ptr<Exchange>& exchange);
   void enter(Exchange& exchange);
   void admit_waiting();
   void dispatch(Exchange& exchange);

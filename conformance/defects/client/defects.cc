@@ -298,8 +298,8 @@ std::function<void()> escape(void (*change)(bool& bare, char& c)) {
   return [change] { at<bool, char>("target.bare", change); };
 }
 
-std::function<void()> object_target(std::string (*target)(std::string_view bucket,
-                                                          std::string_view key)) {
+std::function<void()> object_target(
+    const std::function<std::string(std::string_view bucket, std::string_view key)>& target) {
   return [target] {
     at<std::string, std::string_view, std::string_view>(
         "target.object", [target](std::string& text, std::string_view& bucket,
@@ -359,14 +359,10 @@ std::string composed(std::string_view key) {
 }
 
 std::function<void()> key_as(std::string (*change)(std::string_view key)) {
-  return [change] {
-    at<std::string, std::string_view, std::string_view>(
-        "target.object",
-        [change](std::string& text, std::string_view& bucket, std::string_view& key) {
-          using transport::encode_segment;
-          text = "/v1/kv/" + encode_segment(bucket) + "/" + encode_segment(change(key));
-        });
-  };
+  return object_target([change](std::string_view bucket, std::string_view key) {
+    using transport::encode_segment;
+    return "/v1/kv/" + encode_segment(bucket) + "/" + encode_segment(change(key));
+  });
 }
 
 std::string without_outer_spaces(std::string_view key) {
